@@ -1,0 +1,111 @@
+"""Settings as frozen dataclasses: the default, the meaning, the unit and the range stand together, once.
+
+Command line options, the TOML files and the window's controls are made from these fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import tomli_w
+
+from irtrack.core import ConfigError
+
+T = TypeVar("T")
+
+
+def option(default: T, doc: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> T:
+    """A dataclass field with its documentation, unit and inclusive range."""
+    metadata = {"doc": doc, "unit": unit, "low": low, "high": high}
+    return field(default=default, metadata=metadata)
+
+
+class Checked:
+    """Base of the settings classes: checks ranges, reads and writes plain dictionaries."""
+
+    def __post_init__(self) -> None:
+        for f in fields(self):  # type: ignore[arg-type]
+            value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if (low is not None and value < low) or (high is not None and value > high) or value != value:
+                raise ConfigError(f"{f.name} = {value} is out of range: it must lie between {low} and {high}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a table of a TOML file. Raises ConfigError that names the unknown or wrongly typed key."""
+        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        built: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in known:
+                raise ConfigError(f"unknown setting {key!r}: it is one of {', '.join(known)}")
+            default = known[key].default
+            if isinstance(default, Checked) and isinstance(value, dict):
+                value = type(default).from_dict(value)
+            elif isinstance(default, tuple) and isinstance(value, list):
+                value = tuple(value)
+            elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value)
+            elif default is not dataclasses.MISSING and type(value) is not type(default):
+                raise ConfigError(f"{key} = {value!r} is not a {type(default).__name__}")
+            built[key] = value
+        return cls(**built)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for TOML or JSON."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+
+@dataclass(frozen=True)
+class DetectorSettings(Checked):
+    """What the detector does to a frame."""
+
+    weights: str = option("auto", "name in models/manifest.toml or path of a checkpoint; auto picks by device")
+    device: str = option("auto", "auto, cpu or cuda")
+    threshold: float = option(0.5, "score above which a pixel belongs to a target", low=0.0, high=1.0)
+    min_area_px: int = option(1, "components smaller than this are dropped", unit="px", low=1)
+    max_area_px: int = option(1500, "components larger than this are no small target", unit="px", low=1)
+    threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
+
+
+@dataclass(frozen=True)
+class TrackerSettings(Checked):
+    """Life cycle and motion of tracks. Times are in seconds so that they hold at any frame rate."""
+
+    confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=100)
+    confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=100)
+    coast_s: float = option(0.6, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0)
+    gate_probability: float = option(0.999, "chance that the true measurement lies in the gate", low=0.5, high=0.999999)
+    acceleration_px_s2: float = option(60.0, "process noise: standard deviation of acceleration", unit="px/s^2", low=0.0)
+    measurement_sigma_px: float = option(0.7, "standard deviation of a measured position", unit="px", low=0.01)
+    speed_sigma_px_s: float = option(60.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0)
+    trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
+
+
+@dataclass(frozen=True)
+class Settings(Checked):
+    """Everything that a run can be told."""
+
+    detector: DetectorSettings = field(default=DetectorSettings())
+    tracker: TrackerSettings = field(default=TrackerSettings())
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a TOML file. Raises ConfigError with one clear line."""
+    try:
+        return Settings.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"settings {path}: {error}") from error
+
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Write a TOML file that `load_settings` reads back to an equal value."""
+    path.write_text(tomli_w.dumps(settings.to_dict()), encoding="utf-8")

@@ -1,0 +1,201 @@
+"""What flows through irtrack, the protocols that make it flow, and the errors.
+
+Coordinates, said once: x to the right, y down, in pixels; (0, 0) is the centre of the top-left pixel. Images are
+(row, column) arrays. Everything here is frozen and its arrays are read-only once handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8] | NDArray[np.uint16]
+Floats = NDArray[np.float64]
+Scores = NDArray[np.float32]
+
+
+class IrtrackError(Exception):
+    """Something the user can act on: the message is one line that says what is wrong and what to do."""
+
+
+class SourceError(IrtrackError):
+    """A source cannot be opened or read on."""
+
+
+class WeightsError(IrtrackError):
+    """Weights are missing, damaged or of another network."""
+
+
+class SinkError(IrtrackError):
+    """A log cannot be written."""
+
+
+class ConfigError(IrtrackError):
+    """A setting is unknown or out of range."""
+
+
+def frozen(array: NDArray) -> NDArray:  # type: ignore[type-arg]
+    """The array itself, marked read-only."""
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a source.
+
+    `index`: 0-based number in the source; a gap is a drop. `time_s`: media time of a recording (0 at its first frame),
+    monotonic arrival time of a live source. `image`: (H, W), raw counts as they come.
+    """
+
+    index: int
+    time_s: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """N components of one frame's score map, brightest score first in no particular order; struct of arrays.
+
+    xy_px (N, 2): sub-pixel intensity-weighted centroid. score (N,): highest score of the component, 0 to 1.
+    area_px (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is
+    (c - 0.5, r - 0.5, 1, 1). snr (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or
+    None where detections came without an image.
+    """
+
+    xy_px: Floats
+    score: Floats
+    area_px: Floats
+    box_px: Floats
+    snr: Floats
+    mask: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.xy_px)
+        if self.xy_px.shape != (n, 2) or self.box_px.shape != (n, 4):
+            raise ValueError(f"xy_px {self.xy_px.shape} and box_px {self.box_px.shape} are not (N, 2) and (N, 4)")
+        for name in ("score", "area_px", "snr"):
+            if getattr(self, name).shape != (n,):
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
+        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask):
+            if array is not None:
+                frozen(array)
+
+    def __len__(self) -> int:
+        return len(self.xy_px)
+
+    @staticmethod
+    def empty(mask: NDArray[np.bool_] | None = None) -> Detections:
+        """No detections."""
+        zero = np.zeros(0)
+        return Detections(np.zeros((0, 2)), zero.copy(), zero.copy(), np.zeros((0, 4)), zero.copy(), mask)
+
+
+class TrackStatus(StrEnum):
+    """Life cycle of a track; deleted tracks are not reported."""
+
+    TENTATIVE = "tentative"
+    CONFIRMED = "confirmed"
+    COASTING = "coasting"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A snapshot of one track at one frame.
+
+    `covariance` (4, 4) is that of (x, y, vx, vy). `detection` is the row of the frame's detections that updated it,
+    None while coasting. `trail` (T, 2) holds the past positions, oldest first, this frame's last.
+    `w_px`, `h_px`, `area_px` and `snr` are those of the last detection; `score` is that of this frame's, or NaN.
+    """
+
+    id: int
+    status: TrackStatus
+    xy_px: Floats
+    velocity_px_s: Floats
+    covariance: Floats
+    age_s: float
+    misses: int
+    detection: int | None
+    size_px: tuple[float, float]
+    area_px: float
+    score: float
+    snr: float
+    trail: Floats = field(repr=False)
+
+    @property
+    def confirmed(self) -> bool:
+        return self.status is not TrackStatus.TENTATIVE
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """All that is known of one frame: what sinks write and the window draws."""
+
+    frame: Frame
+    detections: Detections
+    tracks: tuple[Track, ...]
+    stage_ms: dict[str, float]
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source before it is read. `frames` and `fps` are None where the source does not say."""
+
+    name: str
+    width: int
+    height: int
+    bits: int
+    fps: float | None
+    frames: int | None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait."""
+
+    live: bool
+    info: SourceInfo
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames from the current position to the end; raises SourceError after the last readable one."""
+        ...
+
+    def seek(self, index: int) -> None:
+        """Continue at frame `index` (recordings only; live sources raise SourceError)."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened; may be called twice."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds targets in one frame."""
+
+    threshold: float
+
+    def __call__(self, image: Image) -> Detections: ...
+
+
+class Tracker(Protocol):
+    """Links detections over time. Called once for each frame, in order."""
+
+    def __call__(self, detections: Detections, time_s: float) -> tuple[Track, ...]: ...
+
+    def reset(self) -> None:
+        """Forget every track; identities are not used again."""
+        ...
+
+
+class Sink(Protocol):
+    """Somewhere results go."""
+
+    def write(self, result: FrameResult) -> None: ...
+
+    def close(self) -> None: ...
