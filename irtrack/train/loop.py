@@ -49,6 +49,10 @@ class TrainSettings(Checked):
     augment: AugmentSettings = field(default=AugmentSettings())
 
 
+PRIOR_LOGIT = -4.0
+"""First bias of the output: targets are rare, and a start at 0 spends hundreds of steps on learning just that."""
+
+
 def learning_rate(step: int, settings: TrainSettings) -> float:
     """Linear warm-up, then a cosine to zero."""
     if step < settings.warmup:
@@ -96,6 +100,8 @@ def train(
     network = DATransNet(settings.base, settings.img_size).to(device, memory_format=torch.channels_last)
     if init is not None:
         network.load_state_dict(init)
+    else:
+        torch.nn.init.constant_(network.outc[1].bias, PRIOR_LOGIT)  # type: ignore[arg-type]
     average = DATransNet(settings.base, settings.img_size).to(device).eval()
     average.load_state_dict(network.state_dict())
     decayed = [p for p in network.parameters() if p.ndim > 1]

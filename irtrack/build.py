@@ -1,0 +1,98 @@
+"""Composition root: from settings to objects. The only place that picks a class by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from irtrack.capture import open_source
+from irtrack.config import Settings
+from irtrack.core import FrameResult, Sink, Source, Tracker
+from irtrack.pipeline import Pipeline
+from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink, check_target
+from irtrack.track.tracker import KalmanTracker
+
+if TYPE_CHECKING:
+    from irtrack.detect.detector import NetworkDetector
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run's results go; None leaves that log out."""
+
+    csv: Path | None = None
+    mot: Path | None = None
+    jsonl: Path | None = None
+    video: Path | None = None
+    force: bool = False
+    online: bool = False
+
+    def paths(self) -> list[Path]:
+        """Every file that will be written."""
+        return [p for p in (self.csv, self.mot, self.jsonl, self.video) if p is not None]
+
+
+def make_detector(settings: Settings) -> NetworkDetector:
+    """The network on its device. Imports torch, which takes seconds: call it late."""
+    from irtrack.detect.detector import make_detector as make
+
+    return make(settings.detector)
+
+
+def make_tracker(settings: Settings) -> Tracker:
+    """A tracker without tracks."""
+    return KalmanTracker(settings.tracker)
+
+
+def check_outputs(outputs: Outputs) -> None:
+    """Raises SinkError where an output may not be written, before anything slow begins."""
+    paths = outputs.paths()
+    for path in paths:
+        check_target(path, outputs.force)
+    doubled = {p.resolve() for p in paths if [q.resolve() for q in paths].count(p.resolve()) > 1}
+    if doubled:
+        from irtrack.core import SinkError
+
+        raise SinkError(f"{doubled.pop()} is named for two outputs: give each its own file")
+
+
+def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[Sink]:
+    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online`."""
+    sinks: list[Sink] = []
+    delay = 0 if outputs.online else settings.tracker.confirm_window - 1
+    kinds: tuple[tuple[Path | None, type[TextSink]], ...] = (
+        (outputs.csv, CsvSink),
+        (outputs.mot, MotSink),
+        (outputs.jsonl, JsonLinesSink),
+    )
+    try:
+        for path, kind in kinds:
+            if path is not None:
+                sink = kind(path, outputs.force)
+                sinks.append(CompletedLog(sink, delay) if delay else sink)
+        if outputs.video is not None:
+            from irtrack.sinks.video import VideoSink
+
+            sinks.append(VideoSink(outputs.video, outputs.force, fps))
+    except BaseException:
+        for opened in sinks:
+            opened.close()
+        raise
+    return sinks
+
+
+def make_pipeline(
+    source: Source | str, settings: Settings, outputs: Outputs, on_result: Callable[[FrameResult], None] | None = None
+) -> Pipeline:
+    """A pipeline ready to start, headless. Raises the error of whichever part cannot be made."""
+    check_outputs(outputs)
+    opened = open_source(source) if isinstance(source, str) else source
+    try:
+        detector = make_detector(settings)
+        sinks = make_sinks(outputs, settings, opened.info.fps)
+    except BaseException:
+        opened.close()
+        raise
+    return Pipeline(opened, detector, make_tracker(settings), sinks, on_result=on_result)

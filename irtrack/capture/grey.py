@@ -1,0 +1,54 @@
+"""Any decoded picture to grey raw counts; the one rule for limited range."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from irtrack.core import Image
+
+LIMITED, FULL = 1, 2
+"""FFmpeg's AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
+
+
+def expand_limited(plane: Image, bits: int) -> Image:
+    """Limited-range luma (16 to 235 at 8 bits) to full range, rounded; values outside are clipped."""
+    unit = 1 << (bits - 8)
+    top = (1 << bits) - 1
+    if plane.dtype == np.uint8:
+        table = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+        return table[plane]
+    full = np.round((plane.astype(np.float32) - 16 * unit) * (top / (219 * unit)))
+    return np.clip(full, 0, top).astype(np.uint16)
+
+
+def colour_to_grey(image: NDArray[np.uint8] | NDArray[np.uint16]) -> Image:
+    """(H, W, 3 or 4) RGB(A) or (H, W) to (H, W): luma of ITU-R BT.601, alpha ignored."""
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 1:
+        return image[:, :, 0]
+    grey: Image = cv2.cvtColor(np.ascontiguousarray(image[:, :, :3]), cv2.COLOR_RGB2GRAY)
+    return grey
+
+
+def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
+    """Grey counts (H, W) of a decoded frame, a copy of its own, and its bits.
+
+    Grey and YUV formats give their luma plane; limited range is expanded where the stream says so, and for YUV also
+    where it says nothing (that is what players assume). Colour is turned to grey.
+    """
+    name, luma = frame.format.name, frame.format.components[0]
+    is_yuv = name.startswith(("yuv", "nv", "p01"))
+    if not (is_yuv or name.startswith("gray")):
+        return colour_to_grey(frame.to_ndarray(format="rgb24")), 8
+    if name.endswith("be") or luma.bits > 16 or name.startswith("grayf") or (is_yuv and luma.bits != 8 and name.startswith(("nv", "p01"))):
+        return frame_to_grey(frame.reformat(format="gray16le" if luma.bits > 8 else "gray"))
+    plane = frame.planes[0]
+    dtype = np.uint8 if luma.bits <= 8 else np.dtype("<u2")
+    rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // np.dtype(dtype).itemsize)
+    grey = rows[: frame.height, : frame.width]
+    limited = frame.color_range == LIMITED or (frame.color_range != FULL and is_yuv and not name.startswith("yuvj"))
+    return (expand_limited(grey, luma.bits) if limited else grey.copy()), luma.bits

@@ -1,0 +1,112 @@
+"""Live sources: network streams through PyAV, cameras through OpenCV. Times are monotonic arrival times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from irtrack.capture.grey import colour_to_grey, frame_to_grey
+from irtrack.capture.open import redact
+from irtrack.core import Frame, SourceError, SourceInfo, frozen
+
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 3.0
+SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
+
+
+class StreamSource:
+    """A network stream. A silent one ends with SourceError after READ_TIMEOUT_S."""
+
+    live = True
+
+    def __init__(self, url: str) -> None:
+        """Connects and decodes the first frame. Raises SourceError; credentials never appear in it."""
+        self._name = redact(url)
+        scheme = url.split("://", 1)[0].lower()
+        if scheme not in SCHEMES:
+            raise SourceError(f"{self._name}: unknown kind of stream {scheme!r}; known are {', '.join(SCHEMES)}")
+        options = {"fflags": "nobuffer"} | ({"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {})
+        try:
+            self._container = av.open(url, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "no answer"
+            raise SourceError(f"cannot connect to {self._name}: {redact(str(why))}; check the address and the camera") from error
+        try:
+            if not self._container.streams.video:
+                raise SourceError(f"{self._name} sends no video")
+            self._stream = self._container.streams.video[0]
+            self._stream.thread_count = 1  # each further thread would add a frame of latency
+            self._decoded = self._container.decode(self._stream)
+            self._first = next(self._decoded)
+        except (av.FFmpegError, OSError, StopIteration) as error:
+            self._container.close()
+            raise SourceError(f"{self._name} connects but sends no picture") from error
+        except SourceError:
+            self._container.close()
+            raise
+        grey, bits = frame_to_grey(self._first)
+        rate = float(self._stream.average_rate) if self._stream.average_rate else None
+        self.info = SourceInfo(self._name, grey.shape[1], grey.shape[0], bits, rate, None)
+        self._closed = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, frame = 0, self._first
+        while not self._closed:
+            grey, _ = frame_to_grey(frame)
+            yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(grey)))
+            index += 1
+            try:
+                frame = next(self._decoded)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError) as error:
+                why = getattr(error, "strerror", None) or "it fell silent"
+                raise SourceError(f"{self._name} was lost after {index} frames: {why}") from error
+
+    def seek(self, index: int) -> None:
+        raise SourceError("a live stream cannot be sought")
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._container.close()
+
+
+class CameraSource:
+    """A camera of this machine by number (`camera:0`) or device path (`/dev/video0`), through OpenCV."""
+
+    live = True
+
+    def __init__(self, text: str) -> None:
+        """Opens the device and reads a frame. Raises SourceError."""
+        where = text.removeprefix("camera:")
+        if not where.isdigit() and not Path(where).exists():
+            raise SourceError(f"there is no camera {text!r}: use camera:N with a number, or the path of a device")
+        self._capture = cv2.VideoCapture(int(where) if where.isdigit() else where)
+        ok, image = self._capture.read() if self._capture.isOpened() else (False, None)
+        if not ok or image is None:
+            self._capture.release()
+            raise SourceError(f"camera {where} is not there or sends no picture: check that it is plugged in and free")
+        rate = self._capture.get(cv2.CAP_PROP_FPS) or None
+        self.info = SourceInfo(text, image.shape[1], image.shape[0], 8 * image.dtype.itemsize, rate, None)
+        self._name = text
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while self._capture.isOpened():
+            ok, image = self._capture.read()
+            if not ok or image is None:
+                raise SourceError(f"{self._name} was lost after {index} frames: check its cable")
+            grey = colour_to_grey(image[:, :, ::-1] if image.ndim == 3 else image)
+            yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(grey)))
+            index += 1
+
+    def seek(self, index: int) -> None:
+        raise SourceError("a live camera cannot be sought")
+
+    def close(self) -> None:
+        self._capture.release()

@@ -1,0 +1,155 @@
+"""The command line: `irtrack ...` and `python main.py ...` are the same program.
+
+Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 stopped with Ctrl-C. Heavy imports stand inside the
+commands, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from irtrack import __version__
+from irtrack.core import IrtrackError
+
+EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+COMMANDS = ("run", "track", "detect", "train", "evaluate", "simulate", "doctor", "window")
+
+SOURCE_HELP = (
+    "a video file, a folder or glob of images, a TIFF stack, a URL (rtsp:// udp:// tcp:// http://), camera:N or a "
+    "device path, sim:NAME (sky, clutter, crossing, dim, dark, camera16, crowd, empty)"
+)
+
+
+def detector_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that runs the network."""
+    group = parser.add_argument_group("detector")
+    group.add_argument("--weights", default="auto", metavar="NAME/PATH", help="a model by name, or a checkpoint file; "
+                       "auto (default) takes datransnet on a GPU and the slim datransnet-s without one")
+    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
+    group.add_argument("--threshold", type=float, default=None, metavar="T", help="score above which a pixel belongs "
+                       "to a target, 0 to 1 (default 0.5)")
+    group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
+    group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="irtrack",
+        description="Finds and follows small targets in infrared video.",
+        epilog="With a SOURCE or nothing instead of a command, the window opens: irtrack flight.mp4",
+    )
+    parser.add_argument("--version", action="version", version=f"irtrack {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    window = commands.add_parser("window", help="open the window (the default)")
+    window.add_argument("source", nargs="?", metavar="SOURCE", help=SOURCE_HELP)
+    detector_options(window)
+
+    run = commands.add_parser("run", help="track a recording or camera without a window", description="Runs SOURCE "
+                              "through detector and tracker, and writes logs as it goes.")
+    run.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    outputs = run.add_argument_group("outputs")
+    outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
+    outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
+    outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
+    outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
+    outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
+    outputs.add_argument("--online", action="store_true", help="log a track only from the frame that confirmed it; by "
+                         "default its first frames are added, a few frames late, since a log is read afterwards")
+    run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
+    run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    detector_options(run)
+
+    track = commands.add_parser("track", help="track anybody's detections", description="Runs the tracker alone. "
+                                "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0) or a "
+                                "MOTChallenge det.txt.")
+    track.add_argument("detections", type=Path, metavar="DETECTIONS")
+    track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
+    track.add_argument("--mot", type=Path, metavar="OUT.txt", help="the same as MOTChallenge text")
+    track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
+    track.add_argument("--online", action="store_true", help="as in irtrack run")
+    track.add_argument("--force", action="store_true", help="overwrite outputs that exist")
+    track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
+
+    detect = commands.add_parser("detect", help="masks for single images", description="Writes one 0/255 mask PNG for "
+                                 "each image (same stem, same size) and detections.csv.")
+    detect.add_argument("images", nargs="+", metavar="IMAGES", help="image files, folders or globs")
+    detect.add_argument("--out", type=Path, required=True, metavar="DIR")
+    detect.add_argument("--force", action="store_true", help="write into a folder that holds files")
+    detector_options(detect)
+
+    train = commands.add_parser("train", help="train DATransNet", description="Trains on folders with images/ and "
+                                "masks/. An interrupted run in --out goes on where it stopped.")
+    train.add_argument("--data", nargs="+", required=True, metavar="DIR[:SPLIT]", help="training sets; SPLIT names a "
+                       "list in img_idx/")
+    train.add_argument("--val", nargs="*", default=[], metavar="DIR[:SPLIT]", help="validation sets")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and logs")
+    train.add_argument("--config", type=Path, metavar="TOML", help="training settings")
+    train.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="single training settings")
+    train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+
+    evaluate = commands.add_parser("evaluate", help="the field's figures on labelled images")
+    evaluate.add_argument("--weights", default="auto", metavar="NAME/PATH")
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--split", default="", metavar="LIST", help="a list in img_idx/, or a file of names")
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="figures and the table of images")
+    evaluate.add_argument("--threshold", type=float, default=None)
+    evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    evaluate.add_argument("--force", action="store_true", help="overwrite OUT")
+
+    simulate = commands.add_parser("simulate", help="write a synthetic scene with its exact truth")
+    simulate.add_argument("scene", metavar="SCENE", help="NAME[,key=value,...], for example clutter,scr=6,seed=2")
+    simulate.add_argument("--out", type=Path, required=True, metavar="OUT.mkv/DIR", help="lossless video (FFV1 in "
+                          ".mkv) or a folder of PNG files; the truth is written beside it as .truth.csv")
+    simulate.add_argument("--force", action="store_true", help="overwrite OUT")
+
+    commands.add_parser("doctor", help="what is installed and what is missing")
+    return parser
+
+
+def with_default_command(argv: Sequence[str]) -> list[str]:
+    """`irtrack FILE` and `irtrack` alone mean `irtrack window ...`."""
+    argv = list(argv)
+    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return ["window", *argv]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; every error that a user can act on is one line on stderr."""
+    args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+    try:
+        from irtrack import commands
+
+        return int(getattr(commands, args.command)(args))
+    except IrtrackError as error:
+        print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print("irtrack: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except MemoryError:
+        print("irtrack: not enough memory for frames of this size: crop or scale the recording", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def stop_on_terminate() -> None:
+    """SIGTERM ends a run as Ctrl-C does, with complete logs."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

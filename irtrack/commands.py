@@ -1,0 +1,301 @@
+"""What each command does. Every function takes the parsed arguments and returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from irtrack.config import Settings, load_settings
+from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Sink, SinkError
+
+if TYPE_CHECKING:
+    from irtrack.pipeline import Pipeline
+    from irtrack.train.data import Sample
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    """The settings file, if any, overruled by the options given."""
+    settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
+    given = {
+        name: value
+        for name in ("weights", "device", "threshold", "threads")
+        if (value := getattr(args, name, None)) not in (None, "auto")
+    }
+    return replace(settings, detector=replace(settings.detector, **given))
+
+
+def run(args: argparse.Namespace) -> int:
+    """`irtrack run`: a source through the whole chain, headless."""
+    from irtrack.build import Outputs, check_outputs, make_pipeline
+    from irtrack.capture import open_source
+    from irtrack.cli import stop_on_terminate
+
+    settings = settings_from(args)
+    outputs = Outputs(args.csv, args.mot, args.jsonl, args.video, args.force, args.online)
+    check_outputs(outputs)
+    source = open_source(args.source, args.fps)
+    seen: set[int] = set()
+    pipeline: Pipeline | None = None
+
+    def count(result: FrameResult) -> None:
+        seen.update(t.id for t in result.tracks if t.confirmed)
+        if args.frames and pipeline is not None and pipeline.processed >= args.frames:
+            pipeline.stop()
+
+    pipeline = make_pipeline(source, settings, outputs, count)
+    stop_on_terminate()
+    start = time.monotonic()
+    try:
+        follow(pipeline.start(), args.quiet)
+    except KeyboardInterrupt:
+        pipeline.close()
+        summarise(pipeline, seen, start, outputs.paths(), "stopped", args.quiet)
+        raise
+    except BaseException:
+        summarise(pipeline, seen, start, outputs.paths(), "ended early", args.quiet)
+        raise
+    summarise(pipeline, seen, start, outputs.paths(), "done", args.quiet)
+    return 0
+
+
+def follow(pipeline: Pipeline, quiet: bool) -> None:
+    """Wait for the end with a progress bar (frames, rate, time left) where there is a terminal."""
+    from tqdm import tqdm
+
+    total = pipeline.source.info.frames
+    with tqdm(total=total, unit="frame", disable=True if quiet else None, dynamic_ncols=True) as bar:
+        while True:
+            try:
+                pipeline.join(0.1)
+                return
+            except TimeoutError:
+                pass
+            finally:
+                bar.update(pipeline.processed - bar.n)
+
+
+def summarise(
+    pipeline: Pipeline, seen: set[int], start: float, written: list[Path], how: str, quiet: bool
+) -> None:
+    """One line on what was done, one for each file."""
+    if quiet:
+        return
+    elapsed = time.monotonic() - start
+    rate = pipeline.processed / elapsed if elapsed else 0.0
+    dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
+    print(f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ({rate:.1f} a second{dropped}), {len(seen)} tracks")
+    for path in written:
+        print(f"  wrote {path}")
+
+
+def track(args: argparse.Namespace) -> int:
+    """`irtrack track`: the tracker alone on a file of detections."""
+    from irtrack.build import Outputs, check_outputs, make_sinks, make_tracker
+    from irtrack.track.files import frames_of, read_detections
+
+    if not args.fps > 0:
+        raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
+    settings = settings_from(args)
+    outputs = Outputs(csv=args.out, mot=args.mot, force=args.force, online=args.online)
+    check_outputs(outputs)
+    rows = read_detections(args.detections)
+    tracker = make_tracker(settings)
+    sinks: list[Sink] = make_sinks(outputs, settings, args.fps)
+    blank = np.zeros((1, 1), np.uint8)
+    seen: set[int] = set()
+    try:
+        for frame, detections in frames_of(rows):
+            tracks = tracker(detections, frame / args.fps)
+            seen.update(t.id for t in tracks if t.confirmed)
+            result = FrameResult(Frame(frame, frame / args.fps, blank), detections, tracks, {})
+            for sink in sinks:
+                sink.write(result)
+    finally:
+        for sink in sinks:
+            sink.close()
+    print(f"done: {len(rows)} detections, {len(seen)} tracks\n  wrote {args.out}")
+    return 0
+
+
+def image_files(texts: list[str]) -> list[Path]:
+    """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
+    import glob
+
+    from irtrack.capture.images import natural_key
+    from irtrack.capture.open import IMAGE_SUFFIXES
+
+    found: list[Path] = []
+    for text in texts:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            inside = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        else:
+            inside = [path] if path.exists() else [Path(p) for p in glob.glob(str(path))]
+        if not inside:
+            raise IrtrackError(f"{text}: there is no image here")
+        found += sorted(inside, key=natural_key)
+    stems = [p.stem for p in found]
+    doubled = next((s for s in stems if stems.count(s) > 1), None) if len(set(stems)) < len(stems) else None
+    if doubled:
+        raise IrtrackError(f"two images are called {doubled!r}: their masks would have one name; run them apart")
+    return found
+
+
+def detect(args: argparse.Namespace) -> int:
+    """`irtrack detect`: masks and measurements of single images."""
+    import cv2
+    from tqdm import tqdm
+
+    from irtrack.build import make_detector
+    from irtrack.capture.images import read_image
+
+    paths = image_files(args.images)
+    if args.out.exists() and not args.out.is_dir():
+        raise SinkError(f"{args.out} is a file: --out names a folder")
+    if args.out.exists() and any(args.out.iterdir()) and not args.force:
+        raise SinkError(f"the folder {args.out} holds files: choose another, or write into it with --force")
+    if args.out.exists() and any(args.out.samefile(p.parent) for p in paths):
+        raise SinkError(f"{args.out} holds the images themselves: masks would replace them; choose another folder")
+    detector = make_detector(settings_from(args))
+    count = 0
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        with (args.out / "detections.csv").open("w", newline="", encoding="utf-8") as f:
+            f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
+            for path in tqdm(paths, unit="image", disable=None):
+                detections = detector(read_image(path))
+                count += len(detections)
+                mask = detections.mask
+                assert mask is not None
+                code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
+                (args.out / f"{path.stem}.png").write_bytes(code.tobytes())
+                csv.writer(f).writerows(detection_rows(path.name, detections))
+                f.flush()
+    except OSError as error:
+        raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
+    print(f"done: {len(paths)} images, {count} detections\n  wrote {args.out}")
+    return 0
+
+
+def detection_rows(name: str, d: Detections) -> Iterator[list[str]]:
+    """Rows of detections.csv."""
+    for (x, y), (_, _, w, h), area, score, snr in zip(
+        d.xy_px.tolist(), d.box_px.tolist(), d.area_px.tolist(), d.score.tolist(), d.snr.tolist(), strict=True
+    ):
+        yield [name, f"{x:.3f}", f"{y:.3f}", f"{w:.0f}", f"{h:.0f}", f"{area:.0f}", f"{score:.4f}", f"{snr:.2f}"]
+
+
+def datasets(texts: list[str]) -> dict[str, list[Sample]]:
+    """`DIR[:SPLIT]` texts as loaded sets by a short name."""
+    from irtrack.train.data import load_dataset
+
+    out = {}
+    for text in texts:
+        root, _, split = text.rpartition(":") if ":" in text and not Path(text).is_dir() else (text, "", "")
+        out[Path(root).name + (f":{split}" if split else "")] = load_dataset(Path(root), split)
+    return out
+
+
+def train(args: argparse.Namespace) -> int:
+    """`irtrack train`."""
+    import tomllib
+
+    import torch
+
+    from irtrack.core import ConfigError
+    from irtrack.detect.detector import pick_device
+    from irtrack.detect.weights import load_weights
+    from irtrack.train.loop import TrainSettings
+    from irtrack.train.loop import train as train_network
+
+    values = tomllib.loads(args.config.read_text(encoding="utf-8")) if args.config else {}
+    kinds = {f.name: type(f.default) for f in fields(TrainSettings)}
+    for pair in args.set:
+        key, _, value = pair.partition("=")
+        if key not in kinds:
+            raise ConfigError(f"unknown training setting {key!r}: it is one of {', '.join(kinds)}")
+        values[key] = kinds[key](value)
+    settings = TrainSettings.from_dict(values)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    sets, validation = datasets(args.data), datasets(args.val)
+    shared = {s.name for v in sets.values() for s in v} & {s.name for v in validation.values() for s in v}
+    if shared:
+        print(f"note: {len(shared)} names are in training and validation, first {min(shared)!r}", file=sys.stderr)
+    init = None
+    if args.init:
+        start = load_weights(args.init).network
+        init, settings = start.state_dict(), replace(settings, base=start.base, img_size=start.img_size)
+    shares = [1.0] * len(sets)
+    best = train_network(list(sets.values()), shares, validation, settings, args.out, str(pick_device(args.device)), init)
+    print(f"done: best at step {best.get('step', 0):.0f}\n  wrote {args.out / 'best.pt'}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """`irtrack evaluate`: the field's figures at native resolution."""
+    from irtrack.detect.detector import pick_device, pick_weights
+    from irtrack.detect.inference import prepare
+    from irtrack.detect.weights import load_weights
+    from irtrack.sinks.text import check_target
+    from irtrack.train.data import load_dataset
+    from irtrack.train.evaluation import evaluate as evaluate_network
+
+    if args.json:
+        check_target(args.json, args.force)
+    device = pick_device(args.device)
+    weights = load_weights(pick_weights(args.weights, device))
+    samples = load_dataset(args.data, args.split)
+    threshold = weights.threshold if args.threshold is None else args.threshold
+    figures, table = evaluate_network(prepare(weights.network, device), samples, threshold, str(device))
+    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+    if args.json:
+        body = {"weights": weights.name, "threshold": threshold, "figures": figures, "images": table}
+        args.json.write_text(json.dumps(body, indent=1), encoding="utf-8")
+    return 0
+
+
+def simulate(args: argparse.Namespace) -> int:
+    """`irtrack simulate`: a scene as a file, with its truth."""
+    from irtrack.simulate import Scene, scene_from_text, write_truth
+    from irtrack.sinks.lossless import write_images, write_video
+    from irtrack.sinks.text import check_target
+
+    scene = Scene(scene_from_text(args.scene))
+    s = scene.settings
+    images = (scene.image(i) for i in range(s.frames))
+    truth = args.out.with_suffix(".truth.csv")
+    check_target(truth, args.force)
+    if args.out.suffix.lower() == ".mkv":
+        write_video(check_target(args.out, args.force), images, s.fps)
+    elif args.out.suffix:
+        raise SinkError(f"{args.out}: scenes are written as .mkv or as a folder of PNG files")
+    else:
+        write_images(args.out, images, args.force)
+    write_truth(scene, truth)
+    print(f"done: {s.frames} frames of {s.width}x{s.height}, {s.targets} targets\n  wrote {args.out}\n  wrote {truth}")
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """`irtrack doctor`: what works here."""
+    from irtrack.doctor import report
+
+    print("\n".join(report()))
+    return 0
+
+
+def window(args: argparse.Namespace) -> int:
+    """`irtrack [SOURCE]`: the window."""
+    from irtrack.gui.app import open_window
+
+    return open_window(args.source, settings_from(args))

@@ -1,0 +1,70 @@
+"""The detector: raw frame in, detections out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from irtrack.config import DetectorSettings
+from irtrack.core import Detections, Image, IrtrackError, Scores
+from irtrack.detect.extraction import extract
+from irtrack.detect.inference import prepare
+from irtrack.detect.scoring import score_map
+from irtrack.detect.weights import Weights, load_weights
+from irtrack.imaging.scaling import network_input
+
+LARGEST_SIDE_PX = 4096
+SMALLEST_SIDE_PX = 2
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` takes CUDA where it works. Raises IrtrackError for a device that is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise IrtrackError(f"unknown device {name!r}: it is auto, cpu or cuda")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise IrtrackError("device cuda is not available here: use --device cpu, or install a CUDA build of torch")
+    return torch.device("cuda")
+
+
+def pick_weights(name: str, device: torch.device) -> str:
+    """`auto` is the full network on a GPU and the slim one without."""
+    return name if name != "auto" else "datransnet" if device.type == "cuda" else "datransnet-s"
+
+
+class NetworkDetector:
+    """Runs DATransNet on frames of any size. `threshold` and the area limits may be changed between frames."""
+
+    def __init__(self, weights: Weights, settings: DetectorSettings, device: torch.device) -> None:
+        self.weights, self.device = weights, device
+        self.threshold = settings.threshold
+        self.min_area_px, self.max_area_px = settings.min_area_px, settings.max_area_px
+        self._network = prepare(weights.network, device)
+        self._scored: tuple[Image, Scores] | None = None
+        if settings.threads and device.type == "cpu":
+            torch.set_num_threads(settings.threads)
+
+    def scores(self, image: Image) -> Scores:
+        """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""
+        if self._scored is not None and self._scored[0] is image:
+            return self._scored[1]
+        if max(image.shape) > LARGEST_SIDE_PX or min(image.shape) < SMALLEST_SIDE_PX:
+            raise IrtrackError(
+                f"a frame of {image.shape[1]}x{image.shape[0]} pixels is outside {SMALLEST_SIDE_PX} to "
+                f"{LARGEST_SIDE_PX} a side: crop or scale the recording"
+            )
+        with torch.inference_mode():
+            x = torch.from_numpy(network_input(image))[None, None].to(self.device)
+            scores: Scores = score_map(self._network, x)[0, 0].float().cpu().numpy()
+        self._scored = (image, np.ascontiguousarray(scores))
+        return self._scored[1]
+
+    def __call__(self, image: Image) -> Detections:
+        return extract(self.scores(image), image, self.threshold, self.min_area_px, self.max_area_px)
+
+
+def make_detector(settings: DetectorSettings) -> NetworkDetector:
+    """Device, weights and network from settings. Raises IrtrackError or WeightsError."""
+    device = pick_device(settings.device)
+    return NetworkDetector(load_weights(pick_weights(settings.weights, device)), settings, device)

@@ -1,0 +1,104 @@
+"""From a score map to detections, without a Python loop over components."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from irtrack.core import Detections, Image, Scores
+
+BACKGROUND_REACH_PX = 20
+"""The local background is the component's box grown by this much, without target pixels (the field's SCR)."""
+
+QUANTISATION_STD = 12**-0.5
+"""Smallest background deviation, in counts: that of rounding to whole counts."""
+
+
+def extract(
+    scores: Scores, image: Image, threshold: float, min_area_px: int = 1, max_area_px: int | None = None
+) -> Detections:
+    """8-connected components of `scores > threshold`, measured on the raw image.
+
+    scores (H, W) float32 and image (H, W) give Detections as `core.Detections` defines them. Centroids weight each
+    pixel of the component, grown by one, by its contrast to the local background, so that dark targets work as well
+    as bright ones. Components outside the area limits are dropped, from the mask too.
+    """
+    mask = scores > threshold
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    if count <= 1:
+        return Detections.empty(mask)
+    area = stats[1:, cv2.CC_STAT_AREA]
+    keep = area >= min_area_px
+    if max_area_px is not None:
+        keep &= area <= max_area_px
+    mean, std = background(image, mask, stats[1:])
+    where = np.flatnonzero(mask)
+    label = labels.ravel()[where] - 1
+    n = count - 1
+    value = image.ravel()[where].astype(np.float64)
+    target_mean = np.bincount(label, value, n) / area
+    contrast = target_mean - mean
+    xy = centroids(labels, image, mean, contrast)
+    order = np.argsort(label, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(np.bincount(label, minlength=n))[:-1]))
+    best = np.maximum.reduceat(scores.ravel()[where][order], starts)
+    box = stats[1:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64)
+    box[:, :2] -= 0.5
+    if not keep.all():
+        mask = np.concatenate(([False], keep))[labels]
+    snr = np.abs(contrast) / np.maximum(std, QUANTISATION_STD)
+    return Detections(
+        xy[keep], best[keep].astype(np.float64), area[keep].astype(np.float64), box[keep], snr[keep], mask
+    )
+
+
+def background(
+    image: Image, mask: NDArray[np.bool_], stats: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the pixels round each component (N,), in counts, by integral images.
+
+    Pixels of any target, grown by one, do not count; where nothing else is left, the whole frame's values stand in.
+    """
+    h, w = image.shape
+    free = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    # Taking the frame's mean off first keeps the squares small, so that the variance keeps its digits.
+    centre = float(image.mean())
+    grey = np.where(free, image.astype(np.float32) - np.float32(centre), np.float32(0))
+    total, squares = cv2.integral2(grey, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
+    counts = cv2.integral(free.view(np.uint8), sdepth=cv2.CV_32S)
+    left = np.maximum(stats[:, cv2.CC_STAT_LEFT] - BACKGROUND_REACH_PX, 0)
+    top = np.maximum(stats[:, cv2.CC_STAT_TOP] - BACKGROUND_REACH_PX, 0)
+    right = np.minimum(stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH] + BACKGROUND_REACH_PX, w)
+    bottom = np.minimum(stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT] + BACKGROUND_REACH_PX, h)
+
+    def box_sum(table: NDArray[np.float64]) -> NDArray[np.float64]:
+        return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+
+    n = box_sum(counts.astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = box_sum(total) / n
+        variance = box_sum(squares) / n - mean**2
+    alone = n < 8
+    mean[alone] = 0.0
+    variance[alone] = float(image.var())
+    return mean + centre, np.sqrt(np.maximum(variance, 0.0))
+
+
+def centroids(
+    labels: NDArray[np.int32], image: Image, mean: NDArray[np.float64], contrast: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Contrast-weighted centroids (N, 2) in (x, y) of the components grown by one pixel."""
+    n, width = len(mean), labels.shape[1]
+    if n < 65535:
+        grown = cv2.dilate(labels.astype(np.uint16), np.ones((3, 3), np.uint8)).astype(np.int32)
+        grown = np.where(labels > 0, labels, grown)  # a component never loses its own pixels to a neighbour
+    else:
+        grown = labels
+    where = np.flatnonzero(grown)
+    label = grown.ravel()[where] - 1
+    y, x = np.divmod(where, width)
+    sign = np.where(contrast < 0, -1.0, 1.0)
+    weight = np.maximum((image.ravel()[where] - mean[label]) * sign[label], 0.0) + 1e-6
+    total = np.bincount(label, weight, n)
+    return np.stack([np.bincount(label, weight * x, n), np.bincount(label, weight * y, n)], 1) / total[:, None]

@@ -1,0 +1,54 @@
+"""`irtrack doctor`: what is installed, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from irtrack import __version__
+from irtrack.core import IrtrackError
+
+PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
+
+
+def report() -> list[str]:
+    """Lines that begin with `ok` or `missing`."""
+    lines = [f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
+    for name in PACKAGES:
+        try:
+            lines.append(f"ok       {name} {version(name)}")
+        except PackageNotFoundError:
+            lines.append(f"missing  {name}: pip install {name}")
+    return [*lines, window_line(), *torch_lines()]
+
+
+def window_line() -> str:
+    """Whether Qt can be loaded; on Linux it needs system libraries that pip does not bring."""
+    try:
+        importlib.import_module("PySide6.QtWidgets")
+        return f"ok       PySide6 {version('PySide6-Essentials')}: the window can open where there is a display"
+    except (ImportError, PackageNotFoundError) as error:
+        hint = "" if sys.platform != "linux" else "; on Debian: apt install libgl1 libegl1 libxkbcommon0 libxcb-cursor0"
+        return f"missing  PySide6 ({error}){hint}"
+
+
+def torch_lines() -> list[str]:
+    """Device and models."""
+    import torch
+
+    from irtrack.detect.weights import load_weights, read_manifest
+
+    lines = [
+        f"ok       CUDA: {torch.cuda.get_device_name(0)}"
+        if torch.cuda.is_available()
+        else f"missing  CUDA: the network runs on the CPU with {torch.get_num_threads()} threads"
+    ]
+    try:
+        for name in read_manifest():
+            load_weights(name)
+            lines.append(f"ok       model {name}")
+    except IrtrackError as error:
+        lines.append(f"missing  {error}")
+    return lines

@@ -1,0 +1,354 @@
+"""From frames to results: `process` as a pure generator, `Pipeline` with its two threads, pause, step and seek.
+
+Capture thread: iterates the source into `frames`. Worker thread: detects, tracks, writes sinks, publishes to `latest`.
+Back-pressure comes from the source's `live` attribute alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from enum import StrEnum
+
+from irtrack.channel import Channel, Closed
+from irtrack.core import Detections, Detector, Frame, FrameResult, Sink, Source, Track, Tracker
+
+log = logging.getLogger(__name__)
+
+FILE_CAPACITY = 4
+JOIN_DEADLINE_S = 10.0
+
+
+def process_frame(frame: Frame, detector: Detector, tracker: Tracker, dropped: int = 0) -> FrameResult:
+    """Detect and track one frame, with the milliseconds of each stage."""
+    start = time.perf_counter()
+    detections = detector(frame.image)
+    detected = time.perf_counter()
+    tracks = tracker(detections, frame.time_s)
+    tracked = time.perf_counter()
+    stage_ms = {"detect": 1e3 * (detected - start), "track": 1e3 * (tracked - detected)}
+    return FrameResult(frame, detections, tracks, stage_ms, dropped)
+
+
+def process(frames: Iterable[Frame], detector: Detector, tracker: Tracker) -> Iterator[FrameResult]:
+    """The whole chain without threads; lazy."""
+    for frame in frames:
+        yield process_frame(frame, detector, tracker)
+
+
+class State(StrEnum):
+    """Where a pipeline stands; the last three are final."""
+
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Pipeline:
+    """Runs a source through detector, tracker and sinks in two threads.
+
+    With `hold`, the end of a recording is not the end of the run: the pipeline waits for a seek or a stop (the window
+    wants this). With `speed`, recordings are shown no faster than that multiple of real time. Closes the source and
+    the sinks however it ends.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        tracker: Tracker,
+        sinks: Sequence[Sink] = (),
+        *,
+        hold: bool = False,
+        paused: bool = False,
+        speed: float | None = None,
+        on_result: Callable[[FrameResult], None] | None = None,
+    ) -> None:
+        self.source, self.detector, self.tracker, self.sinks = source, detector, tracker, tuple(sinks)
+        self.hold, self.speed = hold and not source.live, speed
+        self.latest: Channel[FrameResult] = Channel(1, drop_oldest=True)
+        self.captured = self.processed = 0
+        self._frames: Channel[tuple[int, Frame]] = Channel(1 if source.live else FILE_CAPACITY, source.live)
+        self._on_result = on_result
+        self._control = threading.Condition()
+        self._paused, self._steps, self._refresh = paused and not source.live, 0, False
+        self._epoch, self._target = 0, 0
+        self._at_end = self._stopping = False
+        self._final: State | None = None
+        self._error: BaseException | None = None
+        self._last: FrameResult | None = None
+        self._clock: tuple[float, float] | None = None
+        self._threads = [
+            threading.Thread(target=self._capture, name="irtrack-capture", daemon=True),
+            threading.Thread(target=self._work, name="irtrack-worker", daemon=True),
+        ]
+        self._started = False
+
+    # -- what the owner calls -------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        with self._control:
+            if self._final is not None:
+                return self._final
+            if not self._started:
+                return State.READY
+            return State.PAUSED if self._paused else State.RUNNING
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every frame up to the end of the recording has been processed (only with `hold`)."""
+        return self._at_end
+
+    @property
+    def error(self) -> BaseException | None:
+        """The first error of any thread."""
+        return self._error
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a live source delivered and the worker never saw."""
+        return self._frames.dropped
+
+    def start(self) -> Pipeline:
+        self._started = True
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def pause(self) -> None:
+        """Stop after the frame being processed; a live source goes on (freeze its display instead)."""
+        with self._control:
+            self._paused = not self.source.live
+            self._control.notify_all()
+
+    def resume(self) -> None:
+        with self._control:
+            self._paused, self._clock = False, None
+            self._control.notify_all()
+
+    def step(self) -> None:
+        """Process one more frame while paused."""
+        with self._control:
+            self._steps += 1
+            self._control.notify_all()
+
+    def refresh(self) -> None:
+        """Detect the last frame again, with the detector's present settings, and publish it; tracks stay."""
+        with self._control:
+            self._refresh = True
+            self._control.notify_all()
+
+    def seek(self, index: int) -> None:
+        """Go on at frame `index` of a recording; identities start afresh. While paused, that one frame is shown."""
+        with self._control:
+            self._epoch += 1
+            self._target, self._at_end, self._clock = index, False, None
+            self._steps = 1 if self._paused else 0
+            self._frames.clear()
+            self._control.notify_all()
+
+    def stop(self) -> None:
+        """Ask both threads to end; returns at once. What waits in the channel is not processed."""
+        with self._control:
+            self._stopping = True
+            self._control.notify_all()
+        self._frames.close(discard=True)
+
+    def join(self, timeout: float | None = None) -> State:
+        """Wait for the end. Re-raises the first error; raises TimeoutError naming the threads still alive."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            if self._started:
+                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        alive = [t.name for t in self._threads if t.is_alive()]
+        if alive:
+            raise TimeoutError(f"still running after {timeout} s: {', '.join(alive)}")
+        if not self._started:
+            self._close_all()
+            self._final = self._final or State.STOPPED
+        if self._error is not None:
+            raise self._error
+        assert self._final is not None
+        return self._final
+
+    def close(self) -> None:
+        """Stop and wait, without raising the error of the run."""
+        self.stop()
+        try:
+            self.join(JOIN_DEADLINE_S)
+        except TimeoutError as error:
+            log.error("%s", error)
+        except BaseException as error:
+            log.debug("closed after %r", error)
+
+    # -- capture thread -------------------------------------------------------------------------------------------
+
+    def _capture(self) -> None:
+        epoch = 0
+        try:
+            while not self._stopping:
+                self._read(epoch)
+                if self._stopping or not self.hold:
+                    break
+                with self._control:
+                    self._control.wait_for(lambda e=epoch: self._stopping or self._epoch != e)
+                    epoch, target = self._epoch, self._target
+                if not self._stopping:
+                    self.source.seek(target)
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._frames.close()  # frames already read are still processed
+            try:
+                self.source.close()
+            except BaseException as error:
+                self._fail(error)
+
+    def _read(self, epoch: int) -> None:
+        """Read on until the end, a seek or a stop."""
+        iterator = iter(self.source)
+        try:
+            for frame in iterator:
+                if self._stopping or self._epoch != epoch:
+                    return
+                self.captured += 1
+                self._frames.put((epoch, frame))
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        if self.hold and not self._stopping and self._epoch == epoch:
+            self._frames.put((epoch, END))
+
+    # -- worker thread --------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        epoch = 0
+        try:
+            while True:
+                if not self._wait_for_turn():
+                    break
+                try:
+                    of_epoch, frame = self._frames.get(timeout=0.05)
+                except TimeoutError:
+                    continue
+                if of_epoch != self._epoch:
+                    continue
+                if frame is END:
+                    self._at_end = True
+                    continue
+                if of_epoch != epoch:
+                    epoch = of_epoch
+                    self.tracker.reset()
+                result = process_frame(frame, self.detector, self.tracker, self._frames.dropped)
+                with self._control:
+                    self._steps = max(0, self._steps - 1)
+                self._publish(result, of_epoch)
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+            self._frames.close(discard=True)
+        finally:
+            with self._control:
+                self._stopping = self._stopping or self._error is not None
+                self._control.notify_all()
+            self._close_sinks()
+            ended = State.FAILED if self._error else State.STOPPED if self._stopping else State.FINISHED
+            self._threads[0].join(JOIN_DEADLINE_S)
+            with self._control:
+                self._final = State.FAILED if self._error else ended
+            self.latest.close()
+
+    def _wait_for_turn(self) -> bool:
+        """Wait while paused; serve refreshes. False when stopping."""
+        while True:
+            with self._control:
+                self._control.wait_for(
+                    lambda: self._stopping or self._refresh or not self._paused or self._steps > 0
+                )
+                if self._stopping:
+                    return False
+                if not self._refresh:
+                    return True
+                self._refresh = False
+                last = self._last
+            if last is not None:
+                self._redetect(last)
+
+    def _redetect(self, last: FrameResult) -> None:
+        start = time.perf_counter()
+        detections = self.detector(last.frame.image)
+        stage_ms = last.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
+        self._last = FrameResult(last.frame, detections, unlinked(last.tracks, detections), stage_ms, last.dropped)
+        self._show(self._last)
+
+    def _publish(self, result: FrameResult, epoch: int) -> None:
+        for sink in self.sinks:
+            sink.write(result)
+        self.processed += 1
+        self._pace(result.frame.time_s)
+        self._last = result
+        if self._epoch == epoch:
+            self._show(result)
+
+    def _show(self, result: FrameResult) -> None:
+        if self._on_result is not None:
+            self._on_result(result)
+        self.latest.put(result)
+
+    def _pace(self, time_s: float) -> None:
+        """Wait until a recorded frame is due; after a late one the clock starts afresh, it never hurries."""
+        if self.speed is None or self.source.live:
+            return
+        with self._control:
+            now = time.monotonic()
+            if self._clock is None or self._paused:
+                self._clock = (now, time_s)
+                return
+            due = self._clock[0] + (time_s - self._clock[1]) / self.speed
+            if due < now - 0.1 or due > now + 5:
+                self._clock = (now, time_s)
+                return
+            epoch = self._epoch
+            self._control.wait_for(
+                lambda: self._stopping or self._paused or self._epoch != epoch, timeout=max(0.0, due - now)
+            )
+
+    # -- ends -----------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: BaseException) -> None:
+        with self._control:
+            if self._error is None:
+                self._error = error
+            else:
+                log.error("a later error: %s", error)
+
+    def _close_sinks(self) -> None:
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except BaseException as error:
+                self._fail(error)
+
+    def _close_all(self) -> None:
+        self.source.close()
+        self._close_sinks()
+
+
+END = Frame(-1, 0.0, None)  # type: ignore[arg-type]
+"""Put into the channel behind the last frame of a recording whose pipeline waits at the end."""
+
+
+def unlinked(tracks: tuple[Track, ...], detections: Detections) -> tuple[Track, ...]:
+    """Tracks whose detection rows no longer hold, since the detections were made again."""
+    return tuple(t if t.detection is None else replace(t, detection=None) for t in tracks)

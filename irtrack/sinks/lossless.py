@@ -1,0 +1,44 @@
+"""Lossless pictures: FFV1 in Matroska, or a folder of PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from irtrack.core import Image, SinkError
+from irtrack.sinks.text import reason
+
+
+def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
+    """FFV1, 8- or 16-bit grey, bit-exact on reading back. Raises SinkError."""
+    try:
+        with av.open(str(path), "w", format="matroska") as container:
+            stream: av.VideoStream | None = None
+            for image in images:
+                if stream is None:
+                    stream = container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1000))
+                    stream.height, stream.width = image.shape
+                    stream.pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=stream.pix_fmt)
+                container.mux(stream.encode(frame))
+            if stream is not None:
+                container.mux(stream.encode(None))
+    except (OSError, av.FFmpegError) as error:
+        raise SinkError(f"cannot write {path}: {reason(error)}") from error
+
+
+def write_images(folder: Path, images: Iterable[Image], force: bool) -> None:
+    """PNG files 000000.png and on. Raises SinkError."""
+    if folder.exists() and not force:
+        raise SinkError(f"{folder} exists: choose another name, or write into it with --force")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(images):
+            (folder / f"{i:06d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    except OSError as error:
+        raise SinkError(f"cannot write to {folder}: {reason(error)}") from error

@@ -1,0 +1,202 @@
+"""Track logs as text: CSV, MOTChallenge, JSON lines. Each frame's rows reach the operating system at once."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from irtrack.core import FrameResult, SinkError, Track, TrackStatus
+
+CSV_HEADER = (
+    "frame,time_s,track_id,status,x_px,y_px,vx_px_s,vy_px_s,sigma_x_px,sigma_y_px,w_px,h_px,area_px,score,snr,measured"
+)
+
+
+def check_target(path: Path, force: bool) -> Path:
+    """The path, if it may be written. Raises SinkError where it exists (without `force`) or its folder is missing."""
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: give the name of a file")
+    if path.exists() and not force:
+        raise SinkError(f"{path} exists: choose another name, or overwrite it with --force")
+    if not path.absolute().parent.is_dir():
+        raise SinkError(f"the folder {path.absolute().parent} does not exist: create it first")
+    return path
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, without its number."""
+    return error.strerror or str(error)
+
+
+class TextSink(ABC):
+    """A text file with rows for each confirmed track in each frame, also while it coasts."""
+
+    def __init__(self, path: Path, force: bool = False) -> None:
+        self.path = check_target(path, force)
+        try:
+            # Rows are at the operating system after each frame, so a kill loses nothing that was reported.
+            self._file: TextIO | None = path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise SinkError(f"cannot write {path}: {reason(error)}") from error
+        self._put(self.header())
+
+    def header(self) -> str:
+        """Text before the first row."""
+        return ""
+
+    @abstractmethod
+    def rows(self, result: FrameResult) -> str:
+        """Text of one frame."""
+
+    def write(self, result: FrameResult) -> None:
+        """Append a frame's rows. Raises SinkError (a full disk, for example); what was written stays."""
+        self._put(self.rows(result))
+
+    def _put(self, text: str) -> None:
+        if self._file is None or not text:
+            return
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            file, self._file = self._file, None
+            try:
+                file.close()
+            except OSError:
+                pass
+            raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error
+
+
+def number(value: float, digits: int) -> str:
+    """Fixed-point text; blank for what is unknown."""
+    return "" if value != value else f"{value:.{digits}f}"
+
+
+def csv_row(frame: int, time_s: float, track: Track) -> str:
+    """One line of the track log (header: CSV_HEADER)."""
+    (x, y), (vx, vy) = track.xy_px.tolist(), track.velocity_px_s.tolist()
+    sx, sy = float(track.covariance[0, 0]) ** 0.5, float(track.covariance[1, 1]) ** 0.5
+    w, h = track.size_px
+    measured = int(track.detection is not None)
+    return (
+        f"{frame},{time_s:.6f},{track.id},{track.status},{x:.3f},{y:.3f},{vx:.3f},{vy:.3f},{sx:.3f},{sy:.3f},"
+        f"{number(w, 1)},{number(h, 1)},{number(track.area_px, 1)},{number(track.score, 4) if measured else ''},"
+        f"{number(track.snr, 2)},{measured}\n"
+    )
+
+
+class CsvSink(TextSink):
+    """The track log of irtrack; its header is a contract."""
+
+    def header(self) -> str:
+        return CSV_HEADER + "\n"
+
+    def rows(self, result: FrameResult) -> str:
+        return "".join(csv_row(result.frame.index, result.frame.time_s, t) for t in result.tracks if t.confirmed)
+
+
+class MotSink(TextSink):
+    """MOTChallenge text: frame (1-based), id, left, top, width, height (1-based pixels), confidence, -1, -1, -1."""
+
+    def rows(self, result: FrameResult) -> str:
+        out = []
+        for t in result.tracks:
+            if t.confirmed:
+                w, h = (v if v == v else 1.0 for v in t.size_px)
+                x, y = t.xy_px.tolist()
+                score = t.score if t.detection is not None and t.score == t.score else 0.0
+                box = f"{x - w / 2 + 1:.2f},{y - h / 2 + 1:.2f},{w:.2f},{h:.2f}"
+                out.append(f"{result.frame.index + 1},{t.id},{box},{score:.4f},-1,-1,-1\n")
+        return "".join(out)
+
+
+class JsonLinesSink(TextSink):
+    """One JSON object a frame: its tracks, its detections and its timing, for scripts."""
+
+    def rows(self, result: FrameResult) -> str:
+        d = result.detections
+        return (
+            json.dumps(
+                {
+                    "frame": result.frame.index,
+                    "time_s": round(result.frame.time_s, 6),
+                    "dropped": result.dropped,
+                    "stage_ms": {k: round(v, 3) for k, v in result.stage_ms.items()},
+                    "detections": [
+                        {"xy_px": [round(x, 3), round(y, 3)], "score": round(s, 4), "area_px": a, "snr": round(r, 2)}
+                        for (x, y), s, a, r in zip(
+                            d.xy_px.tolist(), d.score.tolist(), d.area_px.tolist(), d.snr.tolist(), strict=True
+                        )
+                    ],
+                    "tracks": [json_track(t) for t in result.tracks if t.confirmed],
+                },
+                allow_nan=False,
+            )
+            + "\n"
+        )
+
+
+def json_track(track: Track) -> dict[str, object]:
+    """A confirmed track as plain values; unknown numbers become null."""
+    return {
+        "id": track.id,
+        "status": str(track.status),
+        "xy_px": [round(v, 3) for v in track.xy_px.tolist()],
+        "velocity_px_s": [round(v, 3) for v in track.velocity_px_s.tolist()],
+        "sigma_px": [round(float(track.covariance[i, i]) ** 0.5, 3) for i in (0, 1)],
+        "age_s": round(track.age_s, 6),
+        "detection": track.detection,
+        "snr": round(track.snr, 2) if track.snr == track.snr else None,
+    }
+
+
+class CompletedLog:
+    """Delays results by a few frames, so that rows from before a track's confirmation enter the log too.
+
+    `delay` frames is the window of the M-of-N rule: no track is tentative for longer.
+    """
+
+    def __init__(self, sink: TextSink, delay: int) -> None:
+        self._sink, self._delay = sink, delay
+        self._held: list[FrameResult] = []
+        self._promoted: set[int] = set()
+
+    def write(self, result: FrameResult) -> None:
+        self._promoted |= {t.id for t in result.tracks if t.confirmed}
+        self._held.append(result)
+        while len(self._held) > self._delay:
+            self._release()
+        if len(self._promoted) > 10_000:
+            self._promoted &= {t.id for r in self._held for t in r.tracks}
+
+    def _release(self) -> None:
+        result = self._held.pop(0)
+        tracks = tuple(promoted(t) if t.id in self._promoted else t for t in result.tracks)
+        self._sink.write(FrameResult(result.frame, result.detections, tracks, result.stage_ms, result.dropped))
+
+    def close(self) -> None:
+        try:
+            while self._held:
+                self._release()
+        finally:
+            self._held.clear()
+            self._sink.close()
+
+
+def promoted(track: Track) -> Track:
+    """A tentative snapshot of a track that was confirmed later, reported as it would have been then."""
+    if track.confirmed:
+        return track
+    return replace(track, status=TrackStatus.CONFIRMED if track.detection is not None else TrackStatus.COASTING)

@@ -1,0 +1,79 @@
+"""Annotated H.264 video, written so that a killed run leaves a file that plays."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from irtrack.core import FrameResult, SinkError
+from irtrack.sinks.draw import annotate
+from irtrack.sinks.text import check_target, reason
+
+TIME_BASE = Fraction(1, 90_000)
+
+
+class VideoSink:
+    """H.264 in Matroska (.mkv) or fragmented MP4 (.mp4, .mov): real presentation times, flushed as it goes.
+
+    Small frames are enlarged by a whole factor so that outlines and numbers can be read.
+    """
+
+    def __init__(self, path: Path, force: bool = False, fps: float | None = None) -> None:
+        self.path = check_target(path, force)
+        formats = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
+        if path.suffix.lower() not in formats:
+            raise SinkError(f"{path}: annotated video is written as .mkv or .mp4")
+        # A killed plain mp4 has no index and loses everything; fragments and clusters of a second do not.
+        options = {"flush_packets": "1"}
+        if formats[path.suffix.lower()] == "matroska":
+            options |= {"cluster_time_limit": "500"}
+        else:
+            options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
+        try:
+            self._container = av.open(str(path), "w", format=formats[path.suffix.lower()], options=options)
+        except (OSError, av.FFmpegError) as error:
+            raise SinkError(f"cannot write {path}: {reason(error)}") from error
+        self._fps = fps or 30.0
+        self._stream: av.VideoStream | None = None
+        self._scale, self._last_pts = 1, -1
+        self._closed = False
+
+    def _open_stream(self, height: int, width: int) -> av.VideoStream:
+        self._scale = max(1, min(4, 720 // max(height, 1)))
+        rate = Fraction(self._fps).limit_denominator(1000)
+        stream = self._container.add_stream("libx264", rate=rate)
+        stream.width, stream.height = width * self._scale // 2 * 2, height * self._scale // 2 * 2
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = TIME_BASE
+        # Zero latency keeps no frames in the encoder, so what was processed is in the file.
+        stream.options = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
+        stream.codec_context.gop_size = max(1, round(self._fps / 2))
+        return stream
+
+    def write(self, result: FrameResult) -> None:
+        """Encode one annotated frame. Raises SinkError; what was written stays."""
+        try:
+            if self._stream is None:
+                self._stream = self._open_stream(*result.frame.image.shape)
+            picture = annotate(result, self._scale)[: self._stream.height, : self._stream.width]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            pts = max(self._last_pts + 1, round(result.frame.time_s / TIME_BASE))
+            frame.pts, frame.time_base = pts, TIME_BASE
+            self._last_pts = pts
+            self._container.mux(self._stream.encode(frame))
+        except (OSError, av.FFmpegError) as error:
+            raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except (OSError, av.FFmpegError) as error:
+            raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error

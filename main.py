@@ -1,0 +1,3 @@
+from irtrack.cli import main
+
+raise SystemExit(main())
