@@ -134,13 +134,17 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """All that is known of one frame: what sinks write and the window draws."""
+    """All that is known of one frame: what sinks write and the window draws.
+
+    `captured_s`: monotonic clock when the frame left its source, for latency.
+    """
 
     frame: Frame
     detections: Detections
     tracks: tuple[Track, ...]
     stage_ms: dict[str, float]
     dropped: int = 0
+    captured_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from irtrack.channel import Channel, Closed
-from irtrack.core import Detections, Detector, Frame, FrameResult, Sink, Source, Track, Tracker
+from irtrack.core import Detector, Frame, FrameResult, Sink, Source, Track, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ FILE_CAPACITY = 4
 JOIN_DEADLINE_S = 10.0
 
 
-def process_frame(frame: Frame, detector: Detector, tracker: Tracker, dropped: int = 0) -> FrameResult:
+def process_frame(
+    frame: Frame, detector: Detector, tracker: Tracker, dropped: int = 0, captured_s: float = 0.0
+) -> FrameResult:
     """Detect and track one frame, with the milliseconds of each stage."""
     start = time.perf_counter()
     detections = detector(frame.image)
@@ -30,7 +32,7 @@ def process_frame(frame: Frame, detector: Detector, tracker: Tracker, dropped: i
     tracks = tracker(detections, frame.time_s)
     tracked = time.perf_counter()
     stage_ms = {"detect": 1e3 * (detected - start), "track": 1e3 * (tracked - detected)}
-    return FrameResult(frame, detections, tracks, stage_ms, dropped)
+    return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s)
 
 
 def process(frames: Iterable[Frame], detector: Detector, tracker: Tracker) -> Iterator[FrameResult]:
@@ -74,7 +76,7 @@ class Pipeline:
         self.hold, self.speed = hold and not source.live, speed
         self.latest: Channel[FrameResult] = Channel(1, drop_oldest=True)
         self.captured = self.processed = 0
-        self._frames: Channel[tuple[int, Frame]] = Channel(1 if source.live else FILE_CAPACITY, source.live)
+        self._frames: Channel[tuple[int, Frame, float]] = Channel(1 if source.live else FILE_CAPACITY, source.live)
         self._on_result = on_result
         self._control = threading.Condition()
         self._paused, self._steps, self._refresh = paused and not source.live, 0, False
@@ -105,6 +107,11 @@ class Pipeline:
     def at_end(self) -> bool:
         """Whether every frame up to the end of the recording has been processed (only with `hold`)."""
         return self._at_end
+
+    @property
+    def last_index(self) -> int | None:
+        """Number of the frame processed last."""
+        return self._last.frame.index if self._last is not None else None
 
     @property
     def error(self) -> BaseException | None:
@@ -221,13 +228,13 @@ class Pipeline:
                 if self._stopping or self._epoch != epoch:
                     return
                 self.captured += 1
-                self._frames.put((epoch, frame))
+                self._frames.put((epoch, frame, time.monotonic()))
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
         if self.hold and not self._stopping and self._epoch == epoch:
-            self._frames.put((epoch, END))
+            self._frames.put((epoch, END, 0.0))
 
     # -- worker thread --------------------------------------------------------------------------------------------
 
@@ -238,7 +245,7 @@ class Pipeline:
                 if not self._wait_for_turn():
                     break
                 try:
-                    of_epoch, frame = self._frames.get(timeout=0.05)
+                    of_epoch, frame, captured_s = self._frames.get(timeout=0.05)
                 except TimeoutError:
                     continue
                 if of_epoch != self._epoch:
@@ -249,7 +256,7 @@ class Pipeline:
                 if of_epoch != epoch:
                     epoch = of_epoch
                     self.tracker.reset()
-                result = process_frame(frame, self.detector, self.tracker, self._frames.dropped)
+                result = process_frame(frame, self.detector, self.tracker, self._frames.dropped, captured_s)
                 with self._control:
                     self._steps = max(0, self._steps - 1)
                 self._publish(result, of_epoch)
@@ -289,7 +296,8 @@ class Pipeline:
         start = time.perf_counter()
         detections = self.detector(last.frame.image)
         stage_ms = last.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
-        self._last = FrameResult(last.frame, detections, unlinked(last.tracks, detections), stage_ms, last.dropped)
+        tracks = unlinked(last.tracks)
+        self._last = replace(last, detections=detections, tracks=tracks, stage_ms=stage_ms)
         self._show(self._last)
 
     def _publish(self, result: FrameResult, epoch: int) -> None:
@@ -349,6 +357,6 @@ END = Frame(-1, 0.0, None)  # type: ignore[arg-type]
 """Put into the channel behind the last frame of a recording whose pipeline waits at the end."""
 
 
-def unlinked(tracks: tuple[Track, ...], detections: Detections) -> tuple[Track, ...]:
+def unlinked(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
     """Tracks whose detection rows no longer hold, since the detections were made again."""
     return tuple(t if t.detection is None else replace(t, detection=None) for t in tracks)

@@ -184,7 +184,7 @@ class CompletedLog:
     def _release(self) -> None:
         result = self._held.pop(0)
         tracks = tuple(promoted(t) if t.id in self._promoted else t for t in result.tracks)
-        self._sink.write(FrameResult(result.frame, result.detections, tracks, result.stage_ms, result.dropped))
+        self._sink.write(replace(result, tracks=tracks))
 
     def close(self) -> None:
         try:

@@ -1,0 +1,48 @@
+"""Starts Qt and the window."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from irtrack.config import Settings
+from irtrack.core import IrtrackError
+
+
+def check_display() -> None:
+    """Raises IrtrackError where no window can open, saying how to go on without one."""
+    if sys.platform.startswith("linux") and not any(
+        os.environ.get(v) for v in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    ):
+        raise IrtrackError("there is no display for the window; headless: irtrack run SOURCE --csv tracks.csv")
+
+
+def clean_environment() -> None:
+    """opencv-python points Qt at plugins of its own, which are not ours."""
+    for name in ("QT_QPA_PLATFORM_PLUGIN_PATH", "QT_QPA_FONTDIR"):
+        if "cv2" in os.environ.get(name, ""):
+            del os.environ[name]
+
+
+def open_window(source: str | None, settings: Settings) -> int:
+    """Show the window and stay until it closes."""
+    check_display()
+    import cv2  # noqa: F401  # first, so that the environment it sets can be cleaned before Qt reads it
+
+    clean_environment()
+    try:
+        from PySide6.QtWidgets import QApplication
+
+        from irtrack.gui.theme import apply_theme
+        from irtrack.gui.window import MainWindow
+    except ImportError as error:
+        raise IrtrackError(f"the window needs Qt, which cannot be loaded ({error}): see irtrack doctor") from error
+    app = QApplication.instance() or QApplication(sys.argv[:1])
+    assert isinstance(app, QApplication)
+    app.setApplicationName("irtrack")
+    apply_theme(app)
+    window = MainWindow(settings, source)
+    window.show()
+    signal.signal(signal.SIGINT, lambda *_: window.close())
+    return int(app.exec())

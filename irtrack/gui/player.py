@@ -1,0 +1,281 @@
+"""Between the window and the pipeline: loading, transport, and going back over stored results. No widgets here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from irtrack.build import make_detector, make_tracker
+from irtrack.capture import open_source
+from irtrack.config import Settings
+from irtrack.core import Detections, Detector, Frame, FrameResult, IrtrackError, Source
+from irtrack.gui.store import ResultStore
+from irtrack.pipeline import Pipeline, State
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source that was opened in the background, with its first picture."""
+
+    text: str
+    source: Source
+    first: Frame | None
+
+
+class Player:
+    """Owns at most one pipeline. `tick()` is called by the window's timer and returns what to show, if anything new.
+
+    The source opens and the network loads in background threads, so the first picture is on screen while torch is
+    still being imported. While a stored frame is reviewed the pipeline stands paused.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = ResultStore()
+        self.pipeline: Pipeline | None = None
+        self.opened: Opened | None = None
+        self.error: str | None = None
+        self.loading = False
+        self.playing = True
+        self.threshold = settings.detector.threshold
+        self._detector: Detector | None = None
+        self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
+        self._review: int | None = None
+        self._review_due = 0.0
+        self._viewer: Source | None = None
+        self._shown: FrameResult | None = None
+        self._threads: list[threading.Thread] = []
+        self._request = 0
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    def open(self, text: str) -> None:
+        """Open a source in the background; what was open is closed first."""
+        self.close()
+        self.error, self.loading, self.playing = None, True, True
+        self._request += 1
+        request = self._request
+        self._spawn(lambda: self._open_source(text, request), "irtrack-open")
+        if self._detector is None:
+            self._spawn(lambda: self._inbox.put(make_detector(self.settings)), "irtrack-load")
+
+    def _spawn(self, work: Callable[[], None], name: str) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:
+                self._inbox.put(error)
+
+        self._threads = [t for t in self._threads if t.is_alive()]
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _open_source(self, text: str, request: int) -> None:
+        source = open_source(text)
+        first = None
+        if not source.live:
+            iterator = iter(source)
+            first = next(iterator, None)
+            if hasattr(iterator, "close"):
+                iterator.close()
+            source.seek(0)
+        if request != self._request:
+            source.close()
+        else:
+            self._inbox.put(Opened(text, source, first))
+
+    def close(self) -> None:
+        """Stop everything and forget the results."""
+        self._request += 1
+        if self.pipeline is not None:
+            self.pipeline.close()
+        elif self.opened is not None:
+            self.opened.source.close()
+        if self._viewer is not None:
+            self._viewer.close()
+        self.pipeline = self.opened = self._viewer = self._shown = self._review = None
+        self.store.clear()
+
+    def shutdown(self) -> None:
+        """Close and wait for the background threads, as far as they end soon."""
+        self.close()
+        for thread in self._threads:
+            thread.join(10.0)
+        while not self._inbox.empty():
+            late = self._inbox.get()
+            if isinstance(late, Opened):
+                late.source.close()
+
+    # -- transport ------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        return self.opened is not None and self.opened.source.live
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames of the open source, where it says."""
+        return self.opened.source.info.frames if self.opened else None
+
+    @property
+    def position(self) -> int | None:
+        """The frame on screen."""
+        return self._shown.frame.index if self._shown else None
+
+    @property
+    def reviewing(self) -> bool:
+        """Whether a stored result is on screen instead of the newest one."""
+        return self._review is not None
+
+    def play(self) -> None:
+        self.playing = True
+        self._review_due = time.monotonic()
+        if self.pipeline is None:
+            return
+        if self._review is None:
+            if self.pipeline.at_end:
+                self.seek(0)
+            else:
+                self.pipeline.resume()
+
+    def pause(self) -> None:
+        self.playing = False
+        if self.pipeline is not None:
+            self.pipeline.pause()
+
+    def step(self, by: int) -> FrameResult | None:
+        """One frame on or back, paused. A stored one is returned at once; a new one arrives by `tick`."""
+        self.pause()
+        if self.live or self.position is None or self.pipeline is None:
+            return None
+        target = self.position + by
+        if target in self.store:
+            return self._show_stored(target)
+        if by > 0 and self.frames is not None and target < self.frames:
+            newest = self.store.nearest(target)
+            self._review = None
+            if newest is not None and newest == target - 1 and self._pipeline_is_at(newest):
+                self.pipeline.step()
+            else:
+                self.pipeline.seek(target)
+        return None
+
+    def seek(self, index: int) -> FrameResult | None:
+        """Go to a frame: the stored result if there is one, otherwise the pipeline goes on from there."""
+        if self.live or self.pipeline is None or self.frames is None:
+            return None
+        index = max(0, min(index, self.frames - 1))
+        if index in self.store:
+            self.pipeline.pause()
+            return self._show_stored(index)
+        self._review = None
+        self.pipeline.seek(index)
+        if self.playing:
+            self.pipeline.resume()
+        return None
+
+    def set_threshold(self, value: float) -> None:
+        """Applies to the frame on screen at once, and to all that follow."""
+        self.threshold = value
+        if self._detector is not None:
+            self._detector.threshold = value
+        if self.pipeline is not None and self.pipeline.state is State.PAUSED and self._review is None:
+            self.pipeline.refresh()
+
+    # -- the window's timer ---------------------------------------------------------------------------------------
+
+    def tick(self) -> FrameResult | None:
+        """Take in what the threads have done; the newest result to show, or None."""
+        result = self._receive()
+        if self.pipeline is None:
+            return self._remember(result)
+        if self.pipeline.error is not None and self.error is None:
+            self.error = one_line(self.pipeline.error)
+        if self._review is not None:
+            return self._tick_review()
+        return self._remember(self.pipeline.latest.poll() or result)
+
+    def _receive(self) -> FrameResult | None:
+        first: FrameResult | None = None
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, BaseException):
+                self.error, self.loading = one_line(message), False
+            elif isinstance(message, Opened):
+                self.opened = message
+                if message.first is not None:
+                    first = FrameResult(message.first, Detections.empty(), (), {})
+            else:
+                self._detector = message
+        if self.opened is not None and self._detector is not None and self.pipeline is None and self.error is None:
+            self._start(self.opened.source, self._detector)
+        return first
+
+    def _start(self, source: Source, detector: Detector) -> None:
+        self.loading = False
+        detector.threshold = self.threshold
+        self.pipeline = Pipeline(
+            source, detector, make_tracker(self.settings), hold=True, paused=not self.playing, speed=1.0,
+            on_result=self.store.add if not source.live else None,
+        )  # fmt: skip
+        self.pipeline.start()
+
+    def _remember(self, result: FrameResult | None) -> FrameResult | None:
+        if result is not None:
+            self._shown = result
+        return result
+
+    def _tick_review(self) -> FrameResult | None:
+        assert self._review is not None
+        assert self.pipeline is not None
+        if not self.playing or time.monotonic() < self._review_due:
+            return None
+        following = self._review + 1
+        if following in self.store:
+            fps = self.opened.source.info.fps if self.opened else None
+            self._review_due = max(self._review_due + 1 / (fps or 30.0), time.monotonic() - 0.05)
+            return self._show_stored(following)
+        at = self._review
+        self._review = None
+        if self._pipeline_is_at(at):
+            self.pipeline.resume()
+        elif self.frames is not None and following < self.frames:
+            self.pipeline.seek(following)
+            self.pipeline.resume()
+        else:
+            self.pause()
+        return None
+
+    def _pipeline_is_at(self, index: int) -> bool:
+        """Whether the pipeline's next frame is the one after `index`."""
+        assert self.pipeline is not None
+        last = self.pipeline.last_index
+        return last == index and not self.pipeline.at_end
+
+    def _show_stored(self, index: int) -> FrameResult | None:
+        assert self.opened is not None
+        try:
+            if self._viewer is None:
+                self._viewer = open_source(self.opened.text)
+            self._viewer.seek(index)
+            iterator = iter(self._viewer)
+            frame = next(iterator, None)
+            if hasattr(iterator, "close"):
+                iterator.close()
+        except IrtrackError as error:
+            self.error = one_line(error)
+            return None
+        if frame is None or frame.index not in self.store:
+            return None
+        self._review = frame.index
+        return self._remember(self.store.get(frame))
+
+
+def one_line(error: BaseException) -> str:
+    """An error as the window shows it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, IrtrackError) else f"internal error: {type(error).__name__}: {text}"

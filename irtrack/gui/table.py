@@ -1,0 +1,80 @@
+"""The table of tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtGui import QColor
+
+from irtrack.core import Track
+from irtrack.sinks.draw import identity_colour
+
+Index = QModelIndex | QPersistentModelIndex
+
+COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
+    ("ID", lambda t: t.id, "{}"),
+    ("State", lambda t: str(t.status), "{}"),
+    ("Age s", lambda t: t.age_s, "{:.1f}"),
+    ("x px", lambda t: float(t.xy_px[0]), "{:.1f}"),
+    ("y px", lambda t: float(t.xy_px[1]), "{:.1f}"),
+    ("px/s", lambda t: float((t.velocity_px_s**2).sum()) ** 0.5, "{:.0f}"),
+    ("SNR", lambda t: t.snr, "{:.1f}"),
+    ("Score", lambda t: t.score, "{:.2f}"),
+)
+SORT_ROLE = Qt.ItemDataRole.UserRole
+
+
+class TrackTable(QAbstractTableModel):
+    """Confirmed tracks of the frame on screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tracks: Sequence[Track] = ()
+
+    def show_tracks(self, tracks: Sequence[Track]) -> None:
+        """Replace the rows; the same identities in the same order only change their values."""
+        same = [t.id for t in tracks] == [t.id for t in self._tracks]
+        if same:
+            self._tracks = tracks
+            if tracks:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(tracks) - 1, len(COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self._tracks = tracks
+        self.endResetModel()
+
+    def track(self, row: int) -> Track:
+        return self._tracks[row]
+
+    def row_of(self, track_id: int | None) -> int | None:
+        """The row of an identity."""
+        return next((i for i, t in enumerate(self._tracks) if t.id == track_id), None)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._tracks)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        track = self._tracks[index.row()]
+        _, value_of, text = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            value = value_of(track)
+            return "" if value != value else text.format(value)
+        if role == SORT_ROLE:
+            return value_of(track)
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
+            return QColor(*identity_colour(track.id))
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != 1:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return COLUMNS[section][0]
+        return None

@@ -1,0 +1,89 @@
+"""Colours, the dark palette and drawn icons of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap, QPolygonF
+from PySide6.QtWidgets import QApplication
+
+BACKGROUND, PANEL, TEXT, DIM, ACCENT, ERROR = "#15181c", "#1f2429", "#e4e7ea", "#8d969e", "#ffb000", "#e5484d"
+
+STYLE = f"""
+QToolTip {{ background: {PANEL}; color: {TEXT}; border: 1px solid {DIM}; }}
+QLabel#banner {{ background: {ERROR}; color: white; padding: 6px 10px; font-weight: 600; }}
+QLabel#hint {{ color: {DIM}; font-size: 15px; }}
+QLabel#time {{ font-family: monospace; }}
+QGroupBox {{ border: 1px solid #30373d; border-radius: 4px; margin-top: 9px; padding-top: 6px; }}
+QGroupBox::title {{ subcontrol-origin: margin; left: 8px; color: {DIM}; }}
+QTableView {{ gridline-color: #2a3036; selection-background-color: #37424c; selection-color: {TEXT}; }}
+QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: 0; padding: 3px 6px; }}
+QToolButton {{ padding: 4px; border: 0; border-radius: 4px; }}
+QToolButton:hover {{ background: #2d343a; }}
+QToolButton:focus {{ border: 1px solid {ACCENT}; }}
+QStatusBar {{ color: {DIM}; }}
+"""
+
+
+def apply_theme(app: QApplication) -> None:
+    """A dark theme: the picture is the brightest thing on the screen."""
+    app.setStyle("Fusion")
+    palette = QPalette()
+    role = QPalette.ColorRole
+    for which, colour in (
+        (role.Window, PANEL), (role.WindowText, TEXT), (role.Base, BACKGROUND), (role.AlternateBase, PANEL),
+        (role.Text, TEXT), (role.Button, PANEL), (role.ButtonText, TEXT), (role.ToolTipBase, PANEL),
+        (role.ToolTipText, TEXT), (role.Highlight, ACCENT), (role.HighlightedText, "#000000"),
+        (role.PlaceholderText, DIM), (role.Mid, "#30373d"), (role.Dark, "#0e1013"), (role.Light, "#30373d"),
+    ):  # fmt: skip
+        palette.setColor(which, QColor(colour))
+    for which in (role.Text, role.ButtonText, role.WindowText):
+        palette.setColor(QPalette.ColorGroup.Disabled, which, QColor("#5a636b"))
+    app.setPalette(palette)
+    app.setStyleSheet(STYLE)
+
+
+def drawn(paint: Callable[[QPainter], None]) -> QIcon:
+    """An icon painted on a 32x32 canvas."""
+    pixmap = QPixmap(32, 32)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(TEXT))
+    paint(painter)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def triangle(painter: QPainter, left: float, right: float) -> None:
+    """A triangle whose base is at x = left and whose tip is at x = right."""
+    painter.drawPolygon(QPolygonF([QPointF(left, 6), QPointF(right, 16), QPointF(left, 26)]))
+
+
+def bar(painter: QPainter, x: float, width: float = 4) -> None:
+    """An upright bar."""
+    painter.drawRect(QRectF(x, 6, width, 20))
+
+
+def play_icon() -> QIcon:
+    return drawn(lambda p: triangle(p, 9, 26))
+
+
+def pause_icon() -> QIcon:
+    return drawn(lambda p: (bar(p, 8, 6), bar(p, 18, 6))[0])
+
+
+def step_icon(forward: bool) -> QIcon:
+    if forward:
+        return drawn(lambda p: (triangle(p, 7, 21), bar(p, 22))[0])
+    return drawn(lambda p: (triangle(p, 25, 11), bar(p, 6))[0])
+
+
+def open_icon() -> QIcon:
+    def paint(painter: QPainter) -> None:
+        painter.drawRect(QRectF(5, 8, 10, 4))
+        painter.drawRect(QRectF(5, 11, 22, 14))
+
+    return drawn(paint)
