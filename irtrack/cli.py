@@ -29,11 +29,21 @@ SOURCE_HELP = (
 def detector_options(parser: argparse.ArgumentParser) -> None:
     """Options of everything that runs the network."""
     group = parser.add_argument_group("detector")
-    group.add_argument("--weights", default="auto", metavar="NAME/PATH", help="a model by name, or a checkpoint file; "
-                       "auto (default) takes datransnet on a GPU and the slim datransnet-s without one")
+    group.add_argument(
+        "--weights",
+        default="auto",
+        metavar="NAME/PATH",
+        help="a model by name, or a checkpoint file; "
+        "auto (default) takes datransnet on a GPU and the slim datransnet-s without one",
+    )
     group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
-    group.add_argument("--threshold", type=float, default=None, metavar="T", help="score above which a pixel belongs "
-                       "to a target, 0 to 1 (default 0.5)")
+    group.add_argument(
+        "--threshold",
+        type=float,
+        default=None,
+        metavar="T",
+        help="score above which a pixel belongs to a target, 0 to 1 (default 0.5)",
+    )
     group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
     group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
 
@@ -52,8 +62,11 @@ def make_parser() -> argparse.ArgumentParser:
     window.add_argument("source", nargs="?", metavar="SOURCE", help=SOURCE_HELP)
     detector_options(window)
 
-    run = commands.add_parser("run", help="track a recording or camera without a window", description="Runs SOURCE "
-                              "through detector and tracker, and writes logs as it goes.")
+    run = commands.add_parser(
+        "run",
+        help="track a recording or camera without a window",
+        description="Runs SOURCE through detector and tracker, and writes logs as it goes.",
+    )
     run.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     outputs = run.add_argument_group("outputs")
     outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
@@ -61,16 +74,24 @@ def make_parser() -> argparse.ArgumentParser:
     outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
     outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
     outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
-    outputs.add_argument("--online", action="store_true", help="log a track only from the frame that confirmed it; by "
-                         "default its first frames are added, a few frames late, since a log is read afterwards")
+    outputs.add_argument(
+        "--online",
+        action="store_true",
+        help="log a track only from the frame that confirmed it; by "
+        "default its first frames are added, a few frames late, since a log is read afterwards",
+    )
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)
 
-    track = commands.add_parser("track", help="track anybody's detections", description="Runs the tracker alone. "
-                                "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0) or a "
-                                "MOTChallenge det.txt.")
+    track = commands.add_parser(
+        "track",
+        help="track anybody's detections",
+        description="Runs the tracker alone. "
+        "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0) or a "
+        "MOTChallenge det.txt.",
+    )
     track.add_argument("detections", type=Path, metavar="DETECTIONS")
     track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
     track.add_argument("--mot", type=Path, metavar="OUT.txt", help="the same as MOTChallenge text")
@@ -79,17 +100,24 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument("--force", action="store_true", help="overwrite outputs that exist")
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
 
-    detect = commands.add_parser("detect", help="masks for single images", description="Writes one 0/255 mask PNG for "
-                                 "each image (same stem, same size) and detections.csv.")
+    detect = commands.add_parser(
+        "detect",
+        help="masks for single images",
+        description="Writes one 0/255 mask PNG for each image (same stem, same size) and detections.csv.",
+    )
     detect.add_argument("images", nargs="+", metavar="IMAGES", help="image files, folders or globs")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR")
     detect.add_argument("--force", action="store_true", help="write into a folder that holds files")
     detector_options(detect)
 
-    train = commands.add_parser("train", help="train DATransNet", description="Trains on folders with images/ and "
-                                "masks/. An interrupted run in --out goes on where it stopped.")
-    train.add_argument("--data", nargs="+", required=True, metavar="DIR[:SPLIT]", help="training sets; SPLIT names a "
-                       "list in img_idx/")
+    train = commands.add_parser(
+        "train",
+        help="train DATransNet",
+        description="Trains on folders with images/ and masks/. An interrupted run in --out goes on where it stopped.",
+    )
+    train.add_argument(
+        "--data", nargs="+", required=True, metavar="DIR[:SPLIT]", help="training sets; SPLIT names a list in img_idx/"
+    )
     train.add_argument("--val", nargs="*", default=[], metavar="DIR[:SPLIT]", help="validation sets")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and logs")
     train.add_argument("--config", type=Path, metavar="TOML", help="training settings")
@@ -109,8 +137,13 @@ def make_parser() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser("simulate", help="write a synthetic scene with its exact truth")
     simulate.add_argument("scene", metavar="SCENE", help="NAME[,key=value,...], for example clutter,scr=6,seed=2")
-    simulate.add_argument("--out", type=Path, required=True, metavar="OUT.mkv/DIR", help="lossless video (FFV1 in "
-                          ".mkv) or a folder of PNG files; the truth is written beside it as .truth.csv")
+    simulate.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="OUT.mkv/DIR",
+        help="lossless video (FFV1 in .mkv) or a folder of PNG files; the truth is written beside it as .truth.csv",
+    )
     simulate.add_argument("--force", action="store_true", help="overwrite OUT")
 
     commands.add_parser("doctor", help="what is installed and what is missing")

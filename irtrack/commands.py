@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,9 +83,7 @@ def follow(pipeline: Pipeline, quiet: bool) -> None:
                 bar.update(pipeline.processed - bar.n)
 
 
-def summarise(
-    pipeline: Pipeline, seen: set[int], start: float, written: list[Path], how: str, quiet: bool
-) -> None:
+def summarise(pipeline: Pipeline, seen: set[int], start: float, written: list[Path], how: str, quiet: bool) -> None:
     """One line on what was done, one for each file."""
     if quiet:
         return
@@ -218,7 +216,7 @@ def train(args: argparse.Namespace) -> int:
     from irtrack.train.loop import train as train_network
 
     values = tomllib.loads(args.config.read_text(encoding="utf-8")) if args.config else {}
-    kinds = {f.name: type(f.default) for f in fields(TrainSettings)}
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(TrainSettings)}
     for pair in args.set:
         key, _, value = pair.partition("=")
         if key not in kinds:
@@ -236,7 +234,9 @@ def train(args: argparse.Namespace) -> int:
         start = load_weights(args.init).network
         init, settings = start.state_dict(), replace(settings, base=start.base, img_size=start.img_size)
     shares = [1.0] * len(sets)
-    best = train_network(list(sets.values()), shares, validation, settings, args.out, str(pick_device(args.device)), init)
+    best = train_network(
+        list(sets.values()), shares, validation, settings, args.out, str(pick_device(args.device)), init
+    )
     print(f"done: best at step {best.get('step', 0):.0f}\n  wrote {args.out / 'best.pt'}")
     return 0
 

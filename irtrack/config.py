@@ -78,11 +78,17 @@ class TrackerSettings(Checked):
 
     confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=100)
     confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=100)
-    coast_s: float = option(0.6, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0)
+    coast_s: float = option(
+        0.6, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0
+    )
     gate_probability: float = option(0.999, "chance that the true measurement lies in the gate", low=0.5, high=0.999999)
-    acceleration_px_s2: float = option(300.0, "process noise: standard deviation of acceleration", unit="px/s^2", low=0.0)
+    acceleration_px_s2: float = option(
+        300.0, "process noise: standard deviation of acceleration", unit="px/s^2", low=0.0
+    )
     measurement_sigma_px: float = option(0.7, "standard deviation of a measured position", unit="px", low=0.01)
-    speed_sigma_px_s: float = option(200.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0)
+    speed_sigma_px_s: float = option(
+        200.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0
+    )
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
 
 

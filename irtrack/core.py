@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8] | NDArray[np.uint16]
+T = TypeVar("T", bound=np.generic)
+
+Image = NDArray[Any]
+"""(H, W) raw counts, uint8 or uint16."""
+
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
 
@@ -39,7 +43,7 @@ class ConfigError(IrtrackError):
     """A setting is unknown or out of range."""
 
 
-def frozen(array: NDArray) -> NDArray:  # type: ignore[type-arg]
+def frozen(array: NDArray[T]) -> NDArray[T]:
     """The array itself, marked read-only."""
     array.setflags(write=False)
     return array

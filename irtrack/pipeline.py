@@ -177,9 +177,10 @@ class Pipeline:
         alive = [t.name for t in self._threads if t.is_alive()]
         if alive:
             raise TimeoutError(f"still running after {timeout} s: {', '.join(alive)}")
-        if not self._started:
-            self._close_all()
-            self._final = self._final or State.STOPPED
+        if not self._started and self._final is None:
+            self._close_source()
+            self._close_sinks()
+            self._final = State.FAILED if self._error else State.STOPPED
         if self._error is not None:
             raise self._error
         assert self._final is not None
@@ -205,7 +206,8 @@ class Pipeline:
                 if self._stopping or not self.hold:
                     break
                 with self._control:
-                    self._control.wait_for(lambda e=epoch: self._stopping or self._epoch != e)
+                    while not self._stopping and self._epoch == epoch:
+                        self._control.wait()
                     epoch, target = self._epoch, self._target
                 if not self._stopping:
                     self.source.seek(target)
@@ -215,10 +217,7 @@ class Pipeline:
             self._fail(error)
         finally:
             self._frames.close()  # frames already read are still processed
-            try:
-                self.source.close()
-            except BaseException as error:
-                self._fail(error)
+            self._close_source()
 
     def _read(self, epoch: int) -> None:
         """Read on until the end, a seek or a stop."""
@@ -280,9 +279,7 @@ class Pipeline:
         """Wait while paused; serve refreshes. False when stopping."""
         while True:
             with self._control:
-                self._control.wait_for(
-                    lambda: self._stopping or self._refresh or not self._paused or self._steps > 0
-                )
+                self._control.wait_for(lambda: self._stopping or self._refresh or not self._paused or self._steps > 0)
                 if self._stopping:
                     return False
                 if not self._refresh:
@@ -348,9 +345,11 @@ class Pipeline:
             except BaseException as error:
                 self._fail(error)
 
-    def _close_all(self) -> None:
-        self.source.close()
-        self._close_sinks()
+    def _close_source(self) -> None:
+        try:
+            self.source.close()
+        except BaseException as error:
+            self._fail(error)
 
 
 END = Frame(-1, 0.0, None)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -63,7 +64,7 @@ def scene_from_text(text: str) -> SceneSettings:
     if name not in SCENES:
         raise ConfigError(f"there is no scene {name!r}")
     known = {f.name: type(getattr(SCENES[name], f.name)) for f in fields(SceneSettings)}
-    values: dict[str, int | float] = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in known:
@@ -134,7 +135,7 @@ class Scene:
         """Frame `index` (H, W) in counts, uint8 or uint16."""
         s = self.settings
         shift = self._drift * (index / s.fps)
-        grid = np.float32([[1, 0, shift[0] % self._side], [0, 1, shift[1] % self._side]])
+        grid = np.array([[1, 0, shift[0] % self._side], [0, 1, shift[1] % self._side]], np.float32)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         grey = cv2.warpAffine(self._backdrop, grid, (s.width, s.height), flags=flags, borderMode=cv2.BORDER_WRAP)
         for (x, y), contrast in zip(self._paths[:, index] if s.targets else (), self._contrast, strict=True):
@@ -160,7 +161,7 @@ def coloured_noise(side: int, slope: float, rng: np.random.Generator) -> NDArray
 
 
 def add_target(grey: NDArray[np.float32], x: float, y: float, peak: float, sigma: float) -> None:
-    """Add a Gaussian point-spread function centred at (x, y), integrated over each pixel; `peak` is its centre value."""
+    """Add a Gaussian point-spread function at (x, y), integrated over each pixel; `peak` is its centre value."""
     reach = int(np.ceil(4 * sigma)) + 1
     x0, y0 = round(x), round(y)
     cols = np.arange(max(x0 - reach, 0), min(x0 + reach + 1, grey.shape[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import cv2
 import numpy as np
@@ -24,7 +26,7 @@ def expand_limited(plane: Image, bits: int) -> Image:
     return np.clip(full, 0, top).astype(np.uint16)
 
 
-def colour_to_grey(image: NDArray[np.uint8] | NDArray[np.uint16]) -> Image:
+def colour_to_grey(image: NDArray[Any]) -> Image:
     """(H, W, 3 or 4) RGB(A) or (H, W) to (H, W): luma of ITU-R BT.601, alpha ignored."""
     if image.ndim == 2:
         return image
@@ -44,11 +46,16 @@ def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     is_yuv = name.startswith(("yuv", "nv", "p01"))
     if not (is_yuv or name.startswith("gray")):
         return colour_to_grey(frame.to_ndarray(format="rgb24")), 8
-    if name.endswith("be") or luma.bits > 16 or name.startswith("grayf") or (is_yuv and luma.bits != 8 and name.startswith(("nv", "p01"))):
+    if (
+        name.endswith("be")
+        or luma.bits > 16
+        or name.startswith("grayf")
+        or (is_yuv and luma.bits != 8 and name.startswith(("nv", "p01")))
+    ):
         return frame_to_grey(frame.reformat(format="gray16le" if luma.bits > 8 else "gray"))
     plane = frame.planes[0]
-    dtype = np.uint8 if luma.bits <= 8 else np.dtype("<u2")
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // np.dtype(dtype).itemsize)
+    dtype = np.dtype(np.uint8) if luma.bits <= 8 else np.dtype("<u2")
+    rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
     grey = rows[: frame.height, : frame.width]
     limited = frame.color_range == LIMITED or (frame.color_range != FULL and is_yuv and not name.startswith("yuvj"))
     return (expand_limited(grey, luma.bits) if limited else grey.copy()), luma.bits

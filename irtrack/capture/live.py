@@ -34,7 +34,9 @@ class StreamSource:
             self._container = av.open(url, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
         except (av.FFmpegError, OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "no answer"
-            raise SourceError(f"cannot connect to {self._name}: {redact(str(why))}; check the address and the camera") from error
+            raise SourceError(
+                f"cannot connect to {self._name}: {redact(str(why))}; check the address and the camera"
+            ) from error
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{self._name} sends no video")

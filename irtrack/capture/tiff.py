@@ -50,7 +50,9 @@ class TiffSource:
             index = self._next
             image = self._page(index)
             if image.shape != self._shape:
-                raise SourceError(f"{self._path}: page {index} is {image.shape}, the first {self._shape}; sizes must agree")
+                raise SourceError(
+                    f"{self._path}: page {index} is {image.shape}, the first {self._shape}; sizes must agree"
+                )
             self._next += 1
             yield Frame(index, index / self._fps, frozen(image))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
@@ -64,8 +64,7 @@ class VideoSource:
         self._promised = max(self._stream.frames, 0)
 
     def _decode_first(self) -> av.VideoFrame:
-        self._rewind(0)
-        for frame in self._frames():
+        for frame in self._decode_from(0):
             return frame
         raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
 
@@ -76,21 +75,42 @@ class VideoSource:
                 return (len(self._pts) - 1) / span
         return float(self._stream.average_rate) if self._stream.average_rate else None
 
-    def _rewind(self, index: int) -> None:
-        """Place the demuxer on the key frame at or before frame `index`, and forget decode errors."""
-        self._bad = 0
-        at = bisect_right(self._keys, self._pts[index]) - 1
-        target = self._keys[at] if at >= 0 and self._timed else self._pts[0]
-        try:
-            self._container.seek(target, stream=self._stream, backward=True)
-        except (av.FFmpegError, OSError):
-            self._container.close()  # formats without an index (raw streams): start again from the beginning
-            self._container = open_container(self._path)
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "AUTO"
-        self._stream.codec_context.flush_buffers()
+    def _decode_from(self, index: int) -> Iterator[av.VideoFrame]:
+        """Decoded frames from at or before frame `index` on.
 
-    def _frames(self) -> Iterator[av.VideoFrame]:
+        Some demuxers (MPEG-TS) land behind the time asked for; then an earlier time is asked for, and at last the
+        file is opened afresh, which is slow and always right.
+        """
+        at = bisect_right(self._keys, self._pts[index]) - 1
+        key = self._keys[at] if at >= 0 and self._timed else self._pts[0]
+        second = int(1 / self._stream.time_base) if self._stream.time_base else 1
+        for target in (key, key - second, key - 5 * second, None):
+            self._bad = 0
+            self._rewind(target)
+            frames = self._frames()
+            first = next(frames, None)
+            if target is None or (first is not None and self._number.get(first.pts, len(self._pts)) <= index):
+                break
+            frames.close()
+        if first is not None:
+            yield first
+            yield from frames
+
+    def _rewind(self, target: int | None) -> None:
+        """Ask the demuxer for the key frame at or before a time; None opens the file afresh."""
+        if target is not None:
+            try:
+                self._container.seek(target, stream=self._stream, backward=True)
+                self._stream.codec_context.flush_buffers()
+                return
+            except (av.FFmpegError, OSError):
+                pass  # a format without an index, such as a raw stream
+        self._container.close()
+        self._container = open_container(self._path)
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+
+    def _frames(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames from the demuxer's position; undecodable packets are counted and skipped."""
         packets = self._container.demux(self._stream)
         while True:
@@ -102,7 +122,11 @@ class VideoSource:
                 self._bad += 1
                 return
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        self._bad += 1
+                    else:
+                        yield frame
             except av.FFmpegError:
                 self._bad += 1
 
@@ -111,16 +135,15 @@ class VideoSource:
         start = self._next
         if start >= len(self._pts):
             return
-        self._rewind(start)
         base = self._stream.time_base
         expected, seen = (start if self._timed else 0), 0
-        for decoded in self._frames():
+        for decoded in self._decode_from(start):
             known = self._number.get(decoded.pts) if self._timed and decoded.pts is not None else None
             index = known if known is not None else expected
             expected = index + 1
             if index < start:
                 continue
-            grey, bits = frame_to_grey(decoded)
+            grey, _ = frame_to_grey(decoded)
             if grey.shape != self._size:
                 raise SourceError(
                     f"{self._path}: frame {index} is {grey.shape[1]}x{grey.shape[0]}, the first was "
@@ -135,7 +158,8 @@ class VideoSource:
     def _report_losses(self, start: int, seen: int) -> None:
         total = max(self._promised, len(self._pts))
         # A frame or two may fall to edit lists and encoder delay; that is no damage.
-        if self._bad or seen + start < total - 2:
+        missing = seen + start < total - 2
+        if self._bad or missing:
             raise SourceError(
                 f"{self._path} is damaged or cut short: {seen + start} of {total} frames could be read and were used"
             )

@@ -44,7 +44,7 @@ def fused_attention(
 
     x (B, C, H, W) -> values (B, heads*hidden, H, W) and attention (B, heads, hidden, 8*hidden).
     """
-    b, c, _, _ = x.shape
+    c = x.shape[1]
     n = len(shifts)
     # Keys and values do not see a constant (their kernels sum to zero); without it a flat frame loses no digits.
     centred = x - x.mean((2, 3), keepdim=True)
@@ -73,7 +73,10 @@ def apply_attention(
     kernels = interleave([w.flatten(1) for w in value_kernels], 0).unflatten(0, (n, -1))
     total: Tensor | None = None
     for s, (p, d) in enumerate(zip(padded, shifts, strict=True)):
-        of_shift = (torch.arange(kernels.shape[1], device=p.device) + torch.arange(n, device=p.device)[:, None] * kernels.shape[1]) % n == s
+        of_shift = (
+            torch.arange(kernels.shape[1], device=p.device)
+            + torch.arange(n, device=p.device)[:, None] * kernels.shape[1]
+        ) % n == s
         masked = torch.stack([attention[:, i][..., of_shift[i]] @ kernels[i][of_shift[i]] for i in range(n)], 1)
         weight = masked.reshape(b * n * hidden, c, 3, 3)
         y = F.conv2d(p.reshape(1, b * c, *p.shape[-2:]), weight, dilation=d, groups=b).unflatten(1, (b, -1))[0]

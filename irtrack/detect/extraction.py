@@ -99,6 +99,7 @@ def centroids(
     label = grown.ravel()[where] - 1
     y, x = np.divmod(where, width)
     sign = np.where(contrast < 0, -1.0, 1.0)
-    weight = np.maximum((image.ravel()[where] - mean[label]) * sign[label], 0.0) + 1e-6
+    weight = np.maximum((image.ravel()[where] - mean[label]) * sign[label], 0.0)
+    weight += 1e-6 * (labels.ravel()[where] > 0)  # a component without contrast is centred on its own pixels
     total = np.bincount(label, weight, n)
     return np.stack([np.bincount(label, weight * x, n), np.bincount(label, weight * y, n)], 1) / total[:, None]

@@ -22,18 +22,25 @@ def fold_batch_norm(network: DATransNet) -> DATransNet:
             module.conv1, module.bn1 = fuse_conv_bn_eval(module.conv1, module.bn1), nn.Identity()  # type: ignore[assignment]
             module.conv2, module.bn2 = fuse_conv_bn_eval(module.conv2, module.bn2), nn.Identity()  # type: ignore[assignment]
             if isinstance(module.shortcut, nn.Sequential):
-                module.shortcut = fuse_conv_bn_eval(module.shortcut[0], module.shortcut[1])  # type: ignore[arg-type]
+                module.shortcut = folded(*module.shortcut)
         elif isinstance(module, ConvNormRelu):
             module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()  # type: ignore[assignment]
         elif isinstance(module, DATrans):
             conv, norm, relu = module.out_conv
-            module.out_conv = nn.Sequential(fuse_conv_bn_eval(conv, norm), nn.Identity(), relu)  # type: ignore[arg-type]
+            module.out_conv = nn.Sequential(folded(conv, norm), nn.Identity(), relu)
         elif isinstance(module, NonLocal):
-            module.W = nn.Sequential(fuse_conv_bn_eval(module.W[0], module.W[1]), nn.Identity())  # type: ignore[arg-type]
+            module.W = nn.Sequential(folded(*module.W), nn.Identity())
     return network
+
+
+def folded(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    """One convolution for a convolution and the BatchNorm behind it."""
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    return fuse_conv_bn_eval(conv, norm)
 
 
 def prepare(network: DATransNet, device: torch.device) -> DATransNet:
     """The network ready to run on a device: folded, fused, channels-last."""
     ready = fold_batch_norm(network).set_fused(True).requires_grad_(False)
-    return ready.to(device, memory_format=torch.channels_last)
+    return ready.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -72,8 +72,8 @@ class DATrans(nn.Module):
     def attended(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attention times values (B, heads*hidden, H, W), and the attention (B, heads, hidden, 8*hidden)."""
         if self.fused:
-            weights = [[c.weight for c in convs] for convs in (self.query_convs, self.key_convs, self.value_convs)]
-            return fused_attention(x, *weights, self.shifts, self.area_px)
+            q_w, k_w, v_w = (kernels(m) for m in (self.query_convs, self.key_convs, self.value_convs))
+            return fused_attention(x, q_w, k_w, v_w, self.shifts, self.area_px)
         b, _, h, w = x.shape
         differences = [directional_differences(x, d) for d in self.shifts]
         n = len(self.shifts)
@@ -86,12 +86,21 @@ class DATrans(nn.Module):
         return (attention @ v).view(b, -1, h, w), attention
 
 
+def kernels(convs: nn.ModuleList) -> list[Tensor]:
+    """The weight of each convolution."""
+    return [c.weight for c in convs if isinstance(c, nn.Conv2d)]
+
+
 def directional_differences(x: Tensor, shift: int) -> Tensor:
     """The eight reflected neighbours at distance `shift` minus the centre: (B, C, H, W) -> (B, 8C, H, W)."""
     h, w = x.shape[-2:]
     p = F.pad(x, (shift,) * 4, mode="reflect")
     return torch.cat(
-        [p[..., (1 + r) * shift : (1 + r) * shift + h, (1 + c) * shift : (1 + c) * shift + w] - x for r, c in NEIGHBOURS], 1
+        [
+            p[..., (1 + r) * shift : (1 + r) * shift + h, (1 + c) * shift : (1 + c) * shift + w] - x
+            for r, c in NEIGHBOURS
+        ],
+        1,
     )
 
 
@@ -120,15 +129,14 @@ class GFEM(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.sp = NonLocal(channels, max(channels // 8, 1))
-        self.ca = nn.Module()
-        self.ca.fc1 = nn.Conv2d(channels, channels, 1, bias=False)
+        self.ca = nn.ModuleDict({"fc1": nn.Conv2d(channels, channels, 1, bias=False)})
         self.tra_conv_1 = nn.Conv2d(channels, channels, 1)
         self.tra_conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.out_conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         spatial = self.sp(x)
-        channel = torch.sigmoid(self.ca.fc1(spatial.mean((2, 3), keepdim=True)))
+        channel = torch.sigmoid(self.ca["fc1"](spatial.mean((2, 3), keepdim=True)))
         pooled = F.max_pool2d(channel * x, 2, ceil_mode=min(x.shape[-2:]) < 2)
         pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
         return self.out_conv(self.tra_conv_1(spatial) + self.tra_conv_2(pooled))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from irtrack.detect.network import MULTIPLE_PX
 
 
 def pad_to_multiple(x: Tensor, multiple: int = MULTIPLE_PX) -> Tensor:
-    """Reflect-pad rows and columns at the bottom and right (in steps, where the picture is smaller than the padding)."""
+    """Reflect-pad at the bottom and right (in steps, where the picture is smaller than the padding)."""
     while True:
         h, w = x.shape[-2:]
         bottom, right = min(-h % multiple, h - 1), min(-w % multiple, w - 1)

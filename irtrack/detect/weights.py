@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,7 +16,7 @@ from irtrack.core import WeightsError
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
 
 DEFAULT_IMG_SIZE = 256
-"""Attention scale assumed for a checkpoint that does not say (the authors' NUDT and SIRST weights; 512 for IRSTD-1K)."""
+"""Attention scale of a checkpoint that does not say: the authors' NUDT and SIRST weights (IRSTD-1K has 512)."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError, ValueError, KeyError) as error:
+    except Exception as error:  # torch's unpickler raises whatever garbage makes it stumble over
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{path} is not a checkpoint that can be read: {reason}") from error
     state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
@@ -114,7 +112,9 @@ def build(tensors: dict[str, Tensor], img_size: int, path: Path) -> DATransNet:
     wrong = [k for k in expected if k in used and used[k].shape != expected[k].shape]
     for keys, what in ((missing, "lacks"), (extra, "has the unknown"), (wrong, "has another shape of")):
         if keys:
-            raise WeightsError(f"{path} is a checkpoint of another network: it {what} {keys[0]} and {len(keys) - 1} more")
+            raise WeightsError(
+                f"{path} is a checkpoint of another network: it {what} {keys[0]} and {len(keys) - 1} more"
+            )
     network.load_state_dict(used)
     return network.eval()
 

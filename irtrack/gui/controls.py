@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGridLayout, QGroupBox, QLabel, QSlider, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QGroupBox,
+    QLabel,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
 from irtrack.config import DetectorSettings
 from irtrack.gui.canvas import PALETTES
@@ -20,7 +30,7 @@ class Controls(QWidget):
         super().__init__()
         self.threshold = self._slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
         self.threshold_label = QLabel()
-        self.mask = self._check("Masks", "Pixels that the detector marks")
+        self.masks = self._check("Masks", "Pixels that the detector marks")
         self.trails = self._check("Trails", "Where each track has been")
         self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
         self.labels = self._check("Numbers", "Identity of each track")
@@ -37,7 +47,7 @@ class Controls(QWidget):
         form.addRow("", self.threshold_label)
         display = QGroupBox("Display")
         grid = QGridLayout(display)
-        for i, box in enumerate((self.mask, self.trails, self.boxes, self.labels, self.contrast)):
+        for i, box in enumerate((self.masks, self.trails, self.boxes, self.labels, self.contrast)):
             grid.addWidget(box, i // 2, i % 2)
         grid.addWidget(QLabel("Mask opacity"), 3, 0)
         grid.addWidget(self.opacity, 3, 1)

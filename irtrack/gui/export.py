@@ -24,8 +24,9 @@ def export_tracks(results: Iterable[FrameResult], path: Path, settings: Settings
     log = CompletedLog(kind(path), settings.tracker.confirm_window - 1)
     count = 0
     try:
-        for count, result in enumerate(results, 1):
+        for result in results:
             log.write(result)
+            count += 1
     finally:
         log.close()
     return count

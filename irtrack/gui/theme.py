@@ -44,7 +44,7 @@ def apply_theme(app: QApplication) -> None:
     app.setStyleSheet(STYLE)
 
 
-def drawn(paint: Callable[[QPainter], None]) -> QIcon:
+def drawn(paint: Callable[[QPainter], object]) -> QIcon:
     """An icon painted on a 32x32 canvas."""
     pixmap = QPixmap(32, 32)
     pixmap.fill(Qt.GlobalColor.transparent)
@@ -57,14 +57,16 @@ def drawn(paint: Callable[[QPainter], None]) -> QIcon:
     return QIcon(pixmap)
 
 
-def triangle(painter: QPainter, left: float, right: float) -> None:
+def triangle(painter: QPainter, left: float, right: float) -> object:
     """A triangle whose base is at x = left and whose tip is at x = right."""
     painter.drawPolygon(QPolygonF([QPointF(left, 6), QPointF(right, 16), QPointF(left, 26)]))
+    return painter
 
 
-def bar(painter: QPainter, x: float, width: float = 4) -> None:
+def bar(painter: QPainter, x: float, width: float = 4) -> object:
     """An upright bar."""
     painter.drawRect(QRectF(x, 6, width, 20))
+    return painter
 
 
 def play_icon() -> QIcon:
@@ -72,13 +74,13 @@ def play_icon() -> QIcon:
 
 
 def pause_icon() -> QIcon:
-    return drawn(lambda p: (bar(p, 8, 6), bar(p, 18, 6))[0])
+    return drawn(lambda p: (bar(p, 8, 6), bar(p, 18, 6)))
 
 
 def step_icon(forward: bool) -> QIcon:
     if forward:
-        return drawn(lambda p: (triangle(p, 7, 21), bar(p, 22))[0])
-    return drawn(lambda p: (triangle(p, 25, 11), bar(p, 6))[0])
+        return drawn(lambda p: (triangle(p, 7, 21), bar(p, 22)))
+    return drawn(lambda p: (triangle(p, 25, 11), bar(p, 6)))
 
 
 def open_icon() -> QIcon:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLabel,
     QMainWindow,
+    QMenu,
     QSlider,
     QSplitter,
     QTableView,
@@ -62,17 +63,20 @@ class MainWindow(QMainWindow):
     # -- layout ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.banner = QLabel(objectName="banner", wordWrap=True)
+        self.banner = QLabel(wordWrap=True)
+        self.banner.setObjectName("banner")
         self.banner.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.banner.hide()
-        self.hint = QLabel(HINT, objectName="hint", alignment=Qt.AlignmentFlag.AlignCenter)
+        self.hint = QLabel(HINT, alignment=Qt.AlignmentFlag.AlignCenter)
+        self.hint.setObjectName("hint")
         self.play_button = self._button(play_icon(), "Play or pause (Space)", self.toggle_play)
         self.back_button = self._button(step_icon(False), "One frame back (Left)", lambda: self.step(-1))
         self.forward_button = self._button(step_icon(True), "One frame on (Right)", lambda: self.step(1))
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setAccessibleName("Position in the recording")
         self.slider.setToolTip("Position in the recording: drag or click to seek")
-        self.time_label = QLabel("", objectName="time")
+        self.time_label = QLabel()
+        self.time_label.setObjectName("time")
         transport = QHBoxLayout()
         transport.setContentsMargins(8, 2, 8, 4)
         for widget in (self.back_button, self.play_button, self.forward_button):
@@ -133,14 +137,20 @@ class MainWindow(QMainWindow):
         file, view = self.menuBar().addMenu("&File"), self.menuBar().addMenu("&View")
         playback = self.menuBar().addMenu("&Playback")
 
-        def add(menu: object, text: str, key: object, action: object, icon: QIcon | None = None) -> QAction:
+        def add(
+            menu: object,
+            text: str,
+            key: QKeySequence.StandardKey | str | None,
+            action: object,
+            icon: QIcon | None = None,
+        ) -> QAction:
             made = QAction(text, self)
             if icon is not None:
                 made.setIcon(icon)
             if key is not None:
                 made.setShortcut(QKeySequence(key))
             made.triggered.connect(action)
-            menu.addAction(made)  # type: ignore[attr-defined]
+            menu.addAction(made)
             return made
 
         add(file, "&Open recording...", QKeySequence.StandardKey.Open, self.ask_open, open_icon())
@@ -305,7 +315,7 @@ class MainWindow(QMainWindow):
 
     def _overlays(self) -> None:
         c, k = self.controls, self.canvas
-        k.show_mask, k.show_trails = c.mask.isChecked(), c.trails.isChecked()
+        k.show_mask, k.show_trails = c.masks.isChecked(), c.trails.isChecked()
         k.show_boxes, k.show_labels = c.boxes.isChecked(), c.labels.isChecked()
         k.auto_contrast, k.mask_opacity = c.contrast.isChecked(), c.opacity.value() / 100
         k.redraw()

@@ -46,6 +46,6 @@ def annotate(result: FrameResult, scale: int = 1) -> NDArray[np.uint8]:
             cv2.polylines(picture, [place(track.trail)[:, None]], False, colour, 1, cv2.LINE_AA)
         half = np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5)
         (x0, y0), (x1, y1) = place(track.xy_px - half).tolist(), place(track.xy_px + half).tolist()
-        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1 if track.detection is not None else 1)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1)
         cv2.putText(picture, str(track.id), (x1 + 2, y0 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
     return picture.astype(np.uint8, copy=False)

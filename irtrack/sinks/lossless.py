@@ -20,11 +20,12 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
         with av.open(str(path), "w", format="matroska") as container:
             stream: av.VideoStream | None = None
             for image in images:
+                pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"
                 if stream is None:
                     stream = container.add_stream("ffv1", rate=Fraction(fps).limit_denominator(1000))
                     stream.height, stream.width = image.shape
-                    stream.pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=stream.pix_fmt)
+                    stream.pix_fmt = pix_fmt
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=pix_fmt)
                 container.mux(stream.encode(frame))
             if stream is not None:
                 container.mux(stream.encode(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -26,9 +27,9 @@ def check_target(path: Path, force: bool) -> Path:
     return path
 
 
-def reason(error: OSError) -> str:
+def reason(error: Exception) -> str:
     """What the operating system says, without its number."""
-    return error.strerror or str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 class TextSink(ABC):
@@ -63,10 +64,8 @@ class TextSink(ABC):
             self._file.flush()
         except OSError as error:
             file, self._file = self._file, None
-            try:
+            with contextlib.suppress(OSError):
                 file.close()
-            except OSError:
-                pass
             raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
 
     def close(self) -> None:

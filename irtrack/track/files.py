@@ -27,7 +27,9 @@ def read_detections(path: Path) -> Floats:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DetectionFileError(f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}") from error
+        raise DetectionFileError(
+            f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}"
+        ) from error
     lines = text.splitlines()
     if not lines or not lines[0].strip():
         raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")

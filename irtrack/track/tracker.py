@@ -79,9 +79,7 @@ class KalmanTracker:
         self._misses = np.where(rows >= 0, 0, self._misses + 1)
         self._seen_s[hit] = time_s
         if len(hit):
-            self._x[hit], self._P[hit] = update(
-                self._x[hit], self._P[hit], detections.xy_px[d], self._noise(len(hit))
-            )
+            self._x[hit], self._P[hit] = update(self._x[hit], self._P[hit], detections.xy_px[d], self._noise(len(hit)))
             self._last[hit] = seen(detections, d)
         window = np.uint64((1 << self.settings.confirm_window) - 1)
         self._confirmed |= np.bitwise_count(self._hits & window) >= self.settings.confirm_hits

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from irtrack.config import Checked, option
 from irtrack.train.data import Sample
 
 Rng = np.random.Generator
-Grey = NDArray[np.float32]
+Grey = NDArray[Any]
 Mask = NDArray[np.bool_]
 
 
@@ -98,7 +99,7 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
 
 
 def add_clutter(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Burnt-in text, reticles, frames and bars as recorders draw them: never a target, and they hide what they cover."""
+    """Burnt-in text, reticles, frames and bars as recorders draw them: no targets, and they hide what they cover."""
     size = image.shape[0]
     drawn = np.zeros(image.shape, np.uint8)
     for _ in range(int(rng.integers(1, 4))):
@@ -161,7 +162,12 @@ def training_crop(sample: Sample, size: int, settings: AugmentSettings, rng: Rng
 
 
 def training_batch(
-    sets: Sequence[Sequence[Sample]], shares: Sequence[float], count: int, size: int, settings: AugmentSettings, key: Sequence[int]
+    sets: Sequence[Sequence[Sample]],
+    shares: Sequence[float],
+    count: int,
+    size: int,
+    settings: AugmentSettings,
+    key: Sequence[int],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A batch (count, 1, size, size) of images and masks drawn from the sets by their shares; `key` seeds it."""
     images = np.empty((count, 1, size, size), np.float32)

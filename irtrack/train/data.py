@@ -55,7 +55,8 @@ def read_sample(name: str, image_path: Path, mask_path: Path) -> Sample:
     for path, array in ((image_path, image), (mask_path, mask)):
         if array is None:
             raise DatasetError(f"{path} cannot be read as an image")
-    assert image is not None and mask is not None
+    assert image is not None
+    assert mask is not None
     if image.shape != mask.shape:
         raise DatasetError(f"{name}: the image is {image.shape}, its mask {mask.shape}; they must have one size")
     return Sample(name, image.astype(np.uint8), mask > 127)
@@ -73,7 +74,9 @@ def load_dataset(root: Path, split: str = "") -> list[Sample]:
     missing = [n for n in names if n not in images or n not in masks]
     if missing:
         kind = "image" if missing[0] not in images else "mask"
-        raise DatasetError(f"{root}: {len(missing)} of {len(names)} names lack a file, first the {kind} of {missing[0]!r}")
+        raise DatasetError(
+            f"{root}: {len(missing)} of {len(names)} names lack a file, first the {kind} of {missing[0]!r}"
+        )
     if not names:
         raise DatasetError(f"{root} holds no images with masks")
     return [read_sample(n, images[n], masks[n]) for n in names]

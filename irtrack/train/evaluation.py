@@ -23,6 +23,5 @@ def evaluate(
         with torch.inference_mode():
             x = torch.from_numpy(sample.image.astype("float32") / 255)[None, None].to(device)
             predicted = score_map(network, x)[0, 0].cpu().numpy() > threshold
-        row: dict[str, float | str] = {"name": sample.name}
-        table.append(row | score.add(predicted, sample.mask))
+        table.append({"name": sample.name, **score.add(predicted, sample.mask)})
     return score.figures(), table

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def atomic_save(state: dict[str, Any], path: Path) -> None:
 def train(
     sets: Sequence[Sequence[Sample]],
     shares: Sequence[float],
-    validation: dict[str, Sequence[Sample]],
+    validation: Mapping[str, Sequence[Sample]],
     settings: TrainSettings,
     out: Path,
     device: str = "cpu",
@@ -97,7 +97,8 @@ def train(
         raise IrtrackError(f"unknown loss {settings.loss!r}: it is one of {', '.join(LOSSES)}")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
-    network = DATransNet(settings.base, settings.img_size).to(device, memory_format=torch.channels_last)
+    network = DATransNet(settings.base, settings.img_size).to(device)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if init is not None:
         network.load_state_dict(init)
     else:
@@ -146,9 +147,15 @@ def train(
             append_row(log_path, {"step": step, "loss": running, "value": value} | flatten(figures))
             if value > best["value"]:
                 best = {"value": value, "step": step} | flatten(figures)
-                atomic_save({"state_dict": average.state_dict(), "settings": asdict(settings), "figures": best}, out / "best.pt")
+                atomic_save(
+                    {"state_dict": average.state_dict(), "settings": asdict(settings), "figures": best}, out / "best.pt"
+                )
         if step % settings.save_every == 0 or step == settings.steps:
-            state = {"network": network.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
+            state = {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+            }
             atomic_save(state | {"step": step, "best": best, "settings": asdict(settings)}, last)
     return best
 

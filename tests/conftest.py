@@ -1,0 +1,78 @@
+"""Shared fixtures: where third-party data lies, small recordings made by the simulator, and a watch on threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import cv2  # noqa: F401  # before Qt and av
+import numpy as np
+import pytest
+
+from irtrack.gui.app import clean_environment
+from irtrack.simulate import Scene, scene_from_text
+from irtrack.sinks.lossless import write_video
+
+clean_environment()
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared_data() -> Path:
+    return Path(os.environ.get("IRTRACK_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Third-party data; the test skips, visibly, where it is absent."""
+    folder = shared_data()
+    if not folder.is_dir():
+        pytest.skip(f"third-party data is not at {folder} (set IRTRACK_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(data: Path) -> Path:
+    return data / "golden"
+
+
+@pytest.fixture(scope="session")
+def sample() -> Path:
+    return ROOT / "assets" / "sample.mkv"
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    """A small scene: 20 frames of 96x80 with three clear targets."""
+    return Scene(scene_from_text("sky,width=96,height=80,frames=20,targets=3,scr=14,seed=5,speed_px_s=20"))
+
+
+@pytest.fixture(scope="session")
+def clip(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene as a lossless video."""
+    path = tmp_path_factory.mktemp("clip") / "scene.mkv"
+    write_video(path, (scene.image(i) for i in range(scene.settings.frames)), scene.settings.fps)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Fails a test that leaves one of our threads running."""
+    yield
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        ours = [t.name for t in threading.enumerate() if t.name.startswith("irtrack") and t.is_alive()]
+        if not ours:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"threads left running: {ours}")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)

@@ -1,0 +1,148 @@
+"""The filter against filterpy, the assignment against brute force, the life cycle against its rules."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from filterpy.kalman import KalmanFilter
+
+from irtrack.config import TrackerSettings
+from irtrack.core import Detections, TrackStatus
+from irtrack.simulate import Scene, scene_from_text
+from irtrack.track.assignment import assign, gated_pairs
+from irtrack.track.kalman import mahalanobis_squared, predict, transition, update
+from irtrack.track.tracker import KalmanTracker
+from irtrack.track.trail import Trail
+
+
+def at(*points: tuple[float, float]) -> Detections:
+    n = len(points)
+    box = np.array([(x - 1, y - 1, 2, 2) for x, y in points], float).reshape(n, 4)
+    return Detections(np.array(points, float).reshape(n, 2), np.ones(n), np.full(n, 4.0), box, np.full(n, 9.0))
+
+
+def test_filter_equals_filterpy(rng: np.random.Generator) -> None:
+    x, P = rng.normal(0, 10, (5, 4)), np.stack([np.diag(rng.uniform(0.5, 9, 4)) for _ in range(5)])
+    R = np.broadcast_to(np.eye(2) * 0.5, (5, 2, 2))
+    oracles = []
+    for i in range(5):
+        k = KalmanFilter(dim_x=4, dim_z=2)
+        k.x, k.P, k.R = x[i][:, None].copy(), P[i].copy(), R[i].copy()
+        k.H = np.eye(2, 4)
+        oracles.append(k)
+    for _ in range(40):
+        dt = float(rng.uniform(0.01, 0.2))
+        z = rng.normal(0, 10, (5, 2))
+        F, Q = transition(dt, 30.0)
+        x, P = predict(x, P, dt, 30.0)
+        x, P = update(x, P, z, R)
+        for i, k in enumerate(oracles):
+            k.predict(F=F, Q=Q)
+            k.update(z[i][:, None])
+            assert np.allclose(x[i], k.x[:, 0], atol=1e-9, rtol=1e-9)
+            assert np.allclose(P[i], k.P, atol=1e-9, rtol=1e-9)
+
+
+def test_mahalanobis(rng: np.random.Generator) -> None:
+    A = rng.normal(size=(6, 2, 2))
+    S = A @ A.transpose(0, 2, 1) + np.eye(2)
+    d = rng.normal(size=(6, 2))
+    expected = [v @ np.linalg.inv(s) @ v for v, s in zip(d, S, strict=True)]
+    assert np.allclose(mahalanobis_squared(d, S), expected)
+
+
+def test_gate_finds_every_pair_inside_and_none_outside(rng: np.random.Generator) -> None:
+    A = rng.normal(size=(30, 2, 2)) * 2
+    S = A @ A.transpose(0, 2, 1) + np.eye(2) * 0.2
+    tracks, found = rng.uniform(0, 40, (30, 2)), rng.uniform(0, 40, (50, 2))
+    t, d, distance = gated_pairs(tracks, S, found, 9.0)
+    every = {(i, j) for i in range(30) for j in range(50)
+             if (found[j] - tracks[i]) @ np.linalg.inv(S[i]) @ (found[j] - tracks[i]) <= 9.0}  # fmt: skip
+    assert set(zip(t.tolist(), d.tolist(), strict=True)) == every
+    assert (distance <= 9).all()
+
+
+def test_assignment_is_optimal(rng: np.random.Generator) -> None:
+    """Against every permutation, on problems small enough; being alone costs the limit."""
+    for _ in range(60):
+        n, m, limit = int(rng.integers(1, 5)), int(rng.integers(1, 5)), 5.0
+        cost = rng.uniform(0, 8, (n, m))
+        t, d = np.nonzero(cost < 7)
+        rows, cols = assign(t, d, cost[t, d], limit)
+        total = cost[rows, cols].sum() + limit * (n - len(rows))
+        padded = np.concatenate([np.where(cost < 7, np.minimum(cost, limit), limit), np.full((n, n), limit)], 1)
+        best = min(sum(padded[i, p[i]] for i in range(n)) for p in permutations(range(m + n), n))
+        assert total == pytest.approx(best)
+        assert len(set(rows.tolist())) == len(rows) == len(set(cols.tolist()))
+
+
+def test_confirmed_after_m_of_n_and_deleted_after_coasting() -> None:
+    tracker = KalmanTracker(TrackerSettings(confirm_hits=3, confirm_window=5, coast_s=0.3))
+    states = [tracker(at((10 + i, 20)), i / 30)[0].status for i in range(3)]
+    assert states == [TrackStatus.TENTATIVE, TrackStatus.TENTATIVE, TrackStatus.CONFIRMED]
+    coasting = [tracker(at(), (3 + i) / 30) for i in range(12)]
+    lived = [len(t) for t in coasting]
+    assert lived == [1] * 8 + [0] * 4 or lived == [1] * 9 + [0] * 3  # 0.3 s is nine frames, by a rounding error or not
+    assert coasting[0][0].status is TrackStatus.COASTING
+    assert coasting[0][0].detection is None
+    assert coasting[3][0].xy_px[0] == pytest.approx(16, abs=0.5)  # coasts along its velocity
+    assert coasting[3][0].covariance[0, 0] > coasting[0][0].covariance[0, 0]
+    again = tracker(at((50, 50)), 2.0)
+    assert again[0].id == 2
+
+
+def test_clutter_is_not_confirmed() -> None:
+    tracker = KalmanTracker(TrackerSettings(confirm_hits=3, confirm_window=4))
+    for i in range(30):
+        tracks = tracker(at((100.0 * (i % 5), 80.0)) if i % 2 else at(), i / 30)
+        assert not any(t.confirmed for t in tracks)
+
+
+def test_true_time_steps_are_used() -> None:
+    """Irregular times and steady motion: the velocity comes out right and the identity stays."""
+    tracker, rng = KalmanTracker(), np.random.default_rng(1)
+    t, ids = 0.0, set()
+    for _ in range(60):
+        t += float(rng.uniform(0.005, 0.08))
+        tracks = tracker(at((40 * t, 10 + 15 * t)), t)
+        ids |= {k.id for k in tracks}
+    assert ids == {1}
+    assert tracks[0].velocity_px_s == pytest.approx([40, 15], abs=1.5)
+
+
+def test_crossing_targets_keep_identities() -> None:
+    scene = Scene(scene_from_text("crossing,seed=3,frames=150"))
+    tracker, owner, switches = KalmanTracker(), {}, 0
+    rng = np.random.default_rng(0)
+    for i in range(150):
+        truth = scene.truth(i)
+        z = truth.xy_px + rng.normal(0, 0.2, truth.xy_px.shape)
+        for track in tracker(at(*map(tuple, z)), i / 30):
+            if track.confirmed and track.detection is not None:
+                target = int(truth.id[track.detection])
+                switches += owner.setdefault(target, track.id) != track.id
+                owner[target] = track.id
+    assert len(owner) == 6
+    assert switches == 0
+
+
+def test_reset_never_reuses_identities() -> None:
+    tracker = KalmanTracker(TrackerSettings(confirm_hits=1))
+    first = tracker(at((1, 1), (50, 50)), 0.0)
+    tracker.reset()
+    second = tracker(at((1, 1)), 0.0)
+    assert {t.id for t in first} == {1, 2}
+    assert second[0].id == 3
+
+
+def test_trail_is_the_past_and_stays_as_it_was() -> None:
+    trail = Trail(1.0, np.array([0.0, 0.0]), 0.0)
+    early = trail.view()
+    for i in range(1, 100):
+        trail.append(np.array([i, -i], float), i / 10)
+    assert early.tolist() == [[0.0, 0.0]]
+    assert trail.view()[:, 0].tolist() == list(range(89, 100))
+    with pytest.raises(ValueError):
+        trail.view()[0] = 1
