@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from irtrack import __version__
 from irtrack.core import IrtrackError
@@ -177,12 +175,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("irtrack: not enough memory for frames of this size: crop or scale the recording", file=sys.stderr)
         return EXIT_ERROR
-
-
-def stop_on_terminate() -> None:
-    """SIGTERM ends a run as Ctrl-C does, with complete logs."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,11 +35,19 @@ def settings_from(args: argparse.Namespace) -> Settings:
     return replace(settings, detector=replace(settings.detector, **given))
 
 
+def stop_on_terminate() -> None:
+    """SIGTERM ends a run as Ctrl-C does, with complete logs."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: a source through the whole chain, headless."""
     from irtrack.build import Outputs, check_outputs, make_pipeline
     from irtrack.capture import open_source
-    from irtrack.cli import stop_on_terminate
 
     settings = settings_from(args)
     outputs = Outputs(args.csv, args.mot, args.jsonl, args.video, args.force, args.online)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -126,12 +126,12 @@ MAKERS: dict[str, tuple[Callable[[Scene, Path], str], float, str]] = {
 
 
 @pytest.fixture(params=MAKERS)
-def made(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> tuple[Source, str, float, str]:
+def made(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Iterator[tuple[Source, str, float, str]]:
     maker, fps, fidelity = MAKERS[request.param]
     text = maker(scene, tmp_path)
     source = open_source(text)
-    request.addfinalizer(source.close)
-    return source, text, fps, fidelity
+    yield source, text, fps, fidelity
+    source.close()
 
 
 def number_of(frame: Frame, scene: Scene) -> int:
@@ -236,9 +236,10 @@ def read_to_error(path: Path) -> tuple[list[int], str]:
 
 def test_truncated_video_keeps_what_can_be_read(tmp_path: Path, scene: Scene) -> None:
     encode(tmp_path / "t.mp4", images_of(scene), "libx264", "yuv420p", movflags="faststart")
-    with av.open(str(tmp_path / "t.mp4"), "r") as container, av.open(
-        str(tmp_path / "f.mp4"), "w", options={"movflags": "faststart"}
-    ) as out:
+    with (
+        av.open(str(tmp_path / "t.mp4"), "r") as container,
+        av.open(str(tmp_path / "f.mp4"), "w", options={"movflags": "faststart"}) as out,
+    ):
         stream = out.add_stream_from_template(container.streams.video[0])
         for packet in container.demux(video=0):
             if packet.size:
@@ -262,14 +263,11 @@ def test_corrupt_packets_are_skipped_and_said(tmp_path: Path, scene: Scene) -> N
     pos, size = packets[9]
     body[pos + 10 : pos + size] = bytes(size - 10)
     path.write_bytes(body)
+    frames: list[Frame] = []
     source = open_source(str(path))
-    try:
-        frames = []
-        with pytest.raises(SourceError, match="damaged"):
-            for frame in source:
-                frames.append(frame)  # noqa: PERF402
-    finally:
-        source.close()
+    with pytest.raises(SourceError, match="damaged"):
+        frames.extend(source)
+    source.close()
     assert len(frames) == N - 1
     assert all(number_of(f, scene) == f.index for f in frames if f.index != 9)
 

@@ -89,7 +89,9 @@ class VideoSource:
             self._rewind(target)
             frames = self._frames()
             first = next(frames, None)
-            if target is None or (first is not None and self._number.get(first.pts, len(self._pts)) <= index):
+            if target is None or (
+                first is not None and first.pts is not None and self._number.get(first.pts, len(self._pts)) <= index
+            ):
                 break
             frames.close()
         if first is not None:

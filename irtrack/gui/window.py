@@ -138,7 +138,7 @@ class MainWindow(QMainWindow):
         playback = self.menuBar().addMenu("&Playback")
 
         def add(
-            menu: object,
+            menu: QMenu,
             text: str,
             key: QKeySequence.StandardKey | str | None,
             action: object,

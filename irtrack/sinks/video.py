@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,7 +65,14 @@ class VideoSink:
             self._last_pts = pts
             self._container.mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
+            self._abandon()
             raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
+
+    def _abandon(self) -> None:
+        """After a failed write: let go of the file without trying to write to it again, as far as FFmpeg allows."""
+        self._closed = True
+        with contextlib.suppress(OSError, av.FFmpegError):
+            self._container.close()
 
     def close(self) -> None:
         """Finish the file; may be called twice."""

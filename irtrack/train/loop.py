@@ -109,7 +109,7 @@ def train(
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=settings.rate)
-    step, best = 0, {"value": -math.inf}
+    step, best, running = 0, {"value": -math.inf}, 0.0
     last = out / "last.pt"
     if last.exists():
         state = torch.load(last, map_location=device, weights_only=True)
@@ -118,9 +118,9 @@ def train(
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-        step, best = state["step"], state["best"]
+        step, best, running = state["step"], state["best"], state["running"]
     log_path = out / "log.csv"
-    loss_of, running, started = LOSSES[settings.loss], 0.0, time.monotonic()
+    loss_of, started = LOSSES[settings.loss], time.monotonic()
     while step < settings.steps:
         images, masks = training_batch(
             sets, shares, settings.batch, settings.crop, settings.augment, (settings.seed, step)
@@ -156,7 +156,7 @@ def train(
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
             }
-            atomic_save(state | {"step": step, "best": best, "settings": asdict(settings)}, last)
+            atomic_save(state | {"step": step, "best": best, "running": running, "settings": asdict(settings)}, last)
     return best
 
 

@@ -1,0 +1,282 @@
+"""The window, driven through its widgets, offscreen, on real and simulated clips with the real network."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from irtrack.config import DetectorSettings, Settings
+from irtrack.gui.canvas import MASK_RGB, box_outline, joined
+from irtrack.gui.theme import apply_theme
+from irtrack.gui.window import MainWindow
+from irtrack.pipeline import State
+from irtrack.simulate import Scene
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app)
+    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s")))
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.close()
+
+
+def pixels(window: MainWindow) -> np.ndarray:  # type: ignore[type-arg]
+    """The picture area as the user sees it, RGB."""
+    image = window.canvas.grab().toImage().convertToFormat(window.canvas.grab().toImage().Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).astype(int)
+
+
+def on_screen(window: MainWindow, x: float, y: float) -> QPoint:
+    """Where an image pixel is in the picture widget."""
+    scene = window.canvas._view.mapViewToScene(QPointF(x + 0.5, y + 0.5))
+    return window.canvas.mapFromScene(scene)
+
+
+def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=PATIENCE_MS)
+
+
+def open_and_play_to(qtbot: QtBot, window: MainWindow, source: Path, frame: int) -> None:
+    window.open(str(source))
+    wait(qtbot, lambda: (window.player.position or 0) >= frame)
+
+
+def test_empty_window_invites(window: MainWindow) -> None:
+    assert window.hint.isVisible()
+    assert not window.play_button.isEnabled()
+    assert not window.slider.isEnabled()
+    assert not window.export_action.isEnabled()
+
+
+def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
+    qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene
+) -> None:
+    open_and_play_to(qtbot, window, clip, 12)
+    window.player.pause()
+    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.state is State.PAUSED)
+    qtbot.wait(200)
+    shown = window.canvas.result
+    assert shown is not None
+    assert shown.frame.index == window.slider.value() == window.player.position
+    assert np.array_equal(shown.frame.image, scene.image(shown.frame.index))
+    picture, found = pixels(window), 0
+    for x, y in scene.truth(shown.frame.index).xy_px:
+        at = on_screen(window, x, y)
+        red, green, _ = picture[at.y(), at.x()]
+        found += red - green > 0.3 * (MASK_RGB[0] - MASK_RGB[1])
+    assert found >= 2  # mask colour stands at the targets' places
+    confirmed = [t for t in shown.tracks if t.confirmed]
+    assert window.table.rowCount() == len(confirmed) >= 2
+    assert any(len(t.trail) > 5 for t in confirmed)
+    window.controls.masks.setChecked(False)
+    window.controls.boxes.setChecked(False)
+    window.controls.trails.setChecked(False)
+    window.controls.labels.setChecked(False)
+    qtbot.wait(50)
+    plain = pixels(window)
+    inside = plain[60:-60, 60:-60]
+    assert np.abs(inside[:, :, 0] - inside[:, :, 1]).max() < 12  # nothing but grey is left
+    assert np.abs(picture - plain).sum() > 0
+    window.controls.palette_box.setCurrentText("Black hot")
+    qtbot.wait(50)
+    inverted = pixels(window)[60:-60, 60:-60]
+    assert np.abs(inverted[:, :, 0] + inside[:, :, 0] - 255).mean() < 6
+
+
+def test_transport(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    open_and_play_to(qtbot, window, clip, 4)
+    qtbot.keyClick(window, Qt.Key.Key_Space)
+    assert not window.player.playing
+    qtbot.wait(400)
+    at = window.player.position
+    assert at is not None
+    qtbot.wait(300)
+    assert window.player.position == at  # paused is paused
+    qtbot.mouseClick(window.forward_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: window.player.position == at + 1)
+    assert not window.player.reviewing
+    qtbot.mouseClick(window.back_button, Qt.MouseButton.LeftButton)
+    qtbot.keyClick(window, Qt.Key.Key_Left)
+    wait(qtbot, lambda: window.player.position == at - 1)
+    assert window.player.reviewing  # stored results, not a second run
+    processed = window.player.pipeline.processed if window.player.pipeline else 0
+    window.slider.setValue(1)
+    wait(qtbot, lambda: window.player.position == 1)
+    assert window.player.pipeline is not None
+    assert window.player.pipeline.processed == processed
+    qtbot.mouseClick(window.play_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.at_end)
+    wait(qtbot, lambda: window.player.position == 19)
+    assert len(window.player.store) == 20
+    assert window.player.pipeline.processed == 20  # nothing ran twice
+    wait(qtbot, lambda: not window.player.playing)
+    qtbot.keyClick(window, Qt.Key.Key_Home)
+    wait(qtbot, lambda: window.player.position == 0)
+
+
+def test_seeking_ahead_goes_on_there(qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene) -> None:
+    open_and_play_to(qtbot, window, clip, 2)
+    window.player.pause()
+    qtbot.wait(300)
+    window.slider.setValue(17)
+    wait(qtbot, lambda: window.player.position == 17)
+    assert window.canvas.result is not None
+    assert np.array_equal(window.canvas.result.frame.image, scene.image(17))
+
+
+def test_threshold_acts_on_the_shown_frame(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    open_and_play_to(qtbot, window, clip, 8)
+    window.player.pause()
+    qtbot.wait(400)
+
+    def area() -> int:
+        assert window.canvas.result is not None
+        mask = window.canvas.result.detections.mask
+        return 0 if mask is None else int(mask.sum())
+
+    at, before = window.player.position, area()
+    window.controls.threshold.setValue(2)
+    wait(qtbot, lambda: area() > before)
+    assert window.player.position == at
+    window.controls.threshold.setValue(99)
+    wait(qtbot, lambda: area() < before)
+    assert "0.99" in window.controls.threshold_label.text()
+
+
+def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    open_and_play_to(qtbot, window, clip, 10)
+    window.player.pause()
+    qtbot.wait(400)
+    track = window.table.track(0)
+    place = on_screen(window, *track.xy_px)
+    qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    wait(qtbot, lambda: window.canvas.selected == track.id)
+    assert [i.data() for i in window.table_view.selectionModel().selectedRows(0)] == [str(track.id)]
+    other = window.table.rowCount() - 1
+    window.table_view.selectRow(other)
+    index = window.sorted.mapToSource(window.sorted.index(other, 0))
+    assert window.canvas.selected == window.table.track(index.row()).id
+
+
+def test_exports_what_was_seen_and_never_overwrites(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    open_and_play_to(qtbot, window, clip, 19)
+    qtbot.wait(200)
+    for name in ("t.csv", "t.txt", "t.jsonl"):
+        window.export(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 100
+    with (tmp_path / "t.csv").open(newline="") as f:
+        assert {int(r["frame"]) for r in csv.DictReader(f)} >= set(range(3, 20))
+    window.snapshot(tmp_path / "s.png")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    assert not window.banner.isVisible()
+    window.export(tmp_path / "t.csv")
+    assert "exists" in window.banner.text()
+    assert window.banner.isVisible()
+
+
+def test_a_dropped_file_opens(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(clip))])
+    action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
+    event = QDropEvent(QPointF(50, 50), action, mime, Qt.MouseButton.LeftButton, none)
+    window.dropEvent(event)
+    wait(qtbot, lambda: window.player.position is not None)
+    assert clip.name in window.windowTitle()
+
+
+def test_errors_stay_in_the_window(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "text.mp4"
+    bad.write_text("no video" * 100)
+    window.open(str(bad))
+    wait(qtbot, window.banner.isVisible)
+    assert "not a video" in window.banner.text()
+    open_and_play_to(qtbot, window, clip, 3)  # and the window stays usable
+    assert not window.banner.isVisible()
+
+
+def test_opening_another_file_while_one_plays(qtbot: QtBot, window: MainWindow, clip: Path, sample: Path) -> None:
+    open_and_play_to(qtbot, window, clip, 3)
+    window.open(str(sample))
+    window.open("sim:crowd,frames=9")
+    window.open(str(clip))
+    wait(qtbot, lambda: (window.player.position or 0) >= 6)
+    assert window.player.opened is not None
+    assert window.player.opened.text == str(clip)
+
+
+def test_first_picture_comes_before_the_network(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    window.open(str(clip))
+    wait(qtbot, lambda: window.canvas.result is not None)
+    assert window.canvas.result is not None
+    assert window.canvas.result.frame.index == 0
+
+
+@pytest.mark.parametrize("when", ["opening", "playing", "paused"])
+def test_closing_is_quick_at_any_time(qtbot: QtBot, window: MainWindow, clip: Path, when: str) -> None:
+    window.open(str(clip))
+    if when != "opening":
+        wait(qtbot, lambda: (window.player.position or 0) >= 2)
+    if when == "paused":
+        window.toggle_play()
+    start = time.monotonic()
+    window.close()
+    assert time.monotonic() - start < 15  # generous for a loaded machine; the fixture checks that threads are gone
+
+
+def test_status_line_says_what_happens(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    open_and_play_to(qtbot, window, clip, 10)
+    wait(qtbot, lambda: "datransnet-s on cpu" in window.status._rates.text())
+    text = window.status._rates.text()
+    assert all(word in text for word in ("capture", "inference", "display", "latency", "dropped"))
+    window.canvas.hovered.emit(10, 20)
+    assert "x 10  y 20" in window.status._where.text()
+
+
+def test_joined_lines_do_not_touch() -> None:
+    x, y = joined([np.array([[0.0, 0], [1, 1]]), np.array([[5.0, 5], [6, 6]])])
+    assert np.isnan(x).tolist() == [False, False, True, False, False, True]
+    assert y[0] == 0.5
+    assert len(joined([])[0]) == 0
+    assert callable(box_outline)
+
+
+def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> None:
+    """The window on a real clip: mask on the drone, trail behind it. Kept for people to look at, outside git."""
+    window.resize(1280, 760)
+    open_and_play_to(qtbot, window, data / "video" / "drone_ir" / "IR_DRONE_143.mp4", 30)
+    window.player.pause()
+    qtbot.wait(500)
+    with (data / "video" / "drone_ir" / "IR_DRONE_143.gt.csv").open(newline="") as f:
+        truth = {int(r["frame"]): r for r in csv.DictReader(f) if r["track_id"] == "1"}[window.player.position or 0]
+    x, y = float(truth["x"]) + float(truth["w"]) / 2, float(truth["y"]) + float(truth["h"]) / 2
+    at, picture = on_screen(window, x, y), pixels(window)
+    patch = picture[at.y() - 20 : at.y() + 21, at.x() - 20 : at.x() + 21]
+    assert (patch[:, :, 0] - patch[:, :, 1] > 60).sum() > 20
+    near = [
+        t for t in (window.canvas.result.tracks if window.canvas.result else ()) if np.hypot(*(t.xy_px - (x, y))) < 9
+    ]
+    assert near
+    assert max(len(t.trail) for t in near) > 10
+    out = ROOT / "build"
+    out.mkdir(exist_ok=True)
+    assert window.grab().save(str(out / "screenshot-real.png"))

@@ -1,0 +1,78 @@
+"""The field's figures: against the brief's golden cases where definitions agree, and by hand where they differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irtrack.metrics.segmentation import SegmentationScore, match_nearest
+
+
+def test_golden_counts(golden: Path) -> None:
+    """Intersection, union, targets and pixels of the reference's own run, case by case (threshold 0.5)."""
+    arrays = np.load(golden / "metrics_arrays.npz")
+    cases = json.loads((golden / "metrics.json").read_text())["per_case"]
+    assert len(cases) > 10
+    for name, case in cases.items():
+        predicted, true = arrays[f"pred_{name}"] > 0.5, arrays[f"mask_{name}"] > 0
+        score = SegmentationScore()
+        score.add(predicted, true)
+        assert score.intersection == case["raw"]["total_inter"], name
+        assert score.union == case["raw"]["total_union"], name
+        assert score.pixels == case["raw"]["all_pixel"], name
+        assert score.targets == case["raw"]["target"], name
+        if case["raw"]["total_union"]:
+            assert score.figures()["IoU"] == pytest.approx(100 * case["mIoU"], abs=1e-4), name
+
+
+def blank() -> np.ndarray:  # type: ignore[type-arg]
+    return np.zeros((50, 50), bool)
+
+
+def test_detections_match_within_three_pixels_one_to_one() -> None:
+    true, predicted = blank(), blank()
+    true[10:13, 10:13] = true[30:33, 30:33] = True
+    predicted[12:15, 10:13] = True  # 2 px off: a hit
+    predicted[30:33, 33:36] = True  # exactly 3 px off: a miss and a false alarm of 9 px
+    score = SegmentationScore()
+    score.add(predicted, true)
+    figures = score.figures()
+    assert figures["Pd"] == 50
+    assert figures["Fa_1e-6"] == pytest.approx(1e6 * 9 / 2500)
+    assert figures["false_objects_per_image"] == 1
+
+
+def test_a_false_object_as_large_as_a_hit_counts() -> None:
+    """The reference drops it: its list is by area."""
+    true, predicted = blank(), blank()
+    true[10:13, 10:13] = predicted[10:13, 10:13] = predicted[40:43, 40:43] = True
+    score = SegmentationScore()
+    score.add(predicted, true)
+    assert score.figures()["Fa_1e-6"] > 0
+
+
+def test_empty_images() -> None:
+    score = SegmentationScore()
+    score.add(blank(), blank())
+    assert score.figures()["nIoU"] == 100
+    assert score.figures()["Fa_1e-6"] == 0
+
+
+def test_iou_pools_and_niou_averages() -> None:
+    score, true = SegmentationScore(), blank()
+    true[:10, :10] = True
+    score.add(true, true)
+    half = blank()
+    half[:10, :5] = True
+    score.add(half, true)
+    assert score.figures()["IoU"] == pytest.approx(75)
+    assert score.figures()["nIoU"] == pytest.approx(75)
+    assert score.figures()["F1"] == pytest.approx(100 * 2 * 150 / 350)
+
+
+def test_nearest_pairs_first() -> None:
+    a, b = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[1.5, 0.0]])
+    assert match_nearest(a, b) == [(1, 0)]
