@@ -280,3 +280,16 @@ def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> N
     out = ROOT / "build"
     out.mkdir(exist_ok=True)
     assert window.grab().save(str(out / "screenshot-real.png"))
+
+
+def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Path) -> None:
+    """The picture in the README is this one, on our own simulated clip."""
+    window.resize(1280, 720)
+    open_and_play_to(qtbot, window, sample, 70)
+    window.player.pause()
+    qtbot.wait(500)
+    window.select(window.table.track(0).id)
+    qtbot.wait(100)
+    (ROOT / "build").mkdir(exist_ok=True)
+    assert window.grab().save(str(ROOT / "build" / "screenshot.png"))
+    assert window.table.rowCount() >= 3

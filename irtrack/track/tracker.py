@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
@@ -15,8 +16,9 @@ from irtrack.track.trail import Trail
 class KalmanTracker:
     """Constant-velocity Kalman filters with Hungarian assignment inside a Mahalanobis gate.
 
-    A track starts tentative from any unassigned detection, is confirmed by M detections within N frames, coasts
-    without detections and is deleted after `coast_s`; a tentative one is deleted once it can no longer be confirmed.
+    A track starts tentative from any unassigned detection and is confirmed by M detections within N frames if they are
+    clear enough on average (score and SNR). It coasts without detections and is deleted after `coast_s`; a tentative
+    one is deleted once it can no longer be confirmed.
     Confirmed tracks choose their detections first.
     """
 
@@ -36,6 +38,7 @@ class KalmanTracker:
         self._frames, self._misses = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._born_s, self._seen_s = np.zeros(0), np.zeros(0)
         self._last = np.zeros((0, 5))  # w, h, area, score, snr of the last detection
+        self._evidence = np.zeros((0, 3))  # detections so far, sum of their scores, sum of their SNR
         self._trails: list[Trail] = []
 
     def __call__(self, detections: Detections, time_s: float) -> tuple[Track, ...]:
@@ -81,10 +84,17 @@ class KalmanTracker:
         if len(hit):
             self._x[hit], self._P[hit] = update(self._x[hit], self._P[hit], detections.xy_px[d], self._noise(len(hit)))
             self._last[hit] = seen(detections, d)
+            self._evidence[hit] += evidence(detections, d)
         window = np.uint64((1 << self.settings.confirm_window) - 1)
-        self._confirmed |= np.bitwise_count(self._hits & window) >= self.settings.confirm_hits
+        often = np.bitwise_count(self._hits & window) >= self.settings.confirm_hits
+        self._confirmed |= often & self._clear()
         for trail, xy in zip(self._trails, self._x[:, :2], strict=True):
             trail.append(xy, time_s)
+
+    def _clear(self) -> NDArray[np.bool_]:
+        """Whether the detections of each track so far are clear enough on average; unknown SNR does not count."""
+        count, score, snr = self._evidence.T
+        return (score >= self.settings.confirm_score * count) & ~(snr < self.settings.confirm_snr * count)
 
     def _delete(self, rows: Ints, time_s: float) -> Ints:
         s = self.settings
@@ -96,6 +106,7 @@ class KalmanTracker:
             return rows
         for name in ("_x", "_P", "_id", "_confirmed", "_hits", "_frames", "_misses", "_born_s", "_seen_s", "_last"):
             setattr(self, name, getattr(self, name)[keep])
+        self._evidence = self._evidence[keep]
         self._trails = [t for t, k in zip(self._trails, keep, strict=True) if k]
         return rows[keep]
 
@@ -112,7 +123,9 @@ class KalmanTracker:
         self._P = np.concatenate([self._P, P])
         self._id = np.concatenate([self._id, np.arange(self._next_id, self._next_id + n)])
         self._next_id += n
-        self._confirmed = np.concatenate([self._confirmed, np.full(n, s.confirm_hits <= 1)])
+        self._evidence = np.concatenate([self._evidence, evidence(detections, found)])
+        at_once = self._clear()[-n:] & (s.confirm_hits <= 1)
+        self._confirmed = np.concatenate([self._confirmed, at_once])
         self._hits = np.concatenate([self._hits, np.ones(n, np.uint64)])
         self._frames = np.concatenate([self._frames, np.ones(n, np.int64)])
         self._misses = np.concatenate([self._misses, np.zeros(n, np.int64)])
@@ -149,6 +162,11 @@ class KalmanTracker:
                 )
             )
         return tuple(out)
+
+
+def evidence(detections: Detections, rows: Ints) -> Floats:
+    """One, score and SNR of detections (N, 3): what `_evidence` adds up."""
+    return np.column_stack([np.ones(len(rows)), detections.score[rows], detections.snr[rows]])
 
 
 def seen(detections: Detections, rows: Ints) -> Floats:

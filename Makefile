@@ -1,0 +1,47 @@
+# `make run` and `make test` each do all the set-up that they need, on a machine with python3, venv, pip and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLE := assets/sample.mkv
+
+# Qt and its X11 parts, a virtual screen, a font.
+DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 libdbus-1-3 libxkbcommon-x11-0 \
+	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core
+
+.PHONY: run test lint system clean
+
+run: $(VENV)/.runtime system
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
+		$(BIN)/python main.py $(SAMPLE); \
+	else \
+		echo "no display: running headless on the sample clip"; \
+		$(BIN)/python main.py run $(SAMPLE) --csv build/tracks.csv --video build/annotated.mkv --force; \
+	fi
+
+test: $(VENV)/.dev system
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+system:
+	@mkdir -p build
+	@sh tools/system-packages.sh $(DEBIAN)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) build
