@@ -64,7 +64,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """N components of one frame's score map, brightest score first in no particular order; struct of arrays.
+    """N components of one frame's score map, in no particular order; struct of arrays.
 
     xy_px (N, 2): sub-pixel intensity-weighted centroid. score (N,): highest score of the component, 0 to 1.
     area_px (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is

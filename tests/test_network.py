@@ -103,6 +103,24 @@ def test_any_size_is_padded_and_cropped(size: tuple[int, int]) -> None:
     )
 
 
+def test_bands_of_keys_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(4)
+    network, x = DATransNet(base=8).eval(), torch.rand(1, 1, 96, 64)
+    with torch.inference_mode():
+        whole = network(x)
+        monkeypatch.setattr("irtrack.detect.directional.BAND_BYTES", 1)  # eight rows at a time, the least
+        assert torch.allclose(network(x), whole, atol=LIMIT)
+
+
+def test_the_largest_frame_fits_into_memory() -> None:
+    torch.manual_seed(5)
+    network = prepare(DATransNet(base=4), torch.device("cpu"))
+    with torch.inference_mode():
+        scores = score_map(network, torch.rand(1, 1, 4096, 4096))
+    assert scores.shape == (1, 1, 4096, 4096)
+    assert torch.isfinite(scores).all()
+
+
 def test_padding_reflects() -> None:
     x = torch.arange(40.0).view(1, 1, 1, 40).expand(1, 1, 40, 40)
     expected = F.pad(x, (0, 24, 0, 24), mode="reflect")

@@ -247,7 +247,11 @@ class MainWindow(QMainWindow):
         """Mark a track in picture and table."""
         self.canvas.selected = track_id
         self.canvas.redraw()
-        row = self.table.row_of(track_id)
+        self._mark_row()
+
+    def _mark_row(self) -> None:
+        """Select the table's row of the marked track, wherever sorting has put it."""
+        row = self.table.row_of(self.canvas.selected)
         model = self.table_view.selectionModel()
         with QSignalBlocker(model):
             model.clearSelection()
@@ -295,7 +299,8 @@ class MainWindow(QMainWindow):
         result = self.canvas.result
         tracks = [t for t in result.tracks if t.confirmed] if result else []
         self.table.show_tracks(tracks)
-        self.select(self.canvas.selected) if self.canvas.selected is not None else None
+        if self.canvas.selected is not None:
+            self._mark_row()
 
     def _refresh_transport(self) -> None:
         opened, live = self.player.opened is not None, self.player.live
