@@ -137,7 +137,7 @@ class Pipeline:
 
     def resume(self) -> None:
         with self._control:
-            self._paused, self._clock = False, None
+            self._paused, self._steps, self._clock = False, 0, None
             self._control.notify_all()
 
     def step(self) -> None:
@@ -247,17 +247,18 @@ class Pipeline:
                     of_epoch, frame, captured_s = self._frames.get(timeout=0.05)
                 except TimeoutError:
                     continue
-                if of_epoch != self._epoch:
-                    continue
-                if frame is END:
-                    self._at_end = True
-                    continue
+                with self._control:
+                    if of_epoch != self._epoch:
+                        continue
+                    if frame is END:
+                        self._at_end = True
+                        continue
+                    # Taken before the work, so that a frame in flight cannot use up a step or seek asked for later.
+                    self._steps = max(0, self._steps - 1)
                 if of_epoch != epoch:
                     epoch = of_epoch
                     self.tracker.reset()
                 result = process_frame(frame, self.detector, self.tracker, self._frames.dropped, captured_s)
-                with self._control:
-                    self._steps = max(0, self._steps - 1)
                 self._publish(result, of_epoch)
         except Closed:
             pass

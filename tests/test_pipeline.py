@@ -242,6 +242,24 @@ def test_seek_goes_on_there_with_fresh_identities() -> None:
     check_closed(source, sink)
 
 
+def test_a_frame_in_flight_does_not_use_up_a_seek_or_step() -> None:
+    source, sink, detector = FakeSource(100), FakeSink(), FakeDetector(delay_s=0.1)
+    pipeline = Pipeline(source, detector, FakeTracker(), [sink], hold=True).start()
+    wait_for(lambda: len(detector.seen) == 2)  # the second frame is being worked on now
+    pipeline.pause()
+    pipeline.seek(60)
+    wait_for(lambda: sink.frames == [0, 1, 60])
+    pipeline.resume()
+    wait_for(lambda: len(detector.seen) == 4)
+    pipeline.pause()
+    pipeline.step()
+    wait_for(lambda: sink.frames == [0, 1, 60, 61, 62])
+    time.sleep(0.3)
+    assert sink.frames == [0, 1, 60, 61, 62]
+    pipeline.close()
+    check_closed(source, sink)
+
+
 def test_refresh_detects_again_without_logging_twice() -> None:
     source, sink, detector = FakeSource(100), FakeSink(), FakeDetector()
     pipeline = Pipeline(source, detector, FakeTracker(), [sink], hold=True, paused=True).start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -61,28 +63,32 @@ def background(
     Pixels of any target, grown by one, do not count; where nothing else is left, the whole frame's values stand in.
     """
     h, w = image.shape
-    free = cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    # Taking the frame's mean off first keeps the squares small, so that the variance keeps its digits.
-    centre = float(image.mean())
-    grey = np.where(free, image.astype(np.float32) - np.float32(centre), np.float32(0))
-    total, squares = cv2.integral2(grey, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
-    counts = cv2.integral(free.view(np.uint8), sdepth=cv2.CV_32S)
+    free = (cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)) == 0).view(np.uint8)
+    # Sums of whole numbers are exact in these tables, so the variance keeps its digits.
+    grey = cv2.bitwise_and(image, image, mask=free)
+    depth = cv2.CV_32S if image.dtype == np.uint8 and image.size < 1 << 23 else cv2.CV_64F
+    total, squares = cv2.integral2(grey, sdepth=depth, sqdepth=cv2.CV_64F)
+    counts = cv2.integral(free, sdepth=cv2.CV_32S)
     left = np.maximum(stats[:, cv2.CC_STAT_LEFT] - BACKGROUND_REACH_PX, 0)
     top = np.maximum(stats[:, cv2.CC_STAT_TOP] - BACKGROUND_REACH_PX, 0)
     right = np.minimum(stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH] + BACKGROUND_REACH_PX, w)
     bottom = np.minimum(stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT] + BACKGROUND_REACH_PX, h)
 
-    def box_sum(table: NDArray[np.float64]) -> NDArray[np.float64]:
-        return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    def box_sum(table: NDArray[Any]) -> NDArray[np.float64]:
+        corners = (
+            table[y, x].astype(np.float64) for y, x in ((bottom, right), (top, right), (bottom, left), (top, left))
+        )
+        a, b, c, d = corners
+        return a - b - c + d
 
-    n = box_sum(counts.astype(np.float64))
+    n = box_sum(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = box_sum(total) / n
         variance = box_sum(squares) / n - mean**2
     alone = n < 8
-    mean[alone] = 0.0
-    variance[alone] = float(image.var())
-    return mean + centre, np.sqrt(np.maximum(variance, 0.0))
+    mean[alone] = float(image.mean()) if alone.any() else 0.0
+    variance[alone] = float(image.var()) if alone.any() else 0.0
+    return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
 def centroids(
