@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irtrack.capture import open_source
 from irtrack.config import Settings
-from irtrack.core import FrameResult, Sink, Source, Tracker
+from irtrack.core import FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink, check_target
 from irtrack.track.tracker import KalmanTracker
@@ -53,8 +52,6 @@ def check_outputs(outputs: Outputs) -> None:
         check_target(path, outputs.force)
     doubled = {p.resolve() for p in paths if [q.resolve() for q in paths].count(p.resolve()) > 1}
     if doubled:
-        from irtrack.core import SinkError
-
         raise SinkError(f"{doubled.pop()} is named for two outputs: give each its own file")
 
 
@@ -84,15 +81,13 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
 
 
 def make_pipeline(
-    source: Source | str, settings: Settings, outputs: Outputs, on_result: Callable[[FrameResult], None] | None = None
+    source: Source, settings: Settings, outputs: Outputs, on_result: Callable[[FrameResult], None] | None = None
 ) -> Pipeline:
-    """A pipeline ready to start, headless. Raises the error of whichever part cannot be made."""
-    check_outputs(outputs)
-    opened = open_source(source) if isinstance(source, str) else source
+    """A pipeline ready to start, headless. Where a part cannot be made, closes the source and raises its error."""
     try:
         detector = make_detector(settings)
-        sinks = make_sinks(outputs, settings, opened.info.fps)
+        sinks = make_sinks(outputs, settings, source.info.fps)
     except BaseException:
-        opened.close()
+        source.close()
         raise
-    return Pipeline(opened, detector, make_tracker(settings), sinks, on_result=on_result)
+    return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)

@@ -63,17 +63,16 @@ def run(args: argparse.Namespace) -> int:
 
     pipeline = make_pipeline(source, settings, outputs, count)
     stop_on_terminate()
-    start = time.monotonic()
+    start, how = time.monotonic(), "ended early"
     try:
         follow(pipeline.start(), args.quiet)
+        how = "done"
     except KeyboardInterrupt:
+        how = "stopped"
         pipeline.close()
-        summarise(pipeline, seen, start, outputs.paths(), "stopped", args.quiet)
         raise
-    except BaseException:
-        summarise(pipeline, seen, start, outputs.paths(), "ended early", args.quiet)
-        raise
-    summarise(pipeline, seen, start, outputs.paths(), "done", args.quiet)
+    finally:
+        summarise(pipeline, seen, start, outputs.paths(), how, args.quiet)
     return 0
 
 

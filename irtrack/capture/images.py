@@ -69,9 +69,5 @@ class ImagesSource:
             raise SourceError(f"image {index} is outside the sequence of {len(self._paths)}")
         self._next = index
 
-    def time_of(self, index: int) -> float:
-        """Seconds of image `index` from the first."""
-        return index / self._fps
-
     def close(self) -> None:
         self._first = None

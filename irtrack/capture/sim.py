@@ -27,17 +27,13 @@ class SimSource:
     def __iter__(self) -> Iterator[Frame]:
         while self._next < self.scene.settings.frames:
             index, self._next = self._next, self._next + 1
-            yield Frame(index, self.time_of(index), frozen(self.scene.image(index)))
+            yield Frame(index, index / self.scene.settings.fps, frozen(self.scene.image(index)))
 
     def seek(self, index: int) -> None:
         """Continue at frame `index`. Raises SourceError outside the scene."""
         if not 0 <= index < self.scene.settings.frames:
             raise SourceError(f"frame {index} is outside the scene of {self.scene.settings.frames}")
         self._next = index
-
-    def time_of(self, index: int) -> float:
-        """Seconds of frame `index` from the first."""
-        return index / self.scene.settings.fps
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -62,9 +62,5 @@ class TiffSource:
             raise SourceError(f"page {index} is outside the stack of {self._count}")
         self._next = index
 
-    def time_of(self, index: int) -> float:
-        """Seconds of page `index` from the first."""
-        return index / self._fps
-
     def close(self) -> None:
         self._file.close()

@@ -24,12 +24,8 @@ class VideoSource:
     def __init__(self, path: Path) -> None:
         """Reads the index. Raises SourceError for what is not a video."""
         self._path = path
-        self._container = open_container(path)
+        self._open()
         try:
-            if not self._container.streams.video:
-                raise SourceError(f"{path} holds no video stream")
-            self._stream = self._container.streams.video[0]
-            self._stream.thread_type = "AUTO"
             self._index()
             first = self._decode_first()
         except BaseException:
@@ -41,6 +37,15 @@ class VideoSource:
         self._size = grey.shape
         self._next = 0
         self._closed = False
+
+    def _open(self) -> None:
+        """Open the file and choose its first video stream. Raises SourceError."""
+        self._container = open_container(self._path)
+        if not self._container.streams.video:
+            self._container.close()
+            raise SourceError(f"{self._path} holds no video stream")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
 
     def _index(self) -> None:
         """Presentation times of all packets, in order, and the number that the header promises."""
@@ -108,9 +113,7 @@ class VideoSource:
             except (av.FFmpegError, OSError):
                 pass  # a format without an index, such as a raw stream
         self._container.close()
-        self._container = open_container(self._path)
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
+        self._open()
 
     def _frames(self) -> Generator[av.VideoFrame, None, None]:
         """Decoded frames from the demuxer's position; undecodable packets are counted and skipped."""
@@ -171,11 +174,6 @@ class VideoSource:
         if not 0 <= index < len(self._pts):
             raise SourceError(f"frame {index} is outside {self._path.name}, which has frames 0 to {len(self._pts) - 1}")
         self._next = index
-
-    def time_of(self, index: int) -> float:
-        """Seconds of frame `index` from the first."""
-        base = self._stream.time_base
-        return float((self._pts[index] - self._pts[0]) * base) if base is not None else 0.0
 
     def close(self) -> None:
         if not self._closed:

@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor
 from irtrack.core import FrameResult, Track
 from irtrack.gui.theme import BACKGROUND
 from irtrack.imaging.display import display_levels
-from irtrack.sinks.draw import PALETTE, identity_colour
+from irtrack.sinks.draw import PALETTE, half_size, identity_colour
 
 pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias=False)
 
@@ -141,11 +141,6 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         at = self._pixel(event.scenePos())  # type: ignore[attr-defined]
         if at is not None and event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
             self.picked.emit(*at)
-
-
-def half_size(track: Track) -> NDArray[np.float64]:
-    """Half width and height of the box drawn round a track."""
-    return np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5.0)
 
 
 def box_outline(track: Track, grow_px: float = 0.0) -> NDArray[np.float64]:

@@ -76,12 +76,8 @@ class Player:
 
     def _open_source(self, text: str, request: int) -> None:
         source = open_source(text)
-        first = None
-        if not source.live:
-            iterator = iter(source)
-            first = next(iterator, None)
-            if hasattr(iterator, "close"):
-                iterator.close()
+        first = None if source.live else frame_at(source, 0)
+        if first is not None:
             source.seek(0)
         if request != self._request:
             source.close()
@@ -261,11 +257,7 @@ class Player:
         try:
             if self._viewer is None:
                 self._viewer = open_source(self.opened.text)
-            self._viewer.seek(index)
-            iterator = iter(self._viewer)
-            frame = next(iterator, None)
-            if hasattr(iterator, "close"):
-                iterator.close()
+            frame = frame_at(self._viewer, index)
         except IrtrackError as error:
             self.error = one_line(error)
             return None
@@ -273,6 +265,18 @@ class Player:
             return None
         self._review = frame.index
         return self._remember(self.store.get(frame))
+
+
+def frame_at(source: Source, index: int) -> Frame | None:
+    """One frame of a recording; lets go of the decoder that found it."""
+    source.seek(index)
+    iterator = iter(source)
+    try:
+        return next(iterator, None)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
 
 
 def one_line(error: BaseException) -> str:

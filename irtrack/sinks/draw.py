@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import FrameResult
+from irtrack.core import Floats, FrameResult, Track
 from irtrack.imaging.display import to_8bit
 
 PALETTE = (
@@ -19,6 +19,11 @@ PALETTE = (
 def identity_colour(track_id: int) -> tuple[int, int, int]:
     """RGB of an identity, the same in the window and in the video."""
     return PALETTE[track_id % len(PALETTE)]
+
+
+def half_size(track: Track) -> Floats:
+    """Half width and height of the box drawn round a track, in pixels."""
+    return np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5.0)
 
 
 def annotate(result: FrameResult, scale: int = 1) -> NDArray[np.uint8]:
@@ -44,7 +49,7 @@ def annotate(result: FrameResult, scale: int = 1) -> NDArray[np.uint8]:
         colour = identity_colour(track.id)
         if len(track.trail) > 1:
             cv2.polylines(picture, [place(track.trail)[:, None]], False, colour, 1, cv2.LINE_AA)
-        half = np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5)
+        half = half_size(track)
         (x0, y0), (x1, y1) = place(track.xy_px - half).tolist(), place(track.xy_px + half).tolist()
         cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1)
         cv2.putText(picture, str(track.id), (x1 + 2, y0 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)

@@ -12,6 +12,11 @@ from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.kalman import innovation_covariance, predict, update
 from irtrack.track.trail import Trail
 
+PER_TRACK = (
+    "_x", "_P", "_id", "_confirmed", "_hits", "_frames", "_misses", "_born_s", "_seen_s", "_last", "_evidence"
+)  # fmt: skip
+"""The tracker's arrays with a row for each track."""
+
 
 class KalmanTracker:
     """Constant-velocity Kalman filters with Hungarian assignment inside a Mahalanobis gate.
@@ -104,9 +109,8 @@ class KalmanTracker:
         keep = ~(lost | hopeless)
         if keep.all():
             return rows
-        for name in ("_x", "_P", "_id", "_confirmed", "_hits", "_frames", "_misses", "_born_s", "_seen_s", "_last"):
+        for name in PER_TRACK:
             setattr(self, name, getattr(self, name)[keep])
-        self._evidence = self._evidence[keep]
         self._trails = [t for t, k in zip(self._trails, keep, strict=True) if k]
         return rows[keep]
 
