@@ -108,30 +108,15 @@ def make_parser() -> argparse.ArgumentParser:
     detect.add_argument("--force", action="store_true", help="write into a folder that holds files")
     detector_options(detect)
 
-    train = commands.add_parser(
-        "train",
-        help="train DATransNet",
-        description="Trains on folders with images/ and masks/. An interrupted run in --out goes on where it stopped.",
+    train_options(
+        commands.add_parser(
+            "train",
+            help="train DATransNet",
+            description="Trains on folders with images/ and masks/. An interrupted run in --out goes on where it "
+            "stopped. Several GPUs: torchrun --nproc-per-node N main.py train ...",
+        )
     )
-    train.add_argument(
-        "--data", nargs="+", required=True, metavar="DIR[:SPLIT]", help="training sets; SPLIT names a list in img_idx/"
-    )
-    train.add_argument("--val", nargs="*", default=[], metavar="DIR[:SPLIT]", help="validation sets")
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and logs")
-    train.add_argument("--config", type=Path, metavar="TOML", help="training settings")
-    train.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="single training settings")
-    train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
-
-    evaluate = commands.add_parser("evaluate", help="the field's figures on labelled images")
-    evaluate.add_argument("--weights", default="auto", metavar="NAME/PATH")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
-    evaluate.add_argument("--split", default="", metavar="LIST", help="a list in img_idx/, or a file of names")
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="figures and the table of images")
-    evaluate.add_argument("--threshold", type=float, default=None)
-    evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    evaluate.add_argument("--force", action="store_true", help="overwrite OUT")
+    evaluate_options(commands.add_parser("evaluate", help="the field's figures on labelled images"))
 
     simulate = commands.add_parser("simulate", help="write a synthetic scene with its exact truth")
     simulate.add_argument("scene", metavar="SCENE", help="NAME[,key=value,...], for example clutter,scr=6,seed=2")
@@ -146,6 +131,49 @@ def make_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("doctor", help="what is installed and what is missing")
     return parser
+
+
+def train_options(train: argparse.ArgumentParser) -> None:
+    """Options of `irtrack train`."""
+    train.add_argument(
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="DIR[:SPLIT][@SHARE]",
+        help="training sets; SPLIT names a list in img_idx/ or a part of the set, and may be sliced as in train[:-60]",
+    )
+    train.add_argument(
+        "--negatives", nargs="+", default=[], metavar="DIR[@SHARE]", help="folders of images without targets"
+    )
+    train.add_argument(
+        "--val", nargs="+", default=[], metavar="DIR[:SPLIT]", help="validation sets; without, each tenth image"
+    )
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, logs and panels")
+    train.add_argument(
+        "--recipe", "--config", metavar="NAME/TOML", help="settings and sets: a file, or one that comes with irtrack"
+    )
+    train.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="where the folders of sets lie")
+    train.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="single settings; augment.KEY=VALUE for the crops"
+    )
+    train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
+    train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+
+
+def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    """Options of `irtrack evaluate`."""
+    evaluate.add_argument("--weights", default="auto", metavar="NAME/PATH")
+    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
+    evaluate.add_argument("--split", default="", metavar="LIST", help="a list in img_idx/, or a file of names")
+    evaluate.add_argument("--json", type=Path, metavar="OUT", help="figures, threshold sweep and the table of images")
+    evaluate.add_argument("--table", type=Path, metavar="OUT.csv", help="a row for each image")
+    evaluate.add_argument("--plot", type=Path, metavar="OUT.png", help="threshold sweep and ROC")
+    evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
+    evaluate.add_argument("--threshold", type=float, default=None)
+    evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
 
 
 def with_default_command(argv: Sequence[str]) -> list[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +19,6 @@ from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Sink, Sin
 
 if TYPE_CHECKING:
     from irtrack.pipeline import Pipeline
-    from irtrack.train.data import Sample
 
 
 def settings_from(args: argparse.Namespace) -> Settings:
@@ -203,76 +200,18 @@ def detection_rows(name: str, d: Detections) -> Iterator[list[str]]:
         yield [name, f"{x:.3f}", f"{y:.3f}", f"{w:.0f}", f"{h:.0f}", f"{area:.0f}", f"{score:.4f}", f"{snr:.2f}"]
 
 
-def datasets(texts: list[str]) -> dict[str, list[Sample]]:
-    """`DIR[:SPLIT]` texts as loaded sets by a short name."""
-    from irtrack.train.data import load_dataset
-
-    out = {}
-    for text in texts:
-        root, _, split = text.rpartition(":") if ":" in text and not Path(text).is_dir() else (text, "", "")
-        out[Path(root).name + (f":{split}" if split else "")] = load_dataset(Path(root), split)
-    return out
-
-
 def train(args: argparse.Namespace) -> int:
     """`irtrack train`."""
-    import tomllib
+    from irtrack.train.commands import train as run_training
 
-    import torch
-
-    from irtrack.core import ConfigError
-    from irtrack.detect.detector import pick_device
-    from irtrack.detect.weights import load_weights
-    from irtrack.train.loop import TrainSettings
-    from irtrack.train.loop import train as train_network
-
-    values = tomllib.loads(args.config.read_text(encoding="utf-8")) if args.config else {}
-    kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(TrainSettings)}
-    for pair in args.set:
-        key, _, value = pair.partition("=")
-        if key not in kinds:
-            raise ConfigError(f"unknown training setting {key!r}: it is one of {', '.join(kinds)}")
-        values[key] = kinds[key](value)
-    settings = TrainSettings.from_dict(values)
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    sets, validation = datasets(args.data), datasets(args.val)
-    shared = {s.name for v in sets.values() for s in v} & {s.name for v in validation.values() for s in v}
-    if shared:
-        print(f"note: {len(shared)} names are in training and validation, first {min(shared)!r}", file=sys.stderr)
-    init = None
-    if args.init:
-        start = load_weights(args.init).network
-        init, settings = start.state_dict(), replace(settings, base=start.base, img_size=start.img_size)
-    shares = [1.0] * len(sets)
-    best = train_network(
-        list(sets.values()), shares, validation, settings, args.out, str(pick_device(args.device)), init
-    )
-    print(f"done: best at step {best.get('step', 0):.0f}\n  wrote {args.out / 'best.pt'}")
-    return 0
+    return run_training(args)
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """`irtrack evaluate`: the field's figures at native resolution."""
-    from irtrack.detect.detector import pick_device, pick_weights
-    from irtrack.detect.inference import prepare
-    from irtrack.detect.weights import load_weights
-    from irtrack.sinks.text import check_target
-    from irtrack.train.data import load_dataset
-    from irtrack.train.evaluation import evaluate as evaluate_network
+    """`irtrack evaluate`."""
+    from irtrack.train.commands import evaluate as run_evaluation
 
-    if args.json:
-        check_target(args.json, args.force)
-    device = pick_device(args.device)
-    weights = load_weights(pick_weights(args.weights, device))
-    samples = load_dataset(args.data, args.split)
-    threshold = weights.threshold if args.threshold is None else args.threshold
-    figures, table = evaluate_network(prepare(weights.network, device), samples, threshold, str(device))
-    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
-    if args.json:
-        body = {"weights": weights.name, "threshold": threshold, "figures": figures, "images": table}
-        args.json.write_text(json.dumps(body, indent=1), encoding="utf-8")
-    return 0
+    return run_evaluation(args)
 
 
 def simulate(args: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irtrack.metrics.curves import RocCurve, ThresholdSweep
+from irtrack.metrics.legacy import LegacyScore
 from irtrack.metrics.segmentation import SegmentationScore, match_nearest
 
 
@@ -76,3 +78,44 @@ def test_iou_pools_and_niou_averages() -> None:
 def test_nearest_pairs_first() -> None:
     a, b = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[1.5, 0.0]])
     assert match_nearest(a, b) == [(1, 0)]
+
+
+def test_legacy_figures_are_the_references(golden: Path) -> None:
+    """Case by case and accumulated, every number of metrics.json that the evaluation reports."""
+    arrays = np.load(golden / "metrics_arrays.npz")
+    expected = json.loads((golden / "metrics.json").read_text())
+    names = {"auc": "ROCMetric_auc_200bins"}
+    whole = LegacyScore()
+    for case, figures in expected["per_case"].items():
+        one, true = LegacyScore(), arrays[f"mask_{case}"] > 0
+        for score in (one, whole):
+            score.add(arrays[f"pred_{case}"], true)
+        for key, value in one.figures().items():
+            assert value == pytest.approx(figures[names.get(key, key)], abs=1e-6), (case, key)
+        assert (one.matched, one.false_px) == (figures["raw"]["PD"], figures["raw"]["dismatch_pixel"]), case
+    total = expected["accumulated_over_all_cases_in_name_order"]
+    for key, value in whole.figures().items():
+        assert value == pytest.approx(total[names.get(key, key)], abs=1e-6), key
+
+
+def test_roc_area_is_exact(golden: Path) -> None:
+    """scikit-learn's area under the curve, stored with the golden cases; and the empty classes."""
+    arrays = np.load(golden / "metrics_arrays.npz")
+    cases = json.loads((golden / "metrics.json").read_text())["per_case"]
+    for name, case in cases.items():
+        roc = RocCurve()
+        roc.add(arrays[f"pred_{name}"], arrays[f"mask_{name}"] > 0)
+        assert roc.auc() == pytest.approx(case["sklearn_auc"], abs=2e-3), name
+    assert RocCurve().auc() == 0.5
+
+
+def test_sweep_is_the_score_at_each_threshold() -> None:
+    rng = np.random.default_rng(0)
+    score, true = rng.random((40, 40)), rng.random((40, 40)) > 0.97
+    sweep = ThresholdSweep((0.2, 0.9))
+    sweep.add(score, true)
+    for row, threshold in zip(sweep.table(), (0.2, 0.9), strict=True):
+        alone = SegmentationScore()
+        alone.add(score > threshold, true)
+        assert row == {"threshold": threshold, **alone.figures()}
+    assert sweep.table()[0]["Fa_1e-6"] != sweep.table()[1]["Fa_1e-6"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,12 +14,17 @@ import pytest
 import torch
 
 from irtrack.core import IrtrackError
+from irtrack.detect.network import DATransNet
+from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
-from irtrack.train.augment import AugmentSettings, training_batch
-from irtrack.train.data import DatasetError, Sample, load_dataset
+from irtrack.train.augment import AugmentSettings, Mix, training_batch
+from irtrack.train.commands import parse_set
+from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate
-from irtrack.train.loop import TrainSettings, learning_rate, train
-from irtrack.train.losses import soft_iou, soft_iou_pooled
+from irtrack.train.loop import learning_rate, train
+from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
+from irtrack.train.mining import mine
+from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +40,9 @@ def samples() -> list[Sample]:
     return out
 
 
-SMALL = TrainSettings(base=4, steps=6, batch=2, crop=32, warmup=2, validate_every=3, save_every=1)
+SMALL = TrainSettings(
+    base=4, steps=6, batch=2, crop=32, warmup=2, validate_every=3, save_every=2, mined=0.5, mine_from=2, mine_every=2
+)
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -51,12 +59,12 @@ def test_resumed_equals_uninterrupted(samples: list[Sample], tmp_path: Path) -> 
 
     calls = 0
 
-    def dying(sets: object, *rest: object) -> object:
+    def dying(*given: object) -> object:
         nonlocal calls
         calls += 1
-        if calls == 4:
+        if calls == 6:
             raise Killed
-        return training_batch(sets, *rest)  # type: ignore[arg-type]
+        return training_batch(*given)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("irtrack.train.loop.training_batch", dying)
@@ -86,7 +94,8 @@ def test_training_learns(samples: list[Sample], tmp_path: Path) -> None:
 
 
 def test_crops_are_pure_functions_of_their_key(samples: list[Sample]) -> None:
-    a, b, c = (training_batch([samples], [1.0], 4, 32, AugmentSettings(), key) for key in ((0, 1), (0, 1), (0, 2)))
+    mix = Mix([samples], [1.0])
+    a, b, c = (training_batch(mix, range(4), 32, AugmentSettings(), key) for key in ((0, 1), (0, 1), (0, 2)))
     assert np.array_equal(a[0], b[0])
     assert not np.array_equal(a[0], c[0])
     images, masks = a
@@ -146,8 +155,42 @@ def test_data_sets_are_checked(samples: list[Sample], tmp_path: Path) -> None:
     (tmp_path / "set" / "masks" / "3.png").unlink()
     with pytest.raises(DatasetError, match="the mask of '3'"):
         load_dataset(tmp_path / "set")
-    with pytest.raises(DatasetError, match="not a folder"):
+    with pytest.raises(DatasetError, match=r"has parts, set: say which"):
         load_dataset(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="not a folder"):
+        load_dataset(tmp_path / "empty")
+
+
+def test_slices_parts_and_backgrounds(samples: list[Sample], tmp_path: Path) -> None:
+    make_folder(tmp_path / "trainval", samples)
+    assert [s.name for s in load_dataset(tmp_path, "trainval")] == sorted(str(i) for i in range(12))
+    root = tmp_path / "trainval"
+    assert [s.name for s in load_dataset(root, "train[:-2]")] == [str(i) for i in range(6)]
+    assert [s.name for s in load_dataset(root, "train[-2:]")] == ["6", "7"]
+    empty = load_backgrounds(tmp_path / "trainval" / "images")
+    assert len(empty) == len(load_backgrounds(root)) == 12
+    assert not any(s.mask.any() for s in empty)
+    (root / "img_idx" / "twice.txt").write_text("1 2 1")
+    with pytest.raises(DatasetError, match="'1' twice"):
+        load_dataset(root, "twice")
+
+
+def test_sets_that_share_a_picture_are_refused(samples: list[Sample]) -> None:
+    renamed = Sample("other", samples[0].image, samples[0].mask)
+    check_apart({"a": samples[:4]}, {"b": samples[4:]})
+    with pytest.raises(DatasetError, match="must not share"):
+        check_apart({"a": samples[:4]}, {"b": [renamed]})
+    with pytest.raises(DatasetError, match="must not share"):
+        check_apart({"a": samples[:4], "c": [renamed]}, {})
+
+
+def test_the_two_families_of_nuaa_lists_do_not_mix(data: Path) -> None:
+    root = data / "irstd" / "NUAA-SIRST"
+    train_341, test_214 = load_dataset(root, "trainval_idx427"), load_dataset(root, "test_NUAA-SIRST")
+    with pytest.raises(DatasetError, match="one family"):
+        check_apart({"341": train_341}, {"214": test_214})
+    check_apart({"341": train_341}, {"86": load_dataset(root, "test_idx427")})
 
 
 def test_real_data_sets_load(data: Path) -> None:
@@ -155,19 +198,152 @@ def test_real_data_sets_load(data: Path) -> None:
     assert len(load_dataset(data / "irstd" / "NUDT-SIRST", "train_NUDT-SIRST")) == 663
 
 
+def call(*args: object) -> str:
+    done = subprocess.run([sys.executable, MAIN, *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+MAIN = str(Path(__file__).resolve().parent.parent / "main.py")
+TINY = ("base=4", "steps=4", "batch=2", "crop=32", "augment.inject=0.5")
+
+
 def test_train_and_evaluate_commands(samples: list[Sample], tmp_path: Path) -> None:
-    make_folder(tmp_path / "set", samples)
-    main, folder, run = str(Path(__file__).resolve().parent.parent / "main.py"), tmp_path / "set", tmp_path / "run"
+    folder, run = tmp_path / "set", tmp_path / "run"
+    make_folder(folder, samples)
+    (tmp_path / "sky").mkdir()
+    cv2.imwrite(str(tmp_path / "sky" / "a.png"), np.full((40, 40), 90, np.uint8))
+    call("train", "--data", f"{folder}:train@2", "--negatives", f"{tmp_path / 'sky'}@1", "--out", run, "--set", *TINY)
+    state = torch.load(run / "best.pt", weights_only=True)
+    assert state["settings"]["augment"]["inject"] == 0.5
+    assert state["about"]["data"] == [{"folder": str(folder), "split": "train", "share": 2.0}]
+    outputs = {k: tmp_path / f"out.{k}" for k in ("json", "csv", "png", "jpg")}
+    printed = call(
+        *("evaluate", "--weights", run / "best.pt", "--data", folder, "--json", outputs["json"]),
+        *("--table", outputs["csv"], "--plot", outputs["png"], "--worst", outputs["jpg"]),
+    )
+    body = json.loads(outputs["json"].read_text())
+    assert body["figures"]["images"] == 12
+    assert 0 <= body["figures"]["AUC"] <= 1
+    assert body["legacy"]["mIoU"] == pytest.approx(body["figures"]["IoU"] / 100)
+    assert len(body["sweep"]) > 5
+    assert "legacy (the authors' definitions)" in printed
+    assert len(outputs["csv"].read_text().splitlines()) == 13
+    for picture in ("png", "jpg"):
+        seen = cv2.imread(str(outputs[picture]))
+        assert seen is not None
+        assert seen.std() > 5
 
-    def call(*args: object) -> None:
-        done = subprocess.run([sys.executable, main, *map(str, args)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
 
-    tiny = ("base=4", "steps=2", "batch=2", "crop=32")
-    call("train", "--data", f"{folder}:train", "--val", folder, "--out", run, "--threads", 1, "--set", *tiny)
-    out = tmp_path / "figures.json"
-    call("evaluate", "--weights", run / "best.pt", "--data", folder, "--json", out)
-    assert json.loads(out.read_text())["figures"]["images"] == 12
+def test_a_run_leaves_logs_and_panels(samples: list[Sample], tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = replace(SMALL, steps=20, validate_every=10)
+    train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path)
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert [r.split(",")[0] for r in rows] == ["step", "10", "20"]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [e.step for e in events.Scalars("v/IoU")] == [10, 20]
+    assert {e.step for e in events.Scalars("loss")} == {10, 20}
+    pictures = sorted(p.name for p in (tmp_path / "panels").iterdir())
+    assert pictures == ["000010.png", "000020.png"]
+    assert cv2.imread(str(tmp_path / "panels" / "000020.png")).shape == (2 * 256, 3 * 256, 3)
+
+
+def test_processes_of_a_team_agree(samples: list[Sample], tmp_path: Path) -> None:
+    """Two processes under torchrun write one set of files, and go on from them."""
+    folder, other, run = tmp_path / "set", tmp_path / "other", tmp_path / "run"
+    make_folder(folder, samples)
+    make_folder(other, samples[8:10])
+    for _ in range(2):  # the second call finds the run ended
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", MAIN]
+        command += ["train", "--data", f"{folder}:train", "--val", str(other), "--out", str(run)]
+        command += ["--threads", "1", "--set", "base=4", "steps=3", "batch=4", "crop=32", "mined=0.5", "mine_from=1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert torch.load(run / "last.pt", weights_only=True)["step"] == 3
+        assert len((run / "log.csv").read_text().splitlines()) == 2
+
+
+def test_hard_spots_are_the_mistakes(samples: list[Sample]) -> None:
+    """A network that sees only the top left corner: every target is missed, the corner is false."""
+
+    class Corner(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = torch.full_like(x, -9.0)
+            out[..., :3, :3] = 9.0
+            return out
+
+    spots = mine(Corner(), [samples], [1.0], len(samples), (0, 1), "cpu")
+    targets = sum(len(components(s.mask)[0]) for s in samples)
+    assert len(spots) == targets + len(samples)
+    corner = (spots[:, 2:] == 1).all(1)
+    assert sorted(spots[corner, 1]) == list(range(len(samples)))
+    mix = Mix([samples], [1.0], spots[corner], 1.0)
+    plain = AugmentSettings(scale_low=1, scale_high=1, inject=0, invert=0, clutter=0, sensor=0, target_centred=1)
+    sample, near = mix.draw(np.random.default_rng(0))
+    assert near == (1.0, 1.0)
+    assert any(sample is s for s in samples)
+    assert training_batch(mix, [0], 32, plain, (0, 0))[0].shape == (1, 1, 32, 32)
+
+
+def test_a_student_follows_its_teacher(samples: list[Sample], tmp_path: Path) -> None:
+    """With distil = 1 labels are not used: a teacher that sees nothing makes a student that sees nothing."""
+    teacher = DATransNet(4)
+    with torch.no_grad():
+        teacher.outc[1].weight.zero_()
+        teacher.outc[1].bias.fill_(-9.0)
+    settings = replace(SMALL, steps=30, rate=5e-3, distil=1.0, mined=0.0, ema=0.5, validate_every=30)
+    train([samples], [1.0], {"v": samples[:3]}, settings, tmp_path, teacher=teacher)
+    state = torch.load(tmp_path / "best.pt", weights_only=True)
+    student = DATransNet(4)
+    student.load_state_dict(state["state_dict"])
+    student.eval()
+    with torch.no_grad():
+        assert student(torch.rand(1, 1, 64, 64)).max() < -1.0
+    assert towards_teacher(torch.full((1, 1, 4, 4), -9.0), torch.zeros(1, 1, 4, 4)).item() < 0.01
+
+
+def test_recipes(tmp_path: Path) -> None:
+    for name in presets():
+        recipe = load_recipe(name)
+        sets = {k: recipe.pop(k) for k in ("data", "validation", "negatives", "init", "teacher") if k in recipe}
+        assert settings_from(recipe, []).steps > 100, name
+        assert all("folder" in t for k in ("data", "validation") for t in sets.get(k, [])), name
+    authors = settings_from(load_recipe("authors"), ["seed=3", "augment.invert=0.25", "bf16=true"])
+    assert (authors.optimiser, authors.loss, authors.batch, authors.clip) == ("adam", "soft_iou_pooled", 4, 0)
+    assert (authors.seed, authors.augment.invert, authors.bf16, authors.augment.whole) == (3, 0.25, True, True)
+    rates = [learning_rate(i, authors) for i in (0, 33149, 33151, 49724, 49726)]
+    assert rates == pytest.approx([5e-4, 5e-4, 5e-5, 5e-5, 5e-6])
+    for wrong in ("nosuch=1", "augment=1", "steps=many", "bf16=perhaps", "loss=no", "crop=100", "drops=a"):
+        with pytest.raises(IrtrackError):
+            settings_from({}, [wrong])
+    with pytest.raises(IrtrackError, match="one of authors"):
+        load_recipe("nosuch")
+    (tmp_path / "bad.toml").write_text("a = [")
+    with pytest.raises(IrtrackError, match="not valid TOML"):
+        load_recipe(str(tmp_path / "bad.toml"))
+
+
+def test_sets_on_the_command_line(tmp_path: Path) -> None:
+    assert parse_set("a/b:train[:-60]@0.4") == {"folder": "a/b", "split": "train[:-60]", "share": 0.4}
+    assert parse_set("a/b") == {"folder": "a/b", "split": ""}
+    assert parse_set("a/b@3") == {"folder": "a/b", "split": "", "share": 3.0}
+    odd = tmp_path / "with:colon@2"
+    odd.mkdir()
+    assert parse_set(str(odd)) == {"folder": str(odd)}
+    with pytest.raises(IrtrackError, match="not a number"):
+        parse_set("a@1.2.3")
+
+
+def test_whole_images_are_resized_and_nothing_else(samples: list[Sample]) -> None:
+    plain = AugmentSettings(whole=True, inject=0, invert=0, clutter=0, sensor=0)
+    images, masks = training_batch(Mix([samples[:1]], [1.0]), [0, 1], 64, plain, (0, 0))
+    assert np.array_equal(images[0], images[1])
+    expected = cv2.resize(samples[0].image.astype(np.float32), (64, 64))
+    assert np.abs(images[0, 0] * 255 - expected).max() <= 0.5
+    assert masks[0].sum() > 0
 
 
 def test_evaluation_of_a_perfect_network(samples: list[Sample]) -> None:

@@ -58,7 +58,7 @@ def key_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tup
         rows = min(band, height - top)
         keys = pixels_by_channels(F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift))
         part = pixels_by_channels(x[:, :, top : top + rows]).transpose(1, 2) @ keys
-        length = torch.linalg.vector_norm(keys, dim=1).square()
+        length = (keys * keys).sum(1, dtype=torch.float32)
         product = part if product is None else product + part
         square = length if square is None else square + length
     assert product is not None

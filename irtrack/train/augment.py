@@ -7,7 +7,7 @@ run sees the same crops as an uninterrupted one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.config import Checked, option
+from irtrack.core import Floats
 from irtrack.train.data import Sample
 
 Rng = np.random.Generator
@@ -26,7 +27,11 @@ Mask = NDArray[np.bool_]
 class AugmentSettings(Checked):
     """How strongly crops differ from the images on disk; zero chances give plain crops."""
 
+    whole: bool = option(False, "the whole image resized to the crop's size, neither zoomed nor turned")
     target_centred: float = option(0.65, "chance that a crop is placed on a target", low=0.0, high=1.0)
+    zoom: float = option(
+        0.5, "chance that a crop is zoomed; the others keep their pixels as they are", low=0.0, high=1.0
+    )
     scale_low: float = option(0.6, "smallest zoom", low=0.1, high=1.0)
     scale_high: float = option(2.2, "largest zoom", low=1.0, high=8.0)
     inject: float = option(0.35, "chance that synthetic targets are added", low=0.0, high=1.0)
@@ -35,15 +40,24 @@ class AugmentSettings(Checked):
     sensor: float = option(0.5, "chance of each of gain, noise, blur, stripes and compression", low=0.0, high=1.0)
 
 
-def crop(sample: Sample, size: int, settings: AugmentSettings, rng: Rng) -> tuple[Grey, Mask]:
-    """A zoomed, flipped, perhaps target-centred square; image as float32 grey levels 0 to 255."""
+def crop(
+    sample: Sample, size: int, settings: AugmentSettings, rng: Rng, near: tuple[float, float] | None = None
+) -> tuple[Grey, Mask]:
+    """A zoomed, flipped square, near a place (x, y) or a target or anywhere; float32 grey levels 0 to 255."""
+    if settings.whole:
+        label = cv2.resize(sample.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST) > 0
+        return cv2.resize(sample.image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR), label
     h, w = sample.image.shape
-    zoom = float(np.exp(rng.uniform(np.log(settings.scale_low), np.log(settings.scale_high))))
+    zoom = 1.0
+    if rng.random() < settings.zoom:
+        zoom = float(np.exp(rng.uniform(np.log(settings.scale_low), np.log(settings.scale_high))))
     side = max(8, round(size / zoom))
     ys, xs = np.nonzero(sample.mask)
-    if len(ys) and rng.random() < settings.target_centred:
+    if near is None and len(ys) and rng.random() < settings.target_centred:
         k = rng.integers(len(ys))
-        cy, cx = ys[k] + rng.uniform(-0.4, 0.4) * side, xs[k] + rng.uniform(-0.4, 0.4) * side
+        near = float(xs[k]), float(ys[k])
+    if near is not None:
+        cy, cx = near[1] + rng.uniform(-0.4, 0.4) * side, near[0] + rng.uniform(-0.4, 0.4) * side
     else:
         cy, cx = rng.uniform(0, h), rng.uniform(0, w)
     top = int(np.clip(cy - side / 2, min(0, (h - side) // 2), max(h - side, (h - side) // 2)))
@@ -148,9 +162,11 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
     return image
 
 
-def training_crop(sample: Sample, size: int, settings: AugmentSettings, rng: Rng) -> tuple[Grey, Mask]:
+def training_crop(
+    sample: Sample, size: int, settings: AugmentSettings, rng: Rng, near: tuple[float, float] | None = None
+) -> tuple[Grey, Mask]:
     """One crop: image (size, size) float32 in [0, 1] on the grid of 8-bit levels, mask (size, size) bool."""
-    image, mask = crop(sample, size, settings, rng)
+    image, mask = crop(sample, size, settings, rng, near)
     if rng.random() < settings.invert:
         image = 255 - image
     if rng.random() < settings.inject:
@@ -161,19 +177,32 @@ def training_crop(sample: Sample, size: int, settings: AugmentSettings, rng: Rng
     return np.round(np.clip(image, 0, 255)) / np.float32(255), mask
 
 
+@dataclass(frozen=True)
+class Mix:
+    """Where crops come from: sets with their shares, and hard spots (N, 4: set, image, x, y) with theirs."""
+
+    sets: Sequence[Sequence[Sample]]
+    shares: Sequence[float]
+    spots: Floats = field(default_factory=lambda: np.zeros((0, 4)))
+    mined: float = 0.0
+
+    def draw(self, rng: Rng) -> tuple[Sample, tuple[float, float] | None]:
+        """An image, and the place to look at if it is a hard one."""
+        if len(self.spots) and rng.random() < self.mined:
+            k, i, x, y = self.spots[int(rng.integers(len(self.spots)))]
+            return self.sets[int(k)][int(i)], (float(x), float(y))
+        chosen = self.sets[int(rng.choice(len(self.sets), p=np.asarray(self.shares) / np.sum(self.shares)))]
+        return chosen[int(rng.integers(len(chosen)))], None
+
+
 def training_batch(
-    sets: Sequence[Sequence[Sample]],
-    shares: Sequence[float],
-    count: int,
-    size: int,
-    settings: AugmentSettings,
-    key: Sequence[int],
+    mix: Mix, positions: Sequence[int], size: int, settings: AugmentSettings, key: Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A batch (count, 1, size, size) of images and masks drawn from the sets by their shares; `key` seeds it."""
-    images = np.empty((count, 1, size, size), np.float32)
+    """Crops and masks (N, 1, size, size) of these positions of a batch; `key` and the position seed each."""
+    images = np.empty((len(positions), 1, size, size), np.float32)
     masks = np.empty_like(images)
-    for i in range(count):
-        rng = np.random.default_rng([*key, i])
-        chosen = sets[int(rng.choice(len(sets), p=np.asarray(shares) / np.sum(shares)))]
-        images[i, 0], masks[i, 0] = training_crop(chosen[int(rng.integers(len(chosen)))], size, settings, rng)
+    for row, position in enumerate(positions):
+        rng = np.random.default_rng([*key, position])
+        sample, near = mix.draw(rng)
+        images[row, 0], masks[row, 0] = training_crop(sample, size, settings, rng, near)
     return images, masks

@@ -2,26 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from irtrack.detect.network import DATransNet
 from irtrack.detect.scoring import score_map
+from irtrack.metrics.curves import RocCurve, ThresholdSweep
+from irtrack.metrics.legacy import LegacyScore
 from irtrack.metrics.segmentation import SegmentationScore
 from irtrack.train.data import Sample
 
+Row = dict[str, float | str]
 
-def evaluate(
-    network: DATransNet, samples: Sequence[Sample], threshold: float = 0.5, device: str = "cpu"
-) -> tuple[dict[str, float], list[dict[str, float | str]]]:
-    """The set's figures and a table of images."""
-    network.eval()
-    score = SegmentationScore()
-    table: list[dict[str, float | str]] = []
+
+def scores(
+    network: Callable[[Tensor], Tensor], samples: Sequence[Sample], device: str
+) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
+    """Each image with its score map (H, W)."""
+    if isinstance(network, nn.Module):
+        network.eval()
     for sample in samples:
         with torch.inference_mode():
-            x = torch.from_numpy(sample.image.astype("float32") / 255)[None, None].to(device)
-            predicted = score_map(network, x)[0, 0].cpu().numpy() > threshold
-        table.append({"name": sample.name, **score.add(predicted, sample.mask)})
-    return score.figures(), table
+            x = torch.from_numpy(sample.image.astype(np.float32) / 255)[None, None].to(device)
+            score = score_map(network, x)[0, 0].float().cpu().numpy()
+        yield sample, score
+
+
+def evaluate(
+    network: Callable[[Tensor], Tensor], samples: Sequence[Sample], threshold: float = 0.5, device: str = "cpu"
+) -> tuple[dict[str, float], list[Row]]:
+    """The set's figures at one threshold and a table of images."""
+    total = SegmentationScore()
+    table: list[Row] = []
+    for sample, score in scores(network, samples, device):
+        table.append({"name": sample.name, **total.add(score > threshold, sample.mask)})
+    return total.figures(), table
+
+
+@dataclass
+class Evaluation:
+    """All that is known of a network on a set: figures, legacy figures, curves, a table of images."""
+
+    threshold: float
+    total: SegmentationScore = field(default_factory=SegmentationScore)
+    legacy: LegacyScore = field(default_factory=LegacyScore)
+    sweep: ThresholdSweep = field(default_factory=ThresholdSweep)
+    roc: RocCurve = field(default_factory=RocCurve)
+    table: list[Row] = field(default_factory=list)
+
+    def add(self, sample: Sample, score: NDArray[np.float32]) -> None:
+        """Count one image."""
+        self.legacy.add(score, sample.mask)
+        self.sweep.add(score, sample.mask)
+        self.roc.add(score, sample.mask)
+        self.table.append({"name": sample.name, **self.total.add(score > self.threshold, sample.mask)})
+
+    def figures(self) -> dict[str, float]:
+        """At the threshold, and the area under the pixels' ROC."""
+        return {**self.total.figures(), "AUC": self.roc.auc()}
+
+    def worst(self, count: int) -> list[str]:
+        """Names of the images with most mistakes (missed targets and false objects), then least IoU."""
+
+        def badness(row: Row) -> tuple[float, float]:
+            missed = float(row["targets"]) - float(row["matched"])
+            return -(missed + float(row["false_objects"])), float(row["iou"])
+
+        return [str(row["name"]) for row in sorted(self.table, key=badness)[:count]]
+
+
+def evaluate_fully(
+    network: Callable[[Tensor], Tensor], samples: Sequence[Sample], threshold: float, device: str
+) -> Evaluation:
+    """Every figure of a network on a set."""
+    whole = Evaluation(threshold)
+    for sample, score in scores(network, samples, device):
+        whole.add(sample, score)
+    return whole

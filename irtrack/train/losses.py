@@ -7,6 +7,9 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+BCE_WEIGHT = 20.0
+"""Of the mean over pixels, where a target is some 20 of 16,384: so that a few wrong pixels in a crop count."""
+
 
 def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
     """1 - IoU of the scores, image by image, then averaged: empty masks cannot drown the others (SoftIoU, smooth 1)."""
@@ -24,12 +27,19 @@ def soft_iou_pooled(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def soft_iou_bce(logits: Tensor, masks: Tensor) -> Tensor:
-    """Per-image SoftIoU plus binary cross-entropy, weighted so that a few wrong pixels in a crop count.
+    """Per-image SoftIoU plus binary cross-entropy.
 
     Cross-entropy keeps gradients alive where SoftIoU saturates and punishes confident false alarms on empty crops.
     """
-    bce = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean((1, 2, 3)) * 20
-    return soft_iou(logits, masks) + bce.mean()
+    return soft_iou(logits, masks) + BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, masks)
+
+
+def towards_teacher(logits: Tensor, scores: Tensor) -> Tensor:
+    """Cross-entropy against a teacher's scores (B, 1, H, W), weighted as in `soft_iou_bce`.
+
+    Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, at temperature 1: scores here are soft enough.
+    """
+    return BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, scores)
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -1,0 +1,148 @@
+"""`irtrack train` and `irtrack evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from irtrack.core import ConfigError
+from irtrack.train.data import Sample, check_apart, load_backgrounds, load_dataset
+
+SET = re.compile(r"(?P<folder>.+?)(?::(?P<split>[^:/\\@\[\]]+(?:\[-?\d*:-?\d*\])?))?(?:@(?P<share>[0-9.]+))?")
+"""DIR[:SPLIT][@SHARE]; SPLIT may end in a slice such as [:-60]."""
+
+HELD_OUT = 10
+"""Without validation sets, each tenth image is held out, if that leaves at least three of them."""
+
+
+def parse_set(text: str) -> dict[str, Any]:
+    """`DIR[:SPLIT][@SHARE]` as a table of a recipe. Raises ConfigError."""
+    if Path(text).is_dir():
+        return {"folder": text}
+    found = SET.fullmatch(text)
+    assert found is not None
+    table: dict[str, Any] = {"folder": found["folder"], "split": found["split"] or ""}
+    try:
+        return table | ({"share": float(found["share"])} if found["share"] else {})
+    except ValueError as error:
+        raise ConfigError(f"{text!r}: the share {found['share']!r} is not a number") from error
+
+
+def load_sets(tables: Sequence[Mapping[str, Any]], root: Path, backgrounds: bool = False) -> dict[str, list[Sample]]:
+    """Loaded sets by a short name. Raises ConfigError and DatasetError."""
+    out: dict[str, list[Sample]] = {}
+    for table in tables:
+        if "folder" not in table:
+            raise ConfigError('each set of a recipe needs a folder = "..."')
+        folder, split = root / str(table["folder"]), str(table.get("split", ""))
+        name = folder.name + (f":{split}" if split else "")
+        out[name] = load_backgrounds(folder) if backgrounds else load_dataset(folder, split)
+    return out
+
+
+def hold_out(sets: dict[str, list[Sample]]) -> tuple[dict[str, list[Sample]], dict[str, list[Sample]]]:
+    """Training and validation parts where no validation set was given."""
+    if sum(len(s[::HELD_OUT]) for s in sets.values()) < 3:
+        return sets, {}
+    rest = {n: [s for i, s in enumerate(v) if i % HELD_OUT] for n, v in sets.items()}
+    return rest, {n: v[::HELD_OUT] for n, v in sets.items()}
+
+
+def train(args: argparse.Namespace) -> int:
+    """`irtrack train`."""
+    import torch
+
+    from irtrack.detect.detector import keep_large_blocks, pick_device
+    from irtrack.detect.inference import prepare
+    from irtrack.detect.weights import load_weights
+    from irtrack.train.loop import train as train_network
+    from irtrack.train.settings import load_recipe, settings_from
+
+    keep_large_blocks()
+    recipe = load_recipe(args.recipe) if args.recipe else {}
+    tables = {
+        kind: [parse_set(text) for text in given] or recipe.pop(kind, [])
+        for kind, given in (("data", args.data), ("negatives", args.negatives), ("validation", args.val))
+    }
+    recipe = {k: v for k, v in recipe.items() if k not in tables}
+    init, teacher = args.init or recipe.pop("init", ""), args.teacher or recipe.pop("teacher", "")
+    recipe = {k: v for k, v in recipe.items() if k not in ("init", "teacher")}
+    settings = settings_from(recipe, args.set)
+    if not tables["data"]:
+        raise ConfigError("nothing to train on: give --data DIR[:SPLIT], or a recipe with [[data]]")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    sets, validation = load_sets(tables["data"], args.root), load_sets(tables["validation"], args.root)
+    shares = [float(t.get("share", 1.0)) for t in (*tables["data"], *tables["negatives"])]
+    check_apart(sets, validation)
+    if not validation:
+        sets, validation = hold_out(sets)
+        held = sum(len(v) for v in validation.values())
+        print(f"note: no --val, so {held} images are held out for validation" if held else "note: no validation images")
+    sets |= load_sets(tables["negatives"], args.root, backgrounds=True)
+    device = pick_device(args.device)
+    start = None
+    if init:
+        network = load_weights(init).network
+        start, settings = network.state_dict(), replace(settings, base=network.base, img_size=network.img_size)
+    best = train_network(
+        list(sets.values()),
+        shares,
+        validation,
+        settings,
+        args.out,
+        str(device),
+        start,
+        prepare(load_weights(teacher).network, device) if teacher else None,
+        {**tables, "init": init, "teacher": teacher},
+    )
+    print(f"done: best at step {best.get('step', 0):.0f}\n  wrote {args.out / 'best.pt'}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """`irtrack evaluate`: the field's figures at native resolution."""
+    from irtrack.detect.detector import pick_device, pick_weights
+    from irtrack.detect.inference import prepare
+    from irtrack.detect.weights import load_weights
+    from irtrack.sinks.text import check_target
+    from irtrack.train.evaluation import evaluate_fully
+    from irtrack.train.report import write_plot, write_table, write_worst
+
+    outputs = [p for p in (args.json, args.table, args.plot, args.worst) if p]
+    for path in outputs:
+        check_target(path, args.force)
+    device = pick_device(args.device)
+    weights = load_weights(pick_weights(args.weights, device))
+    samples = load_dataset(args.data, args.split)
+    network = prepare(weights.network, device)
+    threshold = weights.threshold if args.threshold is None else args.threshold
+    result = evaluate_fully(network, samples, threshold, str(device))
+    figures, legacy = result.figures(), result.legacy.figures()
+    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if k != "AUC"))
+    print(f"AUC {figures['AUC']:.5f}")
+    print("legacy (the authors' definitions): " + " ".join(f"{k} {v:.6g}" for k, v in legacy.items()))
+    if args.json:
+        body = {
+            "weights": weights.name,
+            "threshold": threshold,
+            "figures": figures,
+            "legacy": legacy,
+            "sweep": result.sweep.table(),
+            "images": result.table,
+        }
+        args.json.write_text(json.dumps(body, indent=1), encoding="utf-8")
+    if args.table:
+        write_table(result, args.table)
+    if args.plot:
+        write_plot(result, f"{weights.name} on {args.data.name} {args.split}".strip(), args.plot)
+    if args.worst:
+        write_worst(result, samples, network, str(device), args.worst)
+    for path in outputs:
+        print(f"  wrote {path}")
+    return 0

@@ -1,0 +1,109 @@
+"""What a training run can be told: read from TOML, saved in every checkpoint."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from irtrack.config import Checked, option
+from irtrack.core import ConfigError
+from irtrack.train.augment import AugmentSettings
+from irtrack.train.losses import LOSSES
+
+OPTIMISERS = ("adamw", "adam")
+SCHEDULES = ("cosine", "steps")
+
+
+@dataclass(frozen=True)
+class TrainSettings(Checked):
+    """A training run; saved in its checkpoint."""
+
+    base: int = option(16, "channels of the first level: 16 is the paper's network, 8 the slim one", low=4, high=64)
+    img_size: int = option(256, "training size of the attention scale, a constant of the weights", unit="px", low=32)
+    steps: int = option(4000, "optimiser steps in all", low=1)
+    batch: int = option(8, "crops in a step, over all processes", low=1)
+    crop: int = option(128, "side of a crop, a multiple of 32", unit="px", low=32)
+    optimiser: str = option("adamw", "one of " + ", ".join(OPTIMISERS))
+    rate: float = option(1.5e-3, "peak learning rate", low=0.0)
+    schedule: str = option("cosine", "cosine: down to zero; steps: times 0.1 at each of `drops`")
+    drops: str = option("0.5,0.75", "fractions of the run at which the schedule `steps` drops")
+    warmup: int = option(100, "steps of linear warm-up", low=0)
+    weight_decay: float = option(1e-2, "decoupled weight decay of AdamW", low=0.0)
+    clip: float = option(1.0, "largest norm of the gradient; 0 leaves it alone", low=0.0)
+    bf16: bool = option(False, "bfloat16 arithmetic (weights stay float32): twice as fast where the machine has it")
+    ema: float = option(0.998, "decay of the averaged weights, which are evaluated and shipped", low=0.0, high=1.0)
+    loss: str = option("soft_iou_bce", "one of " + ", ".join(LOSSES))
+    distil: float = option(0.5, "weight of the teacher's scores in the loss, where there is a teacher", low=0.0, high=1)
+    mined: float = option(0.0, "share of crops placed where the averaged weights were wrong", low=0.0, high=1.0)
+    mine_from: int = option(2000, "first step that mines", low=0)
+    mine_every: int = option(1000, "steps between minings", low=1)
+    mine_images: int = option(200, "training images looked at in a mining", low=1)
+    validate_every: int = option(400, "steps between validations", low=1)
+    save_every: int = option(50, "steps between saves of last.pt", low=1)
+    panels: int = option(6, "validation images drawn at each validation", low=0)
+    seed: int = option(0, "seed of weights and crops", low=0)
+    augment: AugmentSettings = field(default=AugmentSettings())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("loss", tuple(LOSSES))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        if self.crop % 32:
+            raise ConfigError(f"crop = {self.crop} must be a multiple of 32")
+        drop_fractions(self)
+
+
+def drop_fractions(settings: TrainSettings) -> list[float]:
+    """`drops` as numbers. Raises ConfigError."""
+    try:
+        return [float(v) for v in settings.drops.split(",") if v.strip()]
+    except ValueError as error:
+        raise ConfigError(f"drops = {settings.drops!r} must be numbers with commas between") from error
+
+
+def presets() -> dict[str, Path]:
+    """The recipes that come with irtrack, by name."""
+    folder = Path(str(resources.files("irtrack.train"))) / "presets"
+    return {p.stem: p for p in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """The table of a preset or of a TOML file. Raises ConfigError with one line."""
+    path = presets().get(name, Path(name))
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"no recipe {name!r}: give a TOML file or one of {', '.join(presets())}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"recipe {path} is not valid TOML: {error}") from error
+
+
+def settings_from(values: dict[str, Any], pairs: list[str]) -> TrainSettings:
+    """Settings of a table, overruled by `KEY=VALUE` texts (`augment.KEY=VALUE` for the crops). Raises ConfigError."""
+    values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    default = TrainSettings().to_dict()
+    for pair in pairs:
+        key, _, text = pair.partition("=")
+        group, _, name = key.rpartition(".")
+        known = default.get(group, {}) if group else default
+        if not isinstance(known, dict) or not isinstance(known.get(name), bool | int | float | str):
+            raise ConfigError(f"unknown training setting {key!r}: it is one of {', '.join(default)} or augment.KEY")
+        table = values.setdefault(group, {}) if group else values
+        table[name] = parse(text, known[name], key)
+    return TrainSettings.from_dict(values)
+
+
+def parse(text: str, like: bool | int | float | str, key: str) -> bool | int | float | str:
+    """A text as a value of the same type as `like`. Raises ConfigError."""
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{key} needs true or false, not {text!r}")
+        return text.lower() == "true"
+    try:
+        return type(like)(text)
+    except ValueError as error:
+        raise ConfigError(f"{key} needs a number, not {text!r}") from error
