@@ -58,7 +58,7 @@ def check_outputs(outputs: Outputs) -> None:
 def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[Sink]:
     """Open the outputs. Text logs are completed (rows from before confirmation) unless `online`."""
     sinks: list[Sink] = []
-    delay = 0 if outputs.online else settings.tracker.confirm_window - 1
+    delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
     kinds: tuple[tuple[Path | None, type[TextSink]], ...] = (
         (outputs.csv, CsvSink),
         (outputs.mot, MotSink),
@@ -68,7 +68,7 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         for path, kind in kinds:
             if path is not None:
                 sink = kind(path, outputs.force)
-                sinks.append(CompletedLog(sink, delay) if delay else sink)
+                sinks.append(CompletedLog(sink, delay_s) if delay_s else sink)
         if outputs.video is not None:
             from irtrack.sinks.video import VideoSink
 

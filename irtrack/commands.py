@@ -110,7 +110,7 @@ def track(args: argparse.Namespace) -> int:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
     settings = settings_from(args)
     if args.config is None:  # other detectors' scores have a scale of their own
-        settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0))
+        settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
     outputs = Outputs(csv=args.out, mot=args.mot, force=args.force, online=args.online)
     check_outputs(outputs)
     rows = read_detections(args.detections)

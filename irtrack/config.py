@@ -80,16 +80,23 @@ class TrackerSettings(Checked):
     confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=100)
     confirm_score: float = option(0.8, "and whose mean score is at least this", low=0.0, high=1.0)
     confirm_snr: float = option(2.5, "and whose mean local SNR is at least this, where it is known", low=0.0)
+    min_motion_px: float = option(
+        2.0, "and that has moved this far against the scene and on the sensor; 0 takes fixed things too", unit="px", low=0.0
+    )
     coast_s: float = option(
-        0.6, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0
+        0.8, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0
     )
     gate_probability: float = option(0.999, "chance that the true measurement lies in the gate", low=0.5, high=0.999999)
+    quiet_px_s2: float = option(40.0, "standard deviation of acceleration in quiet flight", unit="px/s^2", low=0.0)
     acceleration_px_s2: float = option(
-        300.0, "process noise: standard deviation of acceleration", unit="px/s^2", low=0.0
+        500.0, "standard deviation of acceleration in a manoeuvre", unit="px/s^2", low=0.0
     )
     measurement_sigma_px: float = option(0.7, "standard deviation of a measured position", unit="px", low=0.01)
     speed_sigma_px_s: float = option(
-        200.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0
+        250.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0
+    )
+    log_delay_s: float = option(
+        2.0, "completed logs hold rows back this long, until confirmation and coasting are decided", unit="s", low=0.0
     )
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
 

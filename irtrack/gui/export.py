@@ -21,7 +21,7 @@ def export_tracks(results: Iterable[FrameResult], path: Path, settings: Settings
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
-    log = CompletedLog(kind(path), settings.tracker.confirm_window - 1)
+    log = CompletedLog(kind(path), settings.tracker.log_delay_s)
     count = 0
     try:
         for result in results:

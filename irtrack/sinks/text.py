@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -162,28 +163,38 @@ def json_track(track: Track) -> dict[str, object]:
 
 
 class CompletedLog:
-    """Delays results by a few frames, so that rows from before a track's confirmation enter the log too.
+    """Delays results, so that each row is written when it is known whether it belongs in the log.
 
-    `delay` frames is the window of the M-of-N rule: no track is tentative for longer.
+    Rows from before a track's confirmation enter it. Rows of a track that coasts are written once it was seen again: a
+    coast that nothing ended is a guess about a target that had gone. `delay_s`: what is still undecided after this long
+    is written as it was at the time, but for coasts that go on.
     """
 
-    def __init__(self, sink: TextSink, delay: int) -> None:
-        self._sink, self._delay = sink, delay
-        self._held: list[FrameResult] = []
+    def __init__(self, sink: TextSink, delay_s: float) -> None:
+        self._sink, self._delay_s = sink, delay_s
+        self._held: deque[FrameResult] = deque()
         self._promoted: set[int] = set()
+        self._sure_at: dict[int, int] = {}  # track -> last frame in which it was surely seen
 
     def write(self, result: FrameResult) -> None:
         self._promoted |= {t.id for t in result.tracks if t.confirmed}
-        self._held.append(result)
-        while len(self._held) > self._delay:
+        seen = (t for t in result.tracks if t.detection is not None and t.status is not TrackStatus.COASTING)
+        self._sure_at |= {t.id: result.frame.index for t in seen}
+        # Neither picture nor mask goes into a text log; holding them for seconds would fill the memory.
+        light = replace(result.frame, image=result.frame.image[:0])
+        self._held.append(replace(result, frame=light, detections=replace(result.detections, mask=None)))
+        while self._held and self._held[0].frame.time_s < result.frame.time_s - self._delay_s:
             self._release()
-        if len(self._promoted) > 10_000:
-            self._promoted &= {t.id for r in self._held for t in r.tracks}
+        if len(self._sure_at) > 10_000:
+            alive = {t.id for r in self._held for t in r.tracks}
+            self._promoted &= alive
+            self._sure_at = {k: v for k, v in self._sure_at.items() if k in alive}
 
     def _release(self) -> None:
-        result = self._held.pop(0)
+        result = self._held.popleft()
         tracks = tuple(promoted(t) if t.id in self._promoted else t for t in result.tracks)
-        self._sink.write(replace(result, tracks=tracks))
+        kept = tuple(t for t in tracks if self._sure_at.get(t.id, -1) >= result.frame.index)
+        self._sink.write(replace(result, tracks=kept))
 
     def close(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Links detections into tracks: predict, gate, assign, update, and a life cycle in seconds."""
+"""Links detections into tracks: predict, follow the camera, gate, assign, update, and a life cycle in seconds."""
 
 from __future__ import annotations
 
@@ -9,22 +9,40 @@ from scipy.stats import chi2
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, Track, TrackStatus, frozen
 from irtrack.track.assignment import Ints, assign, gated_pairs
-from irtrack.track.kalman import innovation_covariance, predict, update
+from irtrack.track.bank import MODELS, Bank
+from irtrack.track.camera import STILL, moved, voted_shift
+from irtrack.track.imm import combined, predict, update_models
+from irtrack.track.kalman import innovation_covariance, mahalanobis_squared
 from irtrack.track.trail import Trail
 
-PER_TRACK = (
-    "_x", "_P", "_id", "_confirmed", "_hits", "_frames", "_misses", "_born_s", "_seen_s", "_last", "_evidence"
-)  # fmt: skip
-"""The tracker's arrays with a row for each track."""
+ANCHOR_HITS = 3
+"""Detections whose mean is where a track began."""
+
+FIXED_ACCELERATION_PX_S2 = 10.0
+"""Process noise of a track that has not left its place: it must not wander off after clutter while it blinks."""
+
+FIXED_MEMORY_S = 3.0
+"""A place that blinks is forgotten after this."""
+
+OUTAGE_S = 1.0
+"""Longest outage of all detections that counts as the shutter and not as targets gone."""
+
+DWELL_S = (2.0, 0.5)
+"""Mean time that a target flies quietly, and that it manoeuvres."""
+
+MISS_NATS, DOUBT_NATS = 1.2, 6.0
+"""What a miss adds to a track's doubt (a chance of detection of 0.7), and the most that counts."""
+
+VOTE_REACH_PX, VOTE_RADIUS_PX = 40.0, 2.0
 
 
 class KalmanTracker:
-    """Constant-velocity Kalman filters with Hungarian assignment inside a Mahalanobis gate.
+    """Constant-velocity Kalman filters with Hungarian assignment inside a Mahalanobis gate, in a frame that may move.
 
-    A track starts tentative from any unassigned detection and is confirmed by M detections within N frames if they are
-    clear enough on average (score and SNR). It coasts without detections and is deleted after `coast_s`; a tentative
-    one is deleted once it can no longer be confirmed.
-    Confirmed tracks choose their detections first.
+    A track starts tentative from any unassigned detection. It is ripe after M detections within N frames that are clear
+    enough on average (score and SNR), and confirmed once it has also moved, against the scene and on the sensor: a lamp,
+    a warm stone, burnt-in text and a hot pixel never do, and a target that hovers later keeps its track. It coasts
+    without detections and is deleted after `coast_s`; a tentative one is deleted once it can no longer become ripe.
     """
 
     def __init__(self, settings: TrackerSettings | None = None) -> None:
@@ -36,140 +54,282 @@ class KalmanTracker:
     def reset(self) -> None:
         """Forget every track; identities are not used again."""
         self._time_s: float | None = None
-        self._x, self._P = np.zeros((0, 4)), np.zeros((0, 4, 4))
-        self._id = np.zeros(0, np.int64)
-        self._confirmed = np.zeros(0, bool)
-        self._hits = np.zeros(0, np.uint64)  # bit i: detected i frames ago
-        self._frames, self._misses = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._born_s, self._seen_s = np.zeros(0), np.zeros(0)
-        self._last = np.zeros((0, 5))  # w, h, area, score, snr of the last detection
-        self._evidence = np.zeros((0, 3))  # detections so far, sum of their scores, sum of their SNR
+        self._bank = Bank()
         self._trails: list[Trail] = []
+        self._outage_s = 0.0
+        self._clutter_px2 = 1e-5  # detections that belong to no track, for each pixel of a frame
+        self._extent = np.array([64.0, 64.0])
+        self._shaking = 0.0
+        self._scene = STILL.copy()  # from the scene, as it lay in the first frame, to this frame
 
-    def __call__(self, detections: Detections, time_s: float) -> tuple[Track, ...]:
-        """Tracks at `time_s` (seconds, not before the last call's), tentative ones included."""
-        self._predict(time_s)
-        rows = np.full(len(self._id), -1, np.intp)
-        free = np.ones(len(detections), bool)
-        for stage in (self._confirmed, ~self._confirmed):
-            tracks, found = self._assign(np.flatnonzero(stage), np.flatnonzero(free), detections.xy_px)
-            rows[tracks] = found
-            free[found] = False
+    def __call__(self, detections: Detections, time_s: float, motion: Floats | None = None) -> tuple[Track, ...]:
+        """Tracks at `time_s` (seconds, not before the last call's), tentative ones included.
+
+        `motion` (2, 3): how the scene moved since the last call, if the image has told; else the detections vote.
+        """
+        dt_s = self._predict(time_s)
+        self._follow(self._voted(detections) if motion is None else motion)
+        rows = self._associate(detections)
+        self._bridge_outage(detections, dt_s)
+        self._learn_clutter(rows, detections)
         self._update(rows, detections, time_s)
         rows = self._delete(rows, time_s)
-        rows = np.concatenate([rows, self._start(np.flatnonzero(free), detections, time_s)])
+        rows = np.concatenate([rows, self._start(rows, detections, time_s)])
         return self._snapshots(rows, time_s)
 
     def _noise(self, n: int) -> Floats:
         return np.broadcast_to(np.eye(2) * self.settings.measurement_sigma_px**2, (n, 2, 2))
 
-    def _predict(self, time_s: float) -> None:
+    def _predict(self, time_s: float) -> float:
+        """Move states on; returns the time step."""
         dt_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
         self._time_s = time_s
-        if len(self._id) and dt_s:
+        b = self._bank
+        if len(b) and dt_s:
             # Media times carry rounding noise; microseconds are far below it and keep the cache of F and Q warm.
-            self._x, self._P = predict(self._x, self._P, round(dt_s, 6), self.settings.acceleration_px_s2)
+            step = round(dt_s, 6)
+            for group, acceleration in (
+                (np.flatnonzero(~b.fixed), (self.settings.quiet_px_s2, self.settings.acceleration_px_s2)),
+                (np.flatnonzero(b.fixed), (FIXED_ACCELERATION_PX_S2,) * MODELS),
+            ):
+                if len(group):
+                    b.xm[group], b.Pm[group], b.mu[group] = predict(
+                        b.xm[group], b.Pm[group], b.mu[group], step, acceleration, DWELL_S
+                    )
+            b.x, b.P = combined(b.xm, b.Pm, b.mu)
+        return dt_s
+
+    def _voted(self, detections: Detections) -> Floats:
+        """The common shift of what was tracked so far, where enough agree on one."""
+        b = self._bank
+        voters = np.flatnonzero((b.ripe | b.fixed) & (b.misses < 3))
+        if len(voters) < 3:
+            return STILL
+        shift, agree = voted_shift(b.x[voters, :2], detections.xy_px, VOTE_REACH_PX, VOTE_RADIUS_PX)
+        sure = agree >= max(3, 0.5 * len(voters))
+        size = float(np.hypot(*shift)) if sure else 0.0
+        self._shaking = 0.95 * self._shaking + 0.05 * (size > 1.5)
+        # A still camera stays exactly still; small shifts count while the camera is known to shake.
+        if not sure or (size < 1.0 and self._shaking < 0.05):
+            return STILL
+        return np.column_stack([np.eye(2), shift])
+
+    def _follow(self, motion: Floats) -> None:
+        """Carry states, where tracks began and trails along with the scene."""
+        if motion is STILL or np.array_equal(motion, STILL):
+            return
+        b, turn = self._bank, motion[:, :2]
+        full = np.kron(np.eye(2), turn)
+        b.x = b.x @ full.T
+        b.xm = b.xm @ full.T
+        b.x[:, :2] += motion[:, 2]
+        b.xm[..., :2] += motion[:, 2]
+        b.P, b.Pm = full @ b.P @ full.T, full @ b.Pm @ full.T
+        b.anchor = moved(motion, b.anchor)
+        self._scene = np.column_stack([turn @ self._scene[:, :2], turn @ self._scene[:, 2] + motion[:, 2]])
+
+    def _associate(self, detections: Detections) -> Ints:
+        """Row of the detection of each track, or -1. Established tracks and fixed places choose first."""
+        b = self._bank
+        rows = np.full(len(b), -1, np.intp)
+        free = np.ones(len(detections), bool)
+        first = b.confirmed | b.fixed
+        for stage in (first, ~first):
+            tracks, found = self._assign(np.flatnonzero(stage), np.flatnonzero(free), detections.xy_px)
+            rows[tracks] = found
+            free[found] = False
+        return rows
 
     def _assign(self, tracks: Ints, found: Ints, xy: Floats) -> tuple[Ints, Ints]:
-        S = innovation_covariance(self._P[tracks], self._noise(len(tracks)))
-        t, d, distance = gated_pairs(self._x[tracks, :2], S, xy[found], self._gate)
+        S = innovation_covariance(self._bank.P[tracks], self._noise(len(tracks)))
+        t, d, distance = gated_pairs(self._bank.x[tracks, :2], S, xy[found], self._gate)
         # Negative log-likelihood up to a constant: a wide gate pays for its width, so it cannot steal from a sharp one.
         width = np.log(np.linalg.det(S[t])) if len(t) else np.zeros(0)
         lowest = float(np.log(self.settings.measurement_sigma_px**4))
         t, d = assign(t, d, distance + width - lowest, self._gate + 20.0)
         return tracks[t], found[d]
 
+    def _bridge_outage(self, detections: Detections, dt_s: float) -> None:
+        """Frames without any detection where several tracks should have one are the shutter: they do not count."""
+        b = self._bank
+        self._outage_s = self._outage_s + dt_s if not len(detections) else 0.0
+        if len(detections) == 0 and self._outage_s <= OUTAGE_S and np.count_nonzero(b.confirmed) >= 2:
+            b.seen_s += dt_s
+
+    def _learn_clutter(self, rows: Ints, detections: Detections) -> None:
+        """Density of detections outside established tracks, smoothed over seconds; the frame is as large as was seen."""
+        if not len(detections):
+            return
+        self._extent = np.maximum(self._extent, detections.xy_px.max(0))
+        b = self._bank
+        owned = np.count_nonzero((rows >= 0) & (b.confirmed | b.fixed))
+        density = (len(detections) - owned + 0.1) / float(self._extent.prod())
+        self._clutter_px2 += 0.05 * (density - self._clutter_px2)
+
     def _update(self, rows: Ints, detections: Detections, time_s: float) -> None:
+        b = self._bank
         hit = np.flatnonzero(rows >= 0)
         d = rows[hit]
-        self._frames += 1
-        self._hits = (self._hits << np.uint64(1)) | (rows >= 0).astype(np.uint64)
-        self._misses = np.where(rows >= 0, 0, self._misses + 1)
-        self._seen_s[hit] = time_s
+        b.frames += 1
+        b.hits = (b.hits << np.uint64(1)) | (rows >= 0).astype(np.uint64)
+        b.misses = np.where(rows >= 0, 0, b.misses + 1)
+        b.doubt = np.minimum(b.doubt + np.where(rows >= 0, 0.0, MISS_NATS), DOUBT_NATS)
         if len(hit):
-            self._x[hit], self._P[hit] = update(self._x[hit], self._P[hit], detections.xy_px[d], self._noise(len(hit)))
-            self._last[hit] = seen(detections, d)
-            self._evidence[hit] += evidence(detections, d)
-        window = np.uint64((1 << self.settings.confirm_window) - 1)
-        often = np.bitwise_count(self._hits & window) >= self.settings.confirm_hits
-        self._confirmed |= often & self._clear()
-        for trail, xy in zip(self._trails, self._x[:, :2], strict=True):
-            trail.append(xy, time_s)
+            z, R = detections.xy_px[d], self._noise(len(hit))
+            self._believe(hit, z, time_s)
+            b.xm[hit], b.Pm[hit], b.mu[hit] = update_models(b.xm[hit], b.Pm[hit], b.mu[hit], z, R)
+            b.x[hit], b.P[hit] = combined(b.xm[hit], b.Pm[hit], b.mu[hit])
+            b.last[hit] = seen(detections, d)
+            b.evidence[hit] += evidence(detections, d)
+            self._anchor(hit, detections.xy_px[d])
+        self._judge()
+        for trail, xy in zip(self._trails, b.x[:, :2], strict=True):
+            trail.append(xy, time_s, self._scene)
+
+    def _believe(self, hit: Ints, xy: Floats, time_s: float) -> None:
+        """Weigh each detection against clutter: one in a wide gate says little and does not end a coast by itself.
+
+        The log-likelihood ratio of target to clutter (Sittler 1964; Bar-Shalom et al. 2001, section 7.2).
+        """
+        b = self._bank
+        S = innovation_covariance(b.P[hit], self._noise(len(hit)))
+        distance = mahalanobis_squared(xy - b.x[hit, :2], S)
+        spread = np.log(2 * np.pi) + 0.5 * np.log(np.linalg.det(S))
+        gain = -0.5 * distance - spread - np.log(self._clutter_px2)
+        b.doubt[hit] = np.maximum(b.doubt[hit] - np.clip(gain, -MISS_NATS, DOUBT_NATS), 0.0)
+        sure = hit[b.doubt[hit] == 0]
+        b.seen_s[sure] = time_s
+
+    def _anchor(self, hit: Ints, xy: Floats) -> None:
+        """Where a track began is the mean of its first detections."""
+        b = self._bank
+        count = b.evidence[hit, 0]
+        early = count <= ANCHOR_HITS
+        at, share = hit[early], 1 / count[early, None]
+        b.anchor[at] += (xy[early] - b.anchor[at]) * share
+        b.sensor[at] += (xy[early] - b.sensor[at]) * share
+
+    def _judge(self) -> None:
+        """Ripe, moved, confirmed or fixed."""
+        b, s = self._bank, self.settings
+        window = np.uint64((1 << s.confirm_window) - 1)
+        b.ripe |= (np.bitwise_count(b.hits & window) >= s.confirm_hits) & self._clear()
+        moved_on = self._moved()
+        b.confirmed |= b.ripe & moved_on
+        b.fixed = ~b.confirmed & (b.evidence[:, 0] >= 2 * s.confirm_hits) & ~moved_on
 
     def _clear(self) -> NDArray[np.bool_]:
         """Whether the detections of each track so far are clear enough on average; unknown SNR does not count."""
-        count, score, snr = self._evidence.T
+        count, score, snr = self._bank.evidence.T
         return (score >= self.settings.confirm_score * count) & ~(snr < self.settings.confirm_snr * count)
 
+    def _moved(self) -> NDArray[np.bool_]:
+        """Whether each track has left the place where it began: further than its error explains, on both grounds."""
+        b, s = self._bank, self.settings
+        if not s.min_motion_px:
+            return np.ones(len(b), bool)
+        error = (b.P[:, 0, 0] + b.P[:, 1, 1]) / 2 + s.measurement_sigma_px**2 / ANCHOR_HITS
+        enough = np.maximum(s.min_motion_px, 3 * np.sqrt(error))
+        of_scene = np.linalg.norm(b.x[:, :2] - b.anchor, axis=1)
+        on_sensor = np.linalg.norm(b.x[:, :2] - b.sensor, axis=1)
+        return (of_scene >= enough) & (on_sensor >= np.minimum(enough, 1.5))
+
     def _delete(self, rows: Ints, time_s: float) -> Ints:
-        s = self.settings
-        lost = self._confirmed & (time_s - self._seen_s > s.coast_s)
-        still_open = s.confirm_window - self._frames
-        hopeless = ~self._confirmed & (np.bitwise_count(self._hits).astype(np.int64) + still_open < s.confirm_hits)
+        b, s = self._bank, self.settings
+        unseen_s = time_s - b.seen_s
+        lost = unseen_s > np.where(b.fixed, FIXED_MEMORY_S, s.coast_s)
+        still_open = s.confirm_window - b.frames
+        hopeless = ~b.ripe & ~b.fixed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < s.confirm_hits)
         keep = ~(lost | hopeless)
         if keep.all():
             return rows
-        for name in PER_TRACK:
-            setattr(self, name, getattr(self, name)[keep])
+        b.keep(keep)
         self._trails = [t for t, k in zip(self._trails, keep, strict=True) if k]
         return rows[keep]
 
-    def _start(self, found: Ints, detections: Detections, time_s: float) -> Ints:
+    def _common_velocity(self) -> Floats:
+        """Velocity that most established tracks share (a pan that nobody has told of), or none."""
+        v = self._bank.x[self._bank.confirmed, 2:]
+        if len(v) < 4:
+            return np.zeros(2)
+        middle = np.median(v, axis=0)
+        spread = np.median(np.linalg.norm(v - middle, axis=1))
+        return middle if np.hypot(*middle) > 2 * spread else np.zeros(2)
+
+    def _start(self, rows: Ints, detections: Detections, time_s: float) -> Ints:
+        free = np.ones(len(detections), bool)
+        free[rows[rows >= 0]] = False
+        found = np.flatnonzero(free)
         n = len(found)
         if not n:
             return found
-        s = self.settings
-        xy = detections.xy_px[found]
+        s, xy = self.settings, detections.xy_px[found]
         P = np.zeros((n, 4, 4))
         P[:, (0, 1), (0, 1)] = s.measurement_sigma_px**2
         P[:, (2, 3), (2, 3)] = s.speed_sigma_px_s**2
-        self._x = np.concatenate([self._x, np.concatenate([xy, np.zeros((n, 2))], 1)])
-        self._P = np.concatenate([self._P, P])
-        self._id = np.concatenate([self._id, np.arange(self._next_id, self._next_id + n)])
+        x = np.concatenate([xy, np.broadcast_to(self._common_velocity(), (n, 2))], 1)
+        zero, one = np.zeros(n, bool), np.ones(n, np.int64)
+        self._bank.extend(
+            Bank(
+                x=x,
+                P=P,
+                xm=np.repeat(x[:, None], MODELS, 1),
+                Pm=np.repeat(P[:, None], MODELS, 1),
+                mu=np.full((n, MODELS), 1 / MODELS),
+                doubt=np.zeros(n),
+                id=np.arange(self._next_id, self._next_id + n),
+                confirmed=zero,
+                ripe=zero,
+                fixed=zero,
+                hits=one.astype(np.uint64),
+                frames=one,
+                misses=0 * one,
+                born_s=np.full(n, time_s),
+                seen_s=np.full(n, time_s),
+                anchor=xy,
+                sensor=xy,
+                last=seen(detections, found),
+                evidence=evidence(detections, found),
+            )
+        )
         self._next_id += n
-        self._evidence = np.concatenate([self._evidence, evidence(detections, found)])
-        at_once = self._clear()[-n:] & (s.confirm_hits <= 1)
-        self._confirmed = np.concatenate([self._confirmed, at_once])
-        self._hits = np.concatenate([self._hits, np.ones(n, np.uint64)])
-        self._frames = np.concatenate([self._frames, np.ones(n, np.int64)])
-        self._misses = np.concatenate([self._misses, np.zeros(n, np.int64)])
-        self._born_s = np.concatenate([self._born_s, np.full(n, time_s)])
-        self._seen_s = np.concatenate([self._seen_s, np.full(n, time_s)])
-        self._last = np.concatenate([self._last, seen(detections, found)])
-        self._trails += [Trail(s.trail_s, p, time_s) for p in xy]
+        self._trails += [Trail(s.trail_s, p, time_s, self._scene) for p in xy]
+        if s.confirm_hits <= 1:
+            self._judge()
         return found
 
     def _snapshots(self, rows: Ints, time_s: float) -> tuple[Track, ...]:
-        x, P = frozen(self._x.copy()), frozen(self._P.copy())
+        b = self._bank
+        x, P = frozen(b.x.copy()), frozen(b.P.copy())
         out = []
         for i, row in enumerate(rows.tolist()):
             hit = row >= 0
             status = TrackStatus.TENTATIVE
-            if self._confirmed[i]:
-                status = TrackStatus.CONFIRMED if hit else TrackStatus.COASTING
-            w, h, area, score, snr = self._last[i].tolist()
+            if b.confirmed[i]:
+                status = TrackStatus.CONFIRMED if hit and b.doubt[i] == 0 else TrackStatus.COASTING
+            w, h, area, score, snr = b.last[i].tolist()
             out.append(
                 Track(
-                    id=int(self._id[i]),
+                    id=int(b.id[i]),
                     status=status,
                     xy_px=x[i, :2],
                     velocity_px_s=x[i, 2:],
                     covariance=P[i],
-                    age_s=time_s - float(self._born_s[i]),
-                    misses=int(self._misses[i]),
+                    age_s=time_s - float(b.born_s[i]),
+                    misses=int(b.misses[i]),
                     detection=row if hit else None,
                     size_px=(w, h),
                     area_px=area,
                     score=score if hit else float("nan"),
                     snr=snr,
-                    trail=self._trails[i].view(),
+                    trail=self._trails[i].view(self._scene),
                 )
             )
         return tuple(out)
 
 
 def evidence(detections: Detections, rows: Ints) -> Floats:
-    """One, score and SNR of detections (N, 3): what `_evidence` adds up."""
+    """One, score and SNR of detections (N, 3): what the bank's `evidence` adds up."""
     return np.column_stack([np.ones(len(rows)), detections.score[rows], detections.snr[rows]])
 
 

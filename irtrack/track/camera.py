@@ -1,0 +1,51 @@
+"""Camera motion between frames: a similarity from the image where there is one, else a shift voted by the detections.
+
+A motion is a (2, 3) matrix that takes a point of the last frame to where the scene has moved it in this one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from irtrack.core import Floats
+
+STILL = np.eye(2, 3)
+
+VOTERS = 150
+"""Tracks that vote at most: the vote is as sure with these, and pairs grow with their number."""
+
+
+def moved(motion: Floats, xy: Floats) -> Floats:
+    """Points (N, 2) after a motion."""
+    out: Floats = xy @ motion[:, :2].T + motion[:, 2]
+    return out
+
+
+def shift_of(motion: Floats, xy: Floats) -> float:
+    """How far a motion takes the points (N, 2), on average, in pixels."""
+    return float(np.linalg.norm(moved(motion, xy) - xy, axis=1).mean()) if len(xy) else 0.0
+
+
+def voted_shift(predicted: Floats, measured: Floats, reach_px: float, radius_px: float) -> tuple[Floats, int]:
+    """The shift that brings most predicted positions (N, 2) onto measurements (M, 2), and how many agree.
+
+    Each track votes for every displacement to a measurement within reach; the densest place of the votes wins. Own
+    motion is in the predictions already, so it does not vote. With nothing to vote, no shift and nobody.
+    """
+    if len(predicted) > VOTERS:
+        predicted = predicted[:: len(predicted) // VOTERS + 1]
+    if not len(predicted) or not len(measured):
+        return np.zeros(2), 0
+    near = cKDTree(measured).query_ball_point(predicted, reach_px)
+    voter = np.repeat(np.arange(len(near)), [len(n) for n in near])
+    if not len(voter):
+        return np.zeros(2), 0
+    votes = measured[np.concatenate([n for n in near if n]).astype(np.intp)] - predicted[voter]
+    tree = cKDTree(votes)
+    crowd = tree.query_ball_point(votes, radius_px, return_length=True)
+    # Among equally dense places the smallest shift: a still camera is the likelier one.
+    best = votes[np.lexsort((np.linalg.norm(votes, axis=1), -crowd))[0]]
+    members = tree.query_ball_point(best, radius_px)
+    members = tree.query_ball_point(votes[members].mean(0), radius_px) or members
+    return votes[members].mean(0), len(np.unique(voter[members]))
