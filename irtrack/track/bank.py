@@ -26,8 +26,10 @@ class Bank:
     probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure. `hits`: bit i set where detected i frames ago. `seen_s` is moved on where time
     does not count as missing (shutter outages). `anchor` and `sensor` (N, 2): where the track began, carried along with
     the scene, and left where it was on the sensor; means of the first detections. `last` (N, 5): width, height, area,
-    score, snr of the last detection. `evidence` (N, 3): detections so far, sums of their score and SNR. `ripe`: often
-    and clear enough to be a target. `fixed`: ripe, but has not left its place.
+    score, snr of the last detection. `evidence` (N, 3): detections so far, sums of their score and SNR. `away`: bit i
+    set where the last detection but i lay away from both places. `stray` (N, 2): mean squared distance of late
+    detections from `anchor` and from `sensor`. `ripe`: often and clear enough to be a target. `fixed`: has been seen
+    for long and has not left its place.
     """
 
     x: Floats = rows_of(4)  # type: ignore[assignment]
@@ -49,6 +51,8 @@ class Bank:
     sensor: Floats = rows_of(2)  # type: ignore[assignment]
     last: Floats = rows_of(5)  # type: ignore[assignment]
     evidence: Floats = rows_of(3)  # type: ignore[assignment]
+    away: NDArray[np.uint64] = rows_of(dtype=np.uint64)  # type: ignore[assignment]
+    stray: Floats = rows_of(2)  # type: ignore[assignment]
 
     def __len__(self) -> int:
         return len(self.id)

@@ -15,8 +15,11 @@ from irtrack.track.imm import combined, predict, update_models
 from irtrack.track.kalman import innovation_covariance, mahalanobis_squared
 from irtrack.track.trail import Trail
 
-ANCHOR_HITS = 3
-"""Detections whose mean is where a track began."""
+ANCHOR_HITS, AWAY_HITS = 2, 3
+"""Detections whose mean is where a track began, and detections in a row that show that it has left."""
+
+ON_SENSOR_PX = 1.2
+"""A place whose detections scatter less than this on the sensor, and less than in the scene, belongs to the sensor."""
 
 FIXED_ACCELERATION_PX_S2 = 10.0
 """Process noise of a track that has not left its place: it must not wander off after clutter while it blinks."""
@@ -120,11 +123,13 @@ class KalmanTracker:
             return
         b, turn = self._bank, motion[:, :2]
         full = np.kron(np.eye(2), turn)
-        b.x = b.x @ full.T
-        b.xm = b.xm @ full.T
-        b.x[:, :2] += motion[:, 2]
-        b.xm[..., :2] += motion[:, 2]
-        b.P, b.Pm = full @ b.P @ full.T, full @ b.Pm @ full.T
+        stuck = b.fixed & (b.stray[:, 1] < ON_SENSOR_PX**2) & (b.stray[:, 1] <= b.stray[:, 0])
+        go = np.flatnonzero(~stuck)
+        b.x[go] = b.x[go] @ full.T
+        b.xm[go] = b.xm[go] @ full.T
+        b.x[go, :2] += motion[:, 2]
+        b.xm[go, :, :2] += motion[:, 2]
+        b.P[go], b.Pm[go] = full @ b.P[go] @ full.T, full @ b.Pm[go] @ full.T
         b.anchor = moved(motion, b.anchor)
         self._scene = np.column_stack([turn @ self._scene[:, :2], turn @ self._scene[:, 2] + motion[:, 2]])
 
@@ -201,13 +206,17 @@ class KalmanTracker:
         b.seen_s[sure] = time_s
 
     def _anchor(self, hit: Ints, xy: Floats) -> None:
-        """Where a track began is the mean of its first detections."""
-        b = self._bank
+        """Where a track began is the mean of its first detections; later ones lie there or away."""
+        b, limit = self._bank, self.settings.min_motion_px
         count = b.evidence[hit, 0]
         early = count <= ANCHOR_HITS
         at, share = hit[early], 1 / count[early, None]
         b.anchor[at] += (xy[early] - b.anchor[at]) * share
         b.sensor[at] += (xy[early] - b.sensor[at]) * share
+        squared = np.stack([((xy - b.anchor[hit]) ** 2).sum(1), ((xy - b.sensor[hit]) ** 2).sum(1)], 1)
+        b.stray[hit] += (squared - b.stray[hit]) * 0.2
+        gone = (squared >= limit**2).all(1)
+        b.away[hit] = (b.away[hit] << np.uint64(1)) | gone.astype(np.uint64)
 
     def _judge(self) -> None:
         """Ripe, moved, confirmed or fixed."""
@@ -224,15 +233,11 @@ class KalmanTracker:
         return (score >= self.settings.confirm_score * count) & ~(snr < self.settings.confirm_snr * count)
 
     def _moved(self) -> NDArray[np.bool_]:
-        """Whether each track has left the place where it began: further than its error explains, on both grounds."""
-        b, s = self._bank, self.settings
-        if not s.min_motion_px:
-            return np.ones(len(b), bool)
-        error = (b.P[:, 0, 0] + b.P[:, 1, 1]) / 2 + s.measurement_sigma_px**2 / ANCHOR_HITS
-        enough = np.maximum(s.min_motion_px, 3 * np.sqrt(error))
-        of_scene = np.linalg.norm(b.x[:, :2] - b.anchor, axis=1)
-        on_sensor = np.linalg.norm(b.x[:, :2] - b.sensor, axis=1)
-        return (of_scene >= enough) & (on_sensor >= np.minimum(enough, 1.5))
+        """Whether each track has left the place where it began, on both grounds: several detections in a row say so."""
+        if not self.settings.min_motion_px:
+            return np.ones(len(self._bank), bool)
+        several = np.uint64((1 << AWAY_HITS) - 1)
+        return (self._bank.away & several) == several
 
     def _delete(self, rows: Ints, time_s: float) -> Ints:
         b, s = self._bank, self.settings
@@ -290,6 +295,8 @@ class KalmanTracker:
                 sensor=xy,
                 last=seen(detections, found),
                 evidence=evidence(detections, found),
+                away=0 * one.astype(np.uint64),
+                stray=np.zeros((n, 2)),
             )
         )
         self._next_id += n
