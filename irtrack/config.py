@@ -81,7 +81,10 @@ class TrackerSettings(Checked):
     confirm_score: float = option(0.8, "and whose mean score is at least this", low=0.0, high=1.0)
     confirm_snr: float = option(2.5, "and whose mean local SNR is at least this, where it is known", low=0.0)
     min_motion_px: float = option(
-        2.0, "and that has moved this far against the scene and on the sensor; 0 takes fixed things too", unit="px", low=0.0
+        3.0,
+        "and that has moved this far against the scene and on the sensor; 0 takes fixed things too",
+        unit="px",
+        low=0.0,
     )
     coast_s: float = option(
         0.8, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0
@@ -98,6 +101,7 @@ class TrackerSettings(Checked):
     log_delay_s: float = option(
         2.0, "completed logs hold rows back this long, until confirmation and coasting are decided", unit="s", low=0.0
     )
+    camera_motion: str = option("image", "where it is read from: image (detections without one), detections, or off")
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
 
 

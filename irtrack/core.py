@@ -194,7 +194,7 @@ class Detector(Protocol):
 class Tracker(Protocol):
     """Links detections over time. Called once for each frame, in order."""
 
-    def __call__(self, detections: Detections, time_s: float) -> tuple[Track, ...]: ...
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> tuple[Track, ...]: ...
 
     def reset(self) -> None:
         """Forget every track; identities are not used again."""

@@ -29,7 +29,7 @@ def process_frame(
     start = time.perf_counter()
     detections = detector(frame.image)
     detected = time.perf_counter()
-    tracks = tracker(detections, frame.time_s)
+    tracks = tracker(detections, frame.time_s, frame.image)
     tracked = time.perf_counter()
     stage_ms = {"detect": 1e3 * (detected - start), "track": 1e3 * (tracked - detected)}
     return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from irtrack.core import Detections, Frame, FrameResult, SourceError, SourceInfo, Track
+from irtrack.core import Detections, Frame, FrameResult, Image, SourceError, SourceInfo, Track
 from irtrack.pipeline import Pipeline, State, process
 
 
@@ -68,7 +68,7 @@ class FakeTracker:
     def __init__(self) -> None:
         self.resets = 0
 
-    def __call__(self, detections: Detections, time_s: float) -> tuple[Track, ...]:
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> tuple[Track, ...]:
         return ()
 
     def reset(self) -> None:

@@ -6,12 +6,14 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from filterpy.kalman import KalmanFilter
+from filterpy.kalman import IMMEstimator, KalmanFilter
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, TrackStatus
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.track.assignment import assign, gated_pairs
+from irtrack.track.imm import combined, switching, update_models
+from irtrack.track.imm import predict as predict_models
 from irtrack.track.kalman import mahalanobis_squared, predict, transition, update
 from irtrack.track.tracker import KalmanTracker
 from irtrack.track.trail import Trail
@@ -79,7 +81,7 @@ def test_assignment_is_optimal(rng: np.random.Generator) -> None:
 
 
 def test_confirmed_after_m_of_n_and_deleted_after_coasting() -> None:
-    tracker = KalmanTracker(TrackerSettings(confirm_hits=3, confirm_window=5, coast_s=0.3))
+    tracker = KalmanTracker(TrackerSettings(confirm_hits=3, confirm_window=5, coast_s=0.3, min_motion_px=0))
     states = [tracker(at((10 + i, 20)), i / 30)[0].status for i in range(3)]
     assert states == [TrackStatus.TENTATIVE, TrackStatus.TENTATIVE, TrackStatus.CONFIRMED]
     coasting = [tracker(at(), (3 + i) / 30) for i in range(12)]
@@ -129,7 +131,7 @@ def test_crossing_targets_keep_identities() -> None:
 
 
 def test_reset_never_reuses_identities() -> None:
-    tracker = KalmanTracker(TrackerSettings(confirm_hits=1))
+    tracker = KalmanTracker(TrackerSettings(confirm_hits=1, min_motion_px=0))
     first = tracker(at((1, 1), (50, 50)), 0.0)
     tracker.reset()
     second = tracker(at((1, 1)), 0.0)
@@ -146,3 +148,62 @@ def test_trail_is_the_past_and_stays_as_it_was() -> None:
     assert trail.view()[:, 0].tolist() == list(range(89, 100))
     with pytest.raises(ValueError):
         trail.view()[0] = 1
+
+
+def test_imm_mixes_and_weighs_as_filterpys_does(rng: np.random.Generator) -> None:
+    """filterpy's IMMEstimator with the same two filters, updated in every frame (it gets coasting wrong)."""
+    n, dwell, acceleration = 4, (2.0, 0.5), (20.0, 400.0)
+    x0, P0 = rng.normal(0, 10, (n, 4)), np.diag([1.0, 1.0, 90.0, 90.0])
+    x, P = np.repeat(x0[:, None], 2, 1), np.broadcast_to(P0, (n, 2, 4, 4)).copy()
+    mu, dt, R = np.full((n, 2), 0.5), 0.04, np.eye(2) * 0.5
+    oracles = []
+    for i in range(n):
+        filters = []
+        for a in acceleration:
+            k = KalmanFilter(dim_x=4, dim_z=2)
+            k.x, k.P, k.R, k.H = x0[i].copy(), P0.copy(), R, np.eye(2, 4)
+            k.F, k.Q = transition(dt, a)
+            filters.append(k)
+        oracles.append(IMMEstimator(filters, np.full(2, 0.5), switching(dt, dwell)))
+    for _ in range(30):
+        z = x0[:, :2] + rng.normal(0, 3, (n, 2))
+        x, P, mu = predict_models(x, P, mu, dt, acceleration, dwell)
+        x, P, mu = update_models(x, P, mu, z, np.broadcast_to(R, (n, 2, 2)))
+        mean, covariance = combined(x, P, mu)
+        for i, o in enumerate(oracles):
+            o.predict()
+            o.update(z[i])
+            assert np.allclose(mean[i], o.x, atol=1e-9, rtol=1e-9)
+            assert np.allclose(covariance[i], o.P, atol=1e-9, rtol=1e-9)
+            assert np.allclose(mu[i], o.mu, atol=1e-9)
+
+
+def test_a_coast_forgets_the_mode() -> None:
+    """Without measurements the probabilities go to the chain's own balance, whatever was flown before."""
+    x, P, mu = np.zeros((1, 2, 4)), np.broadcast_to(np.eye(4), (1, 2, 4, 4)).copy(), np.array([[0.01, 0.99]])
+    for _ in range(300):
+        x, P, mu = predict_models(x, P, mu, 0.04, (20.0, 400.0), (2.0, 0.5))
+    leave = 1 - np.exp(-0.04 / np.array([2.0, 0.5]))
+    assert mu[0] == pytest.approx(leave[::-1] / leave.sum(), abs=1e-3)
+
+
+def test_clutter_in_a_wide_gate_does_not_end_a_coast() -> None:
+    """A target vanishes amid clutter: its track is gone after `coast_s`, whatever falls into its gate meanwhile."""
+    rng, tracker = np.random.default_rng(3), KalmanTracker()
+    for i in range(90):
+        clutter = rng.uniform(0, 200, (6, 2))
+        xy = np.concatenate([[[20 + 1.5 * i, 100.0]], clutter]) if i < 40 else clutter
+        tracks = tracker(at(*map(tuple, xy)), i / 30)
+        if i == 39:
+            (target,) = (t.id for t in tracks if t.confirmed)
+    assert target not in {t.id for t in tracks}
+
+
+def test_a_shutter_outage_is_bridged() -> None:
+    tracker, ids = KalmanTracker(TrackerSettings(coast_s=0.3)), []
+    for i in range(80):
+        out = 40 <= i < 60  # 0.67 s, longer than a coast
+        tracks = tracker(at() if out else at((20 + i, 30), (200 - i, 90), (50 + i, 160)), i / 30)
+        ids.append({t.id for t in tracks if t.confirmed})
+    assert len(ids[39]) == 3
+    assert ids[79] == ids[39]

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
-from irtrack.core import Detections, Floats, Track, TrackStatus, frozen
+from irtrack.core import Detections, Floats, Image, Track, TrackStatus, frozen
+from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
 from irtrack.track.camera import STILL, moved, voted_shift
@@ -63,15 +64,20 @@ class KalmanTracker:
         self._clutter_px2 = 1e-5  # detections that belong to no track, for each pixel of a frame
         self._extent = np.array([64.0, 64.0])
         self._shaking = 0.0
+        self._register = Registration()
         self._scene = STILL.copy()  # from the scene, as it lay in the first frame, to this frame
 
-    def __call__(self, detections: Detections, time_s: float, motion: Floats | None = None) -> tuple[Track, ...]:
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> tuple[Track, ...]:
         """Tracks at `time_s` (seconds, not before the last call's), tentative ones included.
 
-        `motion` (2, 3): how the scene moved since the last call, if the image has told; else the detections vote.
+        `image` (H, W) tells how the scene moved since the last call; without one the detections vote.
         """
         dt_s = self._predict(time_s)
-        self._follow(self._voted(detections) if motion is None else motion)
+        kind = self.settings.camera_motion
+        if kind == "image" and image is not None:
+            self._follow(self._register(image))
+        elif kind != "off":
+            self._follow(self._voted(detections))
         rows = self._associate(detections)
         self._bridge_outage(detections, dt_s)
         self._learn_clutter(rows, detections)

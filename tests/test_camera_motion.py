@@ -1,0 +1,146 @@
+"""Camera motion from pictures with known motion, from detections, and what the tracker makes of it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from irtrack.config import TrackerSettings
+from irtrack.core import Detections, Floats
+from irtrack.imaging.registration import STILL, Registration
+from irtrack.track.camera import moved, voted_shift
+from irtrack.track.tracker import KalmanTracker
+
+
+@pytest.fixture(scope="module")
+def backdrop() -> Floats:
+    noise = np.random.default_rng(5).normal(0, 1, (900, 1000))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 4)
+    return 120 + 60 * smooth / smooth.std()
+
+
+def view(backdrop: Floats, pose: Floats, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    """What a camera sees: `pose` (2, 3) leads from the frame to the backdrop."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    picture = cv2.warpAffine(backdrop, pose, (size[1], size[0]), flags=flags)
+    return np.clip(picture + rng.normal(0, 2, size), 0, 255)
+
+
+def square(pose: Floats) -> Floats:
+    return np.vstack([pose, [0, 0, 1]])
+
+
+@pytest.mark.parametrize(("size", "bits"), [((512, 640), 8), ((256, 320), 8), ((240, 333), 16)])
+def test_registration_finds_shift_and_turn(backdrop: Floats, size: tuple[int, int], bits: int) -> None:
+    """To a quarter of a pixel anywhere in the frame, under noise and burnt-in text that stands still."""
+    rng, register = np.random.default_rng(1), Registration()
+    pose = np.array([[1, 0, 150.0], [0, 1, 180.0]])
+    last = pose
+    for i in range(12):
+        picture = view(backdrop, pose, size, rng)
+        picture = picture.astype(np.uint8)
+        cv2.putText(picture, "REC 12:30 IR", (10, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 255, 1)
+        picture = picture if bits == 8 else 7000 + 9 * picture.astype(np.uint16)
+        motion = register(picture)
+        if i:
+            true = np.linalg.inv(square(pose)) @ square(last)
+            corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]], float)
+            assert np.abs(moved(motion, corners) - moved(true[:2], corners)).max() < 0.35
+        last, turn = pose, rng.uniform(-0.008, 0.008)
+        spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        pose = np.column_stack([spin @ pose[:, :2], pose[:, 2] + rng.uniform(-6, 6, 2)])
+
+
+def test_a_still_camera_stays_exactly_still(backdrop: Floats) -> None:
+    rng, register = np.random.default_rng(2), Registration()
+    pose = np.array([[1, 0, 150.0], [0, 1, 180.0]])
+    for _ in range(10):
+        assert register(view(backdrop, pose, (240, 320), rng).astype(np.uint8)) is STILL
+
+
+def test_featureless_frames_and_new_sizes_tell_nothing() -> None:
+    rng, register = np.random.default_rng(3), Registration()
+    for size in ((120, 160), (120, 160), (240, 320), (1, 7), (8, 8)):
+        flat = np.clip(100 + rng.normal(0, 0.4, size), 0, 255).astype(np.uint8)
+        assert np.array_equal(register(flat), np.eye(2, 3))
+
+
+def test_vote_finds_the_common_shift(rng: np.random.Generator) -> None:
+    tracks = rng.uniform(0, 500, (12, 2))
+    shift = np.array([7.0, -11.0])
+    seen = np.concatenate([tracks[:9] + shift + rng.normal(0, 0.4, (9, 2)), rng.uniform(0, 500, (10, 2))])
+    found, agree = voted_shift(tracks, seen, 40, 2)
+    assert found == pytest.approx(shift, abs=0.6)
+    assert agree >= 8
+    assert voted_shift(tracks[:0], seen, 40, 2)[1] == 0
+    assert voted_shift(tracks, seen[:0], 40, 2)[1] == 0
+
+
+def detections(xy: Floats) -> Detections:
+    n = len(xy)
+    box = np.column_stack([xy - 1, np.full((n, 2), 2.0)])
+    return Detections(xy.copy(), np.ones(n), np.full(n, 4.0), box, np.full(n, 9.0))
+
+
+def world(rng: np.random.Generator, targets: int) -> tuple[Floats, Floats]:
+    heading = rng.uniform(0, 2 * np.pi, targets)
+    speed = rng.uniform(15, 50, (targets, 1))
+    return rng.uniform(100, 400, (targets, 2)), speed * np.column_stack([np.cos(heading), np.sin(heading)])
+
+
+@pytest.mark.parametrize("amplitude", [0.0, 3.0])
+def test_jitter_is_followed_without_a_picture(amplitude: float) -> None:
+    """Eight targets under a shaking camera keep their identities; velocities are those in the scene."""
+    rng = np.random.default_rng(4)
+    start, velocity = world(rng, 8)
+    tracker, owners = KalmanTracker(), [set() for _ in range(8)]
+    for i in range(90):
+        camera = rng.normal(0, amplitude, 2) if i > 10 else np.zeros(2)
+        xy = start + velocity * i / 30 + camera
+        for t in tracker(detections(xy + rng.normal(0, 0.3, xy.shape)), i / 30):
+            if t.confirmed and t.detection is not None and i > 20:
+                owners[t.detection].add(t.id)
+    assert all(len(o) == 1 for o in owners)
+    tracks = {t.detection: t for t in tracker(detections(start + velocity * 3.0), 3.0)}
+    for k in range(8):
+        assert tracks[k].velocity_px_s == pytest.approx(velocity[k], abs=25)
+
+
+def test_a_picture_carries_states_and_trails(backdrop: Floats) -> None:
+    """A camera that swings 5 px a frame: a still lamp is not confirmed, a slow target is, its trail lies in the scene."""
+    rng, tracker = np.random.default_rng(6), KalmanTracker()
+    camera = np.array([100.0, 150.0])
+    for i in range(60):
+        camera = camera + (5.0, 1.0)
+        pose = np.array([[1, 0, camera[0]], [0, 1, camera[1]]])
+        picture = view(backdrop, pose, (256, 320), rng).astype(np.uint8)
+        target, lamp = np.array([380.0 + 0.5 * i, 300.0]) - camera, np.array([420.0, 330.0]) - camera
+        tracks = tracker(detections(np.stack([target, lamp])), i / 30, picture)
+    of = {t.detection: t for t in tracks}
+    assert of[0].confirmed
+    assert not of[1].confirmed
+    assert of[0].velocity_px_s == pytest.approx([15, 0], abs=4)
+    assert np.ptp(of[0].trail[:, 0]) == pytest.approx(0.5 * 59, abs=3)
+    assert np.ptp(of[0].trail[:, 1]) < 3
+
+
+def test_fixed_places_are_never_confirmed_and_never_steal() -> None:
+    """A blinking pixel; a target that flies over it and one that comes and hovers keep their identities."""
+    rng, tracker = np.random.default_rng(7), KalmanTracker()
+    pixel, confirmed = np.array([100.0, 80.0]), set()
+    for i in range(240):
+        over = np.array([40.0 + 0.5 * i, 80.0 + 0.02 * i])
+        hover = np.array([min(20.0 + i, 150.0), 30.0])
+        xy = [over, hover, *([pixel] if rng.random() < 0.5 else [])]
+        tracks = tracker(detections(np.array(xy) + rng.normal(0, 0.3, (len(xy), 2))), i / 30)
+        confirmed |= {t.id for t in tracks if t.confirmed}
+    assert len(confirmed) == 2
+    assert sum(t.confirmed for t in tracks) == 2
+
+
+def test_everything_is_confirmed_without_a_motion_rule() -> None:
+    tracker = KalmanTracker(TrackerSettings(min_motion_px=0.0))
+    for i in range(10):
+        tracks = tracker(detections(np.array([[50.0, 50.0]])), i / 30)
+    assert tracks[0].confirmed
