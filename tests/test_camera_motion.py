@@ -108,11 +108,11 @@ def test_jitter_is_followed_without_a_picture(amplitude: float) -> None:
 
 
 def test_a_picture_carries_states_and_trails(backdrop: Floats) -> None:
-    """A camera that swings 5 px a frame: a still lamp is not confirmed, a slow target is, its trail lies in the scene."""
+    """A camera that swings 5 px a frame: no still lamp is confirmed, a slow target is, its trail lies in the scene."""
     rng, tracker = np.random.default_rng(6), KalmanTracker()
     camera = np.array([100.0, 150.0])
     for i in range(60):
-        camera = camera + (5.0, 1.0)
+        camera += (5.0, 1.0)
         pose = np.array([[1, 0, camera[0]], [0, 1, camera[1]]])
         picture = view(backdrop, pose, (256, 320), rng).astype(np.uint8)
         target, lamp = np.array([380.0 + 0.5 * i, 300.0]) - camera, np.array([420.0, 330.0]) - camera

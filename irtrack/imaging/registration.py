@@ -29,7 +29,7 @@ STEP_PX = 0.15
 
 
 class Registration:
-    """Call with each frame in order; gives the (2, 3) motion of the scene since the last, STILL where it cannot tell."""
+    """Call with each frame in order: gives the (2, 3) motion of the scene since the last, or STILL."""
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None

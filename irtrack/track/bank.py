@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,57 +12,81 @@ from irtrack.core import Floats
 MODELS = 2
 """Models of motion of each track: quiet and manoeuvring."""
 
+SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
+    "x": ((4,), np.float64),
+    "P": ((4, 4), np.float64),
+    "xm": ((MODELS, 4), np.float64),
+    "Pm": ((MODELS, 4, 4), np.float64),
+    "mu": ((MODELS,), np.float64),
+    "doubt": ((), np.float64),
+    "id": ((), np.int64),
+    "confirmed": ((), np.bool_),
+    "ripe": ((), np.bool_),
+    "fixed": ((), np.bool_),
+    "hits": ((), np.uint64),
+    "frames": ((), np.int64),
+    "misses": ((), np.int64),
+    "born_s": ((), np.float64),
+    "seen_s": ((), np.float64),
+    "anchor": ((2,), np.float64),
+    "sensor": ((2,), np.float64),
+    "last": ((5,), np.float64),
+    "evidence": ((3,), np.float64),
+    "away": ((), np.uint64),
+    "stray": ((2,), np.float64),
+}
 
-def rows_of(*shape: int, dtype: type = float) -> NDArray[np.generic]:
-    """A field that starts without rows."""
-    return field(default_factory=lambda: np.zeros((0, *shape), dtype))  # type: ignore[return-value]
 
-
-@dataclass
 class Bank:
     """The state of N tracks.
 
-    `x` (N, 4), `P` (N, 4, 4): mean and covariance over the models, whose own are `xm` (N, M, 4), `Pm` (N, M, 4, 4) with
-    probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure. `hits`: bit i set where detected i frames ago. `seen_s` is moved on where time
-    does not count as missing (shutter outages). `anchor` and `sensor` (N, 2): where the track began, carried along with
-    the scene, and left where it was on the sensor; means of the first detections. `last` (N, 5): width, height, area,
-    score, snr of the last detection. `evidence` (N, 3): detections so far, sums of their score and SNR. `away`: bit i
-    set where the last detection but i lay away from both places. `stray` (N, 2): mean squared distance of late
-    detections from `anchor` and from `sensor`. `ripe`: often and clear enough to be a target. `fixed`: has been seen
-    for long and has not left its place.
+    `x` (N, 4), `P` (N, 4, 4): mean and covariance over the models, whose own are `xm` (N, M, 4) and `Pm` (N, M, 4, 4)
+    with probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure.
+    `hits`: bit i set where detected i frames ago. `seen_s`: last time it was surely seen; moved on where time does not
+    count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `evidence`
+    (N, 3): detections so far, sums of their score and SNR.
+    `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
+    sensor; means of the first detections. `away`: bit i set where the last detection but i lay away from both. `stray`
+    (N, 2): mean squared distance of late detections from each.
+    `ripe`: often and clear enough to be a target. `fixed`: has been seen for long and has not left its place.
     """
 
-    x: Floats = rows_of(4)  # type: ignore[assignment]
-    P: Floats = rows_of(4, 4)  # type: ignore[assignment]
-    xm: Floats = rows_of(MODELS, 4)  # type: ignore[assignment]
-    Pm: Floats = rows_of(MODELS, 4, 4)  # type: ignore[assignment]
-    mu: Floats = rows_of(MODELS)  # type: ignore[assignment]
-    doubt: Floats = rows_of()  # type: ignore[assignment]
-    id: NDArray[np.int64] = rows_of(dtype=np.int64)  # type: ignore[assignment]
-    confirmed: NDArray[np.bool_] = rows_of(dtype=bool)  # type: ignore[assignment]
-    ripe: NDArray[np.bool_] = rows_of(dtype=bool)  # type: ignore[assignment]
-    fixed: NDArray[np.bool_] = rows_of(dtype=bool)  # type: ignore[assignment]
-    hits: NDArray[np.uint64] = rows_of(dtype=np.uint64)  # type: ignore[assignment]
-    frames: NDArray[np.int64] = rows_of(dtype=np.int64)  # type: ignore[assignment]
-    misses: NDArray[np.int64] = rows_of(dtype=np.int64)  # type: ignore[assignment]
-    born_s: Floats = rows_of()  # type: ignore[assignment]
-    seen_s: Floats = rows_of()  # type: ignore[assignment]
-    anchor: Floats = rows_of(2)  # type: ignore[assignment]
-    sensor: Floats = rows_of(2)  # type: ignore[assignment]
-    last: Floats = rows_of(5)  # type: ignore[assignment]
-    evidence: Floats = rows_of(3)  # type: ignore[assignment]
-    away: NDArray[np.uint64] = rows_of(dtype=np.uint64)  # type: ignore[assignment]
-    stray: Floats = rows_of(2)  # type: ignore[assignment]
+    x: Floats
+    P: Floats
+    xm: Floats
+    Pm: Floats
+    mu: Floats
+    doubt: Floats
+    id: NDArray[np.int64]
+    confirmed: NDArray[np.bool_]
+    ripe: NDArray[np.bool_]
+    fixed: NDArray[np.bool_]
+    hits: NDArray[np.uint64]
+    frames: NDArray[np.int64]
+    misses: NDArray[np.int64]
+    born_s: Floats
+    seen_s: Floats
+    anchor: Floats
+    sensor: Floats
+    last: Floats
+    evidence: Floats
+    away: NDArray[np.uint64]
+    stray: Floats
+
+    def __init__(self, count: int = 0, **rows: NDArray[Any]) -> None:
+        """`count` tracks with these arrays; the others are zero."""
+        for name, (shape, dtype) in SHAPES.items():
+            setattr(self, name, rows[name] if name in rows else np.zeros((count, *shape), dtype))
 
     def __len__(self) -> int:
         return len(self.id)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         """Let go of the others."""
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name)[rows])
+        for name in SHAPES:
+            setattr(self, name, getattr(self, name)[rows])
 
     def extend(self, other: Bank) -> None:
         """Add the tracks of another bank behind these."""
-        for f in fields(self):
-            setattr(self, f.name, np.concatenate([getattr(self, f.name), getattr(other, f.name)]))
+        for name in SHAPES:
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))

@@ -5,6 +5,8 @@ A motion is a (2, 3) matrix that takes a point of the last frame to where the sc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -37,7 +39,7 @@ def voted_shift(predicted: Floats, measured: Floats, reach_px: float, radius_px:
         predicted = predicted[:: len(predicted) // VOTERS + 1]
     if not len(predicted) or not len(measured):
         return np.zeros(2), 0
-    near = cKDTree(measured).query_ball_point(predicted, reach_px)
+    near: Sequence[list[int]] = cKDTree(measured).query_ball_point(predicted, reach_px)  # type: ignore[assignment]
     voter = np.repeat(np.arange(len(near)), [len(n) for n in near])
     if not len(voter):
         return np.zeros(2), 0

@@ -44,8 +44,8 @@ class KalmanTracker:
     """Constant-velocity Kalman filters with Hungarian assignment inside a Mahalanobis gate, in a frame that may move.
 
     A track starts tentative from any unassigned detection. It is ripe after M detections within N frames that are clear
-    enough on average (score and SNR), and confirmed once it has also moved, against the scene and on the sensor: a lamp,
-    a warm stone, burnt-in text and a hot pixel never do, and a target that hovers later keeps its track. It coasts
+    enough on average (score and SNR), and confirmed once it has also moved, against the scene and on the sensor: lamps,
+    warm stones, burnt-in text and hot pixels never do, and a target that hovers later keeps its track. It coasts
     without detections and is deleted after `coast_s`; a tentative one is deleted once it can no longer become ripe.
     """
 
@@ -168,7 +168,7 @@ class KalmanTracker:
             b.seen_s += dt_s
 
     def _learn_clutter(self, rows: Ints, detections: Detections) -> None:
-        """Density of detections outside established tracks, smoothed over seconds; the frame is as large as was seen."""
+        """Density of detections outside established tracks, smoothed over seconds; the frame is what was seen of it."""
         if not len(detections):
             return
         self._extent = np.maximum(self._extent, detections.xy_px.max(0))
@@ -279,30 +279,23 @@ class KalmanTracker:
         P[:, (0, 1), (0, 1)] = s.measurement_sigma_px**2
         P[:, (2, 3), (2, 3)] = s.speed_sigma_px_s**2
         x = np.concatenate([xy, np.broadcast_to(self._common_velocity(), (n, 2))], 1)
-        zero, one = np.zeros(n, bool), np.ones(n, np.int64)
         self._bank.extend(
             Bank(
+                n,
                 x=x,
                 P=P,
                 xm=np.repeat(x[:, None], MODELS, 1),
                 Pm=np.repeat(P[:, None], MODELS, 1),
                 mu=np.full((n, MODELS), 1 / MODELS),
-                doubt=np.zeros(n),
                 id=np.arange(self._next_id, self._next_id + n),
-                confirmed=zero,
-                ripe=zero,
-                fixed=zero,
-                hits=one.astype(np.uint64),
-                frames=one,
-                misses=0 * one,
+                hits=np.ones(n, np.uint64),
+                frames=np.ones(n, np.int64),
                 born_s=np.full(n, time_s),
                 seen_s=np.full(n, time_s),
                 anchor=xy,
                 sensor=xy,
                 last=seen(detections, found),
                 evidence=evidence(detections, found),
-                away=0 * one.astype(np.uint64),
-                stray=np.zeros((n, 2)),
             )
         )
         self._next_id += n

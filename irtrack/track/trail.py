@@ -11,7 +11,10 @@ STILL = np.eye(2, 3)
 
 def into_scene(scene: Floats, xy: Floats) -> Floats:
     """Where a point (2,) of this frame lies in the scene; `scene` (2, 3) leads from the scene to this frame."""
-    return xy if np.array_equal(scene, STILL) else np.linalg.solve(scene[:, :2], xy - scene[:, 2])
+    if np.array_equal(scene, STILL):
+        return xy
+    placed: Floats = np.linalg.solve(scene[:, :2], xy - scene[:, 2]).astype(np.float64)
+    return placed
 
 
 class Trail:
