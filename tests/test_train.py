@@ -18,12 +18,14 @@ from irtrack.detect.network import DATransNet
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.train.augment import AugmentSettings, Mix, training_batch
-from irtrack.train.commands import parse_set
+from irtrack.train.backgrounds import background
+from irtrack.train.commands import load_sets, parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate
 from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
+from irtrack.train.pack import pack
 from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
 
 
@@ -354,3 +356,24 @@ def test_evaluation_of_a_perfect_network(samples: list[Sample]) -> None:
     figures, table = evaluate(Oracle(), samples)  # type: ignore[arg-type]
     assert figures["Pd"] == 0
     assert len(table) == len(samples)
+
+
+def test_packed_data_is_what_the_recipes_name(data: Path, tmp_path: Path) -> None:
+    size = pack(data / "irstd", tmp_path)
+    assert size < 64 << 20
+    tables = {k: load_recipe("general")[k] for k in ("data", "validation")}
+    sets = {k: load_sets(v, tmp_path) for k, v in tables.items()}
+    assert [len(s) for s in sets["data"].values()] == [256, 603]
+    assert [len(s) for s in sets["validation"].values()] == [85, 60]
+    check_apart(sets["data"], sets["validation"])
+    assert len(load_backgrounds(tmp_path / "backgrounds")) == 64
+    with pytest.raises(DatasetError):
+        load_dataset(tmp_path / "NUDT-SIRST", "test_NUDT-SIRST")
+
+
+def test_backgrounds_are_seeded_pictures() -> None:
+    a, b, c = (background(96, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+    assert a.shape == (96, 96)
+    assert a.std() > 3

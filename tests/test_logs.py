@@ -1,0 +1,67 @@
+"""Completed logs: what enters them, what never does, and when."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from irtrack.config import TrackerSettings
+from irtrack.core import Detections, Frame, FrameResult
+from irtrack.sinks.text import CompletedLog, CsvSink
+from irtrack.track.tracker import KalmanTracker
+
+
+def seen(*points: tuple[float, float]) -> Detections:
+    n = len(points)
+    xy = np.array(points, float).reshape(n, 2)
+    return Detections(xy, np.ones(n), np.full(n, 4.0), np.column_stack([xy - 1, np.full((n, 2), 2.0)]), np.full(n, 9.0))
+
+
+def log_of(
+    path: Path, frames: int, world: Callable[[int], Detections], delay_s: float | None
+) -> tuple[list[dict[str, str]], list[int]]:
+    """The rows, and how many were in the file after each frame."""
+    sink = CsvSink(path)
+    log = CompletedLog(sink, delay_s) if delay_s else sink
+    tracker, sizes = KalmanTracker(TrackerSettings()), []
+    blank = np.zeros((8, 8), np.uint8)
+    for i in range(frames):
+        found = world(i)
+        log.write(FrameResult(Frame(i, i / 30, blank), found, tracker(found, i / 30), {}))
+        sizes.append(len(path.read_text().splitlines()) - 1)
+    log.close()
+    with path.open() as f:
+        return list(csv.DictReader(f)), sizes
+
+
+def flight(i: int) -> Detections:
+    """Seen from the start, hidden in frames 40 to 47, gone from frame 80."""
+    return seen() if 40 <= i < 48 or i >= 80 else seen((20 + 1.5 * i, 30))
+
+
+def test_a_completed_log_has_the_beginning_and_the_gap_but_no_guess_at_the_end(tmp_path: Path) -> None:
+    rows, sizes = log_of(tmp_path / "a.csv", 140, flight, 2.0)
+    assert [int(r["frame"]) for r in rows] == list(range(80))
+    assert len({r["track_id"] for r in rows}) == 1
+    assert [r["measured"] for r in rows] == ["1"] * 40 + ["0"] * 8 + ["1"] * 32
+    assert {r["status"] for r in rows[40:48]} == {"coasting"}
+    assert all(r["score"] == "" for r in rows[40:48])
+    assert sizes[59] == 0
+    assert sizes[100] in (40, 41)  # what is older than two seconds is on disk, whatever comes
+
+
+def test_an_online_log_is_what_was_known(tmp_path: Path) -> None:
+    rows, sizes = log_of(tmp_path / "a.csv", 140, flight, None)
+    frames = [int(r["frame"]) for r in rows]
+    assert frames[0] > 2
+    assert max(frames) > 80
+    assert sizes[-1] == len(rows)
+
+
+def test_a_long_wait_for_confirmation_is_completed(tmp_path: Path) -> None:
+    """A target that creeps is confirmed late; its rows still begin where it was first seen."""
+    rows, _ = log_of(tmp_path / "a.csv", 90, lambda i: seen((20 + 0.12 * i, 30)), 2.0)
+    assert [int(r["frame"]) for r in rows] == list(range(90))
