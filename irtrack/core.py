@@ -6,10 +6,10 @@ Coordinates, said once: x to the right, y down, in pixels; (0, 0) is the centre 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +136,37 @@ class Track:
         return self.status is not TrackStatus.TENTATIVE
 
 
+class Tracks(Sequence[Track]):
+    """The tracks of one frame: arrays, and snapshots of single tracks that are made when they are asked for.
+
+    `id` (N,), `confirmed` (N,), `x` (N, 4): position and velocity. `make(i)` gives the snapshot of row i.
+    """
+
+    def __init__(
+        self, id: NDArray[np.int64], confirmed: NDArray[np.bool_], x: Floats, make: Callable[[int], Track]
+    ) -> None:
+        self.id, self.confirmed, self.x, self._make = frozen(id), frozen(confirmed), frozen(x), make
+        self._made: tuple[Track, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    @overload
+    def __getitem__(self, index: int) -> Track: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Track, ...]: ...
+    def __getitem__(self, index: int | slice) -> Track | tuple[Track, ...]:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[Track]:
+        return iter(self._all())
+
+    def _all(self) -> tuple[Track, ...]:
+        if self._made is None:
+            self._made = tuple(self._make(i) for i in range(len(self)))
+        return self._made
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """All that is known of one frame: what sinks write and the window draws.
@@ -145,7 +176,7 @@ class FrameResult:
 
     frame: Frame
     detections: Detections
-    tracks: tuple[Track, ...]
+    tracks: Sequence[Track]
     stage_ms: dict[str, float]
     dropped: int = 0
     captured_s: float = 0.0
@@ -194,7 +225,7 @@ class Detector(Protocol):
 class Tracker(Protocol):
     """Links detections over time. Called once for each frame, in order."""
 
-    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> tuple[Track, ...]: ...
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Sequence[Track]: ...
 
     def reset(self) -> None:
         """Forget every track; identities are not used again."""

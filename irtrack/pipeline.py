@@ -357,6 +357,6 @@ END = Frame(-1, 0.0, None)  # type: ignore[arg-type]
 """Put into the channel behind the last frame of a recording whose pipeline waits at the end."""
 
 
-def unlinked(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+def unlinked(tracks: Sequence[Track]) -> tuple[Track, ...]:
     """Tracks whose detection rows no longer hold, since the detections were made again."""
     return tuple(t if t.detection is None else replace(t, detection=None) for t in tracks)

@@ -7,16 +7,16 @@ from itertools import permutations
 import numpy as np
 import pytest
 from filterpy.kalman import IMMEstimator, KalmanFilter
+from scipy.optimize import linear_sum_assignment
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, TrackStatus
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.track.assignment import assign, gated_pairs
-from irtrack.track.imm import combined, switching, update_models
-from irtrack.track.imm import predict as predict_models
+from irtrack.track.imm import combined, predict_models, switching, update_models
 from irtrack.track.kalman import mahalanobis_squared, predict, transition, update
 from irtrack.track.tracker import KalmanTracker
-from irtrack.track.trail import Trail
+from irtrack.track.trail import Trails
 
 
 def at(*points: tuple[float, float]) -> Detections:
@@ -139,15 +139,25 @@ def test_reset_never_reuses_identities() -> None:
     assert second[0].id == 3
 
 
-def test_trail_is_the_past_and_stays_as_it_was() -> None:
-    trail = Trail(1.0, np.array([0.0, 0.0]), 0.0)
-    early = trail.view()
-    for i in range(1, 100):
-        trail.append(np.array([i, -i], float), i / 10)
-    assert early.tolist() == [[0.0, 0.0]]
-    assert trail.view()[:, 0].tolist() == list(range(89, 100))
+def test_trails_are_the_past_and_stay_as_they_were() -> None:
+    trails, still = Trails(1.0), np.eye(2, 3)
+    rows, _ = trails.add(1, np.zeros(0, np.intp))
+    trails.append(rows, np.zeros((1, 2)), 0.0, still)
+    early = trails.view(rows, still)
+    for i in range(1, 300):
+        if i % 3 == 0:  # others come and go, and make the arrays move
+            new, rows = trails.add(40, rows)
+            trails.append(
+                np.concatenate([rows, new]), np.full((41, 2), [[i, -i]] + [[-1, -1]] * 40, float), i / 10, still
+            )
+        else:
+            trails.append(rows, np.array([[i, -i]], float), i / 10, still)
+    assert early[0].tolist() == [[0.0, 0.0]]
+    assert trails.view(rows, still)[0][:, 0].tolist() == list(range(289, 300))
     with pytest.raises(ValueError):
-        trail.view()[0] = 1
+        trails.view(rows, still)[0][0] = 1
+    turned = np.array([[0.0, -1, 7], [1, 0, 3]])
+    assert trails.view(rows, turned)[0][-1].tolist() == [299 + 7, 299 + 3]
 
 
 def test_imm_mixes_and_weighs_as_filterpys_does(rng: np.random.Generator) -> None:
@@ -207,3 +217,21 @@ def test_a_shutter_outage_is_bridged() -> None:
         ids.append({t.id for t in tracks if t.confirmed})
     assert len(ids[39]) == 3
     assert ids[79] == ids[39]
+
+
+def test_dense_and_sparse_solvers_agree(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One large component, solved both ways and without the shortcut: the same total."""
+    n, limit = 60, 9.0
+    t, d = np.nonzero(rng.random((n, n)) < 0.2)
+    cost = rng.uniform(-8, 12, len(t))
+    totals = []
+    for cells in (10**9, 0):
+        monkeypatch.setattr("irtrack.track.assignment.DENSE_CELLS", cells)
+        rows, cols = assign(t, d, cost, limit)
+        assert len(set(rows.tolist())) == len(rows) == len(set(cols.tolist()))
+        table = dict(zip(zip(t.tolist(), d.tolist(), strict=True), cost, strict=True))
+        totals.append(sum(table[p] for p in zip(rows.tolist(), cols.tolist(), strict=True)) + limit * (n - len(rows)))
+    full = np.full((n, 2 * n), limit)
+    full[t, d] = np.minimum(cost, limit)
+    i, j = linear_sum_assignment(full)
+    assert totals == pytest.approx([full[i, j].sum()] * 2)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 from scipy.spatial import cKDTree
 
 from irtrack.core import Floats
 from irtrack.track.kalman import mahalanobis_squared
 
 Ints = NDArray[np.intp]
+
+DENSE_CELLS = 40_000
+"""Components with more cells than this are solved as sparse graphs."""
 
 
 def gated_pairs(predicted: Floats, S: Floats, measured: Floats, gate: float) -> tuple[Ints, Ints, Floats]:
@@ -26,9 +31,9 @@ def gated_pairs(predicted: Floats, S: Floats, measured: Floats, gate: float) -> 
     half_trace = (S[:, 0, 0] + S[:, 1, 1]) / 2
     largest = half_trace + np.sqrt((S[:, 0, 0] - S[:, 1, 1]) ** 2 / 4 + S[:, 0, 1] ** 2)
     near = cKDTree(measured).query_ball_point(predicted, np.sqrt(gate * largest))
-    counts = np.fromiter((len(n) for n in near), np.intp, len(near))
+    counts = np.fromiter(map(len, near), np.intp, len(near))
     tracks = np.repeat(np.arange(len(predicted)), counts)
-    detections = np.fromiter((d for n in near for d in n), np.intp, int(counts.sum()))
+    detections = np.fromiter(chain.from_iterable(near), np.intp, int(counts.sum()))
     distance = mahalanobis_squared(measured[detections] - predicted[tracks], S[tracks])
     inside = distance <= gate
     return tracks[inside], detections[inside], distance[inside]
@@ -38,27 +43,51 @@ def assign(tracks: Ints, detections: Ints, cost: Floats, limit: float) -> tuple[
     """The one-to-one pairs with the least total of cost, where leaving a track alone costs `limit`.
 
     Solved exactly in each connected component of the pairs. Costs are clipped at the limit, which makes a pair dearer
-    than being alone worth nothing instead of wrecking the optimum, as a large constant would.
+    than being alone worth nothing instead of wrecking the optimum, as a large constant would. Where the cheapest
+    detections of a component's tracks are all different, they are the optimum; only the other components need a solver.
     """
     useful = cost < limit
     tracks, detections, cost = tracks[useful], detections[useful], cost[useful]
     if not len(cost):
         return tracks, detections
+    order = np.lexsort((cost, tracks))
+    first = order[np.concatenate([[True], np.diff(tracks[order]) > 0])]  # each track's cheapest pair
+    wanted = np.bincount(detections[first], minlength=int(detections.max()) + 1)
+    if wanted.max() == 1:
+        return tracks[first], detections[first]
     n = int(tracks.max()) + 1
-    size = n + int(detections.max()) + 1
+    size = n + len(wanted)
     graph = coo_array((np.ones(len(cost)), (tracks, detections + n)), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][tracks]
-    members = np.bincount(component)
-    alone = members[component] == 1
-    out_t, out_d = [tracks[alone]], [detections[alone]]
-    for label in np.flatnonzero(members > 1):
-        of = np.flatnonzero(component == label)
-        rows, r = np.unique(tracks[of], return_inverse=True)
-        cols, c = np.unique(detections[of], return_inverse=True)
+    count, label = connected_components(graph, directed=False)
+    contested = np.zeros(count, bool)
+    contested[label[tracks[first]][wanted[detections[first]] > 1]] = True
+    component = label[tracks]
+    plain = first[~contested[component[first]]]
+    out_t, out_d = [tracks[plain]], [detections[plain]]
+    hard = np.flatnonzero(contested[component])
+    hard = hard[np.argsort(component[hard], kind="stable")]
+    for of in np.split(hard, np.flatnonzero(np.diff(component[hard])) + 1):
+        t, d = solve(tracks[of], detections[of], cost[of], limit)
+        out_t.append(t)
+        out_d.append(d)
+    return np.concatenate(out_t), np.concatenate(out_d)
+
+
+def solve(tracks: Ints, detections: Ints, cost: Floats, limit: float) -> tuple[Ints, Ints]:
+    """The least total of cost in one component, dense where it is small, sparse where it is large."""
+    rows, r = np.unique(tracks, return_inverse=True)
+    cols, c = np.unique(detections, return_inverse=True)
+    if len(rows) * len(cols) <= DENSE_CELLS:
         dense = np.full((len(rows), len(cols)), limit)
-        dense[r, c] = cost[of]
+        dense[r, c] = cost
         i, j = linear_sum_assignment(dense)
         real = dense[i, j] < limit
-        out_t.append(rows[i[real]])
-        out_d.append(cols[j[real]])
-    return np.concatenate(out_t), np.concatenate(out_d)
+        return rows[i[real]], cols[j[real]]
+    # A column of its own for each row is being alone; weights must not be 0, which a sparse matrix takes for no pair.
+    n, lowest = len(rows), float(cost.min()) - 1.0
+    weight = np.concatenate([cost, np.full(n, limit)]) - lowest
+    place = np.concatenate([r, np.arange(n)]), np.concatenate([c, len(cols) + np.arange(n)])
+    matched = min_weight_full_bipartite_matching(coo_array((weight, place), shape=(n, len(cols) + n)).tocsr())
+    own, other = (np.asarray(side, np.intp) for side in matched)
+    real = other < len(cols)
+    return rows[own[real]], cols[other[real]]

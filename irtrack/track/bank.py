@@ -34,6 +34,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "evidence": ((3,), np.float64),
     "away": ((), np.uint64),
     "stray": ((2,), np.float64),
+    "trail": ((), np.intp),
 }
 
 
@@ -49,6 +50,7 @@ class Bank:
     sensor; means of the first detections. `away`: bit i set where the last detection but i lay away from both. `stray`
     (N, 2): mean squared distance of late detections from each.
     `ripe`: often and clear enough to be a target. `fixed`: has been seen for long and has not left its place.
+    `trail`: row in the array of trails.
     """
 
     x: Floats
@@ -72,6 +74,7 @@ class Bank:
     evidence: Floats
     away: NDArray[np.uint64]
     stray: Floats
+    trail: NDArray[np.intp]
 
     def __init__(self, count: int = 0, **rows: NDArray[Any]) -> None:
         """`count` tracks with these arrays; the others are zero."""

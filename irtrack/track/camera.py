@@ -14,8 +14,8 @@ from irtrack.core import Floats
 
 STILL = np.eye(2, 3)
 
-VOTERS = 150
-"""Tracks that vote at most: the vote is as sure with these, and pairs grow with their number."""
+VOTERS, VOTES = 150, 3000
+"""Tracks, and votes of theirs, that count at most: the vote is as sure with these."""
 
 
 def moved(motion: Floats, xy: Floats) -> Floats:
@@ -40,6 +40,8 @@ def voted_shift(predicted: Floats, measured: Floats, reach_px: float, radius_px:
     if not len(predicted) or not len(measured):
         return np.zeros(2), 0
     near: Sequence[list[int]] = cKDTree(measured).query_ball_point(predicted, reach_px)  # type: ignore[assignment]
+    enough = int(np.searchsorted(np.cumsum([len(n) for n in near]), VOTES)) + 1
+    near, predicted = near[:enough], predicted[:enough]
     voter = np.repeat(np.arange(len(near)), [len(n) for n in near])
     if not len(voter):
         return np.zeros(2), 0

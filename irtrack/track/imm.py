@@ -1,8 +1,8 @@
 """Interacting multiple models, all tracks at once: a quiet and a manoeuvring constant-velocity filter for each.
 
 Blom and Bar-Shalom, "The interacting multiple model algorithm for systems with Markovian switching coefficients", IEEE
-Trans. Automatic Control 33(8), 1988; Bar-Shalom, Li, Kirubarajan 2001, section 11.6.6. Arrays: x (N, M, 4), P
-(N, M, 4, 4), mu (N, M) for N tracks and M models. Without a measurement the probabilities move with the transition
+Trans. Automatic Control 33(8), 1988; Bar-Shalom, Li, Kirubarajan 2001, section 11.6.6. Arrays: x (N, 2, 4), P
+(N, 2, 4, 4), mu (N, 2) for N tracks and two models. Without a measurement the probabilities move with the transition
 matrix alone: a coasting track drifts towards not knowing.
 """
 
@@ -13,53 +13,52 @@ from collections.abc import Sequence
 import numpy as np
 
 from irtrack.core import Floats
-from irtrack.track.kalman import mahalanobis_squared, transition, update
+from irtrack.track.kalman import innovation_covariance, log_density, predict, update
 
 
 def switching(dt_s: float, dwell_s: Sequence[float]) -> Floats:
-    """Transition matrix (M, M) of a step: a model is left after its mean dwell time, for the others alike."""
-    m = len(dwell_s)
+    """Transition matrix (2, 2) of a step: a model is left for the other after its mean dwell time."""
     leave = 1 - np.exp(-dt_s / np.asarray(dwell_s))
-    T = np.broadcast_to(leave[:, None] / (m - 1), (m, m)).copy()
-    T[np.arange(m), np.arange(m)] = 1 - leave
-    return T
+    return np.array([[1 - leave[0], leave[0]], [leave[1], 1 - leave[1]]])
+
+
+def outer(d: Floats) -> Floats:
+    """d d' of vectors (N, 4)."""
+    product: Floats = d[:, :, None] * d[:, None, :]
+    return product
 
 
 def combined(x: Floats, P: Floats, mu: Floats) -> tuple[Floats, Floats]:
     """Mean (N, 4) and covariance (N, 4, 4) of the mixture."""
-    mean = (mu[..., None] * x).sum(1)
-    d = x - mean[:, None]
-    return mean, (mu[..., None, None] * (P + d[..., None] * d[..., None, :])).sum(1)
+    a, b = mu[:, 0, None], mu[:, 1, None]
+    spread = outer(x[:, 0] - x[:, 1])
+    return a * x[:, 0] + b * x[:, 1], a[..., None] * P[:, 0] + b[..., None] * P[:, 1] + (a * b)[..., None] * spread
 
 
 def mix(x: Floats, P: Floats, mu: Floats, T: Floats) -> tuple[Floats, Floats, Floats]:
-    """Each model's start of a step, mixed from all models' ends of the last; and the predicted probabilities."""
+    """Each model's start of a step, mixed from both models' ends of the last; and the predicted probabilities."""
     c = mu @ T
     w = mu[:, :, None] * T / c[:, None, :]  # (N, from, to)
-    mixed = np.swapaxes(w, 1, 2) @ x
-    d = x[:, :, None] - mixed[:, None]  # (N, from, to, 4)
-    spread = P[:, :, None] + d[..., None] * d[..., None, :]
-    return mixed, (w[..., None, None] * spread).sum(1), c
+    each = [combined(x, P, w[:, :, to]) for to in (0, 1)]
+    return np.stack([m for m, _ in each], 1), np.stack([s for _, s in each], 1), c
 
 
-def predict(
+def predict_models(
     x: Floats, P: Floats, mu: Floats, dt_s: float, accelerations: Sequence[float], dwell_s: Sequence[float]
 ) -> tuple[Floats, Floats, Floats]:
     """States after `dt_s` seconds; `accelerations` (px/s^2) are the process noise of the models."""
     x, P, mu = mix(x, P, mu, switching(dt_s, dwell_s))
-    F, _ = transition(dt_s, accelerations[0])
-    Q = np.stack([transition(dt_s, a)[1] for a in accelerations])
-    return x @ F.T, F @ P @ F.T + Q, mu
+    for k, acceleration in enumerate(accelerations):
+        x[:, k], P[:, k] = predict(x[:, k], P[:, k], dt_s, acceleration)
+    return x, P, mu
 
 
 def update_models(x: Floats, P: Floats, mu: Floats, z: Floats, R: Floats) -> tuple[Floats, Floats, Floats]:
     """States after position measurements z (N, 2) with covariances R (N, 2, 2)."""
-    n, m = mu.shape
-    S = P[..., :2, :2] + R[:, None]
-    flat = S.reshape(-1, 2, 2)
-    distance = mahalanobis_squared((z[:, None] - x[..., :2]).reshape(-1, 2), flat).reshape(n, m)
-    log_likelihood = -0.5 * (distance + np.log(S[..., 0, 0] * S[..., 1, 1] - S[..., 0, 1] ** 2))
+    x, P = x.copy(), P.copy()
+    log_likelihood = np.empty_like(mu)
+    for k in (0, 1):
+        log_likelihood[:, k] = log_density(z - x[:, k, :2], innovation_covariance(P[:, k], R))
+        x[:, k], P[:, k] = update(x[:, k], P[:, k], z, R)
     weight = mu * np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))
-    each_R = np.repeat(R, m, 0)
-    x, P = update(x.reshape(-1, 4), P.reshape(-1, 4, 4), np.repeat(z, m, 0), each_R)
-    return x.reshape(n, m, 4), P.reshape(n, m, 4, 4), weight / weight.sum(1, keepdims=True)
+    return x, P, weight / weight.sum(1, keepdims=True)

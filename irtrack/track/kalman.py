@@ -1,7 +1,8 @@
 """A bank of constant-velocity Kalman filters: all tracks at once, no object for each target.
 
 State (x, y, vx, vy) in px and px/s; F, H, P, Q, R, S as in the textbooks (Bar-Shalom, Li, Kirubarajan 2001, ch. 5-6).
-Equal to filterpy's KalmanFilter (the tests' oracle) up to rounding.
+Equal to filterpy's KalmanFilter (the tests' oracle) up to rounding. The products are written out by blocks of position
+and velocity: for thousands of tracks that is several times faster than stacks of small matrix products.
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ def transition(dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
 
 
 def predict(x: Floats, P: Floats, dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
-    """States (N, 4) and covariances (N, 4, 4) after `dt_s` seconds."""
-    F, Q = transition(dt_s, acceleration)
-    return x @ F.T, F @ P @ F.T + Q
+    """States (N, 4) and covariances (N, 4, 4) after `dt_s` seconds: F x and F P F' + Q."""
+    out, C = x.copy(), P + transition(dt_s, acceleration)[1]
+    out[:, :2] += dt_s * x[:, 2:]
+    B, D = P[:, :2, 2:], P[:, 2:, 2:]
+    C[:, :2, :2] += dt_s * (B + B.transpose(0, 2, 1)) + dt_s**2 * D
+    C[:, :2, 2:] += dt_s * D
+    C[:, 2:, :2] = C[:, :2, 2:].transpose(0, 2, 1)
+    return out, C
 
 
 def innovation_covariance(P: Floats, R: Floats) -> Floats:
@@ -37,20 +43,46 @@ def innovation_covariance(P: Floats, R: Floats) -> Floats:
     return P[:, :2, :2] + R
 
 
+def inverse(S: Floats) -> Floats:
+    """Inverses of symmetric (N, 2, 2) matrices, in closed form."""
+    a, b, c = S[:, 0, 0], S[:, 0, 1], S[:, 1, 1]
+    out = np.empty_like(S)
+    out[:, 0, 0], out[:, 1, 1] = c, a
+    out[:, 0, 1] = out[:, 1, 0] = -b
+    return out / determinant(S)[:, None, None]
+
+
+def determinant(S: Floats) -> Floats:
+    """Determinants (N,) of symmetric (N, 2, 2) matrices."""
+    value: Floats = S[:, 0, 0] * S[:, 1, 1] - S[:, 0, 1] ** 2
+    return value
+
+
 def update(x: Floats, P: Floats, z: Floats, R: Floats) -> tuple[Floats, Floats]:
-    """States and covariances after position measurements z (N, 2) with covariances R (N, 2, 2); Joseph form."""
-    S = innovation_covariance(P, R)
-    K = np.linalg.solve(S, P[:, :2, :]).transpose(0, 2, 1)
-    x = x + np.einsum("nij,nj->ni", K, z - x[:, :2])
-    I_KH = np.broadcast_to(np.eye(4), P.shape).copy()
-    I_KH[:, :, :2] -= K
-    P = I_KH @ P @ I_KH.transpose(0, 2, 1) + K @ R @ K.transpose(0, 2, 1)
-    return x, P
+    """States and covariances after position measurements z (N, 2) with covariances R (N, 2, 2).
+
+    P - K S K' with K S = P H', symmetric by construction.
+    """
+    PH = P[:, :, :2]
+    inv = inverse(innovation_covariance(P, R))
+    # K = P H' S^-1 (N, 4, 2), by its two columns.
+    k0 = PH[:, :, 0] * inv[:, 0, 0, None] + PH[:, :, 1] * inv[:, 0, 1, None]
+    k1 = PH[:, :, 0] * inv[:, 0, 1, None] + PH[:, :, 1] * inv[:, 1, 1, None]
+    d = z - x[:, :2]
+    x = x + k0 * d[:, 0, None] + k1 * d[:, 1, None]
+    P = P - k0[:, :, None] * PH[:, None, :, 0] - k1[:, :, None] * PH[:, None, :, 1]
+    return x, (P + P.transpose(0, 2, 1)) / 2
 
 
 def mahalanobis_squared(difference: Floats, S: Floats) -> Floats:
     """d' S^-1 d for differences (M, 2) and covariances (M, 2, 2), in closed form."""
     a, b, c = S[:, 0, 0], S[:, 0, 1], S[:, 1, 1]
     dx, dy = difference[:, 0], difference[:, 1]
-    squared: Floats = (c * dx**2 - 2 * b * dx * dy + a * dy**2) / (a * c - b * b)
+    squared: Floats = (c * dx**2 - 2 * b * dx * dy + a * dy**2) / determinant(S)
     return squared
+
+
+def log_density(difference: Floats, S: Floats) -> Floats:
+    """Logarithm of the normal density of differences (M, 2) with covariances (M, 2, 2)."""
+    value: Floats = -0.5 * (mahalanobis_squared(difference, S) + np.log(determinant(S))) - np.log(2 * np.pi)
+    return value

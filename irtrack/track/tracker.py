@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
-from irtrack.core import Detections, Floats, Image, Track, TrackStatus, frozen
+from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, frozen
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
 from irtrack.track.camera import STILL, moved, voted_shift
-from irtrack.track.imm import combined, predict, update_models
-from irtrack.track.kalman import innovation_covariance, mahalanobis_squared
-from irtrack.track.trail import Trail
+from irtrack.track.imm import combined, predict_models, update_models
+from irtrack.track.kalman import determinant, innovation_covariance, log_density
+from irtrack.track.trail import Trails
 
 ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
@@ -59,7 +59,7 @@ class KalmanTracker:
         """Forget every track; identities are not used again."""
         self._time_s: float | None = None
         self._bank = Bank()
-        self._trails: list[Trail] = []
+        self._trails = Trails(self.settings.trail_s)
         self._outage_s = 0.0
         self._clutter_px2 = 1e-5  # detections that belong to no track, for each pixel of a frame
         self._extent = np.array([64.0, 64.0])
@@ -67,7 +67,7 @@ class KalmanTracker:
         self._register = Registration()
         self._scene = STILL.copy()  # from the scene, as it lay in the first frame, to this frame
 
-    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> tuple[Track, ...]:
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks:
         """Tracks at `time_s` (seconds, not before the last call's), tentative ones included.
 
         `image` (H, W) tells how the scene moved since the last call; without one the detections vote.
@@ -102,7 +102,7 @@ class KalmanTracker:
                 (np.flatnonzero(b.fixed), (FIXED_ACCELERATION_PX_S2,) * MODELS),
             ):
                 if len(group):
-                    b.xm[group], b.Pm[group], b.mu[group] = predict(
+                    b.xm[group], b.Pm[group], b.mu[group] = predict_models(
                         b.xm[group], b.Pm[group], b.mu[group], step, acceleration, DWELL_S
                     )
             b.x, b.P = combined(b.xm, b.Pm, b.mu)
@@ -155,7 +155,7 @@ class KalmanTracker:
         S = innovation_covariance(self._bank.P[tracks], self._noise(len(tracks)))
         t, d, distance = gated_pairs(self._bank.x[tracks, :2], S, xy[found], self._gate)
         # Negative log-likelihood up to a constant: a wide gate pays for its width, so it cannot steal from a sharp one.
-        width = np.log(np.linalg.det(S[t])) if len(t) else np.zeros(0)
+        width = np.log(determinant(S[t]))
         lowest = float(np.log(self.settings.measurement_sigma_px**4))
         t, d = assign(t, d, distance + width - lowest, self._gate + 20.0)
         return tracks[t], found[d]
@@ -194,8 +194,6 @@ class KalmanTracker:
             b.evidence[hit] += evidence(detections, d)
             self._anchor(hit, detections.xy_px[d])
         self._judge()
-        for trail, xy in zip(self._trails, b.x[:, :2], strict=True):
-            trail.append(xy, time_s, self._scene)
 
     def _believe(self, hit: Ints, xy: Floats, time_s: float) -> None:
         """Weigh each detection against clutter: one in a wide gate says little and does not end a coast by itself.
@@ -204,9 +202,7 @@ class KalmanTracker:
         """
         b = self._bank
         S = innovation_covariance(b.P[hit], self._noise(len(hit)))
-        distance = mahalanobis_squared(xy - b.x[hit, :2], S)
-        spread = np.log(2 * np.pi) + 0.5 * np.log(np.linalg.det(S))
-        gain = -0.5 * distance - spread - np.log(self._clutter_px2)
+        gain = log_density(xy - b.x[hit, :2], S) - np.log(self._clutter_px2)
         b.doubt[hit] = np.maximum(b.doubt[hit] - np.clip(gain, -MISS_NATS, DOUBT_NATS), 0.0)
         sure = hit[b.doubt[hit] == 0]
         b.seen_s[sure] = time_s
@@ -255,7 +251,6 @@ class KalmanTracker:
         if keep.all():
             return rows
         b.keep(keep)
-        self._trails = [t for t, k in zip(self._trails, keep, strict=True) if k]
         return rows[keep]
 
     def _common_velocity(self) -> Floats:
@@ -275,6 +270,7 @@ class KalmanTracker:
         if not n:
             return found
         s, xy = self.settings, detections.xy_px[found]
+        trail, self._bank.trail = self._trails.add(n, self._bank.trail)
         P = np.zeros((n, 4, 4))
         P[:, (0, 1), (0, 1)] = s.measurement_sigma_px**2
         P[:, (2, 3), (2, 3)] = s.speed_sigma_px_s**2
@@ -296,42 +292,46 @@ class KalmanTracker:
                 sensor=xy,
                 last=seen(detections, found),
                 evidence=evidence(detections, found),
+                trail=trail,
             )
         )
         self._next_id += n
-        self._trails += [Trail(s.trail_s, p, time_s, self._scene) for p in xy]
         if s.confirm_hits <= 1:
             self._judge()
         return found
 
-    def _snapshots(self, rows: Ints, time_s: float) -> tuple[Track, ...]:
+    def _snapshots(self, rows: Ints, time_s: float) -> Tracks:
         b = self._bank
-        x, P = frozen(b.x.copy()), frozen(b.P.copy())
-        out = []
-        for i, row in enumerate(rows.tolist()):
-            hit = row >= 0
+        self._trails.append(b.trail, b.x[:, :2], time_s, self._scene)
+        trails = self._trails.view(b.trail, self._scene)
+        # Arrays of the bank are replaced or written in place in the next frame: what is handed out is copied.
+        x, P, sure = frozen(b.x.copy()), frozen(b.P.copy()), (rows >= 0) & (b.doubt == 0)
+        id_, confirmed, last = b.id.copy(), b.confirmed.copy(), b.last.copy()
+        age_s, misses = time_s - b.born_s, b.misses.copy()
+
+        def snapshot(i: int) -> Track:
+            row = int(rows[i])
+            w, h, area, score, snr = last[i].tolist()
             status = TrackStatus.TENTATIVE
-            if b.confirmed[i]:
-                status = TrackStatus.CONFIRMED if hit and b.doubt[i] == 0 else TrackStatus.COASTING
-            w, h, area, score, snr = b.last[i].tolist()
-            out.append(
-                Track(
-                    id=int(b.id[i]),
-                    status=status,
-                    xy_px=x[i, :2],
-                    velocity_px_s=x[i, 2:],
-                    covariance=P[i],
-                    age_s=time_s - float(b.born_s[i]),
-                    misses=int(b.misses[i]),
-                    detection=row if hit else None,
-                    size_px=(w, h),
-                    area_px=area,
-                    score=score if hit else float("nan"),
-                    snr=snr,
-                    trail=self._trails[i].view(self._scene),
-                )
+            if confirmed[i]:
+                status = TrackStatus.CONFIRMED if sure[i] else TrackStatus.COASTING
+            return Track(
+                id=int(id_[i]),
+                status=status,
+                xy_px=x[i, :2],
+                velocity_px_s=x[i, 2:],
+                covariance=P[i],
+                age_s=float(age_s[i]),
+                misses=int(misses[i]),
+                detection=row if row >= 0 else None,
+                size_px=(w, h),
+                area_px=area,
+                score=score if row >= 0 else float("nan"),
+                snr=snr,
+                trail=trails[i],
             )
-        return tuple(out)
+
+        return Tracks(id_, confirmed, x, snapshot)
 
 
 def evidence(detections: Detections, rows: Ints) -> Floats:

@@ -1,45 +1,74 @@
-"""Past positions of a track, kept where they lie in the scene: when the camera moves, a trail moves with it."""
+"""Past positions of all tracks in one array, kept where they lie in the scene: when the camera moves, trails move too."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.core import Floats, frozen
 
 STILL = np.eye(2, 3)
 
-
-def into_scene(scene: Floats, xy: Floats) -> Floats:
-    """Where a point (2,) of this frame lies in the scene; `scene` (2, 3) leads from the scene to this frame."""
-    if np.array_equal(scene, STILL):
-        return xy
-    placed: Floats = np.linalg.solve(scene[:, :2], xy - scene[:, 2]).astype(np.float64)
-    return placed
+Rows = NDArray[np.intp]
 
 
-class Trail:
-    """Positions of the last `length_s` seconds. Rows are never rewritten, so a view stays true as the trail grows."""
+class Trails:
+    """Positions of the last `length_s` seconds; a row for each track, a column for each frame, shared.
 
-    def __init__(self, length_s: float, xy: Floats, time_s: float, scene: Floats = STILL) -> None:
+    What is written is never rewritten (a full array is replaced by a new one), so views taken of it stay true.
+    """
+
+    def __init__(self, length_s: float) -> None:
         self._length_s = length_s
-        self._xy, self._time_s = np.empty((16, 2)), np.empty(16)
-        self._start = self._end = 0
-        self.append(xy, time_s, scene)
+        self._xy = np.empty((64, 64, 2))
+        self._time_s = np.empty(64)
+        self._born = np.zeros(64, np.intp)  # first column of each row
+        self._rows = self._columns = 0
 
-    def append(self, xy: Floats, time_s: float, scene: Floats = STILL) -> None:
-        """Add a position and let go of what is older than the length."""
-        if self._end == len(self._xy):
-            kept = self._end - self._start
-            grown_xy, grown_time = np.empty((max(16, 2 * kept), 2)), np.empty(max(16, 2 * kept))
-            grown_xy[:kept] = self._xy[self._start : self._end]
-            grown_time[:kept] = self._time_s[self._start : self._end]
-            self._xy, self._time_s, self._start, self._end = grown_xy, grown_time, 0, kept
-        self._xy[self._end], self._time_s[self._end] = into_scene(scene, xy), time_s
-        self._end += 1
-        while self._time_s[self._start] < time_s - self._length_s:
-            self._start += 1
+    def add(self, count: int, live: Rows) -> tuple[Rows, Rows]:
+        """Rows for `count` new tracks, and the rows of the live ones, which may have moved."""
+        if self._rows + count > len(self._xy):
+            size = max(64, 2 * (len(live) + count))
+            xy, born = np.empty((size, *self._xy.shape[1:])), np.zeros(size, np.intp)
+            xy[: len(live)], born[: len(live)] = self._xy[live], self._born[live]
+            self._xy, self._born, self._rows = xy, born, len(live)
+            live = np.arange(len(live))
+        new = np.arange(self._rows, self._rows + count)
+        self._rows += count
+        self._born[new] = self._columns
+        return new, live
 
-    def view(self, scene: Floats = STILL) -> Floats:
-        """(T, 2) positions as they lie in this frame, oldest first, read-only; without a copy for a still camera."""
-        xy = self._xy[self._start : self._end]
-        return frozen(xy if np.array_equal(scene, STILL) else xy @ scene[:, :2].T + scene[:, 2])
+    def append(self, rows: Rows, xy: Floats, time_s: float, scene: Floats) -> None:
+        """A frame: positions (N, 2) of the tracks in `rows`; `scene` (2, 3) leads from the scene to this frame."""
+        if self._columns == len(self._time_s):
+            first = int(np.searchsorted(self._time_s, time_s - self._length_s))
+            kept = self._columns - first
+            grown, times = np.empty((len(self._xy), max(64, 2 * kept), 2)), np.empty(max(64, 2 * kept))
+            grown[: self._rows, :kept] = self._xy[: self._rows, first:]
+            times[:kept] = self._time_s[first:]
+            self._xy, self._time_s, self._columns = grown, times, kept
+            self._born = np.maximum(self._born - first, 0)
+        if not np.array_equal(scene, STILL):
+            xy = (xy - scene[:, 2]) @ np.linalg.inv(scene[:, :2]).T.astype(np.float64)
+        self._xy[rows, self._columns] = xy
+        self._time_s[self._columns] = time_s
+        self._columns += 1
+
+    def view(self, rows: Rows, scene: Floats) -> TrailView:
+        """These tracks' trails as of the last frame."""
+        first = int(np.searchsorted(self._time_s[: self._columns], self._time_s[self._columns - 1] - self._length_s))
+        start = np.maximum(self._born[rows], first)
+        return TrailView(self._xy, rows, start, self._columns, scene)
+
+
+class TrailView:
+    """Trails of the tracks of one frame, made when asked for."""
+
+    def __init__(self, xy: Floats, rows: Rows, start: Rows, end: int, scene: Floats) -> None:
+        self._xy, self._rows, self._start, self._end = xy, rows, start, end
+        self._scene = None if np.array_equal(scene, STILL) else scene
+
+    def __getitem__(self, track: int) -> Floats:
+        """(T, 2) positions as they lie in this frame, oldest first, read-only."""
+        xy = self._xy[self._rows[track], self._start[track] : self._end]
+        return frozen(xy if self._scene is None else xy @ self._scene[:, :2].T + self._scene[:, 2])
