@@ -16,7 +16,7 @@ from irtrack import __version__
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-COMMANDS = ("run", "track", "detect", "train", "evaluate", "simulate", "doctor", "window")
+COMMANDS = ("run", "track", "score", "detect", "train", "evaluate", "simulate", "doctor", "window")
 
 SOURCE_HELP = (
     "a video file, a folder or glob of images, a TIFF stack, a URL (rtsp:// udp:// tcp:// http://), camera:N or a "
@@ -98,6 +98,19 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument("--force", action="store_true", help="overwrite outputs that exist")
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
 
+    score = commands.add_parser(
+        "score",
+        help="HOTA, IDF1, MOTA, switches and GOSPA of tracks against truth",
+        description="Both files are track logs (frame, id or track_id, x or x_px, y or y_px) or MOTChallenge text.",
+    )
+    score.add_argument("truth", type=Path, metavar="TRUTH")
+    score.add_argument("tracks", type=Path, metavar="TRACKS")
+    score.add_argument(
+        "--distance", type=float, default=5.0, metavar="PX", help="a track further off than this is no match (5)"
+    )
+    score.add_argument("--json", type=Path, metavar="OUT")
+    score.add_argument("--force", action="store_true", help="overwrite OUT")
+
     detect = commands.add_parser(
         "detect",
         help="masks for single images",
@@ -127,6 +140,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="OUT.mkv/DIR",
         help="lossless video (FFV1 in .mkv) or a folder of PNG files; the truth is written beside it as .truth.csv",
     )
+    simulate.add_argument("--masks", action="store_true", help="OUT/images and OUT/masks, to train or evaluate on")
     simulate.add_argument("--force", action="store_true", help="overwrite OUT")
 
     commands.add_parser("doctor", help="what is installed and what is missing")

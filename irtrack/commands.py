@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +134,26 @@ def track(args: argparse.Namespace) -> int:
     return 0
 
 
+def score(args: argparse.Namespace) -> int:
+    """`irtrack score`: tracks against truth."""
+    from irtrack.metrics.tracking import score_tracks
+    from irtrack.sinks.text import check_target
+    from irtrack.track.files import read_tracks
+
+    if not args.distance > 0:
+        raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
+    if args.json:
+        check_target(args.json, args.force)
+    truth, tracks = read_tracks(args.truth), read_tracks(args.tracks)
+    if not len(truth):
+        print("note: the truth has no rows", file=sys.stderr)
+    figures = score_tracks(truth, tracks, args.distance)
+    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    return 0
+
+
 def image_files(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
     import glob
@@ -223,6 +245,14 @@ def simulate(args: argparse.Namespace) -> int:
     scene = Scene(scene_from_text(args.scene))
     s = scene.settings
     images = (scene.image(i) for i in range(s.frames))
+    if args.masks:
+        if args.out.suffix:
+            raise SinkError(f"{args.out}: with --masks a scene is written as a folder")
+        masks = (scene.mask(i).astype(np.uint8) * 255 for i in range(s.frames))
+        write_images(args.out / "images", images, args.force)
+        write_images(args.out / "masks", masks, args.force)
+        print(f"done: {s.frames} frames of {s.width}x{s.height} with masks\n  wrote {args.out}")
+        return 0
     truth = args.out.with_suffix(".truth.csv")
     check_target(truth, args.force)
     if args.out.suffix.lower() == ".mkv":

@@ -20,6 +20,9 @@ from scipy.special import erf
 from irtrack.config import Checked, option
 from irtrack.core import ConfigError, Floats, Image
 
+MASK_LEVEL = 0.35
+"""Share of its peak from which a pixel belongs to a target's label."""
+
 
 @dataclass(frozen=True)
 class SceneSettings(Checked):
@@ -130,6 +133,16 @@ class Scene:
         xy = self._paths[:, index] if s.targets else np.zeros((0, 2))
         inside = (xy > -0.5).all(1) & (xy < np.array([s.width, s.height]) - 0.5).all(1)
         return Truth(np.flatnonzero(inside).astype(np.int64), xy[inside], self._contrast[inside])
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Pixels of frame `index` (H, W) where a target shows more than `MASK_LEVEL` of its peak: its label."""
+        s = self.settings
+        mask = np.zeros((s.height, s.width), bool)
+        for x, y in self._paths[:, index] if s.targets else ():
+            alone = np.zeros(mask.shape, np.float32)
+            add_target(alone, float(x), float(y), 1.0, s.psf_sigma_px)
+            mask |= alone > MASK_LEVEL
+        return mask
 
     def image(self, index: int) -> Image:
         """Frame `index` (H, W) in counts, uint8 or uint16."""

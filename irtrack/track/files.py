@@ -86,3 +86,47 @@ def as_detections(rows: Floats) -> Detections:
     box = np.column_stack([xy - np.nan_to_num(size) / 2, size])
     area = size[:, 0] * size[:, 1]
     return Detections(xy, np.where(np.isnan(score), 1.0, score), area, box, np.full(len(rows), np.nan))
+
+
+def read_tracks(path: Path) -> Floats:
+    """Rows (N, 4) of frame (0-based), identity, x, y: a track log or truth of ours, or MOTChallenge rows.
+
+    In a CSV the columns are `frame`, `track_id` or `id`, `x_px` or `x`, `y_px` or `y`. Raises DetectionFileError.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DetectionFileError(
+            f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    header = [c.strip().lower() for c in lines[0].split(",")] if lines else []
+    if "frame" not in header:
+        table = [[float(v) for v in line.split(",")] for line in lines if line.strip()] if numeric(path, lines) else []
+        return np.array([[r[0] - 1, r[1], r[2] - 1 + r[4] / 2, r[3] - 1 + r[5] / 2] for r in table]).reshape(-1, 4)
+    named = [next((c for c in names if c in header), None) for names in (("frame",), *TRACK_COLUMNS)]
+    if None in named:
+        raise DetectionFileError(f"{path}: the header is {','.join(header)}; expected frame, id, x and y columns")
+    table = []
+    for number, row in enumerate(csv.DictReader(lines, fieldnames=header), 1):
+        if number > 1:
+            try:
+                table.append([float(row[str(c)]) for c in named])
+            except (TypeError, ValueError) as error:
+                raise DetectionFileError(f"{path} line {number}: {error}") from error
+    return np.array(table, float).reshape(-1, 4)
+
+
+TRACK_COLUMNS = (("track_id", "id"), ("x_px", "x"), ("y_px", "y"))
+
+
+def numeric(path: Path, lines: list[str]) -> bool:
+    """Whether all rows are MOTChallenge rows. Raises DetectionFileError with the first that is not."""
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip() and len([float(v) for v in line.split(",")]) < 6:
+                raise ValueError
+        except ValueError as error:
+            raise DetectionFileError(
+                f"{path} line {number} is neither a track log's nor a MOTChallenge row: {line[:60]!r}"
+            ) from error
+    return True

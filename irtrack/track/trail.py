@@ -1,4 +1,4 @@
-"""Past positions of all tracks in one array, kept where they lie in the scene: when the camera moves, trails move too."""
+"""Past positions of all tracks in one array, where they lie in the scene: when the camera moves, trails move too."""
 
 from __future__ import annotations
 
