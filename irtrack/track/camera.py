@@ -29,6 +29,14 @@ def shift_of(motion: Floats, xy: Floats) -> float:
     return float(np.linalg.norm(moved(motion, xy) - xy, axis=1).mean()) if len(xy) else 0.0
 
 
+def stands_still(predicted: Floats, measured: Floats, radius_px: float = 1.2, share: float = 0.7) -> bool:
+    """Whether most predicted positions have a measurement right there: the quick answer for a still camera."""
+    if not len(measured):
+        return True
+    distance, _ = cKDTree(measured).query(predicted[:VOTERS], distance_upper_bound=radius_px)
+    return bool(np.count_nonzero(np.isfinite(distance)) >= share * len(distance))
+
+
 def voted_shift(predicted: Floats, measured: Floats, reach_px: float, radius_px: float) -> tuple[Floats, int]:
     """The shift that brings most predicted positions (N, 2) onto measurements (M, 2), and how many agree.
 

@@ -11,7 +11,7 @@ from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, 
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
-from irtrack.track.camera import STILL, moved, voted_shift
+from irtrack.track.camera import STILL, moved, stands_still, voted_shift
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.kalman import determinant, innovation_covariance, log_density
 from irtrack.track.trail import Trails
@@ -36,6 +36,9 @@ DWELL_S = (2.0, 0.5)
 
 MISS_NATS, DOUBT_NATS = 1.2, 6.0
 """What a miss adds to a track's doubt (a chance of detection of 0.7), and the most that counts."""
+
+SHAKING = 0.05
+"""Share of late frames with a shift from which small shifts are believed too."""
 
 VOTE_REACH_PX, VOTE_RADIUS_PX = 40.0, 2.0
 
@@ -97,14 +100,13 @@ class KalmanTracker:
         if len(b) and dt_s:
             # Media times carry rounding noise; microseconds are far below it and keep the cache of F and Q warm.
             step = round(dt_s, 6)
-            for group, acceleration in (
-                (np.flatnonzero(~b.fixed), (self.settings.quiet_px_s2, self.settings.acceleration_px_s2)),
-                (np.flatnonzero(b.fixed), (FIXED_ACCELERATION_PX_S2,) * MODELS),
-            ):
-                if len(group):
-                    b.xm[group], b.Pm[group], b.mu[group] = predict_models(
-                        b.xm[group], b.Pm[group], b.mu[group], step, acceleration, DWELL_S
-                    )
+            fixed = np.flatnonzero(b.fixed)
+            places = b.xm[fixed], b.Pm[fixed], b.mu[fixed]
+            agile = (self.settings.quiet_px_s2, self.settings.acceleration_px_s2)
+            b.xm, b.Pm, b.mu = predict_models(b.xm, b.Pm, b.mu, step, agile, DWELL_S)
+            if len(fixed):
+                quiet = (FIXED_ACCELERATION_PX_S2,) * MODELS
+                b.xm[fixed], b.Pm[fixed], b.mu[fixed] = predict_models(*places, step, quiet, DWELL_S)
             b.x, b.P = combined(b.xm, b.Pm, b.mu)
         return dt_s
 
@@ -114,12 +116,15 @@ class KalmanTracker:
         voters = np.flatnonzero((b.ripe | b.fixed) & (b.misses < 3))
         if len(voters) < 3:
             return STILL
+        if self._shaking < SHAKING and stands_still(b.x[voters, :2], detections.xy_px):
+            self._shaking *= 0.95
+            return STILL
         shift, agree = voted_shift(b.x[voters, :2], detections.xy_px, VOTE_REACH_PX, VOTE_RADIUS_PX)
         sure = agree >= max(3, 0.5 * len(voters))
         size = float(np.hypot(*shift)) if sure else 0.0
         self._shaking = 0.95 * self._shaking + 0.05 * (size > 1.5)
         # A still camera stays exactly still; small shifts count while the camera is known to shake.
-        if not sure or (size < 1.0 and self._shaking < 0.05):
+        if not sure or (size < 1.0 and self._shaking < SHAKING):
             return STILL
         return np.column_stack([np.eye(2), shift])
 
@@ -152,6 +157,8 @@ class KalmanTracker:
         return rows
 
     def _assign(self, tracks: Ints, found: Ints, xy: Floats) -> tuple[Ints, Ints]:
+        if not len(tracks) or not len(found):
+            return tracks[:0], found[:0]
         S = innovation_covariance(self._bank.P[tracks], self._noise(len(tracks)))
         t, d, distance = gated_pairs(self._bank.x[tracks, :2], S, xy[found], self._gate)
         # Negative log-likelihood up to a constant: a wide gate pays for its width, so it cannot steal from a sharp one.
