@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from irtrack.config import Settings
 from irtrack.core import FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink, check_target
+from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink, check_target
+from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Outputs:
     video: Path | None = None
     force: bool = False
     online: bool = False
+    offline: bool = False
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
@@ -56,7 +59,9 @@ def check_outputs(outputs: Outputs) -> None:
 
 
 def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[Sink]:
-    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online`."""
+    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
+    if outputs.online and outputs.offline:
+        raise SinkError("a log is either --online or --offline: choose one")
     sinks: list[Sink] = []
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
     kinds: tuple[tuple[Path | None, type[TextSink]], ...] = (
@@ -68,7 +73,10 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         for path, kind in kinds:
             if path is not None:
                 sink = kind(path, outputs.force)
-                sinks.append(CompletedLog(sink, delay_s) if delay_s else sink)
+                if outputs.offline:
+                    sinks.append(OfflineLog(sink, partial(rewritten, settings=settings.tracker)))
+                else:
+                    sinks.append(CompletedLog(sink, delay_s) if delay_s else sink)
         if outputs.video is not None:
             from irtrack.sinks.video import VideoSink
 

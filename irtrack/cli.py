@@ -75,8 +75,13 @@ def make_parser() -> argparse.ArgumentParser:
     outputs.add_argument(
         "--online",
         action="store_true",
-        help="log a track only from the frame that confirmed it; by "
-        "default its first frames are added, a few frames late, since a log is read afterwards",
+        help="log what was known in each frame; by default a track's first frames are added when it is confirmed, and "
+        "coasting is logged once the target was seen again, up to two seconds late",
+    )
+    outputs.add_argument(
+        "--offline",
+        action="store_true",
+        help="log at the end, with fragments joined across gaps and positions smoothed both ways",
     )
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
@@ -95,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument("--mot", type=Path, metavar="OUT.txt", help="the same as MOTChallenge text")
     track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
     track.add_argument("--online", action="store_true", help="as in irtrack run")
+    track.add_argument("--offline", action="store_true", help="as in irtrack run")
     track.add_argument("--force", action="store_true", help="overwrite outputs that exist")
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
 

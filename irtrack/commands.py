@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
 
     settings = settings_from(args)
-    outputs = Outputs(args.csv, args.mot, args.jsonl, args.video, args.force, args.online)
+    outputs = Outputs(args.csv, args.mot, args.jsonl, args.video, args.force, args.online, args.offline)
     check_outputs(outputs)
     source = open_source(args.source, args.fps)
     seen: set[int] = set()
@@ -113,7 +113,7 @@ def track(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     if args.config is None:  # other detectors' scores have a scale of their own
         settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
-    outputs = Outputs(csv=args.out, mot=args.mot, force=args.force, online=args.online)
+    outputs = Outputs(csv=args.out, mot=args.mot, force=args.force, online=args.online, offline=args.offline)
     check_outputs(outputs)
     rows = read_detections(args.detections)
     tracker = make_tracker(settings)

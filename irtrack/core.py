@@ -139,13 +139,20 @@ class Track:
 class Tracks(Sequence[Track]):
     """The tracks of one frame: arrays, and snapshots of single tracks that are made when they are asked for.
 
-    `id` (N,), `confirmed` (N,), `x` (N, 4): position and velocity. `make(i)` gives the snapshot of row i.
+    `id` (N,), `confirmed` (N,), `x` (N, 4): position and velocity. `scene` (2, 3): from where points of the scene lay
+    in the first frame to where they lie in this one. `make(i)` gives the snapshot of row i.
     """
 
     def __init__(
-        self, id: NDArray[np.int64], confirmed: NDArray[np.bool_], x: Floats, make: Callable[[int], Track]
+        self,
+        id: NDArray[np.int64],
+        confirmed: NDArray[np.bool_],
+        x: Floats,
+        scene: Floats,
+        make: Callable[[int], Track],
     ) -> None:
-        self.id, self.confirmed, self.x, self._make = frozen(id), frozen(confirmed), frozen(x), make
+        self.id, self.confirmed, self.x, self.scene = frozen(id), frozen(confirmed), frozen(x), scene
+        self._make = make
         self._made: tuple[Track, ...] | None = None
 
     def __len__(self) -> int:

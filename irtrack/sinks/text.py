@@ -6,6 +6,7 @@ import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -162,6 +163,17 @@ def json_track(track: Track) -> dict[str, object]:
     }
 
 
+class LightResults:
+    """Results without pictures and masks: neither goes into a text log, and holding them would fill the memory."""
+
+    def __init__(self) -> None:
+        self.results: deque[FrameResult] = deque()
+
+    def add(self, result: FrameResult) -> None:
+        light = replace(result.frame, image=result.frame.image[:0].copy())
+        self.results.append(replace(result, frame=light, detections=replace(result.detections, mask=None)))
+
+
 class CompletedLog:
     """Delays results, so that each row is written when it is known whether it belongs in the log.
 
@@ -172,7 +184,8 @@ class CompletedLog:
 
     def __init__(self, sink: TextSink, delay_s: float) -> None:
         self._sink, self._delay_s = sink, delay_s
-        self._held: deque[FrameResult] = deque()
+        self._light = LightResults()
+        self._held = self._light.results
         self._promoted: set[int] = set()
         self._sure_at: dict[int, int] = {}  # track -> last frame in which it was surely seen
 
@@ -180,9 +193,7 @@ class CompletedLog:
         self._promoted |= {t.id for t in result.tracks if t.confirmed}
         seen = (t for t in result.tracks if t.detection is not None and t.status is not TrackStatus.COASTING)
         self._sure_at |= {t.id: result.frame.index for t in seen}
-        # Neither picture nor mask goes into a text log; holding them for seconds would fill the memory.
-        light = replace(result.frame, image=result.frame.image[:0])
-        self._held.append(replace(result, frame=light, detections=replace(result.detections, mask=None)))
+        self._light.add(result)
         while self._held and self._held[0].frame.time_s < result.frame.time_s - self._delay_s:
             self._release()
         if len(self._sure_at) > 10_000:
@@ -202,6 +213,24 @@ class CompletedLog:
                 self._release()
         finally:
             self._held.clear()
+            self._sink.close()
+
+
+class OfflineLog:
+    """Holds a recording's results and writes them when it is closed, with the tracks as `rewrite` knows them then."""
+
+    def __init__(self, sink: TextSink, rewrite: Callable[[Sequence[FrameResult]], Sequence[FrameResult]]) -> None:
+        self._sink, self._rewrite, self._light = sink, rewrite, LightResults()
+
+    def write(self, result: FrameResult) -> None:
+        self._light.add(result)
+
+    def close(self) -> None:
+        held, self._light = self._light.results, LightResults()
+        try:
+            for result in self._rewrite(held):
+                self._sink.write(result)
+        finally:
             self._sink.close()
 
 

@@ -33,8 +33,8 @@ def stands_still(predicted: Floats, measured: Floats, radius_px: float = 1.2, sh
     """Whether most predicted positions have a measurement right there: the quick answer for a still camera."""
     if not len(measured):
         return True
-    distance, _ = cKDTree(measured).query(predicted[:VOTERS], distance_upper_bound=radius_px)
-    return bool(np.count_nonzero(np.isfinite(distance)) >= share * len(distance))
+    distance = np.asarray(cKDTree(measured).query(predicted[:VOTERS], distance_upper_bound=radius_px)[0])
+    return bool(np.isfinite(distance).mean() >= share)
 
 
 def voted_shift(predicted: Floats, measured: Floats, reach_px: float, radius_px: float) -> tuple[Floats, int]:

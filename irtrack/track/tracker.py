@@ -338,7 +338,7 @@ class KalmanTracker:
                 trail=trails[i],
             )
 
-        return Tracks(id_, confirmed, x, snapshot)
+        return Tracks(id_, confirmed, x, self._scene, snapshot)
 
 
 def evidence(detections: Detections, rows: Ints) -> Floats:
