@@ -260,15 +260,6 @@ class KalmanTracker:
         b.keep(keep)
         return rows[keep]
 
-    def _common_velocity(self) -> Floats:
-        """Velocity that most established tracks share (a pan that nobody has told of), or none."""
-        v = self._bank.x[self._bank.confirmed, 2:]
-        if len(v) < 4:
-            return np.zeros(2)
-        middle = np.median(v, axis=0)
-        spread = np.median(np.linalg.norm(v - middle, axis=1))
-        return middle if np.hypot(*middle) > 2 * spread else np.zeros(2)
-
     def _start(self, rows: Ints, detections: Detections, time_s: float) -> Ints:
         free = np.ones(len(detections), bool)
         free[rows[rows >= 0]] = False
@@ -281,7 +272,7 @@ class KalmanTracker:
         P = np.zeros((n, 4, 4))
         P[:, (0, 1), (0, 1)] = s.measurement_sigma_px**2
         P[:, (2, 3), (2, 3)] = s.speed_sigma_px_s**2
-        x = np.concatenate([xy, np.broadcast_to(self._common_velocity(), (n, 2))], 1)
+        x = np.concatenate([xy, np.zeros((n, 2))], 1)
         self._bank.extend(
             Bank(
                 n,

@@ -1,8 +1,13 @@
-"""Put a trained checkpoint among the shipped models: `python -m irtrack.train.publish best.pt NAME --data "..."`."""
+"""Put a trained checkpoint among the shipped models: `python -m irtrack.train.publish best.pt NAME --data "..."`.
+
+With `--measured "SET=evaluation.json"` (as `irtrack evaluate --json` writes it) the figures go into the manifest too; this
+may be called again for a model that is there already.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -38,15 +43,32 @@ def publish(checkpoint: Path, name: str, data: str, note: str, folder: Path) -> 
     return manifest[name]
 
 
+KEPT = ("IoU", "nIoU", "F1", "Pd", "Fa_1e-6", "false_objects_per_image", "AUC")
+
+
+def add_figures(name: str, measured: list[str], folder: Path) -> None:
+    """Enter evaluations (`SET=FILE` texts) into the manifest."""
+    path = folder / "manifest.toml"
+    manifest = tomllib.loads(path.read_text(encoding="utf-8"))
+    for text in measured:
+        where, _, file = text.partition("=")
+        figures = json.loads(Path(file).read_text(encoding="utf-8"))["figures"]
+        manifest[name].setdefault("measured", {})[where] = {k: round(float(figures[k]), 4) for k in KEPT}
+    path.write_text(tomli_w.dumps(manifest), encoding="utf-8")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="best.pt of a run; leave out to add figures only")
     parser.add_argument("name")
-    parser.add_argument("--data", required=True, help="what it was trained on")
+    parser.add_argument("--data", default="", help="what it was trained on")
     parser.add_argument("--note", default="", help="how, and what to expect")
+    parser.add_argument("--measured", nargs="*", default=[], metavar="SET=JSON", help="evaluations to enter")
     args = parser.parse_args()
-    print(tomli_w.dumps({args.name: publish(args.checkpoint, args.name, args.data, args.note, models_folder())}))
+    if args.checkpoint:
+        print(tomli_w.dumps({args.name: publish(args.checkpoint, args.name, args.data, args.note, models_folder())}))
+    add_figures(args.name, args.measured, models_folder())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""What each part of the tracker brings: mean HOTA, IDF1, MOTA and switches over scenarios, without one part at a time.
+
+    tools/ablate_tracker.py ROOT
+
+ROOT/SCENARIO/SEED/ holds det.csv and gt.csv. Tracks are completed logs, as `irtrack track` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from irtrack.config import TrackerSettings
+from irtrack.core import Frame, FrameResult
+from irtrack.metrics.tracking import score_tracks
+from irtrack.sinks.text import CompletedLog, CsvSink
+from irtrack.track.files import frames_of, read_detections, read_tracks
+from irtrack.track.tracker import KalmanTracker
+
+BASE = replace(TrackerSettings(), confirm_score=0.0, log_delay_s=60.0)
+MODULE = "irtrack.track.tracker."
+VARIANTS: dict[str, tuple[TrackerSettings, dict[str, object]]] = {
+    "everything": (BASE, {}),
+    "one model of motion (300 px/s²)": (replace(BASE, quiet_px_s2=300.0, acceleration_px_s2=300.0), {}),
+    "no camera motion": (replace(BASE, camera_motion="off"), {}),
+    "fixed places confirmed": (replace(BASE, min_motion_px=0.0), {}),
+    "any hit ends a coast": (BASE, {MODULE + "MISS_NATS": 0.0}),
+    "outages count as misses": (BASE, {MODULE + "OUTAGE_S": 0.0}),
+    "log as known in each frame": (replace(BASE, log_delay_s=0.0), {}),
+}
+
+
+def run(folder: Path, settings: TrackerSettings, out: Path) -> dict[str, float] | int:
+    """Figures of one sequence; the number of false identities where the truth is empty."""
+    tracker, blank = KalmanTracker(settings), np.zeros((1, 1), np.uint8)
+    sink = CsvSink(out, force=True)
+    log = CompletedLog(sink, settings.log_delay_s) if settings.log_delay_s else sink
+    for frame, detections in frames_of(read_detections(folder / "det.csv")):
+        result = FrameResult(Frame(frame, frame / 30, blank), detections, tracker(detections, frame / 30), {})
+        log.write(result)
+    log.close()
+    truth, tracks = read_tracks(folder / "gt.csv"), read_tracks(out)
+    size = json.loads((folder / "seq.json").read_text())
+    inside = (tracks[:, 2:] >= 0).all(1) & (tracks[:, 2] < size["width"]) & (tracks[:, 3] < size["height"])
+    return score_tracks(truth, tracks[inside]) if len(truth) else len(np.unique(tracks[:, 1]))
+
+
+def main(root: Path) -> None:
+    """Print a table."""
+    print("| without | HOTA | IDF1 | MOTA | switches | worst scenario |\n| --- | --- | --- | --- | --- | --- |")
+    for name, (settings, patches) in VARIANTS.items():
+        by_scenario: dict[str, list[dict[str, float]]] = {}
+        with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
+            for target, value in patches.items():
+                stack.enter_context(patch(target, value))
+            for folder in sorted(p.parent for p in root.glob("*/*/det.csv")):
+                figures = run(folder, settings, Path(scratch) / "tracks.csv")
+                if isinstance(figures, dict):
+                    by_scenario.setdefault(folder.parent.name, []).append(figures)
+        means = {
+            k: np.mean([np.mean([f[k] for f in runs]) for runs in by_scenario.values()])
+            for k in ("HOTA", "IDF1", "MOTA")
+        }
+        switches = sum(int(f["switches"]) for runs in by_scenario.values() for f in runs)
+        worst = min(by_scenario, key=lambda s: np.mean([f["HOTA"] for f in by_scenario[s]]))
+        low = np.mean([f["HOTA"] for f in by_scenario[worst]])
+        shown = " | ".join(f"{v:.1f}" for v in means.values())
+        print(f"| {name} | {shown} | {switches} | {worst} {low:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
