@@ -16,7 +16,7 @@ from irtrack import __version__
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-COMMANDS = ("run", "track", "score", "detect", "train", "evaluate", "simulate", "doctor", "window")
+COMMANDS = ("run", "track", "score", "detect", "train", "evaluate", "simulate", "bench", "doctor", "window")
 
 SOURCE_HELP = (
     "a video file, a folder or glob of images, a TIFF stack, a URL (rtsp:// udp:// tcp:// http://), camera:N or a "
@@ -148,6 +148,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument("--masks", action="store_true", help="OUT/images and OUT/masks, to train or evaluate on")
     simulate.add_argument("--force", action="store_true", help="overwrite OUT")
+
+    bench = commands.add_parser(
+        "bench",
+        help="milliseconds side by side",
+        description="tracker: CPU time a frame for 10 to 5,000 targets, beside norfair and roboflow's trackers where "
+        "they are installed; ratio is how many times longer they take.",
+    )
+    bench.add_argument("what", choices=("tracker",))
+    bench.add_argument("--json", type=Path, metavar="OUT")
+    bench.add_argument("--force", action="store_true", help="overwrite OUT")
 
     commands.add_parser("doctor", help="what is installed and what is missing")
     return parser

@@ -266,6 +266,21 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
+def bench(args: argparse.Namespace) -> int:
+    """`irtrack bench`: timings."""
+    from irtrack.bench import tracker
+    from irtrack.bench.report import table, write_json
+    from irtrack.sinks.text import check_target
+
+    if args.json:
+        check_target(args.json, args.force)
+    rows = list(tracker.run())
+    print(table(rows))
+    if args.json:
+        write_json(rows, args.json)
+    return 0
+
+
 def doctor(args: argparse.Namespace) -> int:
     """`irtrack doctor`: what works here."""
     from irtrack.doctor import report

@@ -1,7 +1,7 @@
 """Put a trained checkpoint among the shipped models: `python -m irtrack.train.publish best.pt NAME --data "..."`.
 
-With `--measured "SET=evaluation.json"` (as `irtrack evaluate --json` writes it) the figures go into the manifest too; this
-may be called again for a model that is there already.
+With `--measured "SET=evaluation.json"` (as `irtrack evaluate --json` writes it) the figures go into the manifest too;
+it may be called again for a model that is there already.
 """
 
 from __future__ import annotations
