@@ -19,6 +19,10 @@ from irtrack.track.trail import Trails
 ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
+ANCHOR_DRIFT_HZ = 0.7
+"""Rate at which a place in the scene follows its detections: errors of the camera's motion add up over seconds. What
+creeps by less than `min_motion_px` times this a second counts as fixed."""
+
 ON_SENSOR_PX = 1.2
 """A place whose detections scatter less than this on the sensor, and less than in the scene, belongs to the sensor."""
 
@@ -84,7 +88,7 @@ class KalmanTracker:
         rows = self._associate(detections)
         self._bridge_outage(detections, dt_s)
         self._learn_clutter(rows, detections)
-        self._update(rows, detections, time_s)
+        self._update(rows, detections, time_s, dt_s)
         rows = self._delete(rows, time_s)
         rows = np.concatenate([rows, self._start(rows, detections, time_s)])
         return self._snapshots(rows, time_s)
@@ -184,7 +188,7 @@ class KalmanTracker:
         density = (len(detections) - owned + 0.1) / float(self._extent.prod())
         self._clutter_px2 += 0.05 * (density - self._clutter_px2)
 
-    def _update(self, rows: Ints, detections: Detections, time_s: float) -> None:
+    def _update(self, rows: Ints, detections: Detections, time_s: float, dt_s: float) -> None:
         b = self._bank
         hit = np.flatnonzero(rows >= 0)
         d = rows[hit]
@@ -199,7 +203,7 @@ class KalmanTracker:
             b.x[hit], b.P[hit] = combined(b.xm[hit], b.Pm[hit], b.mu[hit])
             b.last[hit] = seen(detections, d)
             b.evidence[hit] += evidence(detections, d)
-            self._anchor(hit, detections.xy_px[d])
+            self._anchor(hit, detections.xy_px[d], dt_s)
         self._judge()
 
     def _believe(self, hit: Ints, xy: Floats, time_s: float) -> None:
@@ -214,7 +218,7 @@ class KalmanTracker:
         sure = hit[b.doubt[hit] == 0]
         b.seen_s[sure] = time_s
 
-    def _anchor(self, hit: Ints, xy: Floats) -> None:
+    def _anchor(self, hit: Ints, xy: Floats, dt_s: float) -> None:
         """Where a track began is the mean of its first detections; later ones lie there or away."""
         b, limit = self._bank, self.settings.min_motion_px
         count = b.evidence[hit, 0]
@@ -222,6 +226,8 @@ class KalmanTracker:
         at, share = hit[early], 1 / count[early, None]
         b.anchor[at] += (xy[early] - b.anchor[at]) * share
         b.sensor[at] += (xy[early] - b.sensor[at]) * share
+        late = hit[~early]
+        b.anchor[late] += (xy[~early] - b.anchor[late]) * (1 - np.exp(-ANCHOR_DRIFT_HZ * dt_s))
         squared = np.stack([((xy - b.anchor[hit]) ** 2).sum(1), ((xy - b.sensor[hit]) ** 2).sum(1)], 1)
         b.stray[hit] += (squared - b.stray[hit]) * 0.2
         gone = (squared >= limit**2).all(1)
