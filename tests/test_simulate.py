@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from irtrack.capture import open_source
+from irtrack.cli import main
 from irtrack.core import ConfigError
+from irtrack.metrics.segmentation import components
 from irtrack.simulate import SCENES, Scene, add_target, scene_from_text
+from irtrack.train.data import load_dataset
 
 
 @pytest.mark.parametrize("centre", [(20.0, 15.0), (20.5, 15.25), (20.37, 14.81)])
@@ -81,3 +84,19 @@ def test_the_sample_clip_is_the_simulators(sample: Path) -> None:
     for r in truth:
         x, y = round(float(r["x_px"])), round(float(r["y_px"]))
         assert image[y - 1 : y + 2, x - 1 : x + 2].max() > np.median(image[y - 8 : y + 9, x - 8 : x + 9]) + 15
+
+
+def test_masks_are_written_beside_images_and_lie_on_the_targets(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert (
+        main(["simulate", "sky,width=96,height=80,frames=4,targets=3,scr=30,seed=2", "--out", str(out), "--masks"]) == 0
+    )
+    scene = Scene(scene_from_text("sky,width=96,height=80,frames=4,targets=3,scr=30,seed=2"))
+    samples = load_dataset(out)
+    assert len(samples) == 4
+    for i, sample in enumerate(samples):
+        assert np.array_equal(sample.image, scene.image(i))
+        found, true = components(sample.mask)[0], scene.truth(i).xy_px
+        assert len(found) == len(true)
+        assert all(np.linalg.norm(found - xy, axis=1).min() < 0.7 for xy in true)
+    assert main(["simulate", "sky", "--out", str(tmp_path / "a.mkv"), "--masks"]) == 1

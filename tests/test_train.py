@@ -15,6 +15,7 @@ import torch
 
 from irtrack.core import IrtrackError
 from irtrack.detect.network import DATransNet
+from irtrack.detect.weights import load_weights, read_manifest
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.train.augment import AugmentSettings, Mix, training_batch
@@ -26,6 +27,7 @@ from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
 from irtrack.train.pack import pack
+from irtrack.train.publish import KEPT, add_figures, publish
 from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
 
 
@@ -377,3 +379,17 @@ def test_backgrounds_are_seeded_pictures() -> None:
     assert not np.array_equal(a, c)
     assert a.shape == (96, 96)
     assert a.std() > 3
+
+
+def test_publishing_keeps_figures_with_the_weights(samples: list[Sample], tmp_path: Path) -> None:
+    train([samples], [1.0], {"v": samples[:2]}, replace(SMALL, steps=2, mined=0.0), tmp_path / "run")
+    entry = publish(tmp_path / "run" / "best.pt", "mine", "my images", "a note", tmp_path)
+    assert entry["base"] == 4
+    assert load_weights("mine", folder=tmp_path).network.base == 4
+    figures = dict.fromkeys(KEPT, 1.0)
+    (tmp_path / "eval.json").write_text(json.dumps({"figures": figures | {"images": 3}}))
+    add_figures("mine", [f"my test={tmp_path / 'eval.json'}"], tmp_path)
+    manifest = read_manifest(tmp_path)
+    assert manifest["mine"]["measured"]["my test"] == figures
+    assert manifest["mine"]["training_data"] == "my images"
+    assert any(k.endswith("IoU") for k in manifest["mine"]["validation"])
