@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from irtrack.config import Settings
 from irtrack.core import FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
+from irtrack.sinks.annotation import CocoSink, CvatSink, TrackMateSink
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink, check_target
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
@@ -26,6 +27,9 @@ class Outputs:
     csv: Path | None = None
     mot: Path | None = None
     jsonl: Path | None = None
+    trackmate: Path | None = None
+    cvat: Path | None = None
+    coco: Path | None = None
     video: Path | None = None
     force: bool = False
     online: bool = False
@@ -33,7 +37,8 @@ class Outputs:
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
-        return [p for p in (self.csv, self.mot, self.jsonl, self.video) if p is not None]
+        named = (self.csv, self.mot, self.jsonl, self.trackmate, self.cvat, self.coco, self.video)
+        return [p for p in named if p is not None]
 
 
 def make_detector(settings: Settings) -> NetworkDetector:
@@ -68,6 +73,9 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         (outputs.csv, CsvSink),
         (outputs.mot, MotSink),
         (outputs.jsonl, JsonLinesSink),
+        (outputs.trackmate, TrackMateSink),
+        (outputs.cvat, CvatSink),
+        (outputs.coco, CocoSink),
     )
     try:
         for path, kind in kinds:

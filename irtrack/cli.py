@@ -68,21 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     outputs = run.add_argument_group("outputs")
     outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
-    outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
     outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
     outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
-    outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
-    outputs.add_argument(
-        "--online",
-        action="store_true",
-        help="log what was known in each frame; by default a track's first frames are added when it is confirmed, and "
-        "coasting is logged once the target was seen again, up to two seconds late",
-    )
-    outputs.add_argument(
-        "--offline",
-        action="store_true",
-        help="log at the end, with fragments joined across gaps and positions smoothed both ways",
-    )
+    log_options(outputs)
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
@@ -97,11 +85,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     track.add_argument("detections", type=Path, metavar="DETECTIONS")
     track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
-    track.add_argument("--mot", type=Path, metavar="OUT.txt", help="the same as MOTChallenge text")
     track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
-    track.add_argument("--online", action="store_true", help="as in irtrack run")
-    track.add_argument("--offline", action="store_true", help="as in irtrack run")
-    track.add_argument("--force", action="store_true", help="overwrite outputs that exist")
+    log_options(track)
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
 
     score = commands.add_parser(
@@ -161,6 +146,26 @@ def make_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("doctor", help="what is installed and what is missing")
     return parser
+
+
+def log_options(outputs: argparse._ActionsContainer) -> None:
+    """Outputs that `irtrack run` and `irtrack track` share."""
+    outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
+    outputs.add_argument("--trackmate", type=Path, metavar="OUT.csv", help="spots table of Fiji's TrackMate")
+    outputs.add_argument("--cvat", type=Path, metavar="OUT.xml", help="CVAT for video 1.1, to look at and correct")
+    outputs.add_argument("--coco", type=Path, metavar="OUT.json", help="COCO-VID")
+    outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
+    outputs.add_argument(
+        "--online",
+        action="store_true",
+        help="log what was known in each frame; by default a track's first frames are added when it is confirmed, and "
+        "coasting is logged once the target was seen again, up to two seconds late",
+    )
+    outputs.add_argument(
+        "--offline",
+        action="store_true",
+        help="log at the end, with fragments joined across gaps and positions smoothed both ways",
+    )
 
 
 def train_options(train: argparse.ArgumentParser) -> None:

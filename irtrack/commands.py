@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,13 +43,18 @@ def stop_on_terminate() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
+def common_outputs(args: argparse.Namespace) -> dict[str, Any]:
+    """The outputs that `run` and `track` share."""
+    return {k: getattr(args, k) for k in ("mot", "trackmate", "cvat", "coco", "force", "online", "offline")}
+
+
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: a source through the whole chain, headless."""
     from irtrack.build import Outputs, check_outputs, make_pipeline
     from irtrack.capture import open_source
 
     settings = settings_from(args)
-    outputs = Outputs(args.csv, args.mot, args.jsonl, args.video, args.force, args.online, args.offline)
+    outputs = Outputs(csv=args.csv, jsonl=args.jsonl, video=args.video, **common_outputs(args))
     check_outputs(outputs)
     source = open_source(args.source, args.fps)
     seen: set[int] = set()
@@ -113,7 +118,7 @@ def track(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     if args.config is None:  # other detectors' scores have a scale of their own
         settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
-    outputs = Outputs(csv=args.out, mot=args.mot, force=args.force, online=args.online, offline=args.offline)
+    outputs = Outputs(csv=args.out, **common_outputs(args))
     check_outputs(outputs)
     rows = read_detections(args.detections)
     tracker = make_tracker(settings)

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from irtrack.core import FrameResult, SinkError, Track, TrackStatus
 
 CSV_HEADER = (
@@ -170,7 +172,8 @@ class LightResults:
         self.results: deque[FrameResult] = deque()
 
     def add(self, result: FrameResult) -> None:
-        light = replace(result.frame, image=result.frame.image[:0].copy())
+        image = result.frame.image
+        light = replace(result.frame, image=np.broadcast_to(np.zeros((), image.dtype), image.shape))
         self.results.append(replace(result, frame=light, detections=replace(result.detections, mask=None)))
 
 
