@@ -18,7 +18,7 @@ from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights, read_manifest
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
-from irtrack.train.augment import AugmentSettings, Mix, training_batch
+from irtrack.train.augment import AugmentSettings, Mix, inject_targets, training_batch
 from irtrack.train.backgrounds import background
 from irtrack.train.commands import load_sets, parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
@@ -393,3 +393,19 @@ def test_publishing_keeps_figures_with_the_weights(samples: list[Sample], tmp_pa
     assert manifest["mine"]["measured"]["my test"] == figures
     assert manifest["mine"]["training_data"] == "my images"
     assert any(k.endswith("IoU") for k in manifest["mine"]["validation"])
+
+
+def test_injected_targets_are_like_published_ones() -> None:
+    """Areas of SIRST-v1: 7, 20 and 107 px at 5, 50 and 95 %; single targets on a flat background."""
+    areas = []
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        flat = np.full((96, 96), 90, np.float32) + rng.normal(0, 2, (96, 96)).astype(np.float32)
+        image, mask = inject_targets(flat, np.zeros((96, 96), bool), rng)
+        areas += components(mask)[1].tolist()
+        changed = np.abs(image - flat)[mask]
+        assert changed.max() > 6
+    low, middle, high = np.percentile(areas, (5, 50, 95))
+    assert 3 < low < 10
+    assert 14 < middle < 27
+    assert 55 < high < 130

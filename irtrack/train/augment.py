@@ -80,13 +80,27 @@ def crop(
     return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(label)
 
 
+AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
+"""Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
+
+
+def spread(of: tuple[float, float], rng: Rng) -> float:
+    """A log-normal value, within two spreads of its median."""
+    median, width = of
+    return float(median * np.exp(width * np.clip(rng.standard_normal(), -2, 2)))
+
+
 def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Add one to three blurred points or small blobs, bright or dark, by local signal-to-clutter ratio."""
+    """Add one to three blurred points or small blobs, bright or dark, by local signal-to-clutter ratio.
+
+    Areas, ratios and contrasts follow those of real targets in SIRST-v1 (Dai et al., WACV 2021), as log-normals.
+    """
     size = image.shape[0]
     image, mask = image.copy(), mask.copy()
     for _ in range(int(rng.integers(1, 4))):
-        sigma = float(np.exp(rng.uniform(np.log(0.6), np.log(3.2))))
         ratio, angle = float(rng.uniform(0.45, 1.0)), float(rng.uniform(0, np.pi))
+        # A Gaussian lies above 0.35 of its peak within 2 ln(1 / 0.35) sigma^2 of its centre.
+        sigma = max(0.5, float(np.sqrt(spread(AREA_PX, rng) / (2 * np.pi * np.log(1 / 0.35) * ratio))))
         reach = int(np.ceil(4 * sigma)) + 1
         if size <= 2 * reach + 2:
             continue
@@ -99,8 +113,8 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
         power = 2.0 if rng.random() < 0.7 else 4.0  # a flat-topped blob is a resolved target
         shape = np.exp(-0.5 * ((u / sigma) ** 2 + (v / sigma) ** 2) ** (power / 2)).astype(np.float32)
         patch = image[window]
-        scr = float(np.exp(rng.uniform(np.log(2.5), np.log(25.0))))
-        amplitude = float(np.clip(scr * max(float(patch.std()), 1.5), 10.0, 160.0))
+        # The ratio where the background has texture, the contrast where it is too flat to tell.
+        amplitude = max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
         dark = rng.random() < 0.3
         level = float(patch.mean())
         room = level if dark else 255 - level
