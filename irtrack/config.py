@@ -78,7 +78,7 @@ class TrackerSettings(Checked):
 
     confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=100)
     confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=100)
-    confirm_score: float = option(0.8, "and whose mean score is at least this", low=0.0, high=1.0)
+    confirm_score: float = option(0.85, "and whose mean score is at least this", low=0.0, high=1.0)
     confirm_snr: float = option(2.5, "and whose mean local SNR is at least this, where it is known", low=0.0)
     min_motion_px: float = option(
         3.0,

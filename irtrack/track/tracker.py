@@ -16,10 +16,10 @@ from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.kalman import determinant, innovation_covariance, log_density
 from irtrack.track.trail import Trails
 
-ANCHOR_HITS, AWAY_HITS = 2, 3
+ANCHOR_HITS, AWAY_HITS = 2, 5
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
-ANCHOR_DRIFT_HZ = 0.7
+ANCHOR_DRIFT_HZ = 0.15
 """Rate at which a place in the scene follows its detections: errors of the camera's motion add up over seconds. What
 creeps by less than `min_motion_px` times this a second counts as fixed."""
 
