@@ -49,7 +49,7 @@ def sample() -> Path:
 @pytest.fixture(scope="session")
 def scene() -> Scene:
     """A small scene: 20 frames of 96x80 with three clear targets."""
-    return Scene(scene_from_text("sky,width=96,height=80,frames=20,targets=3,scr=14,seed=5,speed_px_s=20"))
+    return Scene(scene_from_text("sky,width=96,height=80,frames=20,targets=3,scr=14,seed=5,speed_px_s=45"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.kalman import determinant, innovation_covariance, log_density
 from irtrack.track.trail import Trails
 
-ANCHOR_HITS, AWAY_HITS = 2, 5
+ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
 ANCHOR_DRIFT_HZ = 0.15
