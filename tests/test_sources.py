@@ -107,7 +107,7 @@ def make_imagej(scene: Scene, folder: Path) -> str:
 
 
 def make_sim(scene: Scene, folder: Path) -> str:
-    return "sim:sky,width=96,height=80,frames=20,targets=3,scr=14,seed=5,speed_px_s=20"
+    return "sim:sky,width=96,height=80,frames=20,targets=3,scr=14,seed=5,speed_px_s=45"
 
 
 MAKERS: dict[str, tuple[Callable[[Scene, Path], str], float, str]] = {
