@@ -8,8 +8,9 @@ import pytest
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats
-from irtrack.imaging.registration import STILL, Registration
-from irtrack.track.camera import moved, voted_shift
+from irtrack.imaging.motion import STILL, moved
+from irtrack.imaging.registration import Registration
+from irtrack.track.camera import voted_shift
 from irtrack.track.tracker import KalmanTracker
 
 

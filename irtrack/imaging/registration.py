@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
-
-STILL = np.eye(2, 3)
+from irtrack.imaging.motion import STILL, moved
 
 LONG_SIDE_PX = 320
 """Frames are scaled down to about this: a tenth of a pixel there is enough, and time follows the area."""
@@ -35,11 +34,6 @@ class Registration:
         self._last: NDArray[np.uint8] | None = None
         self._moving = 0.0
 
-    def reset(self) -> None:
-        """Forget the last frame (after a seek or a reconnect)."""
-        self._last = None
-        self._moving = 0.0
-
     def __call__(self, image: Image) -> Floats:
         scale = min(1.0, LONG_SIDE_PX / max(image.shape))
         grey = stretched(image, scale)
@@ -50,7 +44,7 @@ class Registration:
         if motion is None:
             return STILL
         corners = np.array([[0, 0], [grey.shape[1], 0], [0, grey.shape[0]], list(grey.shape[::-1])], float)
-        size = float(np.linalg.norm(corners @ (motion[:, :2] - np.eye(2)).T + motion[:, 2], axis=1).max())
+        size = float(np.linalg.norm(moved(motion, corners) - corners, axis=1).max())
         self._moving = 0.9 * self._moving + 0.1 * (size > STEP_PX)
         if size <= STEP_PX and self._moving < 0.1:
             return STILL

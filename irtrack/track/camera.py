@@ -1,7 +1,4 @@
-"""Camera motion between frames: a similarity from the image where there is one, else a shift voted by the detections.
-
-A motion is a (2, 3) matrix that takes a point of the last frame to where the scene has moved it in this one.
-"""
+"""Camera motion between frames from the detections alone: a shift that they vote for."""
 
 from __future__ import annotations
 
@@ -12,21 +9,8 @@ from scipy.spatial import cKDTree
 
 from irtrack.core import Floats
 
-STILL = np.eye(2, 3)
-
 VOTERS, VOTES = 150, 3000
 """Tracks, and votes of theirs, that count at most: the vote is as sure with these."""
-
-
-def moved(motion: Floats, xy: Floats) -> Floats:
-    """Points (N, 2) after a motion."""
-    out: Floats = xy @ motion[:, :2].T + motion[:, 2]
-    return out
-
-
-def shift_of(motion: Floats, xy: Floats) -> float:
-    """How far a motion takes the points (N, 2), on average, in pixels."""
-    return float(np.linalg.norm(moved(motion, xy) - xy, axis=1).mean()) if len(xy) else 0.0
 
 
 def stands_still(predicted: Floats, measured: Floats, radius_px: float = 1.2, share: float = 0.7) -> bool:

@@ -27,6 +27,14 @@ def transition(dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
     return frozen(F), frozen(Q)
 
 
+def first_state(xy: Floats, position_sigma_px: float, speed_sigma_px_s: float) -> tuple[Floats, Floats]:
+    """States (N, 4) and covariances (N, 4, 4) after a first measurement (N, 2): at rest, velocity unknown."""
+    P = np.zeros((len(xy), 4, 4))
+    P[:, (0, 1), (0, 1)] = position_sigma_px**2
+    P[:, (2, 3), (2, 3)] = speed_sigma_px_s**2
+    return np.concatenate([xy, np.zeros_like(xy)], 1), P
+
+
 def predict(x: Floats, P: Floats, dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
     """States (N, 4) and covariances (N, 4, 4) after `dt_s` seconds: F x and F P F' + Q."""
     out, C = x.copy(), P + transition(dt_s, acceleration)[1]

@@ -14,9 +14,10 @@ import numpy as np
 from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
-from irtrack.core import Floats, FrameResult, Track, TrackStatus, frozen
+from irtrack.core import Floats, FrameResult, Track, Tracks, TrackStatus, frozen
+from irtrack.imaging.motion import STILL, carried, moved_back
 from irtrack.track.assignment import assign
-from irtrack.track.kalman import innovation_covariance, mahalanobis_squared, predict, transition, update
+from irtrack.track.kalman import first_state, innovation_covariance, mahalanobis_squared, predict, transition, update
 
 LONGEST_GAP_S = 2.0
 """Fragments further apart in time are not joined."""
@@ -34,10 +35,9 @@ class Fragment:
     xy: list[Floats]
 
 
-def into_scene(scene: Floats, xy: Floats) -> Floats:
-    """Points (N, 2) of a frame as they lie in the scene."""
-    placed: Floats = np.linalg.inv(scene[:, :2]) @ (xy - scene[:, 2]).T
-    return placed.T
+def scene_of(result: FrameResult) -> Floats:
+    """The motion from the scene to this frame; none where the tracks do not say."""
+    return result.tracks.scene if isinstance(result.tracks, Tracks) else STILL
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def smooth(frames: Sequence[int], xy: Sequence[Floats], time_s: Floats, settings
     first, last = frames[0], frames[-1]
     at = dict(zip(frames, xy, strict=True))
     R = np.eye(2)[None] * settings.measurement_sigma_px**2
-    x, P = np.array([[*at[first], 0.0, 0.0]]), np.zeros((1, 4, 4))
-    P[0, (0, 1), (0, 1)], P[0, (2, 3), (2, 3)] = settings.measurement_sigma_px**2, settings.speed_sigma_px_s**2
+    x, P = first_state(at[first][None], settings.measurement_sigma_px, settings.speed_sigma_px_s)
     states, covariances, before, spread = [x[0]], [P[0]], [x[0]], [P[0]]
     for k in range(first + 1, last + 1):
         x, P = predict(x, P, round(float(time_s[k] - time_s[k - 1]), 6), ACCELERATION_PX_S2)
@@ -111,12 +110,11 @@ def fragments_of(results: Sequence[FrameResult], names: set[int]) -> list[Fragme
     """The sure measurements of these tracks."""
     found: dict[int, Fragment] = {}
     for k, result in enumerate(results):
-        scene = getattr(result.tracks, "scene", np.eye(2, 3))
         for t in result.tracks:
             if t.id in names and t.detection is not None and t.status is not TrackStatus.COASTING:
                 fragment = found.setdefault(t.id, Fragment(t.id, [], []))
                 fragment.frame.append(k)
-                fragment.xy.append(into_scene(scene, result.detections.xy_px[t.detection][None])[0])
+                fragment.xy.append(moved_back(scene_of(result), result.detections.xy_px[t.detection][None])[0])
     return list(found.values())
 
 
@@ -140,22 +138,20 @@ def rewritten(results: Sequence[FrameResult], settings: TrackerSettings) -> list
             k = s.first + i
             seen = snapshots[k].get(name) if k in s.measured else None
             like = last[name] = seen or last[name]
-            tracks[k].append(as_track(name, like, seen, x, P, getattr(results[k].tracks, "scene", np.eye(2, 3))))
+            tracks[k].append(as_track(name, like, seen, x, P, scene_of(results[k])))
     return [replace(r, tracks=tuple(t)) for r, t in zip(results, tracks, strict=True)]
 
 
 def as_track(name: int, like: Track, seen: Track | None, x: Floats, P: Floats, scene: Floats) -> Track:
     """A smoothed state of the scene as a snapshot in a frame."""
-    turn = np.kron(np.eye(2), scene[:, :2])
-    state = turn @ x
-    state[:2] += scene[:, 2]
+    state, covariance = carried(scene, x, P)
     return replace(
         like,
         id=name,
         status=TrackStatus.CONFIRMED if seen else TrackStatus.COASTING,
         xy_px=frozen(state[:2].copy()),
         velocity_px_s=frozen(state[2:].copy()),
-        covariance=frozen(turn @ P @ turn.T),
+        covariance=frozen(covariance),
         detection=seen.detection if seen else None,
         score=seen.score if seen else float("nan"),
         misses=0 if seen else like.misses,

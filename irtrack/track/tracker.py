@@ -8,12 +8,13 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, frozen
+from irtrack.imaging.motion import STILL, carried, is_still, moved
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
-from irtrack.track.camera import STILL, moved, stands_still, voted_shift
+from irtrack.track.camera import stands_still, voted_shift
 from irtrack.track.imm import combined, predict_models, update_models
-from irtrack.track.kalman import determinant, innovation_covariance, log_density
+from irtrack.track.kalman import determinant, first_state, innovation_covariance, log_density
 from irtrack.track.trail import Trails
 
 ANCHOR_HITS, AWAY_HITS = 2, 3
@@ -134,17 +135,13 @@ class KalmanTracker:
 
     def _follow(self, motion: Floats) -> None:
         """Carry states, where tracks began and trails along with the scene."""
-        if motion is STILL or np.array_equal(motion, STILL):
+        if is_still(motion):
             return
         b, turn = self._bank, motion[:, :2]
-        full = np.kron(np.eye(2), turn)
         stuck = b.fixed & (b.stray[:, 1] < ON_SENSOR_PX**2) & (b.stray[:, 1] <= b.stray[:, 0])
         go = np.flatnonzero(~stuck)
-        b.x[go] = b.x[go] @ full.T
-        b.xm[go] = b.xm[go] @ full.T
-        b.x[go, :2] += motion[:, 2]
-        b.xm[go, :, :2] += motion[:, 2]
-        b.P[go], b.Pm[go] = full @ b.P[go] @ full.T, full @ b.Pm[go] @ full.T
+        b.x[go], b.P[go] = carried(motion, b.x[go], b.P[go])
+        b.xm[go], b.Pm[go] = carried(motion, b.xm[go], b.Pm[go])
         b.anchor = moved(motion, b.anchor)
         self._scene = np.column_stack([turn @ self._scene[:, :2], turn @ self._scene[:, 2] + motion[:, 2]])
 
@@ -275,10 +272,7 @@ class KalmanTracker:
             return found
         s, xy = self.settings, detections.xy_px[found]
         trail, self._bank.trail = self._trails.add(n, self._bank.trail)
-        P = np.zeros((n, 4, 4))
-        P[:, (0, 1), (0, 1)] = s.measurement_sigma_px**2
-        P[:, (2, 3), (2, 3)] = s.speed_sigma_px_s**2
-        x = np.concatenate([xy, np.zeros((n, 2))], 1)
+        x, P = first_state(xy, s.measurement_sigma_px, s.speed_sigma_px_s)
         self._bank.extend(
             Bank(
                 n,

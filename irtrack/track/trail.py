@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, frozen
-
-STILL = np.eye(2, 3)
+from irtrack.imaging.motion import is_still, moved, moved_back
 
 Rows = NDArray[np.intp]
 
@@ -48,9 +47,7 @@ class Trails:
             times[:kept] = self._time_s[first:]
             self._xy, self._time_s, self._columns = grown, times, kept
             self._born = np.maximum(self._born - first, 0)
-        if not np.array_equal(scene, STILL):
-            xy = (xy - scene[:, 2]) @ np.linalg.inv(scene[:, :2]).T.astype(np.float64)
-        self._xy[rows, self._columns] = xy
+        self._xy[rows, self._columns] = xy if is_still(scene) else moved_back(scene, xy)
         self._time_s[self._columns] = time_s
         self._columns += 1
 
@@ -66,9 +63,9 @@ class TrailView:
 
     def __init__(self, xy: Floats, rows: Rows, start: Rows, end: int, scene: Floats) -> None:
         self._xy, self._rows, self._start, self._end = xy, rows, start, end
-        self._scene = None if np.array_equal(scene, STILL) else scene
+        self._scene = None if is_still(scene) else scene
 
     def __getitem__(self, track: int) -> Floats:
         """(T, 2) positions as they lie in this frame, oldest first, read-only."""
         xy = self._xy[self._rows[track], self._start[track] : self._end]
-        return frozen(xy if self._scene is None else xy @ self._scene[:, :2].T + self._scene[:, 2])
+        return frozen(xy if self._scene is None else moved(self._scene, xy))

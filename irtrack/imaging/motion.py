@@ -1,0 +1,35 @@
+"""Motions of the scene in the picture: (2, 3) matrices that take a point from where it lay to where it lies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from irtrack.core import Floats, frozen
+
+STILL: Floats = frozen(np.eye(2, 3))
+"""Nothing moves."""
+
+
+def is_still(motion: Floats) -> bool:
+    """Whether a motion moves nothing, exactly."""
+    return motion is STILL or np.array_equal(motion, STILL)
+
+
+def moved(motion: Floats, xy: Floats) -> Floats:
+    """Points (N, 2) after a motion."""
+    out: Floats = xy @ motion[:, :2].T + motion[:, 2]
+    return out
+
+
+def moved_back(motion: Floats, xy: Floats) -> Floats:
+    """Points (N, 2) before a motion."""
+    out: Floats = (xy - motion[:, 2]) @ np.linalg.inv(motion[:, :2]).T
+    return out
+
+
+def carried(motion: Floats, x: Floats, P: Floats) -> tuple[Floats, Floats]:
+    """States (..., 4) of position and velocity and their covariances (..., 4, 4) after a motion."""
+    full = np.kron(np.eye(2), motion[:, :2])
+    x = x @ full.T
+    x[..., :2] += motion[:, 2]
+    return x, full @ P @ full.T
