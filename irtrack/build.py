@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from irtrack.config import Settings
 from irtrack.core import FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
-from irtrack.sinks.annotation import CocoSink, CvatSink, TrackMateSink
+from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink, check_target
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
@@ -69,7 +69,7 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         raise SinkError("a log is either --online or --offline: choose one")
     sinks: list[Sink] = []
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
-    kinds: tuple[tuple[Path | None, type[TextSink]], ...] = (
+    kinds: tuple[tuple[Path | None, type[TextSink] | type[AnnotationSink]], ...] = (
         (outputs.csv, CsvSink),
         (outputs.mot, MotSink),
         (outputs.jsonl, JsonLinesSink),

@@ -12,7 +12,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `ratio`: the reference's time over this one's, None where there was no reference."""
+    """One figure. `ratio`: how many times longer or shorter than what the benchmark compares with, or None.
+
+    Of the network: the reference's time over this one's; of the tracker: another tracker's over irtrack's.
+    """
 
     stage: str
     backend: str

@@ -32,14 +32,20 @@ class Sequence:
     identities: int
 
 
+def by_frame(rows: Floats, last: int) -> list[Ints]:
+    """Which rows belong to each frame from 0 to `last`."""
+    order = np.argsort(rows[:, 0], kind="stable")
+    starts, ends = (np.searchsorted(rows[order, 0], np.arange(last + 1), side) for side in ("left", "right"))
+    return [order[i:j] for i, j in zip(starts, ends, strict=True)]
+
+
 def as_sequence(truth: Floats, tracks: Floats) -> Sequence:
     """Rows (N, 4) of frame, identity, x, y each."""
     last = int(max((r[:, 0].max() for r in (truth, tracks) if len(r)), default=-1))
     t_names, t_index = np.unique(truth[:, 1], return_inverse=True)
     r_names, r_index = np.unique(tracks[:, 1], return_inverse=True)
     ours, theirs, distance = [], [], []
-    for frame in range(last + 1):
-        g, r = truth[:, 0] == frame, tracks[:, 0] == frame
+    for g, r in zip(by_frame(truth, last), by_frame(tracks, last), strict=True):
         ours.append(t_index[g].astype(np.intp))
         theirs.append(r_index[r].astype(np.intp))
         distance.append(np.linalg.norm(truth[g, None, 2:4] - tracks[None, r, 2:4], axis=2))

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from irtrack.core import FrameResult, SinkError, Track
-from irtrack.sinks.text import TextSink, check_target, reason
+from irtrack.sinks.text import check_target, reason
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,15 @@ def spot(frame: int, time_s: float, track: Track) -> Spot:
     return Spot(frame, time_s, track.id, x, y, box, score, track.detection is not None)
 
 
-class AnnotationSink(TextSink, ABC):
+class AnnotationSink(ABC):
     """Keeps the confirmed tracks' boxes and writes the file when it is closed, complete or not at all."""
 
     def __init__(self, path: Path, force: bool = False) -> None:
         self.path = check_target(path, force)
-        self._file = None
         self._spots: list[Spot] = []
         self._size = (0, 0)
         self._last = -1
         self._closed = False
-
-    def rows(self, result: FrameResult) -> str:
-        return ""
 
     def write(self, result: FrameResult) -> None:
         """Keep a frame's tracks."""

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
-from irtrack.core import FrameResult, SinkError, Track, TrackStatus
+from irtrack.core import FrameResult, Sink, SinkError, Track, TrackStatus
 
 CSV_HEADER = (
     "frame,time_s,track_id,status,x_px,y_px,vx_px_s,vy_px_s,sigma_x_px,sigma_y_px,w_px,h_px,area_px,score,snr,measured"
@@ -165,16 +165,11 @@ def json_track(track: Track) -> dict[str, object]:
     }
 
 
-class LightResults:
-    """Results without pictures and masks: neither goes into a text log, and holding them would fill the memory."""
-
-    def __init__(self) -> None:
-        self.results: deque[FrameResult] = deque()
-
-    def add(self, result: FrameResult) -> None:
-        image = result.frame.image
-        light = replace(result.frame, image=np.broadcast_to(np.zeros((), image.dtype), image.shape))
-        self.results.append(replace(result, frame=light, detections=replace(result.detections, mask=None)))
+def light(result: FrameResult) -> FrameResult:
+    """A result without picture and mask: neither goes into a log, and holding them would fill the memory."""
+    image = result.frame.image
+    frame = replace(result.frame, image=np.broadcast_to(np.zeros((), image.dtype), image.shape))
+    return replace(result, frame=frame, detections=replace(result.detections, mask=None))
 
 
 class CompletedLog:
@@ -185,10 +180,9 @@ class CompletedLog:
     is written as it was at the time, but for coasts that go on.
     """
 
-    def __init__(self, sink: TextSink, delay_s: float) -> None:
+    def __init__(self, sink: Sink, delay_s: float) -> None:
         self._sink, self._delay_s = sink, delay_s
-        self._light = LightResults()
-        self._held = self._light.results
+        self._held: deque[FrameResult] = deque()
         self._promoted: set[int] = set()
         self._sure_at: dict[int, int] = {}  # track -> last frame in which it was surely seen
 
@@ -196,7 +190,7 @@ class CompletedLog:
         self._promoted |= {t.id for t in result.tracks if t.confirmed}
         seen = (t for t in result.tracks if t.detection is not None and t.status is not TrackStatus.COASTING)
         self._sure_at |= {t.id: result.frame.index for t in seen}
-        self._light.add(result)
+        self._held.append(light(result))
         while self._held and self._held[0].frame.time_s < result.frame.time_s - self._delay_s:
             self._release()
         if len(self._sure_at) > 10_000:
@@ -222,14 +216,15 @@ class CompletedLog:
 class OfflineLog:
     """Holds a recording's results and writes them when it is closed, with the tracks as `rewrite` knows them then."""
 
-    def __init__(self, sink: TextSink, rewrite: Callable[[Sequence[FrameResult]], Sequence[FrameResult]]) -> None:
-        self._sink, self._rewrite, self._light = sink, rewrite, LightResults()
+    def __init__(self, sink: Sink, rewrite: Callable[[Sequence[FrameResult]], Sequence[FrameResult]]) -> None:
+        self._sink, self._rewrite = sink, rewrite
+        self._held: list[FrameResult] = []
 
     def write(self, result: FrameResult) -> None:
-        self._light.add(result)
+        self._held.append(light(result))
 
     def close(self) -> None:
-        held, self._light = self._light.results, LightResults()
+        held, self._held = self._held, []
         try:
             for result in self._rewrite(held):
                 self._sink.write(result)

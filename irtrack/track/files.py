@@ -24,20 +24,27 @@ def read_detections(path: Path) -> Floats:
     CSV with header `frame,x,y[,w,h][,score]`, or MOTChallenge rows (1-based frames and pixels, top-left boxes).
     Raises DetectionFileError with the line at fault.
     """
+    lines, header = read_lines(path)
+    if not lines or not lines[0].strip():
+        raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")
+    if "frame" in header:
+        rows = from_csv(path, lines, header)
+    else:
+        rows = from_mot(path, lines, f"neither a CSV row ({COLUMNS}) nor MOTChallenge")[:, (0, 2, 3, 4, 5, 6)]
+    if rows.size and (not np.isfinite(rows[:, :3]).all() or (rows[:, 0] < 0).any() or (rows[:, 0] % 1).any()):
+        raise DetectionFileError(f"{path}: frames must be whole numbers from 0 and positions finite")
+    return rows[np.argsort(rows[:, 0], kind="stable")]
+
+
+def read_lines(path: Path) -> tuple[list[str], list[str]]:
+    """The lines of a text file, and the first one as names of columns. Raises DetectionFileError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DetectionFileError(
             f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}"
         ) from error
-    lines = text.splitlines()
-    if not lines or not lines[0].strip():
-        raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")
-    header = [c.strip().lower() for c in lines[0].split(",")]
-    rows = from_csv(path, lines, header) if "frame" in header else from_mot(path, lines)
-    if rows.size and (not np.isfinite(rows[:, :3]).all() or (rows[:, 0] < 0).any() or (rows[:, 0] % 1).any()):
-        raise DetectionFileError(f"{path}: frames must be whole numbers from 0 and positions finite")
-    return rows[np.argsort(rows[:, 0], kind="stable")]
+    return lines, [c.strip().lower() for c in lines[0].split(",")] if lines else []
 
 
 def from_csv(path: Path, lines: list[str], header: list[str]) -> Floats:
@@ -56,20 +63,22 @@ def from_csv(path: Path, lines: list[str], header: list[str]) -> Floats:
     return np.array(table, float).reshape(-1, 6)
 
 
-def from_mot(path: Path, lines: list[str]) -> Floats:
-    """Rows of a MOTChallenge file: frame, id, left, top, width, height, confidence, ..."""
+def from_mot(path: Path, lines: list[str], otherwise: str) -> Floats:
+    """Rows (N, 7) of a MOTChallenge file as frame (0-based), identity, x, y (centre), w, h, confidence.
+
+    Raises DetectionFileError with the first line that is none: `otherwise` says what it is instead.
+    """
     table = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            frame, _, left, top, w, h, *rest = (float(v) for v in line.split(","))
+            frame, identity, left, top, w, h, *rest = (float(v) for v in line.split(","))
         except ValueError as error:
-            raise DetectionFileError(
-                f"{path} line {number} is neither a CSV row ({COLUMNS}) nor MOTChallenge: {line[:60]!r}"
-            ) from error
-        table.append([frame - 1, left - 1 + w / 2, top - 1 + h / 2, w, h, rest[0] if rest else np.nan])
-    return np.array(table, float).reshape(-1, 6)
+            raise DetectionFileError(f"{path} line {number} is {otherwise}: {line[:60]!r}") from error
+        centre = left - 1 + w / 2, top - 1 + h / 2
+        table.append([frame - 1, identity, *centre, w, h, rest[0] if rest else np.nan])
+    return np.array(table, float).reshape(-1, 7)
 
 
 def frames_of(rows: Floats) -> Iterator[tuple[int, Detections]]:
@@ -93,16 +102,9 @@ def read_tracks(path: Path) -> Floats:
 
     In a CSV the columns are `frame`, `track_id` or `id`, `x_px` or `x`, `y_px` or `y`. Raises DetectionFileError.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DetectionFileError(
-            f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    header = [c.strip().lower() for c in lines[0].split(",")] if lines else []
+    lines, header = read_lines(path)
     if "frame" not in header:
-        table = [[float(v) for v in line.split(",")] for line in lines if line.strip()] if numeric(path, lines) else []
-        return np.array([[r[0] - 1, r[1], r[2] - 1 + r[4] / 2, r[3] - 1 + r[5] / 2] for r in table]).reshape(-1, 4)
+        return from_mot(path, lines, "neither a track log's nor a MOTChallenge row")[:, :4]
     named = [next((c for c in names if c in header), None) for names in (("frame",), *TRACK_COLUMNS)]
     if None in named:
         raise DetectionFileError(f"{path}: the header is {','.join(header)}; expected frame, id, x and y columns")
@@ -117,16 +119,3 @@ def read_tracks(path: Path) -> Floats:
 
 
 TRACK_COLUMNS = (("track_id", "id"), ("x_px", "x"), ("y_px", "y"))
-
-
-def numeric(path: Path, lines: list[str]) -> bool:
-    """Whether all rows are MOTChallenge rows. Raises DetectionFileError with the first that is not."""
-    for number, line in enumerate(lines, 1):
-        try:
-            if line.strip() and len([float(v) for v in line.split(",")]) < 6:
-                raise ValueError
-        except ValueError as error:
-            raise DetectionFileError(
-                f"{path} line {number} is neither a track log's nor a MOTChallenge row: {line[:60]!r}"
-            ) from error
-    return True

@@ -65,13 +65,11 @@ def train(args: argparse.Namespace) -> int:
 
     keep_large_blocks()
     recipe = load_recipe(args.recipe) if args.recipe else {}
-    tables = {
-        kind: [parse_set(text) for text in given] or recipe.pop(kind, [])
-        for kind, given in (("data", args.data), ("negatives", args.negatives), ("validation", args.val))
-    }
-    recipe = {k: v for k, v in recipe.items() if k not in tables}
-    init, teacher = args.init or recipe.pop("init", ""), args.teacher or recipe.pop("teacher", "")
-    recipe = {k: v for k, v in recipe.items() if k not in ("init", "teacher")}
+    given = {"data": args.data, "negatives": args.negatives, "validation": args.val}
+    in_recipe = {kind: recipe.pop(kind, []) for kind in given}
+    tables = {kind: [parse_set(text) for text in texts] or in_recipe[kind] for kind, texts in given.items()}
+    in_recipe_init, in_recipe_teacher = recipe.pop("init", ""), recipe.pop("teacher", "")
+    init, teacher = args.init or in_recipe_init, args.teacher or in_recipe_teacher
     settings = settings_from(recipe, args.set)
     if not tables["data"]:
         raise ConfigError("nothing to train on: give --data DIR[:SPLIT], or a recipe with [[data]]")

@@ -19,6 +19,14 @@ from irtrack.train.data import Sample
 Row = dict[str, float | str]
 
 
+def score_of(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -> NDArray[np.float32]:
+    """The score map (H, W) of an image."""
+    with torch.inference_mode():
+        x = torch.from_numpy(sample.image.astype(np.float32) / 255)[None, None].to(device)
+        score: NDArray[np.float32] = score_map(network, x)[0, 0].float().cpu().numpy()
+    return score
+
+
 def scores(
     network: Callable[[Tensor], Tensor], samples: Sequence[Sample], device: str
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
@@ -26,10 +34,7 @@ def scores(
     if isinstance(network, nn.Module):
         network.eval()
     for sample in samples:
-        with torch.inference_mode():
-            x = torch.from_numpy(sample.image.astype(np.float32) / 255)[None, None].to(device)
-            score = score_map(network, x)[0, 0].float().cpu().numpy()
-        yield sample, score
+        yield sample, score_of(network, sample, device)
 
 
 def evaluate(

@@ -10,12 +10,11 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from irtrack.detect.scoring import score_map
 from irtrack.train.data import Sample
+from irtrack.train.evaluation import score_of
 
 
 class Journal:
@@ -109,9 +108,7 @@ def panel(
     """A row for each image: the image with the truth in green, with what was found in red, the score map."""
     rows = []
     for s in samples:
-        with torch.inference_mode():
-            x = torch.from_numpy(s.image.astype(np.float32) / 255)[None, None].to(device)
-            score = score_map(network, x)[0, 0].float().cpu().numpy()
+        score = score_of(network, s, device)
         heat = cv2.cvtColor(np.round(255 * score).astype(np.uint8), cv2.COLOR_GRAY2BGR)
         pictures = (outlined(s.image, s.mask, (0, 200, 0)), outlined(s.image, score > 0.5, (0, 0, 255)), heat)
         rows.append(np.concatenate([tile(np.asarray(p, np.uint8), side) for p in pictures], 1))

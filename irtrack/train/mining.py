@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from irtrack.core import Floats
-from irtrack.detect.scoring import score_map
 from irtrack.metrics.segmentation import components, match_nearest
 from irtrack.train.data import Sample
+from irtrack.train.evaluation import score_of
 
 NEAR_MISS = 0.3
 """Scores from here on count as said to be a target: a place just below the threshold is worth a look too."""
@@ -21,9 +20,7 @@ SPOTS_KEPT = 2000
 
 def mistakes(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -> Floats:
     """Centres (N, 2) in (x, y) of false components and of missed targets of one image."""
-    with torch.inference_mode():
-        x = torch.from_numpy(sample.image.astype(np.float32) / 255)[None, None].to(device)
-        predicted = score_map(network, x)[0, 0].cpu().numpy() > NEAR_MISS
+    predicted = score_of(network, sample, device) > NEAR_MISS
     found, true = components(predicted)[0], components(sample.mask)[0]
     pairs = match_nearest(found, true)
     false = np.delete(found, [p for p, _ in pairs], 0)
