@@ -5,7 +5,8 @@ reflection-padded input: the tap of neighbour d is the 1x1 weight of that neighb
 Attention is between channels, so attention times values is again such a convolution, with attention x value weights as
 its kernel: values are never made. Scores need only Q K' and the norms over pixels; queries are a 1x1 convolution, so
 Q K' = Wq (X K') and |q|^2 = diag(Wq X X' Wq'): queries are never made either, and no long row is copied or
-interleaved, only the small products are. All of it holds for gradients too, so training uses this form.
+interleaved, only the small products are. All of it holds for gradients too, so training uses this form; without gradients the finest
+levels go further (`autocorrelation.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from irtrack.detect.autocorrelation import autocorrelated_statistics, pays
 
 BAND_BYTES = 2 << 20
 """Size of the keys that are made at a time without gradients."""
@@ -42,15 +45,17 @@ def pixels_by_channels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def key_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     """X K' (B, C, 8*hidden) and |K|^2 (B, 8*hidden) over all pixels, for the keys of one shift.
 
-    Without gradients, keys are made in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096
+    mean (B, C, 1, 1) of x; padded: x less its mean. Without gradients, keys are made in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096
     would otherwise need gigabytes for them.
     """
     height, width = x.shape[-2:]
     band = height
     if not torch.is_grad_enabled():
+        if x.dtype == torch.float32 and x.device.type == "cpu" and pays(*kernel.shape[1::-1], height, width, shift):
+            return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
         band = max(8, BAND_BYTES // (4 * kernel.shape[0] * width * x.shape[0]))
     product: Tensor | None = None
     square: Tensor | None = None
@@ -68,21 +73,22 @@ def key_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tup
 
 def cosine_scores(
     x: Tensor,
+    mean: Tensor,
     padded: Sequence[Tensor],
-    query_weights: Sequence[Tensor],
+    wq: Tensor,
     key_kernels: Sequence[Tensor],
     shifts: Sequence[int],
 ) -> Tensor:
     """Cosines between queries and keys over all pixels (B, heads, hidden, 8*hidden).
 
-    x (B, C, H, W) gives the queries, `padded` (reflection-padded by each shift) the keys.
+    x (B, C, H, W) gives the queries by `wq` (heads*hidden, C), whose rows interleave the shifts; `padded` (x less its
+    mean (B, C, 1, 1), reflection-padded by each shift) gives the keys.
     """
     n = len(shifts)
     rows = pixels_by_channels(x).transpose(1, 2)
-    wq = interleave([w.flatten(1) for w in query_weights], 0)
     products, squares = [], []
     for p, kernel, d in zip(padded, key_kernels, shifts, strict=True):
-        product, square = key_statistics(x, p, kernel, d)
+        product, square = key_statistics(x, mean, p, kernel, d)
         products.append(product)
         squares.append(square)
     # Row of wq and column of k: flat index = channel * shifts + shift; head i has the i-th stretch of both.
@@ -107,34 +113,42 @@ def fused_attention(
     """
     c = x.shape[1]
     # Keys and values do not see a constant (their kernels sum to zero); without it a flat frame loses no digits.
-    centred = x - x.mean((2, 3), keepdim=True)
-    padded = [F.pad(centred, (d,) * 4, mode="reflect") for d in shifts]
-    scores = cosine_scores(x, padded, query_weights, [stencil(w, c) for w in key_weights], shifts)
+    mean = x.mean((2, 3), keepdim=True)
+    padded = [F.pad(x - mean, (d,) * 4, mode="reflect") for d in shifts]
+    wq = interleave([w.flatten(1) for w in query_weights], 0)
+    scores = cosine_scores(x, mean, padded, wq, [stencil(w, c) for w in key_weights], shifts)
     attention = attention_from_scores(scores, area_px)
     return apply_attention(padded, attention, [stencil(w, c) for w in value_weights], shifts), attention
+
+
+def attended_kernels(attention: Tensor, value_kernels: Sequence[Tensor]) -> list[Tensor]:
+    """Attention (B, heads, hidden, 8*hidden) times the kernels of the values (8*hidden, C, 3, 3) of each shift.
+
+    One kernel (B, heads*hidden, C, 3, 3) for each shift; the sum of their convolutions is attention times values.
+    """
+    n = len(value_kernels)
+    out = []
+    for s, kernel in enumerate(value_kernels):
+        # Column j of head i is flat value channel i * 8 hidden + j, which is channel (flat // n) of shift (flat % n).
+        weight = attention[..., s::n] @ kernel.reshape(n, -1, kernel[0].numel())
+        out.append(weight.reshape(len(attention), -1, *kernel.shape[1:]))
+    return out
 
 
 def apply_attention(
     padded: Sequence[Tensor], attention: Tensor, value_kernels: Sequence[Tensor], shifts: Sequence[int]
 ) -> Tensor:
-    """Attention (B, heads, hidden, 8*hidden) times values as one dilated convolution for each shift.
+    """Attention (B, heads, hidden, 8*hidden) times values (B, heads*hidden, H, W).
 
-    `padded`: the input, reflection-padded by each shift; `value_kernels`: (8*hidden, C, 3, 3) each.
+    `padded`: the input, reflection-padded by each shift.
     """
-    b, n, hidden, wide = attention.shape
-    c = value_kernels[0].shape[1]
-    # Column j of head i is flat value channel i * 8 hidden + j, which is channel (flat // n) of shift (flat % n).
-    kernels = interleave([w.flatten(1) for w in value_kernels], 0).unflatten(0, (n, wide))
-    flat = torch.arange(n * wide, device=attention.device).view(n, wide)
     total: Tensor | None = None
-    for s, (p, d) in enumerate(zip(padded, shifts, strict=True)):
-        of_shift = (flat % n == s).to(attention.dtype)
-        weight = (attention * of_shift[:, None]) @ kernels
-        weight = weight.reshape(b * n * hidden, c, 3, 3)
+    for p, weight, d in zip(padded, attended_kernels(attention, value_kernels), shifts, strict=True):
+        b, _, h, w = p.shape
         if b == 1:  # the same without reshaping, which would lose the channels-last layout (about 8 % of a frame)
-            y = F.conv2d(p, weight, dilation=d)
+            y = F.conv2d(p, weight[0], dilation=d)
         else:
-            y = F.conv2d(p.reshape(1, b * c, *p.shape[-2:]), weight, dilation=d, groups=b).unflatten(1, (b, -1))[0]
+            y = F.conv2d(p.reshape(1, -1, h, w), weight.flatten(0, 1), dilation=d, groups=b).unflatten(1, (b, -1))[0]
         total = y if total is None else total + y
     assert total is not None
     return total

@@ -1,17 +1,168 @@
 """The form of the network that runs: the same outputs, fewer operations.
 
-BatchNorm is folded into the convolution before it, layout is channels-last, DATrans blocks use `directional.py`.
+`prepare` swaps parts of `DATransNet` for equal, faster ones:
+
+- BatchNorm is folded into the convolution before it; layout is channels-last.
+- `FastDATrans` keeps its products of weights ready and folds the output convolution into the attention's kernel where
+  that is fewer operations.
+- `FastNonLocal` never writes the matrix of all pairs of pixels.
+- `FastDecoder` convolves the two halves of its input apart instead of joining them.
+- `FastHead` is one small stencil to one channel.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from irtrack.detect.network import ConvNormRelu, DATrans, DATransNet, NonLocal, ResidualBlock
+from irtrack.detect.directional import attended_kernels, attention_from_scores, cosine_scores, interleave, stencil
+from irtrack.detect.network import (
+    ConvNormRelu,
+    DATrans,
+    DATransNet,
+    Decoder,
+    InceptionDepthwise,
+    NonLocal,
+    ResidualBlock,
+    kernels,
+)
+
+
+class FastDATrans(nn.Module):
+    """A DATrans block whose attention, a property of the whole frame, can be kept for the next ones.
+
+    With `keep`, the kernels of the last attention are used as long as they are there; `forget` has the next frame make
+    them anew.
+    """
+
+    def __init__(self, block: DATrans) -> None:
+        super().__init__()
+        conv = cast(nn.Conv2d, block.out_conv[0])
+        self.shifts, self.area_px = block.shifts, block.area_px
+        channels = conv.out_channels
+        self.wq = frozen(interleave([w.flatten(1) for w in kernels(block.query_convs)], 0))
+        self.key_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.key_convs))
+        self.value_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.value_convs))
+        self.out_weight, self.out_bias = frozen(conv.weight), frozen(cast(Tensor, conv.bias))
+        self.folds = channels <= conv.in_channels
+        self.keep = False
+        self._kept: list[Tensor] | None = None
+
+    def forget(self) -> None:
+        """The next frame makes its own attention."""
+        self._kept = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        kept = self._kept if self.keep and self._kept is not None and len(self._kept[0]) == len(x) else None
+        mean = x.mean((2, 3), keepdim=True)
+        # Keys and values do not see a constant (their kernels sum to zero); without it a flat frame loses no digits.
+        padded = [F.pad(x - mean, (d,) * 4, mode="reflect") for d in self.shifts]
+        if kept is None:
+            kept = self._kept = self.effective_kernels(x, mean, padded)
+        rows = [self.apply(i, padded, kept) for i in range(len(x))]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def effective_kernels(self, x: Tensor, mean: Tensor, padded: list[Tensor]) -> list[Tensor]:
+        """Attention times values (and times the output convolution) as a kernel (B, O, C, 3, 3) for each shift."""
+        scores = cosine_scores(x, mean, padded, self.wq, list(self.key_kernels), self.shifts)
+        made = attended_kernels(attention_from_scores(scores, self.area_px), list(self.value_kernels))
+        if not self.folds:
+            return made
+        return [(self.out_weight.flatten(1) @ k.flatten(2)).unflatten(2, k.shape[2:]) for k in made]
+
+    def apply(self, i: int, padded: list[Tensor], kept: list[Tensor]) -> Tensor:  # type: ignore[override]
+        """Picture `i` through the kernels."""
+        bias = self.out_bias if self.folds else None
+        y = F.conv2d(padded[0][i : i + 1], kept[0][i], bias, dilation=self.shifts[0])
+        for p, k, d in zip(padded[1:], kept[1:], self.shifts[1:], strict=True):
+            y += F.conv2d(p[i : i + 1], k[i], dilation=d)
+        return F.relu_(y if self.folds else F.conv2d(y, self.out_weight, self.out_bias))
+
+
+class FastNonLocal(nn.Module):
+    """`NonLocal` by an attention routine that works in blocks: for 4096x4096 all pairs would be 4 GB."""
+
+    def __init__(self, block: NonLocal) -> None:
+        super().__init__()
+        self.g, self.theta, self.phi, self.W = block.g, block.theta, block.phi, block.W
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        query, key, value = (f(x).flatten(2).transpose(1, 2).unsqueeze(1) for f in (self.theta, self.phi, self.g))
+        y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        return cast(Tensor, self.W(y[:, 0].transpose(1, 2).unflatten(2, x.shape[-2:])))
+
+
+class FastDecoder(nn.Module):
+    """`Decoder` without the joined map: a convolution is linear, so each half has its own and they add."""
+
+    def __init__(self, block: Decoder) -> None:
+        super().__init__()
+        first, second = (cast(ConvNormRelu, m) for m in block.nConvs)
+        half = first.conv.in_channels // 2
+        self.gate = block.sattn[0]
+        self.weight_skip, self.weight_up = frozen(first.conv.weight[:, :half]), frozen(first.conv.weight[:, half:])
+        self.bias, self.second = frozen(cast(Tensor, first.conv.bias)), second.conv
+
+    def forward(self, x: Tensor, skip: Tensor, encoded: Tensor) -> Tensor:
+        """As `Decoder.forward`."""
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        x *= self.gate(encoded).sigmoid_()
+        y = F.conv2d(skip, self.weight_skip, self.bias, padding=1)
+        y += F.conv2d(x, self.weight_up, padding=1)
+        return F.relu_(self.second(F.relu_(y)))
+
+
+class FastResidual(nn.Module):
+    """`ResidualBlock` with its norms folded, working in place."""
+
+    def __init__(self, block: ResidualBlock) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.shortcut = block.conv1, block.conv2, block.shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, O, H, W)."""
+        y = self.conv2(F.leaky_relu_(self.conv1(x), 0.01))
+        y += x if self.shortcut is None else self.shortcut(x)
+        return F.leaky_relu_(y, 0.01)
+
+
+class FastHead(nn.Module):
+    """The depth-wise convolutions and the 1x1 to one channel as a 3x3, a 1x11 and an 11x1 stencil that add."""
+
+    def __init__(self, depthwise: InceptionDepthwise, point: nn.Conv2d) -> None:
+        super().__init__()
+        c = point.in_channels // 4
+        w = point.weight.flatten(1)
+        same, square, wide, high = (w[:, i * c : (i + 1) * c, None, None] for i in range(4))
+        branches = (depthwise.dwconv_hw, depthwise.dwconv_w, depthwise.dwconv_h)
+        square, wide, high = (
+            part * conv.weight.transpose(0, 1) for part, conv in zip((square, wide, high), branches, strict=True)
+        )
+        bias = cast(Tensor, point.bias).clone()
+        for i, conv in enumerate(branches):
+            bias += w[:, (i + 1) * c : (i + 2) * c] @ cast(Tensor, conv.bias)
+        self.square = frozen(torch.cat([F.pad(same, (1, 1, 1, 1)), square], 1))
+        self.wide, self.high, self.bias, self.c = frozen(wide), frozen(high), frozen(bias), c
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> logits (B, 1, H, W)."""
+        c = self.c
+        y = F.conv2d(x[:, : 2 * c], self.square, self.bias, padding=1)
+        y += F.conv2d(x[:, 2 * c : 3 * c], self.wide, padding=(0, 5))
+        y += F.conv2d(x[:, 3 * c :], self.high, padding=(5, 0))
+        return y
+
+
+def frozen(tensor: Tensor) -> nn.Parameter:
+    """A tensor as a weight that moves with its module and is not trained."""
+    return nn.Parameter(tensor.detach().clone(), requires_grad=False)
 
 
 def fold_batch_norm(network: DATransNet) -> DATransNet:
@@ -40,7 +191,27 @@ def folded(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(conv, norm)
 
 
+def swapped(module: nn.Module) -> nn.Module | None:
+    """The faster form of a part (its norms folded), where there is one."""
+    if isinstance(module, DATrans):
+        return FastDATrans(module)
+    if isinstance(module, NonLocal):
+        return FastNonLocal(module)
+    if isinstance(module, Decoder):
+        return FastDecoder(module)
+    if isinstance(module, ResidualBlock):
+        return FastResidual(module)
+    return None
+
+
 def prepare(network: DATransNet, device: torch.device) -> DATransNet:
-    """The network ready to run on a device: folded, fused, channels-last."""
-    ready = fold_batch_norm(network).set_fused(True).requires_grad_(False)
+    """The network ready to run on a device: folded, swapped, channels-last."""
+    ready = fold_batch_norm(network)
+    for parent in list(ready.modules()):
+        for name, child in parent.named_children():
+            fast = swapped(child)
+            if fast is not None:
+                setattr(parent, name, fast)
+    ready.outc = nn.Sequential(FastHead(cast(InceptionDepthwise, ready.outc[0]), cast(nn.Conv2d, ready.outc[1])))
+    ready.requires_grad_(False)
     return ready.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -28,6 +28,7 @@ from irtrack.train.evaluation import evaluate
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
+from irtrack.train.optimisers import Muon, make_optimiser
 from irtrack.train.parallel import Team, team
 from irtrack.train.settings import TrainSettings, drop_fractions
 
@@ -63,23 +64,13 @@ def atomic_save(state: dict[str, Any], path: Path) -> None:
     os.replace(part, path)
 
 
-def make_optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW, whose decay spares biases and norms, or plain Adam."""
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(network.parameters(), lr=settings.rate)
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.rate)
-
-
 @dataclass
 class Run:
     """All that changes while training."""
 
     network: DATransNet
     average: DATransNet
-    optimiser: torch.optim.Optimizer
+    optimiser: torch.optim.Optimizer | Muon
     step: int = 0
     best: dict[str, float] = field(default_factory=lambda: {"value": -math.inf})
     running: float = 0.0
@@ -188,7 +179,7 @@ def fit(
         x = torch.from_numpy(images).to(us.device, memory_format=torch.channels_last)
         y = torch.from_numpy(masks).to(us.device)
         for group in run.optimiser.param_groups:
-            group["lr"] = learning_rate(step, settings)
+            group["lr"] = learning_rate(step, settings) * group.get("factor", 1.0)
         wrapped.train()
         run.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(kind, torch.bfloat16, enabled=settings.bf16):
@@ -239,7 +230,7 @@ class Keeper:
         s, ended = self.settings, run.step == self.settings.steps
         if run.step % 20 == 0:
             bar.set_postfix(loss=f"{run.running:.4f}", refresh=False)
-            self.journal.scalars(run.step, {"loss": run.running, "rate": run.optimiser.param_groups[0]["lr"]})
+            self.journal.scalars(run.step, {"loss": run.running, "rate": learning_rate(run.step - 1, s)})
             if not sys.stderr.isatty():
                 print(f"step {run.step}/{s.steps} loss {run.running:.4f}", flush=True)
         if self.validation and (run.step % s.validate_every == 0 or ended):

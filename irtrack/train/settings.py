@@ -13,7 +13,7 @@ from irtrack.core import ConfigError
 from irtrack.train.augment import AugmentSettings
 from irtrack.train.losses import LOSSES
 
-OPTIMISERS = ("adamw", "adam")
+OPTIMISERS = ("muon", "adamw", "adam")
 SCHEDULES = ("cosine", "steps")
 
 
