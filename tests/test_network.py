@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from irtrack.detect.autocorrelation import autocorrelated_statistics, autocorrelation, pays
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.scoring import pad_to_multiple, score_map
@@ -103,9 +104,61 @@ def test_any_size_is_padded_and_cropped(size: tuple[int, int]) -> None:
     )
 
 
+def test_autocorrelation_by_definition() -> None:
+    torch.manual_seed(6)
+    p = torch.randn(1, 3, 14, 17, dtype=torch.float64)
+    f = autocorrelation(p, 3)
+    for i in range(-2, 3):
+        for j in range(-2, 3):
+            dy, dx = 3 * i, 3 * j
+            a = p[0, :, max(0, -dy) : 14 - max(0, dy), max(0, -dx) : 17 - max(0, dx)].flatten(1)
+            b = p[0, :, max(0, dy) : 14 + min(0, dy), max(0, dx) : 17 + min(0, dx)].flatten(1)
+            assert torch.allclose(f[:, :, 2 + i, 2 + j], a @ b.T)
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.parametrize("size", [(4, 4), (5, 40), (64, 33), (150, 70)])
+def test_statistics_of_keys_without_keys(size: tuple[int, int], shift: int) -> None:
+    """Against the keys themselves in double precision, with a mean that is not zero and a batch of two."""
+    torch.manual_seed(7)
+    x = torch.randn(2, 8, *size).double() + 5
+    kernel = torch.randn(32, 8, 3, 3).double()
+    kernel -= kernel.mean((2, 3), keepdim=True)
+    mean = x.mean((2, 3))
+    padded = F.pad(x - mean[..., None, None], (shift,) * 4, mode="reflect")
+    keys = F.conv2d(padded, kernel, dilation=shift).flatten(2)
+    product, square = autocorrelated_statistics(mean, padded, kernel, shift)
+    assert torch.allclose(product, x.flatten(2) @ keys.transpose(1, 2))
+    assert torch.allclose(square, keys.square().sum(2))
+
+
+@pytest.mark.parametrize("name", ["datransnet", "datransnet-s"])
+@pytest.mark.parametrize("img_size", [256, 512])
+@pytest.mark.parametrize("size", [(2, 2), (31, 65), (40, 333), (200, 256), (320, 480)])
+def test_fast_form_of_trained_weights(name: str, img_size: int, size: tuple[int, int]) -> None:
+    """Pictures as smooth as the sky, where sums of products are large beside those of differences, two at a time."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[: size[0], : size[1]] / 100
+    sky = 0.4 + 0.2 * np.sin(x) + 0.1 * np.cos(2 * y) + rng.normal(0, 0.004, (2, 1, *size))
+    sky[:, 0, size[0] // 2, size[1] // 2] += 0.4
+    frames = torch.from_numpy(sky.clip(0, 1).astype(np.float32))
+    network = load_weights(name).network
+    network = build(network.state_dict(), img_size, Path(name))
+    with torch.inference_mode():
+        fast = score_map(prepare(network, torch.device("cpu")), frames)
+        readable = score_map(network.set_fused(False), frames)
+    assert (fast - readable).abs().max() < LIMIT
+
+
+def test_autocorrelation_is_used_where_it_pays() -> None:
+    assert pays(16, 64, 512, 640, 3)
+    assert not pays(16, 64, 32, 32, 3)
+
+
 def test_bands_of_keys_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(4)
     network, x = DATransNet(base=8).eval(), torch.rand(1, 1, 96, 64)
+    monkeypatch.setattr("irtrack.detect.directional.pays", lambda *_: False)
     with torch.inference_mode():
         whole = network(x)
         monkeypatch.setattr("irtrack.detect.directional.BAND_BYTES", 1)  # eight rows at a time, the least

@@ -83,15 +83,15 @@ def statistics_of_one(mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) 
 
 def window_sums(padded: Tensor, shift: int) -> Tensor:
     """Sums (C, 9) of what each tap sees over the frame: windows one shift apart, within the padded picture."""
-    reach, whole = 2 * shift, padded[0].sum(1)
-    first, last = padded[0, :, :reach], padded[0, :, -reach:]
-    rows = [whole - last.sum(1), whole - first[:, :shift].sum(1) - last[:, shift:].sum(1), whole - first.sum(1)]
-    width = whole.shape[1] - reach
-    return torch.stack([r[:, j * shift : j * shift + width].sum(1) for r in rows for j in range(3)], 1)
+    reach, rows = 2 * shift, padded[0].permute(1, 2, 0)  # (H, W, C), the layout in memory
+    whole, first, last = rows.sum(0), rows[:reach], rows[-reach:]
+    windows = [whole - last.sum(0), whole - first[:shift].sum(0) - last[shift:].sum(0), whole - first.sum(0)]
+    width = len(whole) - reach
+    return torch.stack([w[j * shift : j * shift + width].sum(0) for w in windows for j in range(3)], 1)
 
 
 def ring(padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """What keys outside the frame are made of: (2, C, h, w) for top and bottom, then for left and right between them."""
+    """What keys outside the frame are made of (2, C, h, w): top and bottom, then left and right between them."""
     reach = 2 * shift
     top, bottom = padded[:, :, :reach], padded[:, :, -reach:]
     left, right = padded[..., :reach], padded[..., -reach:]

@@ -5,8 +5,8 @@ reflection-padded input: the tap of neighbour d is the 1x1 weight of that neighb
 Attention is between channels, so attention times values is again such a convolution, with attention x value weights as
 its kernel: values are never made. Scores need only Q K' and the norms over pixels; queries are a 1x1 convolution, so
 Q K' = Wq (X K') and |q|^2 = diag(Wq X X' Wq'): queries are never made either, and no long row is copied or
-interleaved, only the small products are. All of it holds for gradients too, so training uses this form; without gradients the finest
-levels go further (`autocorrelation.py`).
+interleaved, only the small products are. All of it holds for gradients too, so training uses this form; without
+gradients the finest levels go further (`autocorrelation.py`).
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def pixels_by_channels(x: Tensor) -> Tensor:
 def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     """X K' (B, C, 8*hidden) and |K|^2 (B, 8*hidden) over all pixels, for the keys of one shift.
 
-    mean (B, C, 1, 1) of x; padded: x less its mean. Without gradients, keys are made in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096
-    would otherwise need gigabytes for them.
+    mean (B, C, 1, 1) of x; padded: x less its mean. Without gradients, keys are not made at all where that pays, and
+    elsewhere in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096 would need gigabytes.
     """
     height, width = x.shape[-2:]
     band = height
     if not torch.is_grad_enabled():
-        if x.dtype == torch.float32 and x.device.type == "cpu" and pays(*kernel.shape[1::-1], height, width, shift):
+        if x.dtype == torch.float32 and x.device.type == "cpu" and pays(kernel.shape[1], kernel.shape[0], height, width, shift):
             return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
         band = max(8, BAND_BYTES // (4 * kernel.shape[0] * width * x.shape[0]))
     product: Tensor | None = None

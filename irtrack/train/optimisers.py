@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from irtrack.train.settings import TrainSettings
 
 MUON_FACTOR = 13.0
-"""Muon's rate over AdamW's: its steps have unit spectral norm. Of 13 and 26, 13 was better (450 steps on NUDT-SIRST)."""
+"""Rate over AdamW's: steps have unit spectral norm. Of 13 and 26, 13 was better (450 steps on NUDT-SIRST)."""
 
 
 class Muon:
