@@ -54,7 +54,9 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     height, width = x.shape[-2:]
     band = height
     if not torch.is_grad_enabled():
-        if x.dtype == torch.float32 and x.device.type == "cpu" and pays(kernel.shape[1], kernel.shape[0], height, width, shift):
+        outputs, channels = kernel.shape[:2]
+        on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
+        if on_cpu and pays(channels, outputs, height, width, shift):
             return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
         band = max(8, BAND_BYTES // (4 * kernel.shape[0] * width * x.shape[0]))
     product: Tensor | None = None
