@@ -41,11 +41,13 @@ class Outputs:
         return [p for p in named if p is not None]
 
 
-def make_detector(settings: Settings) -> NetworkDetector:
-    """The network on its device. Imports torch, which takes seconds: call it late."""
+def make_detector(settings: Settings, source: Source | None = None) -> NetworkDetector:
+    """The network on its device, for a source if it is known. Imports torch, which takes seconds: call it late."""
+    from irtrack.detect.detector import LIVE_FPS
     from irtrack.detect.detector import make_detector as make
 
-    return make(settings.detector)
+    live = source is not None and source.live
+    return make(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and live else None)
 
 
 def make_tracker(settings: Settings) -> Tracker:
@@ -101,7 +103,7 @@ def make_pipeline(
 ) -> Pipeline:
     """A pipeline ready to start, headless. Where a part cannot be made, closes the source and raises its error."""
     try:
-        detector = make_detector(settings)
+        detector = make_detector(settings, source)
         sinks = make_sinks(outputs, settings, source.info.fps)
     except BaseException:
         source.close()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
+from irtrack.config import MODES
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -41,6 +42,13 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="T",
         help="score above which a pixel belongs to a target, 0 to 1 (default 0.5)",
+    )
+    group.add_argument(
+        "--mode",
+        default="auto",
+        choices=MODES,
+        help="exact: every frame whole; video: attention kept from the frames before; live: as much of each frame as "
+        "there is time for; auto (default): live for cameras, exact for recordings",
     )
     group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
     group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")

@@ -60,6 +60,9 @@ class Checked:
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
 
+MODES = ("auto", "exact", "video", "live")
+
+
 @dataclass(frozen=True)
 class DetectorSettings(Checked):
     """What the detector does to a frame."""
@@ -69,7 +72,19 @@ class DetectorSettings(Checked):
     threshold: float = option(0.5, "score above which a pixel belongs to a target", low=0.0, high=1.0)
     min_area_px: int = option(1, "components smaller than this are dropped", unit="px", low=1)
     max_area_px: int = option(1500, "components larger than this are no small target", unit="px", low=1)
+    mode: str = option(
+        "auto",
+        "exact: every frame whole; video: its attention kept from the frames before; live: what the camera's rate "
+        "leaves time for; auto: live for cameras, exact for recordings",
+    )
+    refresh_every: int = option(2, "in mode video, frames between renewals of a block's attention", low=1, high=1000)
+    live_bands: int = option(0, "in mode live, bands seen in turn; 0 fits them to the time there is", low=0, high=64)
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode not in MODES:
+            raise ConfigError(f"unknown mode {self.mode!r}: it is one of {', '.join(MODES)}")
 
 
 @dataclass(frozen=True)

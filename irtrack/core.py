@@ -229,6 +229,15 @@ class Detector(Protocol):
     def __call__(self, image: Image) -> Detections: ...
 
 
+@runtime_checkable
+class Attentive(Protocol):
+    """A detector that may look at part of a frame only, and so wants to know where the tracks are."""
+
+    def look_at(self, tracks: Sequence[Track], spent_s: float) -> None:
+        """Told after each frame; `spent_s`: time that went into other things than detecting."""
+        ...
+
+
 class Tracker(Protocol):
     """Links detections over time. Called once for each frame, in order."""
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from irtrack.channel import Channel, Closed
-from irtrack.core import Detector, Frame, FrameResult, Sink, Source, Track, Tracker
+from irtrack.core import Attentive, Detector, Frame, FrameResult, Sink, Source, Track, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ def process_frame(
     tracks = tracker(detections, frame.time_s, frame.image)
     tracked = time.perf_counter()
     stage_ms = {"detect": 1e3 * (detected - start), "track": 1e3 * (tracked - detected)}
+    if isinstance(detector, Attentive):
+        detector.look_at(tracks, tracked - detected)
     return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s)
 
 

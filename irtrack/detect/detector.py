@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, Image, IrtrackError, Scores
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.scoring import score_map
+from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights, load_weights
 from irtrack.imaging.scaling import network_input
 
 LARGEST_SIDE_PX = 4096
 SMALLEST_SIDE_PX = 2
+
+LIVE_FPS = 30.0
+"""Frame rate to keep up with where the source does not say."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -62,6 +68,9 @@ class NetworkDetector:
         self.min_area_px, self.max_area_px = settings.min_area_px, settings.max_area_px
         keep_large_blocks()
         self._network = prepare(weights.network, device)
+        self._run: Callable[[Tensor], Tensor] = (
+            VideoNetwork(self._network, settings.refresh_every) if settings.mode == "video" else self._network
+        )
         self._scored: tuple[Image, Scores] | None = None
         if settings.threads and device.type == "cpu":
             torch.set_num_threads(settings.threads)
@@ -76,16 +85,28 @@ class NetworkDetector:
                 f"{LARGEST_SIDE_PX} a side: crop or scale the recording"
             )
         with torch.inference_mode():
-            x = torch.from_numpy(network_input(image))[None, None].to(self.device)
-            scores: Scores = score_map(self._network, x)[0, 0].float().cpu().numpy()
+            scores = self._score(image)
         self._scored = (image, np.ascontiguousarray(scores))
         return self._scored[1]
+
+    def _score(self, image: Image) -> Scores:
+        x = torch.from_numpy(network_input(image))[None, None].to(self.device)
+        scores: Scores = score_map(self._run, x)[0, 0].float().cpu().numpy()
+        return scores
 
     def __call__(self, image: Image) -> Detections:
         return extract(self.scores(image), image, self.threshold, self.min_area_px, self.max_area_px)
 
 
-def make_detector(settings: DetectorSettings) -> NetworkDetector:
-    """Device, weights and network from settings. Raises IrtrackError or WeightsError."""
+def make_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
+    """Device, weights and network from settings. `live_fps`: the frame rate of a camera, None for a recording.
+
+    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
+    """
     device = pick_device(settings.device)
-    return NetworkDetector(load_weights(pick_weights(settings.weights, device)), settings, device)
+    weights = load_weights(pick_weights(settings.weights, device))
+    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None):
+        from irtrack.detect.live import LiveDetector
+
+        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
+    return NetworkDetector(weights, settings, device)

@@ -12,6 +12,7 @@ gradients the finest levels go further (`autocorrelation.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -73,31 +74,45 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     return product, square
 
 
-def cosine_scores(
-    x: Tensor,
-    mean: Tensor,
-    padded: Sequence[Tensor],
-    wq: Tensor,
-    key_kernels: Sequence[Tensor],
-    shifts: Sequence[int],
-) -> Tensor:
+@dataclass
+class Sums:
+    """What scores are made of, summed over pixels; sums of parts of a frame add up to those of the frame."""
+
+    gram: Tensor
+    """X X' (B, C, C)."""
+    products: list[Tensor]
+    """X K' (B, C, 8*hidden) of each shift."""
+    squares: list[Tensor]
+    """|K|^2 (B, 8*hidden) of each shift."""
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.gram + other.gram,
+            [a + b for a, b in zip(self.products, other.products, strict=True)],
+            [a + b for a, b in zip(self.squares, other.squares, strict=True)],
+        )
+
+
+def score_sums(
+    x: Tensor, mean: Tensor, padded: Sequence[Tensor], key_kernels: Sequence[Tensor], shifts: Sequence[int]
+) -> Sums:
+    """The sums over x (B, C, H, W); `padded`: x less its mean (B, C, 1, 1) with a border of each shift."""
+    rows = pixels_by_channels(x).transpose(1, 2)
+    made = [key_statistics(x, mean, p, k, d) for p, k, d in zip(padded, key_kernels, shifts, strict=True)]
+    return Sums(rows @ rows.transpose(1, 2), [m[0] for m in made], [m[1] for m in made])
+
+
+def cosines(sums: Sums, wq: Tensor) -> Tensor:
     """Cosines between queries and keys over all pixels (B, heads, hidden, 8*hidden).
 
-    x (B, C, H, W) gives the queries by `wq` (heads*hidden, C), whose rows interleave the shifts; `padded` (x less its
-    mean (B, C, 1, 1), reflection-padded by each shift) gives the keys.
+    `wq` (heads*hidden, C) makes the queries of x; its rows interleave the shifts.
     """
-    n = len(shifts)
-    rows = pixels_by_channels(x).transpose(1, 2)
-    products, squares = [], []
-    for p, kernel, d in zip(padded, key_kernels, shifts, strict=True):
-        product, square = key_statistics(x, mean, p, kernel, d)
-        products.append(product)
-        squares.append(square)
+    n = len(sums.products)
     # Row of wq and column of k: flat index = channel * shifts + shift; head i has the i-th stretch of both.
-    qk = (wq @ interleave(products, 2)).unflatten(1, (n, -1)).unflatten(3, (n, -1))
+    qk = (wq @ interleave(sums.products, 2)).unflatten(1, (n, -1)).unflatten(3, (n, -1))
     qk = torch.stack([qk[:, i, :, i] for i in range(n)], 1)
-    q_norm = ((wq @ (rows @ rows.transpose(1, 2))) * wq).sum(-1).clamp_min(1e-24).sqrt().unflatten(1, (n, -1))
-    k_norm = interleave(squares, 1).clamp_min(1e-24).sqrt().unflatten(1, (n, -1))
+    q_norm = ((wq @ sums.gram) * wq).sum(-1).clamp_min(1e-24).sqrt().unflatten(1, (n, -1))
+    k_norm = interleave(sums.squares, 1).clamp_min(1e-24).sqrt().unflatten(1, (n, -1))
     return qk / (q_norm.unsqueeze(-1) * k_norm.unsqueeze(-2))
 
 
@@ -118,7 +133,7 @@ def fused_attention(
     mean = x.mean((2, 3), keepdim=True)
     padded = [F.pad(x - mean, (d,) * 4, mode="reflect") for d in shifts]
     wq = interleave([w.flatten(1) for w in query_weights], 0)
-    scores = cosine_scores(x, mean, padded, wq, [stencil(w, c) for w in key_weights], shifts)
+    scores = cosines(score_sums(x, mean, padded, [stencil(w, c) for w in key_weights], shifts), wq)
     attention = attention_from_scores(scores, area_px)
     return apply_attention(padded, attention, [stencil(w, c) for w in value_weights], shifts), attention
 

@@ -5,7 +5,7 @@
 - BatchNorm is folded into the convolution before it; layout is channels-last.
 - `FastDATrans` keeps its products of weights ready and folds the output convolution into the attention's kernel where
   that is fewer operations.
-- `FastNonLocal` never writes the matrix of all pairs of pixels.
+- `FastGFEM` never writes the matrix of all pairs of pixels.
 - `FastDecoder` convolves the two halves of its input apart instead of joining them.
 - `FastHead` is one small stencil to one channel.
 """
@@ -20,8 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from irtrack.detect.directional import attended_kernels, attention_from_scores, cosine_scores, interleave, stencil
+from irtrack.detect.directional import (
+    Sums,
+    attended_kernels,
+    attention_from_scores,
+    cosines,
+    interleave,
+    score_sums,
+    stencil,
+)
 from irtrack.detect.network import (
+    GFEM,
     ConvNormRelu,
     DATrans,
     DATransNet,
@@ -37,7 +46,7 @@ class FastDATrans(nn.Module):
     """A DATrans block whose attention, a property of the whole frame, can be kept for the next ones.
 
     With `keep`, the kernels of the last attention are used as long as they are there; `forget` has the next frame make
-    them anew.
+    them anew. `collect` has the next frames, parts of one, add up what attention is made of; `renew` makes it of that.
     """
 
     def __init__(self, block: DATrans) -> None:
@@ -51,52 +60,105 @@ class FastDATrans(nn.Module):
         self.out_weight, self.out_bias = frozen(conv.weight), frozen(cast(Tensor, conv.bias))
         self.folds = channels <= conv.in_channels
         self.keep = False
+        self.collect: slice | None = None
+        """Rows of the input, at this block's resolution, whose sums are added up; None for none."""
         self._kept: list[Tensor] | None = None
+        self._sums: Sums | None = None
 
     def forget(self) -> None:
         """The next frame makes its own attention."""
-        self._kept = None
+        self._kept = self._sums = None
+
+    def renew(self) -> None:
+        """Attention from the sums collected, if there are any; collecting begins anew."""
+        if self._sums is not None:
+            self._kept = self.effective_kernels(self._sums)
+        self._sums, self.collect = None, None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        kept = self._kept if self.keep and self._kept is not None and len(self._kept[0]) == len(x) else None
         mean = x.mean((2, 3), keepdim=True)
         # Keys and values do not see a constant (their kernels sum to zero); without it a flat frame loses no digits.
         padded = [F.pad(x - mean, (d,) * 4, mode="reflect") for d in self.shifts]
+        if self.collect is not None:
+            rows, wide = self.collect, [slice(self.collect.start, self.collect.stop + 2 * d) for d in self.shifts]
+            part = self.sums(x[:, :, rows], mean, [p[:, :, w] for p, w in zip(padded, wide, strict=True)])
+            self._sums = part if self._sums is None else self._sums + part
+        kept = self._kept if self.keep else None
         if kept is None:
-            kept = self._kept = self.effective_kernels(x, mean, padded)
-        rows = [self.apply(i, padded, kept) for i in range(len(x))]
-        return rows[0] if len(rows) == 1 else torch.cat(rows)
+            kept = self._kept = self.effective_kernels(self.sums(x, mean, padded))
+        made = [self.apply_to(i, padded, kept) for i in range(len(x))]
+        return made[0] if len(made) == 1 else torch.cat(made)
 
-    def effective_kernels(self, x: Tensor, mean: Tensor, padded: list[Tensor]) -> list[Tensor]:
+    def sums(self, x: Tensor, mean: Tensor, padded: list[Tensor]) -> Sums:
+        """What the attention of x (B, C, H, W) is made of."""
+        return score_sums(x, mean, padded, list(self.key_kernels), self.shifts)
+
+    def effective_kernels(self, sums: Sums) -> list[Tensor]:
         """Attention times values (and times the output convolution) as a kernel (B, O, C, 3, 3) for each shift."""
-        scores = cosine_scores(x, mean, padded, self.wq, list(self.key_kernels), self.shifts)
-        made = attended_kernels(attention_from_scores(scores, self.area_px), list(self.value_kernels))
+        attention = attention_from_scores(cosines(sums, self.wq), self.area_px)
+        made = attended_kernels(attention, list(self.value_kernels))
         if not self.folds:
             return made
         return [(self.out_weight.flatten(1) @ k.flatten(2)).unflatten(2, k.shape[2:]) for k in made]
 
-    def apply(self, i: int, padded: list[Tensor], kept: list[Tensor]) -> Tensor:  # type: ignore[override]
-        """Picture `i` through the kernels."""
+    def apply_to(self, i: int, padded: list[Tensor], kept: list[Tensor]) -> Tensor:
+        """Picture `i` through its kernels, or through the only ones."""
+        j = min(i, len(kept[0]) - 1)
         bias = self.out_bias if self.folds else None
-        y = F.conv2d(padded[0][i : i + 1], kept[0][i], bias, dilation=self.shifts[0])
+        y = F.conv2d(padded[0][i : i + 1], kept[0][j], bias, dilation=self.shifts[0])
         for p, k, d in zip(padded[1:], kept[1:], self.shifts[1:], strict=True):
-            y += F.conv2d(p[i : i + 1], k[i], dilation=d)
+            y += F.conv2d(p[i : i + 1], k[j], dilation=d)
         return F.relu_(y if self.folds else F.conv2d(y, self.out_weight, self.out_bias))
 
 
-class FastNonLocal(nn.Module):
-    """`NonLocal` by an attention routine that works in blocks: for 4096x4096 all pairs would be 4 GB."""
+class FastGFEM(nn.Module):
+    """`GFEM` by an attention routine that works in blocks: for 4096x4096 all pairs of pixels would be 4 GB.
 
-    def __init__(self, block: NonLocal) -> None:
+    With `place`, the input is the part of a frame that begins at this (row, column), at this block's resolution: keys,
+    values and the channels' gate are those of the whole frame last seen, in which rows `update` (of the part, its whole
+    width) are written anew.
+    """
+
+    def __init__(self, block: GFEM) -> None:
         super().__init__()
-        self.g, self.theta, self.phi, self.W = block.g, block.theta, block.phi, block.W
+        sp = block.sp
+        self.g, self.theta, self.phi, self.W, self.fc1 = sp.g, sp.theta, sp.phi, sp.W, block.ca["fc1"]
+        self.tra_conv_1, self.tra_conv_2, self.out_conv = block.tra_conv_1, block.tra_conv_2, block.out_conv
+        self.place: tuple[int, int] | None = None
+        self.update: slice | None = None
+        self._key = self._value = self._spatial = torch.empty(0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        query, key, value = (f(x).flatten(2).transpose(1, 2).unsqueeze(1) for f in (self.theta, self.phi, self.g))
+        query = tokens(self.theta(x))
+        if self.place is None:
+            self._key, self._value = self.phi(x), self.g(x)
+        elif self.update is not None:
+            half = slice(self.update.start // 2, self.update.stop // 2)
+            self._write(self._key, self.phi(x)[:, :, half], half.start, 2)
+            self._write(self._value, self.g(x)[:, :, half], half.start, 2)
+        key, value = (tokens(m).expand(len(x), -1, -1, -1) for m in (self._key, self._value))
         y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        return cast(Tensor, self.W(y[:, 0].transpose(1, 2).unflatten(2, x.shape[-2:])))
+        spatial: Tensor = self.W(y[:, 0].transpose(1, 2).unflatten(2, x.shape[-2:]))
+        if self.place is None:
+            self._spatial = spatial
+        elif self.update is not None:
+            self._write(self._spatial, spatial[:, :, self.update], self.update.start, 1)
+        channel = torch.sigmoid(self.fc1(self._spatial.mean((2, 3), keepdim=True)))
+        pooled = F.max_pool2d(channel * x, 2, ceil_mode=min(x.shape[-2:]) < 2)
+        pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        return cast(Tensor, self.out_conv(self.tra_conv_1(spatial) + self.tra_conv_2(pooled)))
+
+    def _write(self, whole: Tensor, part: Tensor, start: int, step: int) -> None:
+        assert self.place is not None
+        top = self.place[0] // step + start
+        whole[:, :, top : top + part.shape[2]] = part
+
+
+def tokens(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, 1, H*W, C), as attention wants it."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1)
 
 
 class FastDecoder(nn.Module):
@@ -195,8 +257,8 @@ def swapped(module: nn.Module) -> nn.Module | None:
     """The faster form of a part (its norms folded), where there is one."""
     if isinstance(module, DATrans):
         return FastDATrans(module)
-    if isinstance(module, NonLocal):
-        return FastNonLocal(module)
+    if isinstance(module, GFEM):
+        return FastGFEM(module)
     if isinstance(module, Decoder):
         return FastDecoder(module)
     if isinstance(module, ResidualBlock):
