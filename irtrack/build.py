@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,12 +43,21 @@ class Outputs:
 
 
 def make_detector(settings: Settings, source: Source | None = None) -> NetworkDetector:
-    """The network on its device, for a source if it is known. Imports torch, which takes seconds: call it late."""
-    from irtrack.detect.detector import LIVE_FPS
-    from irtrack.detect.detector import make_detector as make
+    """The network on its device, for a source if it is known. Imports torch, which takes seconds: call it late.
+
+    Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
+    them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
+    """
+    with ThreadPoolExecutor(1, "irtrack-load") as once:
+        return once.submit(load_detector, settings, source).result()
+
+
+def load_detector(settings: Settings, source: Source | None) -> NetworkDetector:
+    """`make_detector` in the calling thread."""
+    from irtrack.detect.detector import LIVE_FPS, make_detector
 
     live = source is not None and source.live
-    return make(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and live else None)
+    return make_detector(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and live else None)
 
 
 def make_tracker(settings: Settings) -> Tracker:

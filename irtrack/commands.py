@@ -28,7 +28,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
     settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
     given = {
         name: value
-        for name in ("weights", "device", "threshold", "threads", "mode")
+        for name in ("weights", "device", "threshold", "threads", "mode", "backend")
         if (value := getattr(args, name, None)) not in (None, "auto")
     }
     return replace(settings, detector=replace(settings.detector, **given))
@@ -104,6 +104,9 @@ def summarise(pipeline: Pipeline, seen: set[int], start: float, written: list[Pa
     rate = pipeline.processed / elapsed if elapsed else 0.0
     dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
     print(f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ({rate:.1f} a second{dropped}), {len(seen)} tracks")
+    scan = getattr(pipeline.detector, "scan_frames", 1)
+    if scan > 1:
+        print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
     for path in written:
         print(f"  wrote {path}")
 
@@ -271,16 +274,49 @@ def simulate(args: argparse.Namespace) -> int:
     return 0
 
 
-def bench(args: argparse.Namespace) -> int:
-    """`irtrack bench`: timings."""
-    from irtrack.bench import tracker
-    from irtrack.bench.report import table, write_json
+def export(args: argparse.Namespace) -> int:
+    """`irtrack export`: a model as ONNX, compared with the torch form where an engine is installed."""
+    from irtrack.detect.backends import available, export_onnx, make_backend
+    from irtrack.detect.weights import load_weights
     from irtrack.sinks.text import check_target
 
-    if args.json:
-        check_target(args.json, args.force)
-    rows = list(tracker.run())
+    check_target(args.out, args.force)
+    network = load_weights(args.weights).network
+    export_onnx(network, args.out)
+    for name in available():
+        make_backend(name, network, args.out)
+    checked = f"agrees with torch in {' and '.join(available())}" if available() else "no engine here to check it with"
+    print(f"  wrote {args.out} ({checked})")
+    return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    """`irtrack bench`: timings."""
+    from irtrack.bench.report import plot, table, write_json
+    from irtrack.sinks.text import check_target
+
+    for path in (args.json, args.plot):
+        if path:
+            check_target(path, args.force)
+    if args.what == "tracker":
+        from irtrack.bench import tracker
+
+        rows = list(tracker.run())
+    elif args.what == "live":
+        from irtrack.bench import live
+
+        rows = list(live.run())
+    elif args.what == "memory":
+        from irtrack.bench import memory
+
+        rows = list(memory.run(args.reference))
+    else:
+        from irtrack.bench import network
+
+        rows = list(network.run(args.rounds, args.reference))
     print(table(rows))
+    if args.plot:
+        plot(rows, args.plot)
     if args.json:
         write_json(rows, args.json)
     return 0

@@ -79,6 +79,10 @@ class DetectorSettings(Checked):
     )
     refresh_every: int = option(2, "in mode video, frames between renewals of a block's attention", low=1, high=1000)
     live_bands: int = option(0, "in mode live, bands seen in turn; 0 fits them to the time there is", low=0, high=64)
+    backend: str = option(
+        "auto",
+        "engine for whole frames on a CPU: torch, onnxruntime, openvino; auto: the fastest here, by a trial",
+    )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
 
     def __post_init__(self) -> None:

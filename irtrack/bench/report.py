@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from irtrack.core import IrtrackError
+
 
 @dataclass(frozen=True)
 class Row:
@@ -39,6 +41,28 @@ def table(rows: Sequence[Row]) -> str:
         lines.append((r.stage, r.backend, r.mode, r.size, str(r.threads), f"{r.median_ms:.2f}", ratio))
     widths = [max(len(line[i]) for line in lines) for i in range(7)]
     return "\n".join("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Times as bars, one panel for each size (PNG). Raises IrtrackError without matplotlib."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise IrtrackError("a plot needs matplotlib: pip install 'irtrack[train]'") from error
+    sizes = list(dict.fromkeys(r.size for r in rows if r.ratio is not None))
+    figure = Figure(figsize=(10, 0.6 + 2.6 * len(sizes)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for i, size in enumerate(sizes):
+        shown = [r for r in rows if r.size == size and r.ratio is not None]
+        axes = figure.add_subplot(len(sizes), 1, i + 1)
+        bars = axes.barh([f"{r.backend}, {r.mode}" for r in shown], [r.median_ms for r in shown], color="#3b6ea5")
+        axes.bar_label(bars, [f"{r.median_ms:.0f} ms, {r.ratio:.1f} times" for r in shown], padding=4, fontsize=8)
+        axes.set_title(f"{size}, {shown[0].threads} threads", fontsize=10)
+        axes.set_xlim(0, 1.25 * max(r.median_ms for r in shown))
+        axes.invert_yaxis()
+        axes.set_xlabel("ms a frame, median")
+    figure.savefig(path, dpi=110)
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, Image, IrtrackError, Scores
+from irtrack.detect.backends import fastest, make_backend
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.scoring import score_map
@@ -67,13 +68,16 @@ class NetworkDetector:
         self.threshold = settings.threshold
         self.min_area_px, self.max_area_px = settings.min_area_px, settings.max_area_px
         keep_large_blocks()
-        self._network = prepare(weights.network, device)
-        self._run: Callable[[Tensor], Tensor] = (
-            VideoNetwork(self._network, settings.refresh_every) if settings.mode == "video" else self._network
-        )
-        self._scored: tuple[Image, Scores] | None = None
         if settings.threads and device.type == "cpu":
             torch.set_num_threads(settings.threads)
+        self._network = prepare(weights.network, device)
+        self._run: Callable[[Tensor], Tensor] = self._network
+        if settings.mode == "video":
+            self._run = VideoNetwork(self._network, settings.refresh_every)
+        elif settings.backend != "torch" and device.type == "cpu":
+            name = fastest(weights) if settings.backend == "auto" else settings.backend
+            self._run = self._network if name == "torch" else make_backend(name, weights.network)
+        self._scored: tuple[Image, Scores] | None = None
 
     def scores(self, image: Image) -> Scores:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""

@@ -146,7 +146,7 @@ class FastGFEM(nn.Module):
         elif self.update is not None:
             self._write(self._spatial, spatial[:, :, self.update], self.update.start, 1)
         channel = torch.sigmoid(self.fc1(self._spatial.mean((2, 3), keepdim=True)))
-        pooled = F.max_pool2d(channel * x, 2, ceil_mode=min(x.shape[-2:]) < 2)
+        pooled = F.max_pool2d(channel * x, 2)
         pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
         return cast(Tensor, self.out_conv(self.tra_conv_1(spatial) + self.tra_conv_2(pooled)))
 

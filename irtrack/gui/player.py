@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture import open_source
 from irtrack.config import Settings
-from irtrack.core import Detections, Detector, Frame, FrameResult, IrtrackError, Source
+from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
 from irtrack.gui.store import ResultStore
 from irtrack.pipeline import Pipeline, State
 
@@ -208,7 +208,12 @@ class Player:
             else:
                 self._detector = message
         if self.opened is not None and self._detector is not None and self.pipeline is None and self.error is None:
-            self._start(self.opened.source, self._detector)
+            source, suits = self.opened.source, self.settings.detector.mode != "auto"
+            if suits or source.live == isinstance(self._detector, Attentive):
+                self._start(source, self._detector)
+            else:  # a camera wants a detector that keeps up, a recording one that sees every frame whole
+                self._detector = None
+                self._spawn(lambda: self._inbox.put(make_detector(self.settings, source)), "irtrack-load")
         return first
 
     def _start(self, source: Source, detector: Detector) -> None:

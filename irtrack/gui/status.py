@@ -80,6 +80,9 @@ class StatusLine(QStatusBar):
         detector = pipeline.detector
         weights, device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
         model = f"{weights.name} on {device}" if weights is not None else ""
+        scan = getattr(detector, "scan_frames", 1)
+        if scan > 1:
+            model += f", all of the picture every {scan} frames"
         latency = ""
         if self._latency_ms:
             p50, p95 = np.percentile(np.array(self._latency_ms), (50, 95))

@@ -1,0 +1,60 @@
+"""Peak memory of a 1280x1024 frame beyond what the process needs without it, each form in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from irtrack.bench.report import Row
+from irtrack.core import IrtrackError
+
+WIDTH, HEIGHT = 1280, 1024
+
+CODE = """
+import resource, sys
+from pathlib import Path
+import torch
+from irtrack.detect.detector import keep_large_blocks
+from irtrack.detect.inference import prepare
+from irtrack.detect.weights import load_weights
+form, model, width, height = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+network = load_weights(model).network
+if form == "exact":
+    network = prepare(network, torch.device("cpu"))
+elif form == "readable":
+    network.set_fused(False)
+else:
+    from irtrack.bench.reference import load_reference
+    network = load_reference(Path(form), network)
+keep_large_blocks()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+with torch.inference_mode():
+    network(torch.rand(1, 1, 32, 32))
+    before = peak()
+    network(torch.rand(1, 1, height, width))
+print(peak() - before)
+"""
+
+
+def run(reference: Path | None = None) -> Iterator[Row]:
+    """A row for each form; `median_ms` holds MiB here, as the stage's name says."""
+    base: float | None = None
+    compared = [(str(reference.resolve()), "datransnet")] if reference is not None else []
+    for form, model in (*compared, ("readable", "datransnet"), ("exact", "datransnet"), ("exact", "datransnet-s")):
+        mib = extra_mib(form, model)
+        base = base or mib
+        mode = f"{model} {'reference' if form.startswith(os.sep) else form}"
+        yield Row("memory, MiB", "torch", mode, f"{WIDTH}x{HEIGHT}", 0, mib, base / mib)
+
+
+def extra_mib(form: str, model: str) -> float:
+    """Peak less the peak before the frame. Raises IrtrackError where the process fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, form, model, str(WIDTH), str(HEIGHT)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise IrtrackError(f"{form} failed: {done.stderr.strip().splitlines()[-1]}")
+    return float(done.stdout)

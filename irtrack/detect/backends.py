@@ -1,0 +1,177 @@
+"""Other engines for whole frames: ONNX Runtime and OpenVINO, from an ONNX file that `irtrack export` writes.
+
+The exported graph is the prepared network with keys made (`directional.py`), for any height and width that are
+multiples of 32; each engine is compared with the torch form at load and refused where it differs. On a CPU the torch
+form is usually faster, since sums of keys without keys (`autocorrelation.py`) have no place in ONNX: the trial decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from irtrack.core import IrtrackError
+from irtrack.detect.inference import prepare
+from irtrack.detect.network import DATransNet
+from irtrack.detect.weights import Weights
+
+Backend = Callable[[Tensor], Tensor]
+"""Grey input (1, 1, H, W) in [0, 1], H and W multiples of 32, to logits of the same shape."""
+
+LIMIT = 1e-3
+"""Largest difference of scores from the torch form; engines round differently, wrong ones are far off."""
+
+TRIAL_SIZE = (256, 320)
+TRIAL_ROUNDS = 5
+NAMES = ("torch", "onnxruntime", "openvino")
+
+log = logging.getLogger(__name__)
+
+
+def available() -> list[str]:
+    """Engines that are installed beside torch."""
+    return [name for name in NAMES[1:] if importlib.util.find_spec(name) is not None]
+
+
+def export_onnx(network: DATransNet, path: Path) -> None:
+    """Write the network as ONNX, input `grey` (1, 1, H, W) and output `logits`. Raises IrtrackError."""
+    if importlib.util.find_spec("onnxscript") is None:
+        raise IrtrackError("exporting needs the packages onnx and onnxscript: pip install 'irtrack[onnx]'")
+    ready = prepare(network, torch.device("cpu"))
+    sides = {2: 32 * torch.export.Dim("rows32", min=1, max=128), 3: 32 * torch.export.Dim("columns32", min=1, max=128)}
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():  # with gradients the keys are made whole, without a loop
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                ready,
+                (torch.rand(1, 1, 128, 96),),
+                dynamo=True,
+                dynamic_shapes=(sides,),
+                input_names=["grey"],
+                output_names=["logits"],
+                verbose=False,
+            )
+    finally:
+        exporter.setLevel(level)
+    assert program is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    program.save(str(part), external_data=False)
+    part.replace(path)
+
+
+def cached_onnx(network: DATransNet) -> Path:
+    """The exported file in the user's cache folder, written on first use."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(str(network.img_size).encode())
+    path = cache_folder() / f"{digest.hexdigest()[:16]}.onnx"
+    if not path.exists():
+        log.info("exporting the network for other engines, once")
+        export_onnx(network, path)
+    return path
+
+
+def cache_folder() -> Path:
+    """Where exported files and the results of trials are kept."""
+    return Path(platformdirs.user_cache_dir("irtrack", appauthor=False))
+
+
+def onnxruntime_backend(path: Path, threads: int) -> Backend:
+    """ONNX Runtime: TensorRT or CUDA where its build has them, else the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    wanted = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [p for p in wanted if p in onnxruntime.get_available_providers()]
+    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    return lambda x: torch.from_numpy(session.run(None, {"grey": x.cpu().numpy()})[0])
+
+
+def openvino_backend(path: Path, threads: int) -> Backend:
+    """OpenVINO on the CPU, in single precision."""
+    import openvino
+
+    settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    request = openvino.Core().compile_model(str(path), "CPU", settings).create_infer_request()
+    return lambda x: torch.from_numpy(request.infer({0: x.cpu().numpy()})[0].copy())
+
+
+def make_backend(name: str, network: DATransNet, path: Path | None = None) -> Backend:
+    """An engine ready to run, checked against the torch form on one frame. Raises IrtrackError where it differs."""
+    if name not in NAMES:
+        raise IrtrackError(f"unknown backend {name!r}: it is one of auto, {', '.join(NAMES)}")
+    ready = prepare(network, torch.device("cpu"))
+    if name == "torch":
+        return ready
+    if name not in available():
+        extra = {"onnxruntime": "onnx", "openvino": "openvino"}[name]
+        raise IrtrackError(f"backend {name} is not installed: pip install 'irtrack[{extra}]'")
+    make = {"onnxruntime": onnxruntime_backend, "openvino": openvino_backend}[name]
+    backend = make(path or cached_onnx(network), torch.get_num_threads())
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand((1, 1, *TRIAL_SIZE), generator=generator)
+    with torch.inference_mode():
+        worst = float((backend(x).sigmoid() - ready(x).sigmoid()).abs().max())
+    if not worst <= LIMIT:
+        raise IrtrackError(f"backend {name} gives other scores than torch (by {worst:.2g}): use --backend torch")
+    return backend
+
+
+def fastest(weights: Weights) -> str:
+    """The fastest engine for these weights here, found by a short trial and remembered."""
+    if not available():
+        return "torch"
+    memory = cache_folder() / "backends.json"
+    key = " ".join([weights.name, str(weights.entry.get("sha256", "")), str(torch.get_num_threads()), *available()])
+    known = read_memory(memory)
+    if known.get(key) in NAMES:
+        return known[key]
+    x = torch.rand(1, 1, *TRIAL_SIZE)
+    taken: dict[str, float] = {}
+    for name in ("torch", *available()):
+        try:
+            backend = make_backend(name, weights.network)
+        except Exception as error:  # an engine that does not start is not the fastest
+            log.warning("backend %s left out: %s", name, error)
+            continue
+        with torch.inference_mode():
+            backend(x)
+            taken[name] = min(seconds(backend, x) for _ in range(TRIAL_ROUNDS))
+    best = min(taken, key=lambda n: taken[n])
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    memory.write_text(json.dumps(known | {key: best}, indent=1), encoding="utf-8")
+    return best
+
+
+def read_memory(path: Path) -> dict[str, str]:
+    """What earlier trials found; nothing where the file is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def seconds(backend: Backend, x: Tensor) -> float:
+    """Time of one frame."""
+    start = time.perf_counter()
+    backend(x)
+    return time.perf_counter() - start

@@ -1,0 +1,160 @@
+"""Other engines: exported, compared, refused, chosen; and the network's benchmark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from irtrack.cli import main
+from irtrack.config import DetectorSettings
+from irtrack.core import IrtrackError
+from irtrack.detect import backends
+from irtrack.detect.detector import make_detector
+from irtrack.detect.inference import prepare
+from irtrack.detect.network import DATransNet
+from irtrack.detect.weights import load_weights, save_weights
+from irtrack.simulate import Scene, scene_from_text
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "cache_folder", lambda: cache)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("size", [(32, 64), (256, 320)])
+def test_engines_give_the_scores_of_torch(name: str, size: tuple[int, int]) -> None:
+    network = load_weights("datransnet-s").network
+    x = torch.rand(1, 1, *size)
+    with torch.inference_mode():
+        expected = prepare(network, torch.device("cpu"))(x).sigmoid()
+        assert (backends.make_backend(name, network)(x).sigmoid() - expected).abs().max() < 5e-5
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_detections_do_not_depend_on_the_engine(name: str) -> None:
+    image = Scene(scene_from_text("sky,width=200,height=150,seed=3")).image(75)
+    found = [
+        make_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend=b))(image) for b in (name, "torch")
+    ]
+    assert len(found[0].xy_px) == len(found[1].xy_px) > 0
+    assert abs(found[0].xy_px - found[1].xy_px).max() < 1e-2
+
+
+def test_an_engine_that_differs_is_refused(cache: Path) -> None:
+    torch.manual_seed(2)
+    other = cache / "other.onnx"
+    backends.export_onnx(DATransNet(base=4).eval(), other)
+    with pytest.raises(IrtrackError, match="backend onnxruntime gives other scores than torch"):
+        backends.make_backend("onnxruntime", load_weights("datransnet-s").network, other)
+
+
+def test_the_trial_is_remembered_and_a_damaged_memory_ignored(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = load_weights("datransnet-s")
+    memory = cache / "backends.json"
+    memory.write_text("{ not json")
+    best = backends.fastest(weights)
+    assert best in backends.NAMES
+    known = json.loads(memory.read_text())
+    assert list(known.values()) == [best]
+    memory.write_text(json.dumps({next(iter(known)): "openvino"}))
+    monkeypatch.setattr(backends, "make_backend", None)  # a second trial would fail
+    assert backends.fastest(weights) == "openvino"
+
+
+def test_without_engines_it_is_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "available", list)
+    assert backends.fastest(load_weights("datransnet-s")) == "torch"
+    with pytest.raises(IrtrackError, match=r"backend openvino is not installed: pip install 'irtrack\[openvino\]'"):
+        backends.make_backend("openvino", load_weights("datransnet-s").network)
+
+
+def test_export_writes_a_file_that_was_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(3)
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(DATransNet(base=4), weights)
+    out = tmp_path / "tiny.onnx"
+    assert main(["export", "--weights", str(weights), "--out", str(out)]) == 0
+    assert "agrees with torch in onnxruntime and openvino" in capsys.readouterr().out
+    assert out.stat().st_size > 10_000
+    assert main(["export", "--weights", str(weights), "--out", str(out)]) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+def authors_checkout(folder: Path, ending: str = "") -> Path:
+    """A stand-in for the authors' repository: our network in a package, with an unused part and a sigmoid."""
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "net.py").write_text(
+        "import torch\n"
+        "from irtrack.detect.network import DATransNet as Ours\n"
+        "class DATransNet(torch.nn.Module):\n"
+        "    def __init__(self, n_channels=1, n_classes=1, img_size=256):\n"
+        "        super().__init__()\n"
+        "        inner = Ours(16, img_size).set_fused(False)\n"
+        "        for name, child in inner.named_children():\n"
+        "            setattr(self, name, child)\n"
+        "        self.encoder5 = torch.nn.Conv2d(1, 1, 1)\n"
+        "        self.inner = [inner]\n"
+        "    def forward(self, x):\n"
+        "        return self.inner[0].eval()(x).sigmoid()\n" + ending
+    )
+    return folder
+
+
+def test_the_authors_checkout_is_found_loaded_and_agrees(tmp_path: Path) -> None:
+    from irtrack.bench.reference import difference, load_reference
+
+    network = load_weights("datransnet").network
+    reference = load_reference(authors_checkout(tmp_path / "code"), network)
+    assert difference(reference, prepare(network, torch.device("cpu")), torch.rand(1, 1, 64, 96)) < 5e-5
+
+
+def test_a_folder_without_their_network_is_one_line(tmp_path: Path) -> None:
+    from irtrack.bench.reference import load_reference
+
+    with pytest.raises(IrtrackError, match="holds no Python file with 'class DATransNet\\('"):
+        load_reference(tmp_path, DATransNet())
+
+
+def test_network_benchmark_has_every_form_and_its_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("irtrack.bench.network.SIZES", ((64, 64), (96, 64)))
+    monkeypatch.setattr("irtrack.bench.network.available", list)
+    out, plot = tmp_path / "bench.json", tmp_path / "bench.png"
+    assert main(["bench", "--rounds", "2", "--json", str(out), "--plot", str(plot)]) == 0
+    rows = json.loads(out.read_text())
+    assert {"stage", "backend", "mode", "size", "threads", "median_ms", "ratio"} == set(rows[0])
+    network = [r for r in rows if r["stage"] == "network"]
+    assert {r["size"] for r in network} == {"64x64", "96x64"}
+    assert {(r["backend"], r["mode"]) for r in network} >= {
+        ("readable", "own process"), ("torch", "exact"), ("torch", "video"), ("torch", "datransnet-s video"),
+    }  # fmt: skip
+    assert all(r["median_ms"] > 0 for r in rows)
+    base = {r["size"]: r["median_ms"] for r in network if r["mode"] == "own process"}
+    assert all(r["ratio"] == pytest.approx(base[r["size"]] / r["median_ms"]) for r in network)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_live_benchmark_reports_interval_and_latency() -> None:
+    from irtrack.bench import live
+
+    live.SETTLED_S, settled = 1.0, live.SETTLED_S
+    try:
+        rows = {r.stage: r.median_ms for r in live.run(3.0)}
+    finally:
+        live.SETTLED_S = settled
+    assert rows["interval"] > 30  # a camera of 30 frames a second cannot be overtaken
+    assert 0 < rows["latency p50"] <= rows["latency p95"]
