@@ -8,11 +8,12 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, frozen
-from irtrack.imaging.motion import STILL, carried, is_still, moved
+from irtrack.imaging.motion import STILL, carried, is_still, moved, moved_back
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
 from irtrack.track.camera import stands_still, voted_shift
+from irtrack.track.haunts import CELL_PX, Haunts
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.kalman import determinant, first_state, innovation_covariance, log_density
 from irtrack.track.trail import Trails
@@ -73,6 +74,7 @@ class KalmanTracker:
         self._extent = np.array([64.0, 64.0])
         self._shaking = 0.0
         self._register = Registration()
+        self._haunts = (Haunts(), Haunts())  # of the sensor and of the scene
         self._scene = STILL.copy()  # from the scene, as it lay in the first frame, to this frame
 
     def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks:
@@ -202,6 +204,7 @@ class KalmanTracker:
             b.evidence[hit] += evidence(detections, d)
             self._anchor(hit, detections.xy_px[d], dt_s)
         self._judge()
+        self._note_haunts(rows, detections.xy_px, dt_s)
 
     def _believe(self, hit: Ints, xy: Floats, time_s: float) -> None:
         """Weigh each detection against clutter: one in a wide gate says little and does not end a coast by itself.
@@ -227,8 +230,26 @@ class KalmanTracker:
         b.anchor[late] += (xy[~early] - b.anchor[late]) * (1 - np.exp(-ANCHOR_DRIFT_HZ * dt_s))
         squared = np.stack([((xy - b.anchor[hit]) ** 2).sum(1), ((xy - b.sensor[hit]) ** 2).sum(1)], 1)
         b.stray[hit] += (squared - b.stray[hit]) * 0.2
-        gone = (squared >= limit**2).all(1)
+        gone: NDArray[np.bool_] = np.asarray((squared >= limit**2).all(1))
+        asked = np.flatnonzero(gone & ~b.confirmed[hit])
+        gone[asked] = ~self._haunted(hit[asked], xy[asked])
         b.away[hit] = (b.away[hit] << np.uint64(1)) | gone.astype(np.uint64)
+
+    def _haunted(self, tracks: Ints, xy: Floats) -> NDArray[np.bool_]:
+        """Whether detections of tracks lie where others keep turning up, on the sensor or in the scene."""
+        if not len(tracks):
+            return np.zeros(0, bool)
+        who, cells = self._bank.id[tracks], float(self._extent.prod()) / CELL_PX**2
+        on_sensor, in_scene = self._haunts
+        return on_sensor.haunted(xy, who, cells) | in_scene.haunted(moved_back(self._scene, xy), who, cells)
+
+    def _note_haunts(self, rows: Ints, xy: Floats, dt_s: float) -> None:
+        b = self._bank
+        mine = np.flatnonzero((rows >= 0) & ~b.confirmed)
+        places = xy[rows[mine]]
+        for haunts, where in zip(self._haunts, (places, moved_back(self._scene, places)), strict=True):
+            haunts.fade(dt_s)
+            haunts.note(where, b.id[mine])
 
     def _judge(self) -> None:
         """Ripe, moved, confirmed or fixed."""

@@ -1,0 +1,70 @@
+"""Places that detections come back to: compression specks, hot pixels, warm stones.
+
+A track that hops between such places has left where it began, on the sensor and in the scene, and passes for a target.
+So each cell of a grid counts how many different unconfirmed tracks had a detection in it lately; a detection where
+others have been, more than elsewhere, does not count as a move.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from irtrack.core import Floats
+
+CELL_PX = 4.0
+SIDE = 512
+"""Cells a side; the grid repeats beyond that, so that places of a moving scene need no bounds."""
+
+MEMORY_S = 10.0
+"""Time in which a visit fades to 1/e."""
+
+VISITORS = 2.5
+"""So many others make a haunt."""
+
+ABOVE = 4.0
+"""And so many times what the cells around any detection have on average: in even clutter nothing stands out."""
+
+
+class Haunts:
+    """Visits to the cells of one frame of reference: the sensor's or the scene's."""
+
+    def __init__(self) -> None:
+        self._visits = np.zeros((SIDE, SIDE))
+        self._visitor = np.full((SIDE, SIDE), -1, np.int64)
+        self._scale = 1.0  # of the numbers kept: they fade together, by a growing unit
+
+    def fade(self, dt_s: float) -> None:
+        """Let time pass."""
+        self._scale *= float(np.exp(dt_s / MEMORY_S))
+        if self._scale > 1e6:
+            self._visits /= self._scale
+            self._scale = 1.0
+
+    def note(self, xy: Floats, visitor: NDArray[np.int64]) -> None:
+        """Detections (N, 2) of unconfirmed tracks with these identities; one that stays counts once."""
+        row, column = cells(xy)
+        new = self._visitor[row, column] != visitor
+        row, column, visitor = row[new], column[new], visitor[new]
+        np.add.at(self._visits, (row, column), self._scale)
+        self._visitor[row, column] = visitor
+
+    def others(self, xy: Floats, visitor: NDArray[np.int64]) -> Floats:
+        """Visits by others to the nine cells round each place (N,)."""
+        row, column = cells(xy)
+        step = np.arange(-1, 2)
+        rows = (row[:, None, None] + step[:, None]) % SIDE
+        columns = (column[:, None, None] + step) % SIDE
+        own = self._visitor[rows, columns] == visitor[:, None, None]
+        return np.maximum(self._visits[rows, columns] - own * self._scale, 0.0).sum((1, 2)) / self._scale
+
+    def haunted(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
+        """Whether others were at each place (N,) more than chance; `cells_seen`: cells of the frame."""
+        even = 9 * float(self._visits.sum()) / self._scale / max(cells_seen, 1.0)
+        return self.others(xy, visitor) >= max(VISITORS, ABOVE * even)
+
+
+def cells(xy: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the cell of each place (N, 2)."""
+    at = np.floor(xy / CELL_PX).astype(np.int64) % SIDE
+    return at[:, 1], at[:, 0]

@@ -1,0 +1,79 @@
+"""Places that detections come back to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from irtrack.config import TrackerSettings
+from irtrack.core import Detections, Floats
+from irtrack.track.haunts import CELL_PX, MEMORY_S, SIDE, Haunts
+from irtrack.track.tracker import KalmanTracker
+
+FRAME_CELLS = 640 * 512 / CELL_PX**2
+
+
+def ids(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def test_others_count_oneself_does_not() -> None:
+    haunts, place = Haunts(), np.array([[100.0, 50.0]])
+    for _ in range(30):  # one track that stays
+        haunts.note(place, ids(1))
+    assert haunts.others(place, ids(1)) == 0
+    assert haunts.others(place, ids(2)) == 1
+    for visitor in (2, 3, 4):
+        haunts.note(place + 3, ids(visitor))  # in the next cell, as likely as not
+    assert haunts.haunted(place, ids(9), FRAME_CELLS)
+    assert not haunts.haunted(place + 20, ids(9), FRAME_CELLS)
+
+
+def test_visits_fade() -> None:
+    haunts, place = Haunts(), np.array([[10.0, 10.0]])
+    for visitor in range(8):
+        haunts.note(place, ids(visitor))
+    haunts.fade(MEMORY_S)
+    assert haunts.others(place, ids(99))[0] == pytest.approx(8 / np.e)
+    haunts.fade(20 * MEMORY_S)  # past the change of units too
+    assert haunts.others(place, ids(99))[0] == pytest.approx(8 * np.exp(-21), rel=1e-6)
+
+
+def test_even_clutter_makes_no_haunts() -> None:
+    rng, haunts = np.random.default_rng(0), Haunts()
+    places = rng.uniform(0, [640, 512], (40_000, 2))
+    haunts.note(places, np.arange(40_000))
+    asked = rng.uniform(20, 480, (500, 2))
+    assert haunts.others(asked, np.full(500, -5)).mean() > 8
+    assert haunts.haunted(asked, np.full(500, -5), FRAME_CELLS).mean() < 0.01
+
+
+def test_places_beyond_the_grid_are_kept() -> None:
+    haunts, far = Haunts(), np.array([[-700.0, 3 * SIDE * CELL_PX + 8]])
+    haunts.note(far, ids(1))
+    assert haunts.others(far, ids(2)) == 1
+
+
+def detections(xy: Floats) -> Detections:
+    n = len(xy)
+    return Detections(xy, np.ones(n), np.full(n, 4.0), np.column_stack([xy - 1, np.full((n, 2), 2.0)]), np.full(n, 9.0))
+
+
+def test_hopping_between_specks_is_no_track_and_a_target_among_them_is() -> None:
+    """Forty specks fixed on the sensor, each there in one frame of five, and one target that crosses them."""
+    rng = np.random.default_rng(5)
+    specks = rng.uniform([100, 100], [220, 220], (40, 2))
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    false, found = set(), 0
+    for i in range(600):
+        there = specks[rng.random(40) < 0.2] + rng.normal(0, 0.3, (1, 2))
+        target = np.array([[20 + 1.2 * i, 160.0]]) if 300 <= i < 480 else np.zeros((0, 2))
+        tracks = tracker(detections(np.concatenate([there, target])), i / 30)
+        for t in tracks:
+            if t.confirmed and i >= 60:
+                if len(target) and np.linalg.norm(t.xy_px - target[0]) < 4:
+                    found += 1
+                else:
+                    false.add(t.id)
+    assert found > 150
+    assert len(false) <= 4
