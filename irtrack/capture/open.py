@@ -64,7 +64,22 @@ def open_path(path: Path, fps: float) -> Source:
         raise SourceError(f"there is no file {path}: check the name")
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes): the recording was probably not finished")
-    if path.suffix.lower() in (".tif", ".tiff"):
+    suffix = path.suffix.lower()
+    if suffix == ".cptv":
+        from irtrack.capture.cptv import CptvSource
+
+        return CptvSource(path)
+    if suffix in (".seq", ".csq", ".fff"):
+        from irtrack.capture.flir import FlirSource
+
+        return FlirSource(path, fps)
+    if suffix in (".jpg", ".jpeg"):
+        from irtrack.capture.flir import open_radiometric
+
+        radiometric = open_radiometric(path, fps)
+        if radiometric is not None:
+            return radiometric
+    if suffix in (".tif", ".tiff"):
         from irtrack.capture.tiff import TiffSource
 
         return TiffSource(path, fps)

@@ -1,0 +1,137 @@
+"""Files of thermal cameras: raw counts bit for bit against the same frames in another format, and damage."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from irtrack.capture import open_source
+from irtrack.capture.flir import decode, find_blocks
+from irtrack.core import SourceError
+
+
+@pytest.fixture(scope="module")
+def raw16() -> Path:
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data" / "raw16"
+    if not folder.is_dir():
+        pytest.skip("the samples of thermal cameras are not here")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["lepton3_160x120_u16_v2", "lepton3_possum"])
+def test_cptv_equals_the_same_frames_as_tiff(raw16: Path, name: str) -> None:
+    source = open_source(str(raw16 / f"{name}.cptv"))
+    frames = list(source)
+    expected = tifffile.imread(raw16 / f"{name}.tif")
+    expected = expected[len(expected) - source.info.frames :]  # one begins with a background that no camera saw
+    assert len(expected) > 90
+    assert source.info.bits == 16
+    assert source.info.frames == len(frames) == len(expected)
+    assert np.array_equal(np.stack([f.image for f in frames]), expected)
+    steps = np.diff([f.time_s for f in frames])
+    assert (steps > 0).all()
+    assert np.median(steps) == pytest.approx(1 / 9, rel=0.1)
+    source.seek(40)
+    assert np.array_equal(next(iter(source)).image, expected[40])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "count"),
+    [
+        ("flir_SampleSEQ.seq", (480, 640), 2),
+        ("flir_SampleCSQ.csq", (768, 1024), 7),  # the eighth is cut off
+        ("flirpy_frame.fff", (512, 640), 1),
+        ("flirpy_frame_le.fff", (240, 320), 1),
+        ("flir_E60_rjpeg_CC0_car.jpg", (240, 320), 1),
+        ("flir_i7_rjpeg_CC0_ducks.jpg", (120, 120), 1),
+    ],
+)
+def test_flir_files_give_pictures_in_counts(raw16: Path, name: str, size: tuple[int, int], count: int) -> None:
+    source = open_source(str(raw16 / name))
+    frames = list(source)
+    assert len(frames) == count == source.info.frames
+    for f in frames:
+        assert f.image.shape == size
+        assert f.image.dtype == np.uint16
+        # A picture, not noise or swapped bytes: neighbours differ far less than the picture spans.
+        image = f.image.astype(float)
+        assert np.abs(np.diff(image, axis=1)).mean() < 0.05 * (image.max() - image.min())
+    source.close()
+
+
+def test_csq_has_the_times_of_the_camera(raw16: Path) -> None:
+    times = [f.time_s for f in open_source(str(raw16 / "flir_SampleCSQ.csq"))]
+    assert np.allclose(np.diff(times), 1 / 30, atol=1e-3)
+
+
+def fff(pixels: np.ndarray, order: str = "<", payload: bytes | None = None) -> bytes:  # type: ignore[type-arg]
+    """A block with one picture, header in one byte order and pixels little-endian."""
+    height, width = pixels.shape
+    body = pixels.astype("<u2").tobytes() if payload is None else payload
+    raw = (b"\x02\x00" + struct.pack("<HH", width, height)).ljust(32, b"\0") + body
+    header = b"FFF\0" + b"test".ljust(16, b"\0") + struct.pack(order + "III", 100, 64, 1)
+    entry = struct.pack(order + "HHIIII", 1, 0, 100, 0, 96, len(raw))
+    return header.ljust(64, b"\0") + entry.ljust(32, b"\0") + raw
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["plain", "png", "jpeg-ls"])
+def test_blocks_of_either_order_and_coding(tmp_path: Path, order: str, kind: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 65535, (12, 20)).astype(np.uint16)
+    payload = {
+        "plain": None,
+        "png": imagecodecs.png_encode(pixels.byteswap()),
+        "jpeg-ls": imagecodecs.jpegls_encode(pixels),
+    }[kind]
+    path = tmp_path / "two.seq"
+    path.write_bytes(fff(pixels, order, payload) + b"between" + fff(pixels + 1, order))
+    frames = list(open_source(str(path), fps=10))
+    assert [f.time_s for f in frames] == [0.0, 0.1]
+    assert np.array_equal(frames[0].image, pixels)
+    assert np.array_equal(frames[1].image, pixels + 1)
+
+
+def test_a_radiometric_jpeg_gives_its_counts_and_a_plain_one_its_grey(tmp_path: Path) -> None:
+    pixels = np.arange(600, dtype=np.uint16).reshape(20, 30) * 50
+    block = fff(pixels)
+    parts = [block[:500], block[500:]]
+    plain = imagecodecs.jpeg8_encode(np.full((40, 60), 90, np.uint8))
+    segments = b"".join(
+        b"\xff\xe1" + struct.pack(">H", len(p) + 10) + b"FLIR\0\x01" + bytes([i, 1]) + p for i, p in enumerate(parts)
+    )
+    (tmp_path / "thermal.jpg").write_bytes(plain[:2] + segments + plain[2:])
+    (tmp_path / "plain.jpg").write_bytes(plain)
+    assert np.array_equal(next(iter(open_source(str(tmp_path / "thermal.jpg")))).image, pixels)
+    assert next(iter(open_source(str(tmp_path / "plain.jpg")))).image.shape == (40, 60)
+
+
+@pytest.mark.parametrize("name", ["broken.seq", "broken.cptv", "broken.fff"])
+def test_what_is_no_recording_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"FFF\0 this is no recording" * 20)
+    with pytest.raises(SourceError, match="damaged") as caught:
+        open_source(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_recordings_cut_short_give_what_is_whole(raw16: Path, tmp_path: Path) -> None:
+    seq = (raw16 / "flir_SampleSEQ.seq").read_bytes()
+    (tmp_path / "cut.seq").write_bytes(seq[: len(seq) - 200_000])
+    assert len(list(open_source(str(tmp_path / "cut.seq")))) >= 1
+    shutil.copy(raw16 / "lepton3_possum.cptv", tmp_path / "cut.cptv")
+    content = (tmp_path / "cut.cptv").read_bytes()
+    (tmp_path / "cut.cptv").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SourceError, match="damaged"):
+        list(open_source(str(tmp_path / "cut.cptv")))
+
+
+def test_damaged_pixels_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        decode(fff(np.zeros((4, 4), np.uint16))[96:120].ljust(40, b"\0"))
+    assert find_blocks(b"FFF\0") == []
