@@ -88,6 +88,13 @@ def make_parser() -> argparse.ArgumentParser:
     outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
     log_options(outputs)
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
+    run.add_argument(
+        "--reconnect",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="try for so long to reach a camera that was lost before giving up (30; 0: end at once)",
+    )
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args)
     outputs = Outputs(csv=args.csv, jsonl=args.jsonl, video=args.video, **common_outputs(args))
     check_outputs(outputs)
-    source = open_source(args.source, args.fps)
+    source = open_source(args.source, args.fps, args.reconnect)
     seen: set[int] = set()
     pipeline: Pipeline | None = None
 

@@ -14,7 +14,7 @@ from irtrack.capture.grey import colour_to_grey, frame_to_grey
 from irtrack.capture.open import redact
 from irtrack.core import Frame, SourceError, SourceInfo, frozen
 
-OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 3.0
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 2.5
 SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
 
 

@@ -17,11 +17,22 @@ def redact(text: str) -> str:
     return re.sub(r"(\w+://)[^/@\s]*@", r"\1***@", text)
 
 
-def open_source(text: str, fps: float | None = None) -> Source:
+def open_source(text: str, fps: float | None = None, reconnect_s: float = 0.0) -> Source:
     """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, a URL, `camera:N`.
 
-    `fps` sets the frame rate of images and stacks, which carry none. Raises SourceError with one clear line.
+    `fps` sets the frame rate of images and stacks, which carry none. A camera or stream that is lost is opened again
+    for `reconnect_s`, if that is above 0. Raises SourceError with one clear line.
     """
+    source = open_once(text, fps)
+    if not source.live or reconnect_s <= 0:
+        return source
+    from irtrack.capture.reconnect import ReconnectingSource
+
+    return ReconnectingSource(source, lambda: open_once(text, fps), reconnect_s)
+
+
+def open_once(text: str, fps: float | None) -> Source:
+    """`open_source` without reconnecting."""
     if fps is not None and not 0 < fps < 1e6:
         raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
     rate = fps or DEFAULT_IMAGE_FPS

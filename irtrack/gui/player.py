@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -75,7 +76,7 @@ class Player:
         thread.start()
 
     def _open_source(self, text: str, request: int) -> None:
-        source = open_source(text)
+        source = open_source(text, reconnect_s=math.inf)
         first = None if source.live else frame_at(source, 0)
         if first is not None:
             source.seek(0)

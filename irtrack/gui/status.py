@@ -88,6 +88,8 @@ class StatusLine(QStatusBar):
             p50, p95 = np.percentile(np.array(self._latency_ms), (50, 95))
             latency = f"   latency {p50:.0f} ms (p95 {p95:.0f})"
         state = "review" if player.reviewing else str(pipeline.state)
+        if getattr(pipeline.source, "state", None) == "reconnecting":
+            state = "CAMERA LOST, connecting again"
         self._rates.setText(
             f"{state}   capture {self._capture.value:.1f}   inference {self._infer.value:.1f}   "
             f"display {self._display.value:.1f} fps{latency}   dropped {pipeline.dropped}   {model}"

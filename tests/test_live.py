@@ -1,0 +1,329 @@
+"""Live streams from real servers on loopback: frames, latency, death and return."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from senders import FPS, HEIGHT, WIDTH, deep, picture
+
+from irtrack.capture import open_source
+from irtrack.capture import reconnect as reconnecting
+from irtrack.capture.reconnect import Connection, ReconnectingSource
+from irtrack.core import Frame, Source, SourceError
+from irtrack.pipeline import Pipeline
+
+
+def number_of(image: np.ndarray) -> int:  # type: ignore[type-arg]
+    bits = [image[r * 16 + 8, c * 16 + 8] > 120 for r in range(2) for c in range(8)]
+    return int(sum(1 << i for i, b in enumerate(bits) if b))
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+class Mjpeg:
+    """An MJPEG camera over HTTP. `silent`: keeps the connection and sends nothing. `sent[n]`: when frame n left."""
+
+    def __init__(self, port: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        self.silent, self.garbage, self.stopping = False, False, False
+        self.sent: dict[int, float] = {}
+        self.number = 0
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path.startswith("/none"):
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while not camera.stopping:
+                        if not camera.silent:
+                            image = cv2.resize(picture(camera.number), size, interpolation=cv2.INTER_NEAREST)
+                            body = cv2.imencode(".jpg", image)[1].tobytes()
+                            if camera.garbage:
+                                body = bytes(len(body))
+                            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+                            camera.sent[camera.number] = time.monotonic()
+                            self.wfile.write(head.encode() + body + b"\r\n")
+                            camera.number += 1
+                        time.sleep(1 / FPS)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/video.mjpg"
+
+    def close(self) -> None:
+        if not self.stopping:
+            self.stopping = True
+            self.server.shutdown()
+            self.thread.join()
+            self.server.server_close()
+
+
+@pytest.fixture
+def camera() -> Iterator[Mjpeg]:
+    made = Mjpeg()
+    yield made
+    made.close()
+
+
+def take(source: object, count: int) -> list[Frame]:
+    out = []
+    for frame in source:  # type: ignore[attr-defined]
+        out.append(frame)
+        if len(out) == count:
+            break
+    return out
+
+
+def test_mjpeg_over_http_arrives_in_order_and_at_once(camera: Mjpeg) -> None:
+    source = open_source(camera.url)
+    assert source.live
+    late, numbers = [], []
+    for frame in source:
+        numbers.append(number_of(frame.image))
+        late.append(frame.time_s - camera.sent[numbers[-1]])
+        if len(numbers) == 60:
+            break
+    source.close()
+    assert np.array_equal(np.diff(numbers), np.ones(59))
+    assert np.median(late[10:]) < 0.1
+
+
+@contextlib.contextmanager
+def sender(kind: str) -> Iterator[int]:
+    """`senders.py` in its own process; gives the port."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("senders.py")), kind, str(port)])
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def connected(url: str) -> Source:
+    """Tries until the sender listens."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return open_source(url)
+        except SourceError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_16_bit_raw_video_over_tcp_is_bit_for_bit_what_was_sent() -> None:
+    with sender("nut") as port:
+        source = connected(f"tcp://127.0.0.1:{port}")
+        frames = take(source, 30)
+        source.close()
+    assert source.info.bits == 16
+    first = int(frames[0].image[HEIGHT - 1, 0]) - 90 * 257
+    assert all(np.array_equal(f.image, deep(first + i)) for i, f in enumerate(frames))
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "udp"])
+def test_mpegts_over_tcp_and_udp(kind: str) -> None:
+    with sender(kind) as port:
+        source = connected(f"{'udp' if kind == 'udp' else 'tcp'}://127.0.0.1:{port}")
+        numbers = [number_of(f.image) for f in take(source, 30)]
+        source.close()
+    steps = np.diff(numbers)
+    assert (steps > 0).all()
+    assert steps.mean() < 1.5
+
+
+@pytest.mark.parametrize("death", ["killed", "silent"])
+def test_a_stream_that_dies_is_noticed_and_comes_back(camera: Mjpeg, death: str) -> None:
+    source = open_source(camera.url, reconnect_s=30)
+    assert isinstance(source, ReconnectingSource)
+    seen: list[Frame] = []
+    arrived: list[float] = []
+    reader = threading.Thread(target=lambda: [(seen.append(f), arrived.append(time.monotonic())) for f in source])
+    reader.start()
+    wait_for(lambda: len(seen) > 20)
+    died = time.monotonic()
+    second = None
+    if death == "silent":
+        camera.silent = True
+    else:
+        camera.close()
+    wait_for(lambda: source.state is Connection.RECONNECTING)
+    assert time.monotonic() - died < 3.5
+    before = len(seen)
+    if death == "silent":
+        camera.silent = False
+    else:
+        second = Mjpeg(camera.port)
+    wait_for(lambda: len(seen) > before + 20)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    if second is not None:
+        second.close()
+    numbers, times = np.array([f.index for f in seen]), np.array([f.time_s for f in seen])
+    assert (np.diff(numbers) > 0).all()
+    assert (np.diff(times) >= 0).all()
+    assert np.diff(numbers).max() > 5  # the gap shows
+    assert source.lost == 1
+    assert source.state is Connection.LIVE
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.01)
+
+
+def exhaust(iterator: Iterator[Frame]) -> None:
+    for _ in iterator:
+        pass
+
+
+def test_a_camera_that_stays_away_is_given_up(camera: Mjpeg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT_S", 0.05)
+    source = open_source(camera.url, reconnect_s=0.5)
+    iterator = iter(source)
+    next(iterator)
+    camera.close()
+    with pytest.raises(SourceError, match=r"given up after 0\.5 s"):
+        exhaust(iterator)
+
+
+def test_another_size_after_the_return_is_said(camera: Mjpeg) -> None:
+    source = open_source(camera.url, reconnect_s=20)
+    iterator = iter(source)
+    next(iterator)
+    camera.close()
+    other = Mjpeg(camera.port, size=(320, 256))
+    try:
+        with pytest.raises(SourceError, match="came back with 320x256 pixels instead of 160x128"):
+            exhaust(iterator)
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("what", ["refused", "missing"])
+def test_what_is_not_there_is_one_line_without_credentials(camera: Mjpeg, what: str) -> None:
+    where = f"127.0.0.1:{free_port()}" if what == "refused" else f"127.0.0.1:{camera.port}/none"
+    with pytest.raises(SourceError) as caught:
+        open_source(f"http://user:secret@{where}")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_garbage_is_no_picture_and_no_crash() -> None:
+    class Garbage(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                self.request.sendall(np.random.default_rng(0).bytes(200_000))
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Garbage) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            with pytest.raises(SourceError):
+                open_source(f"tcp://127.0.0.1:{server.server_address[1]}")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_pictures_that_turn_to_garbage_are_survived(camera: Mjpeg) -> None:
+    source = open_source(camera.url, reconnect_s=20)
+    seen: list[int] = []
+    reader = threading.Thread(target=lambda: [seen.append(number_of(f.image)) for f in source])
+    reader.start()
+    wait_for(lambda: len(seen) > 10)
+    camera.garbage = True
+    time.sleep(0.5)
+    camera.garbage = False
+    before = len(seen)
+    wait_for(lambda: len(seen) > before + 20)
+    source.close()
+    reader.join(10)
+    assert not reader.is_alive()
+
+
+class Slow:
+    """A detector of 100 ms."""
+
+    threshold = 0.5
+
+    def __call__(self, image: np.ndarray) -> object:  # type: ignore[type-arg]
+        from irtrack.core import Detections
+
+        time.sleep(0.1)
+        return Detections.empty(np.zeros(image.shape, bool))
+
+
+def test_a_slow_detector_adds_no_latency(camera: Mjpeg) -> None:
+    """Ten frames a second of thirty are seen, and always the newest."""
+    from irtrack.build import make_tracker
+    from irtrack.config import Settings
+
+    behind: list[float] = []
+
+    def note(result: object) -> None:
+        frame = result.frame  # type: ignore[attr-defined]
+        behind.append(time.monotonic() - camera.sent[number_of(frame.image)])
+
+    pipeline = Pipeline(open_source(camera.url), Slow(), make_tracker(Settings()), (), on_result=note)  # type: ignore[arg-type]
+    pipeline.start()
+    time.sleep(6)
+    pipeline.close()
+    assert len(behind) > 30
+    assert np.percentile(behind[5:], 95) < 0.3
+    assert behind[-1] < behind[5] + 0.15  # it does not grow
+    assert pipeline.dropped > 50
+
+
+def test_logs_go_on_in_the_same_file_after_a_reconnect(camera: Mjpeg, tmp_path: Path) -> None:
+    log, lines = tmp_path / "tracks.csv", tmp_path / "all.jsonl"
+    command = [sys.executable, "-m", "irtrack", "run", camera.url.replace("//", "//me:hidden@"), "--csv", str(log)]
+    run = subprocess.Popen([*command, "--jsonl", str(lines)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: lines.exists() and lines.read_text().count("\n") > 20, 60)
+        camera.close()
+        time.sleep(1.0)
+        second = Mjpeg(camera.port)
+        before = lines.read_text().count("\n")
+        wait_for(lambda: lines.read_text().count("\n") > before + 20, 60)
+        second.close()
+    finally:
+        run.terminate()
+        out, err = run.communicate(timeout=60)
+    assert "hidden" not in out + err
+    assert "Traceback" not in err
+    with log.open() as f:
+        assert next(csv.reader(f))[:3] == ["frame", "time_s", "track_id"]
