@@ -21,6 +21,10 @@ from irtrack.track.trail import Trails
 ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
+STEADY = 0.7
+"""Share of its frames (the last 64 at most) in which a track must have had a detection to be confirmed: hops between
+specks have gaps."""
+
 ANCHOR_DRIFT_HZ = 0.15
 """Rate at which a place in the scene follows its detections: errors of the camera's motion add up over seconds. What
 creeps by less than `min_motion_px` times this a second counts as fixed."""
@@ -257,7 +261,8 @@ class KalmanTracker:
         window = np.uint64((1 << s.confirm_window) - 1)
         b.ripe |= (np.bitwise_count(b.hits & window) >= s.confirm_hits) & self._clear()
         moved_on = self._moved()
-        b.confirmed |= b.ripe & moved_on
+        steady = np.bitwise_count(b.hits) >= STEADY * np.minimum(b.frames, 64)
+        b.confirmed |= b.ripe & moved_on & steady
         b.fixed = ~b.confirmed & (b.evidence[:, 0] >= 2 * s.confirm_hits) & ~moved_on
 
     def _clear(self) -> NDArray[np.bool_]:
