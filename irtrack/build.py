@@ -32,13 +32,14 @@ class Outputs:
     cvat: Path | None = None
     coco: Path | None = None
     video: Path | None = None
+    record: Path | None = None
     force: bool = False
     online: bool = False
     offline: bool = False
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
-        named = (self.csv, self.mot, self.jsonl, self.trackmate, self.cvat, self.coco, self.video)
+        named = (self.csv, self.mot, self.jsonl, self.trackmate, self.cvat, self.coco, self.video, self.record)
         return [p for p in named if p is not None]
 
 
@@ -113,6 +114,11 @@ def make_pipeline(
 ) -> Pipeline:
     """A pipeline ready to start, headless. Where a part cannot be made, closes the source and raises its error."""
     try:
+        if outputs.record is not None:
+            from irtrack.capture.tee import TeeSource
+            from irtrack.sinks.record import Recorder
+
+            source = TeeSource(source, Recorder(outputs.record, outputs.force, wait=not source.live))
         detector = make_detector(settings, source)
         sinks = make_sinks(outputs, settings, source.info.fps)
     except BaseException:

@@ -86,6 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
     outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
     outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
     outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
+    outputs.add_argument("--record", type=Path, metavar="OUT.mkv", help="the frames as they came, lossless (FFV1)")
     log_options(outputs)
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
     run.add_argument(

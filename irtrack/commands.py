@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
 
     settings = settings_from(args)
-    outputs = Outputs(csv=args.csv, jsonl=args.jsonl, video=args.video, **common_outputs(args))
+    outputs = Outputs(csv=args.csv, jsonl=args.jsonl, video=args.video, record=args.record, **common_outputs(args))
     check_outputs(outputs)
     source = open_source(args.source, args.fps, args.reconnect)
     seen: set[int] = set()
