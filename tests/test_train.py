@@ -26,6 +26,7 @@ from irtrack.train.evaluation import evaluate
 from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
+from irtrack.train.optimisers import Muon, matrix
 from irtrack.train.pack import pack
 from irtrack.train.publish import KEPT, add_figures, publish
 from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
@@ -54,9 +55,11 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return state["network"] | {f"average.{k}": v for k, v in state["average"].items()}
 
 
-def test_resumed_equals_uninterrupted(samples: list[Sample], tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_resumed_equals_uninterrupted(samples: list[Sample], tmp_path: Path, optimiser: str) -> None:
+    settings = replace(SMALL, optimiser=optimiser)
     torch.set_num_threads(1)
-    train([samples], [1.0], {"v": samples[:2]}, SMALL, tmp_path / "whole")
+    train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path / "whole")
 
     class Killed(Exception):
         pass
@@ -73,12 +76,34 @@ def test_resumed_equals_uninterrupted(samples: list[Sample], tmp_path: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("irtrack.train.loop.training_batch", dying)
         with pytest.raises(Killed):
-            train([samples], [1.0], {"v": samples[:2]}, SMALL, tmp_path / "cut")
-    train([samples], [1.0], {"v": samples[:2]}, SMALL, tmp_path / "cut")
+            train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path / "cut")
+    train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path / "cut")
     whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[k], cut[k]) for k in whole)
     assert (tmp_path / "whole" / "log.csv").read_text() == (tmp_path / "cut" / "log.csv").read_text()
+
+
+def test_muon_turns_kernels_by_orthogonal_steps_and_leaves_the_rest_to_adamw() -> None:
+    """Singular values of a kernel's first step lie near one (Newton-Schulz is rough), whatever the gradient's size."""
+    torch.manual_seed(0)
+    network = DATransNet(base=4).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = Muon(network, rate=1.0, weight_decay=0.0)
+    for group in optimiser.param_groups:
+        group["lr"] = 1e-2
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    network(torch.rand(2, 1, 64, 64)).square().mean().mul(1e3).backward()
+    optimiser.step()
+    kernel = "encoder1.0.conv2.weight"
+    step = (before[kernel] - dict(network.named_parameters())[kernel].detach()) / 1e-2
+    values = torch.linalg.svdvals(matrix(step))
+    assert values.max() < 1.4
+    assert values.median() > 0.5
+    bias = "encoder1.0.bn1.bias"
+    moved = (before[bias] - dict(network.named_parameters())[bias].detach()).abs()
+    assert torch.allclose(moved, torch.full_like(moved, 1e-2), rtol=0.05)  # Adam's first step is the rate
+    optimiser.zero_grad()
+    assert all(p.grad is None for p in network.parameters())
 
 
 def test_a_run_with_other_settings_is_not_continued(samples: list[Sample], tmp_path: Path) -> None:
