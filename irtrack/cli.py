@@ -18,7 +18,7 @@ from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "doctor", "window",
+    "run", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras", "doctor", "window",
 )  # fmt: skip
 
 SOURCE_HELP = (
@@ -183,6 +183,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="OUT")
     bench.add_argument("--force", action="store_true", help="overwrite OUT")
 
+    commands.add_parser("cameras", help="cameras of this machine, with the SOURCE text that opens each")
     commands.add_parser("doctor", help="what is installed and what is missing")
     return parser
 

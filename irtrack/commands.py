@@ -322,6 +322,21 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
+def cameras(args: argparse.Namespace) -> int:
+    """`irtrack cameras`: what is plugged in."""
+    from irtrack.capture.camera import find_cameras
+
+    found = find_cameras()
+    for camera in found:
+        formats = f"  ({', '.join(camera.formats)})" if camera.formats else ""
+        print(f"{camera.source}  {camera.name}{formats}")
+        if "Y16" in camera.formats:
+            print(f"{camera.source},format=Y16  the same in 16-bit counts")
+    if not found:
+        print("no camera is plugged in, or none may be opened by this user; network cameras open by URL")
+    return 0
+
+
 def doctor(args: argparse.Namespace) -> int:
     """`irtrack doctor`: what works here."""
     from irtrack.doctor import report

@@ -34,6 +34,8 @@ VARIANTS: dict[str, tuple[TrackerSettings, dict[str, object]]] = {
     "fixed places confirmed": (replace(BASE, min_motion_px=0.0), {}),
     "any hit ends a coast": (BASE, {MODULE + "MISS_NATS": 0.0}),
     "outages count as misses": (BASE, {MODULE + "OUTAGE_S": 0.0}),
+    "places that others visit count": (BASE, {"irtrack.track.haunts.VISITORS": 1e9}),
+    "gaps do not hinder confirmation": (BASE, {MODULE + "STEADY": 0.0}),
     "log as known in each frame": (replace(BASE, log_delay_s=0.0), {}),
 }
 

@@ -43,11 +43,11 @@ def open_once(text: str, fps: float | None) -> Source:
 
         return SimSource(text.removeprefix("sim:"))
     if text.startswith("camera:") or text.startswith("/dev/video"):
-        from irtrack.capture.live import CameraSource
+        from irtrack.capture.camera import CameraSource
 
         return CameraSource(text)
     if "://" in text:
-        from irtrack.capture.live import StreamSource
+        from irtrack.capture.stream import StreamSource
 
         return StreamSource(text)
     path = Path(text).expanduser()

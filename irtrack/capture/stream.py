@@ -1,16 +1,14 @@
-"""Live sources: network streams through PyAV, cameras through OpenCV. Times are monotonic arrival times."""
+"""Network streams through PyAV. Times are monotonic arrival times."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
-from irtrack.capture.grey import colour_to_grey, frame_to_grey
+from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.open import redact
 from irtrack.core import Frame, SourceError, SourceInfo, frozen
 
@@ -76,39 +74,3 @@ class StreamSource:
         if not self._closed:
             self._closed = True
             self._container.close()
-
-
-class CameraSource:
-    """A camera of this machine by number (`camera:0`) or device path (`/dev/video0`), through OpenCV."""
-
-    live = True
-
-    def __init__(self, text: str) -> None:
-        """Opens the device and reads a frame. Raises SourceError."""
-        where = text.removeprefix("camera:")
-        if not where.isdigit() and not Path(where).exists():
-            raise SourceError(f"there is no camera {text!r}: use camera:N with a number, or the path of a device")
-        self._capture = cv2.VideoCapture(int(where) if where.isdigit() else where)
-        ok, image = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not ok or image is None:
-            self._capture.release()
-            raise SourceError(f"camera {where} is not there or sends no picture: check that it is plugged in and free")
-        rate = self._capture.get(cv2.CAP_PROP_FPS) or None
-        self.info = SourceInfo(text, image.shape[1], image.shape[0], 8 * image.dtype.itemsize, rate, None)
-        self._name = text
-
-    def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        while self._capture.isOpened():
-            ok, image = self._capture.read()
-            if not ok or image is None:
-                raise SourceError(f"{self._name} was lost after {index} frames: check its cable")
-            grey = colour_to_grey(image[:, :, ::-1] if image.ndim == 3 else image)
-            yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(grey)))
-            index += 1
-
-    def seek(self, index: int) -> None:
-        raise SourceError("a live camera cannot be sought")
-
-    def close(self) -> None:
-        self._capture.release()
