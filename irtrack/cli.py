@@ -18,7 +18,8 @@ from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras", "doctor", "window",
+    "run", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras", "doctor",
+    "window",
 )  # fmt: skip
 
 SOURCE_HELP = (
