@@ -32,6 +32,7 @@ class Haunts:
     def __init__(self) -> None:
         self._visits = np.zeros((SIDE, SIDE))
         self._visitor = np.full((SIDE, SIDE), -1, np.int64)
+        self._total = 0.0
         self._scale = 1.0  # of the numbers kept: they fade together, by a growing unit
 
     def fade(self, dt_s: float) -> None:
@@ -39,6 +40,7 @@ class Haunts:
         self._scale *= float(np.exp(dt_s / MEMORY_S))
         if self._scale > 1e6:
             self._visits /= self._scale
+            self._total /= self._scale
             self._scale = 1.0
 
     def note(self, xy: Floats, visitor: NDArray[np.int64]) -> None:
@@ -47,6 +49,7 @@ class Haunts:
         new = self._visitor[row, column] != visitor
         row, column, visitor = row[new], column[new], visitor[new]
         np.add.at(self._visits, (row, column), self._scale)
+        self._total += len(row) * self._scale
         self._visitor[row, column] = visitor
 
     def others(self, xy: Floats, visitor: NDArray[np.int64]) -> Floats:
@@ -60,7 +63,7 @@ class Haunts:
 
     def haunted(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
         """Whether others were at each place (N,) more than chance; `cells_seen`: cells of the frame."""
-        even = 9 * float(self._visits.sum()) / self._scale / max(cells_seen, 1.0)
+        even = 9 * self._total / self._scale / max(cells_seen, 1.0)
         return self.others(xy, visitor) >= max(VISITORS, ABOVE * even)
 
 

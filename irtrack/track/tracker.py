@@ -245,15 +245,19 @@ class KalmanTracker:
             return np.zeros(0, bool)
         who, cells = self._bank.id[tracks], float(self._extent.prod()) / CELL_PX**2
         on_sensor, in_scene = self._haunts
-        return on_sensor.haunted(xy, who, cells) | in_scene.haunted(moved_back(self._scene, xy), who, cells)
+        found = on_sensor.haunted(xy, who, cells)
+        return found if is_still(self._scene) else found | in_scene.haunted(moved_back(self._scene, xy), who, cells)
 
     def _note_haunts(self, rows: Ints, xy: Floats, dt_s: float) -> None:
         b = self._bank
         mine = np.flatnonzero((rows >= 0) & ~b.confirmed)
-        places = xy[rows[mine]]
-        for haunts, where in zip(self._haunts, (places, moved_back(self._scene, places)), strict=True):
-            haunts.fade(dt_s)
-            haunts.note(where, b.id[mine])
+        on_sensor, in_scene = self._haunts
+        on_sensor.fade(dt_s)
+        in_scene.fade(dt_s)
+        if len(mine):
+            places = xy[rows[mine]]
+            on_sensor.note(places, b.id[mine])
+            in_scene.note(moved_back(self._scene, places), b.id[mine])
 
     def _judge(self) -> None:
         """Ripe, moved, confirmed or fixed."""
