@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -51,7 +52,7 @@ class StreamSource:
         grey, bits = frame_to_grey(self._first)
         rate = float(self._stream.average_rate) if self._stream.average_rate else None
         self.info = SourceInfo(self._name, grey.shape[1], grey.shape[0], bits, rate, None)
-        self._closed = False
+        self._closed, self._reading = False, threading.Lock()
 
     def __iter__(self) -> Iterator[Frame]:
         index, frame = 0, self._first
@@ -60,7 +61,10 @@ class StreamSource:
             yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(grey)))
             index += 1
             try:
-                frame = next(self._decoded)
+                with self._reading:
+                    if self._closed:
+                        return
+                    frame = next(self._decoded)
             except StopIteration:
                 return
             except (av.FFmpegError, OSError) as error:
@@ -71,6 +75,8 @@ class StreamSource:
         raise SourceError("a live stream cannot be sought")
 
     def close(self) -> None:
+        """Give the connection back; from another thread than the reader's this waits for the picture being read."""
         if not self._closed:
             self._closed = True
-            self._container.close()
+            with self._reading:  # FFmpeg's memory must not go away under a thread that decodes into it
+                self._container.close()
