@@ -74,6 +74,11 @@ def test_the_trial_is_remembered_and_a_damaged_memory_ignored(cache: Path, monke
     assert backends.fastest(weights) == "openvino"
 
 
+def test_another_engine_must_be_clearly_faster() -> None:
+    assert backends.chosen({"torch": 1.0, "onnxruntime": 0.9, "openvino": 1.5}) == "torch"
+    assert backends.chosen({"torch": 1.0, "onnxruntime": 0.7, "openvino": 0.5}) == "openvino"
+
+
 def test_without_engines_it_is_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "available", list)
     assert backends.fastest(load_weights("datransnet-s")) == "torch"
