@@ -98,7 +98,7 @@ def test_export_writes_a_file_that_was_compared(tmp_path: Path, capsys: pytest.C
     assert "exists" in capsys.readouterr().err
 
 
-def authors_checkout(folder: Path, ending: str = "") -> Path:
+def authors_checkout(folder: Path) -> Path:
     """A stand-in for the authors' repository: our network in a package, with an unused part and a sigmoid."""
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "net.py").write_text(
@@ -113,7 +113,7 @@ def authors_checkout(folder: Path, ending: str = "") -> Path:
         "        self.encoder5 = torch.nn.Conv2d(1, 1, 1)\n"
         "        self.inner = [inner]\n"
         "    def forward(self, x):\n"
-        "        return self.inner[0].eval()(x).sigmoid()\n" + ending
+        "        return self.inner[0].eval()(x).sigmoid()\n"
     )
     return folder
 

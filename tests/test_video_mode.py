@@ -150,3 +150,28 @@ def test_many_tracks_have_the_frame_seen_whole(scene: Scene) -> None:
 def test_a_mode_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown mode 'fast': it is one of auto, exact, video, live"):
         DetectorSettings(mode="fast")
+
+
+def test_parts_after_whole_frames_use_attention_of_whole_frames(scene: Scene) -> None:
+    """Whichever block's turn it was when time ran short, none is left to make its attention of a band."""
+    for whole_frames in range(1, 10):
+        detector = LiveDetector(load_weights("datransnet-s"), DetectorSettings(), CPU, interval_s=60.0)
+        for image in frames(scene, range(whole_frames)):
+            detector.scores(image)
+        kept = [b._kept for b in detector._video.blocks]
+        detector._bands = 4
+        detector.scores(scene.image(whole_frames))
+        assert all(k is not None for k in kept)
+        assert all(b._kept is k for b, k in zip(detector._video.blocks, kept, strict=True))
+
+
+def test_a_camera_of_another_size_is_seen_afresh(scene: Scene) -> None:
+    detector = live_detector(4)
+    for image in frames(scene, range(3)):
+        detector.scores(image)
+    assert (detector.scores(np.ascontiguousarray(scene.image(3)[:192])) > 0).all()
+
+
+def test_no_engine_is_tried_for_parts_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("irtrack.detect.detector.fastest", None)
+    live_detector(4)

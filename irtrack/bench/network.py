@@ -142,7 +142,8 @@ def stages(rounds: int) -> Iterator[Row]:
     width, height = SIZES[-1]
     scene = Scene(scene_from_text(f"clutter,width={width},height={height},seed=1"))
     weights = load_weights("datransnet-s")
-    detector, tracker = NetworkDetector(weights, DetectorSettings(), CPU), KalmanTracker(TrackerSettings())
+    detector = NetworkDetector(weights, DetectorSettings(backend="torch"), CPU)
+    tracker = KalmanTracker(TrackerSettings())
     taken: dict[str, list[float]] = {"scores": [], "extraction": [], "tracker": []}
     for i in range(rounds + 2):
         image = scene.image(i)

@@ -16,11 +16,11 @@ from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
 NAME = "class DATransNet("
 
 
-def find_module(folder: Path) -> tuple[Path, str]:
-    """Root to import from and dotted name of the module that defines DATransNet. Raises IrtrackError."""
+def find_module(folder: Path) -> str:
+    """Dotted name, from the folder, of the module that defines DATransNet. Raises IrtrackError."""
     for path in sorted(folder.rglob("*.py")):
         if NAME in path.read_text(encoding="utf-8", errors="replace"):
-            return folder, ".".join(path.relative_to(folder).with_suffix("").parts)
+            return ".".join(path.relative_to(folder).with_suffix("").parts)
     raise IrtrackError(f"{folder} holds no Python file with '{NAME}': give the checkout of the authors' code")
 
 
@@ -42,10 +42,10 @@ class Reference(nn.Module):
 
 def load_reference(folder: Path, weights: DATransNet) -> Reference:
     """The authors' network with these weights, in evaluation mode. Raises IrtrackError with one line."""
-    root, name = find_module(folder)
-    sys.path.insert(0, str(root))
+    name = find_module(folder)
+    sys.path.insert(0, str(folder))
     try:
-        made = getattr(importlib.import_module(name), "DATransNet")  # noqa: B009 - a name of theirs, not of ours
+        made = importlib.import_module(name).DATransNet
         known = inspect.signature(made).parameters
         given = {"img_size": weights.img_size, "n_channels": 1, "n_classes": 1}
         network = made(**{k: v for k, v in given.items() if k in known})
@@ -53,7 +53,7 @@ def load_reference(folder: Path, weights: DATransNet) -> Reference:
     except Exception as error:  # theirs may fail in any way
         raise IrtrackError(f"the authors' code in {folder} does not load: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(str(root))
+        sys.path.remove(str(folder))
     foreign = [k for k in missing if not k.startswith(UNUSED_PREFIXES)] + list(unexpected)
     if foreign:
         raise IrtrackError(f"the network in {folder} has other weights than DATransNet: {foreign[0]}")

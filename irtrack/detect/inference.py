@@ -63,17 +63,17 @@ class FastDATrans(nn.Module):
         self.collect: slice | None = None
         """Rows of the input, at this block's resolution, whose sums are added up; None for none."""
         self._kept: list[Tensor] | None = None
-        self._sums: Sums | None = None
+        self.collected: Sums | None = None
 
     def forget(self) -> None:
         """The next frame makes its own attention."""
-        self._kept = self._sums = None
+        self._kept = self.collected = None
 
     def renew(self) -> None:
         """Attention from the sums collected, if there are any; collecting begins anew."""
-        if self._sums is not None:
-            self._kept = self.effective_kernels(self._sums)
-        self._sums, self.collect = None, None
+        if self.collected is not None:
+            self._kept = self.effective_kernels(self.collected)
+        self.collected, self.collect = None, None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -83,7 +83,7 @@ class FastDATrans(nn.Module):
         if self.collect is not None:
             rows, wide = self.collect, [slice(self.collect.start, self.collect.stop + 2 * d) for d in self.shifts]
             part = self.sums(x[:, :, rows], mean, [p[:, :, w] for p, w in zip(padded, wide, strict=True)])
-            self._sums = part if self._sums is None else self._sums + part
+            self.collected = part if self.collected is None else self.collected + part
         kept = self._kept if self.keep else None
         if kept is None:
             kept = self._kept = self.effective_kernels(self.sums(x, mean, padded))
@@ -115,7 +115,7 @@ class FastDATrans(nn.Module):
 class FastGFEM(nn.Module):
     """`GFEM` by an attention routine that works in blocks: for 4096x4096 all pairs of pixels would be 4 GB.
 
-    With `place`, the input is the part of a frame that begins at this (row, column), at this block's resolution: keys,
+    With `place`, the input is the part of a frame that begins at this row, at this block's resolution: keys,
     values and the channels' gate are those of the whole frame last seen, in which rows `update` (of the part, its whole
     width) are written anew.
     """
@@ -125,7 +125,7 @@ class FastGFEM(nn.Module):
         sp = block.sp
         self.g, self.theta, self.phi, self.W, self.fc1 = sp.g, sp.theta, sp.phi, sp.W, block.ca["fc1"]
         self.tra_conv_1, self.tra_conv_2, self.out_conv = block.tra_conv_1, block.tra_conv_2, block.out_conv
-        self.place: tuple[int, int] | None = None
+        self.place: int | None = None
         self.update: slice | None = None
         self._key = self._value = self._spatial = torch.empty(0)
 
@@ -152,7 +152,7 @@ class FastGFEM(nn.Module):
 
     def _write(self, whole: Tensor, part: Tensor, start: int, step: int) -> None:
         assert self.place is not None
-        top = self.place[0] // step + start
+        top = self.place // step + start
         whole[:, :, top : top + part.shape[2]] = part
 
 

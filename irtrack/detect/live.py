@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from torch import Tensor
 from irtrack.config import DetectorSettings
 from irtrack.core import Floats, Image, Scores, Track, Tracks
 from irtrack.detect.detector import NetworkDetector
-from irtrack.detect.inference import FastDATrans, FastGFEM
+from irtrack.detect.inference import FastGFEM
 from irtrack.detect.network import MULTIPLE_PX
 from irtrack.detect.scoring import pad_to_multiple
-from irtrack.detect.video import THUMBNAIL_PX, is_another_scene
+from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.scaling import network_input
 
@@ -48,18 +49,16 @@ class LiveDetector(NetworkDetector):
         self, weights: Weights, settings: DetectorSettings, device: torch.device, interval_s: float, bands: int = 0
     ) -> None:
         """`bands`: look at that many bands in turn whatever the time; 0 fits them to the time there is."""
-        super().__init__(weights, settings, device)
+        # Parts of frames need the network's own blocks: no other engine can run them, so none is tried.
+        super().__init__(weights, replace(settings, mode="exact", backend="torch"), device)
         self.scan_frames = 1
         """Frames in which every place is looked at once; 1: every frame is seen whole."""
         self._interval_s, self._bands = interval_s, bands
-        self._blocks = [m for m in self._network.modules() if isinstance(m, FastDATrans)]
+        self._video = VideoNetwork(self._network, settings.refresh_every)
         self._gfem = next(m for m in self._network.modules() if isinstance(m, FastGFEM))
-        for block in self._blocks:
-            block.keep = True
         self._expected: Floats = np.zeros((0, 2))
         self._elsewhere_s = 0.0
         self._s_per_px: float | None = None
-        self._seen: Tensor | None = None
         self._next_row, self._turn = 0, 0
 
     def look_at(self, tracks: Sequence[Track], spent_s: float) -> None:
@@ -72,17 +71,14 @@ class LiveDetector(NetworkDetector):
     def _score(self, image: Image) -> Scores:
         start = time.perf_counter()
         x = pad_to_multiple(torch.from_numpy(network_input(image))[None, None]).to(self.device)
-        thumbnail = torch.nn.functional.adaptive_avg_pool2d(x, THUMBNAIL_PX)
-        fresh = self._seen is None or self._seen.shape != thumbnail.shape or is_another_scene(self._seen, thumbnail)
-        self._seen = thumbnail
         height, width = x.shape[-2:]
         scores = np.zeros((height, width), np.float32)
-        if fresh:
-            self._start_afresh()
+        if self._video.begins_scene(x):
             scores[:] = self._whole(x)
             return scores[: image.shape[0], : image.shape[1]]
         rows = self._rows_in_time(height, width, len(self._tiles(height, width)))
         if rows >= height:
+            self._video.renew_next()
             scores[:] = self._whole(x)
             looked_px, passes = height * width, 1
         else:
@@ -95,19 +91,10 @@ class LiveDetector(NetworkDetector):
         self._s_per_px = taken if self._s_per_px is None else self._s_per_px + 0.1 * (taken - self._s_per_px)
         return scores[: image.shape[0], : image.shape[1]]
 
-    def _start_afresh(self) -> None:
-        for block in self._blocks:
-            block.forget()
-            block.collect = None
-        self._next_row = 0
-
     def _whole(self, x: Tensor) -> Scores:
-        """All of the frame; one block after the other makes its attention anew, one every second frame."""
-        self._gfem.place = None
+        """All of the frame; a scan that was under way begins anew behind it."""
+        self._gfem.place, self._next_row = None, 0
         out: Scores = self._network(x)[0, 0].sigmoid().cpu().numpy()
-        self._turn = (self._turn + 1) % (2 * len(self._blocks))
-        if self._turn % 2 == 0:
-            self._blocks[self._turn // 2].forget()
         return out
 
     def _rows_in_time(self, height: int, width: int, tiles: int) -> int:
@@ -130,10 +117,12 @@ class LiveDetector(NetworkDetector):
         top = self._next_row
         bottom = min(top + rows, height)
         first, last = max(0, top - MARGIN_PX), min(height, bottom + MARGIN_PX)
-        block = self._blocks[self._turn % len(self._blocks)]
-        step = 2 ** (self._turn % len(self._blocks))
+        level = self._turn % len(self._video.blocks)
+        block, step = self._video.blocks[level], 2**level
+        if top == 0:
+            block.collected = None
         block.collect = slice((top - first) // step, (bottom - first) // step)
-        self._gfem.place, self._gfem.update = (first // 16, 0), slice((top - first) // 16, (bottom - first) // 16)
+        self._gfem.place, self._gfem.update = first // 16, slice((top - first) // 16, (bottom - first) // 16)
         out = self._network(x[:, :, first:last])[0, 0].sigmoid().cpu().numpy()
         block.collect = self._gfem.update = None
         upper, lower = max(first, top - OVERLAP_PX), min(last, bottom + OVERLAP_PX)
@@ -158,7 +147,7 @@ class LiveDetector(NetworkDetector):
     def _look_closely(self, x: Tensor, tiles: list[tuple[int, int]], scores: Scores) -> int:
         """The tiles, all in one pass; returns the number of pixels."""
         cut = torch.cat([x[:, :, r : r + TILE_PX, c : c + TILE_PX] for r, c in tiles])
-        self._gfem.place = (0, 0)
+        self._gfem.place = 0
         out = self._network(cut.contiguous(memory_format=torch.channels_last))[:, 0].sigmoid().cpu().numpy()
         height, width = scores.shape
         for (r, c), tile in zip(tiles, out, strict=True):

@@ -27,28 +27,37 @@ class VideoNetwork:
 
     def __init__(self, network: DATransNet, every: int = 1) -> None:
         self.network, self.every = network, every
-        self._blocks = [m for m in network.modules() if isinstance(m, FastDATrans)]
-        for block in self._blocks:
+        self.blocks = [m for m in network.modules() if isinstance(m, FastDATrans)]
+        for block in self.blocks:
             block.keep = True
+        self._size: tuple[int, ...] = ()
         self._thumbnail: Tensor | None = None
         self._frames = 0
 
     def __call__(self, x: Tensor) -> Tensor:
-        thumbnail = F.adaptive_avg_pool2d(x, THUMBNAIL_PX)
-        if self._thumbnail is None or is_another_scene(self._thumbnail, thumbnail):
-            for block in self._blocks:
-                block.forget()
-            self._frames = 0
-        elif self._frames % self.every == 0:
-            self._blocks[self._frames // self.every % len(self._blocks)].forget()
-        self._thumbnail = thumbnail
-        self._frames += 1
+        if not self.begins_scene(x):
+            self.renew_next()
         return self.network(x)
+
+    def begins_scene(self, x: Tensor) -> bool:
+        """Whether the frame is the first of a scene or of a size; if so, every block makes its attention anew."""
+        before, size = self._thumbnail, self._size
+        self._thumbnail, self._size = F.adaptive_avg_pool2d(x, THUMBNAIL_PX), tuple(x.shape)
+        if before is not None and size == self._size and not is_another_scene(before, self._thumbnail):
+            return False
+        for block in self.blocks:
+            block.forget()
+        self._frames = 0
+        return True
+
+    def renew_next(self) -> None:
+        """Have the next block in turn make its attention anew of the whole frame that follows, if it is time."""
+        self._frames += 1
+        if self._frames % self.every == 0:
+            self.blocks[self._frames // self.every % len(self.blocks)].forget()
 
 
 def is_another_scene(before: Tensor, now: Tensor) -> bool:
-    """Whether thumbnails (B, 1, h, w) are of another size or batch or differ by a jump, in any picture."""
-    if before.shape != now.shape:
-        return True
+    """Whether thumbnails (B, 1, h, w) of two frames differ by a jump, in any picture."""
     spread = now.flatten(1).std(1).clamp_min(LEAST)
     return bool(((now - before).abs().flatten(1).mean(1) > CHANGED * spread).any())
