@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
-from irtrack.config import MODES
+from irtrack.config import BACKENDS, MODES, PRECISIONS
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -56,8 +56,15 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backend",
         default=None,
-        choices=("torch", "onnxruntime", "openvino", "auto"),
+        choices=BACKENDS,
         help="engine for whole frames on the CPU; auto (default): the fastest of those installed, by a trial once",
+    )
+    group.add_argument(
+        "--precision",
+        default=None,
+        choices=PRECISIONS,
+        help="arithmetic of the network; auto (default): float32, on a GPU float16; bfloat16 is faster on CPUs that "
+        "have it, with slightly other masks",
     )
     group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
     group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
@@ -179,7 +186,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("what", nargs="?", default="network", choices=("network", "live", "memory", "tracker"))
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
-    bench.add_argument("--rounds", type=int, default=20, metavar="N", help="frames timed of each form (20)")
+    bench.add_argument("--rounds", type=int, default=12, metavar="N", help="turns of each form, two frames each (12)")
     bench.add_argument("--plot", type=Path, metavar="OUT.png", help="the network's times as bars")
     bench.add_argument("--json", type=Path, metavar="OUT")
     bench.add_argument("--force", action="store_true", help="overwrite OUT")

@@ -28,7 +28,7 @@ def settings_from(args: argparse.Namespace) -> Settings:
     settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
     given = {
         name: value
-        for name in ("weights", "device", "threshold", "threads", "mode", "backend")
+        for name in ("weights", "device", "threshold", "threads", "mode", "backend", "precision")
         if (value := getattr(args, name, None)) not in (None, "auto")
     }
     return replace(settings, detector=replace(settings.detector, **given))

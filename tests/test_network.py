@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from irtrack.detect.autocorrelation import autocorrelated_statistics, autocorrelation, pays
-from irtrack.detect.inference import prepare
+from irtrack.detect.inference import TENT, doubled, prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.scoring import pad_to_multiple, score_map
 from irtrack.detect.weights import build, load_weights, read_tensors
@@ -193,3 +193,10 @@ def test_shipped_models_find_simulated_targets(name: str) -> None:
     near = np.linalg.norm(truth[:, None] - found[None], axis=2).min(1)
     assert len(truth) == 4
     assert (near < 1.5).sum() >= 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (15, 17), (64, 80)])
+def test_doubling_is_bilinear_interpolation(size: tuple[int, int]) -> None:
+    x = torch.rand(2, 5, *size)
+    expected = torch.nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    assert (doubled(x, TENT.expand(5, 1, 4, 4)) - expected).abs().max() < 1e-6

@@ -1,6 +1,7 @@
 """Milliseconds of a frame through the network: forms, modes and sizes, in turn in one run.
 
-Each round times every form once, so that what else the machine does hits all alike; the medians are compared. Ratios
+In each round every form in turn gets three successive frames, as it would of a video; the first finds the caches full
+of another form's maps and is not counted. What else the machine does hits all alike; the medians are compared. Ratios
 are to the authors' code where its checkout is given, else to the readable form of irtrack, the same operations. That
 form runs as it does by itself, in a process with malloc's own settings, and once more with irtrack's, which alone make
 it two to four times as fast on Linux.
@@ -32,6 +33,8 @@ from irtrack.track.tracker import KalmanTracker
 
 SIZES = ((256, 256), (640, 512))
 CPU = torch.device("cpu")
+TURN = 3
+"""Frames that a form gets at a time: the first is not counted. Odd, so that video mode is timed in all its phases."""
 
 Form = Callable[[Tensor], object]
 
@@ -98,21 +101,29 @@ def frames(width: int, height: int, count: int) -> list[Tensor]:
 
 def forms(full: DATransNet, slim: DATransNet, reference: Path | None) -> dict[tuple[str, str], Form]:
     """What is compared, by (backend, mode)."""
-    name = "reference" if reference is not None else "readable"
+    name, every = "reference" if reference is not None else "readable", DetectorSettings().refresh_every
     out: dict[tuple[str, str], Form] = {
         (name, "own process"): Apart(reference),
         (name, "irtrack's malloc settings"): base_form(reference),
     }
     out["torch", "exact"] = prepare(full, CPU)
-    out["torch", "video"] = VideoNetwork(prepare(full, CPU), DetectorSettings().refresh_every)
+    out["torch", "video"] = VideoNetwork(prepare(full, CPU), every)
     for name in available():
         out[name, "exact"] = make_backend(name, full)
     out["torch", "datransnet-s exact"] = prepare(slim, CPU)
-    out["torch", "datransnet-s video"] = VideoNetwork(prepare(slim, CPU), DetectorSettings().refresh_every)
+    out["torch", "datransnet-s video"] = VideoNetwork(prepare(slim, CPU), every)
+    out["torch", "datransnet-s video bfloat16"] = VideoNetwork(prepare(slim, CPU, torch.bfloat16), every)
     return out
 
 
-def run(rounds: int = 20, reference: Path | None = None) -> Iterator[Row]:
+def timed(form: Form, x: Tensor) -> float:
+    """Seconds of one frame."""
+    start = time.perf_counter()
+    measured = form(x)
+    return measured if isinstance(measured, float) else time.perf_counter() - start
+
+
+def run(rounds: int = 12, reference: Path | None = None) -> Iterator[Row]:
     """A row for each size and form, then the stages of a frame of the slim network."""
     keep_large_blocks()
     compared = forms(load_weights("datransnet").network, load_weights("datransnet-s").network, reference)
@@ -122,13 +133,11 @@ def run(rounds: int = 20, reference: Path | None = None) -> Iterator[Row]:
     for width, height in SIZES:
         taken: dict[tuple[str, str], list[float]] = {key: [] for key in compared}
         with torch.inference_mode():
-            for i, x in enumerate(frames(width, height, rounds + 2)):
+            shown = frames(width, height, TURN * (rounds + 1))
+            for i in range(0, len(shown), TURN):
                 for key, form in compared.items():
-                    start = time.perf_counter()
-                    measured = form(x)
-                    seconds = measured if isinstance(measured, float) else time.perf_counter() - start
-                    if i >= 2:
-                        taken[key].append(seconds)
+                    seconds = [timed(form, x) for x in shown[i : i + TURN]]
+                    taken[key] += seconds[1:] if i else []
         first = median_ms(taken[base])
         for (backend, mode), times in taken.items():
             value = median_ms(times)

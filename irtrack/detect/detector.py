@@ -14,6 +14,7 @@ from torch import Tensor
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, Image, IrtrackError, Scores
 from irtrack.detect.backends import fastest, make_backend
+from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.scoring import score_map
@@ -44,6 +45,14 @@ def pick_weights(name: str, device: torch.device) -> str:
     return name if name != "auto" else "datransnet" if device.type == "cuda" else "datransnet-s"
 
 
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Of the convolutions. `auto`: half on a GPU, single on a CPU."""
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
 def keep_large_blocks() -> None:
     """Have malloc keep the big blocks of feature maps instead of returning them to the system after each frame.
 
@@ -70,11 +79,13 @@ class NetworkDetector:
         keep_large_blocks()
         if settings.threads and device.type == "cpu":
             torch.set_num_threads(settings.threads)
-        self._network = prepare(weights.network, device)
+        self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
         self._run: Callable[[Tensor], Tensor] = self._network
         if settings.mode == "video":
             self._run = VideoNetwork(self._network, settings.refresh_every)
-        elif settings.backend != "torch" and device.type == "cpu":
+        elif device.type == "cuda":
+            self._run = GraphedNetwork(self._network)
+        elif settings.precision in ("auto", "float32") and settings.backend != "torch":
             name = fastest(weights) if settings.backend == "auto" else settings.backend
             self._run = self._network if name == "torch" else make_backend(name, weights.network)
         self._scored: tuple[Image, Scores] | None = None
@@ -94,7 +105,7 @@ class NetworkDetector:
         return self._scored[1]
 
     def _score(self, image: Image) -> Scores:
-        x = torch.from_numpy(network_input(image))[None, None].to(self.device)
+        x = upload(torch.from_numpy(network_input(image))[None, None], self.device)
         scores: Scores = score_map(self._run, x)[0, 0].float().cpu().numpy()
         return scores
 

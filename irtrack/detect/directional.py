@@ -21,7 +21,10 @@ from torch import Tensor
 from irtrack.detect.autocorrelation import autocorrelated_statistics, pays
 
 BAND_BYTES = 2 << 20
-"""Size of the keys that are made at a time without gradients."""
+"""Size of the keys that are made at a time without gradients: what stays in a CPU's cache."""
+
+GPU_BAND_BYTES = 256 << 20
+"""The same on a GPU, which wants few large pieces."""
 
 
 def stencil(weight: Tensor, channels: int) -> Tensor:
@@ -59,7 +62,8 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
         on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
         if on_cpu and pays(channels, outputs, height, width, shift):
             return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
-        band = max(8, BAND_BYTES // (4 * kernel.shape[0] * width * x.shape[0]))
+        band_bytes = BAND_BYTES if x.device.type == "cpu" else GPU_BAND_BYTES
+        band = max(8, band_bytes // (4 * kernel.shape[0] * width * x.shape[0]))
     product: Tensor | None = None
     square: Tensor | None = None
     for top in range(0, height, band):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Floats, Image, Scores, Track, Tracks
+from irtrack.detect.cuda import upload
 from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastGFEM
 from irtrack.detect.network import MULTIPLE_PX
@@ -70,7 +71,7 @@ class LiveDetector(NetworkDetector):
 
     def _score(self, image: Image) -> Scores:
         start = time.perf_counter()
-        x = pad_to_multiple(torch.from_numpy(network_input(image))[None, None]).to(self.device)
+        x = upload(pad_to_multiple(torch.from_numpy(network_input(image))[None, None]), self.device)
         height, width = x.shape[-2:]
         scores = np.zeros((height, width), np.float32)
         if self._video.begins_scene(x):
