@@ -57,13 +57,16 @@ def test_mahalanobis(rng: np.random.Generator) -> None:
 
 def test_gate_finds_every_pair_inside_and_none_outside(rng: np.random.Generator) -> None:
     A = rng.normal(size=(30, 2, 2)) * 2
-    S = A @ A.transpose(0, 2, 1) + np.eye(2) * 0.2
+    P, R = A @ A.transpose(0, 2, 1), rng.uniform(0.1, 3.0, 50)
     tracks, found = rng.uniform(0, 40, (30, 2)), rng.uniform(0, 40, (50, 2))
-    t, d, distance = gated_pairs(tracks, S, found, 9.0)
-    every = {(i, j) for i in range(30) for j in range(50)
-             if (found[j] - tracks[i]) @ np.linalg.inv(S[i]) @ (found[j] - tracks[i]) <= 9.0}  # fmt: skip
-    assert set(zip(t.tolist(), d.tolist(), strict=True)) == every
-    assert (distance <= 9).all()
+    t, d, distance, size = gated_pairs(tracks, P, found, R, 9.0)
+    S = P[:, None] + np.eye(2) * R[:, None, None]
+    every = {(i, j): far for i in range(30) for j in range(50)
+             if (far := (found[j] - tracks[i]) @ np.linalg.inv(S[i, j]) @ (found[j] - tracks[i])) <= 9.0}  # fmt: skip
+    pairs = list(zip(t.tolist(), d.tolist(), strict=True))
+    assert set(pairs) == set(every)
+    assert distance == pytest.approx([every[p] for p in pairs])
+    assert size == pytest.approx(np.linalg.det(S[t, d]))
 
 
 def test_assignment_is_optimal(rng: np.random.Generator) -> None:

@@ -12,7 +12,6 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 from scipy.spatial import cKDTree
 
 from irtrack.core import Floats
-from irtrack.track.kalman import mahalanobis_squared
 
 Ints = NDArray[np.intp]
 
@@ -20,23 +19,31 @@ DENSE_CELLS = 40_000
 """Components with more cells than this are solved as sparse graphs."""
 
 
-def gated_pairs(predicted: Floats, S: Floats, measured: Floats, gate: float) -> tuple[Ints, Ints, Floats]:
-    """Pairs (track row, detection row) inside the gate, with their squared Mahalanobis distance.
+def gated_pairs(
+    predicted: Floats, P: Floats, measured: Floats, R: Floats, gate: float
+) -> tuple[Ints, Ints, Floats, Floats]:
+    """Pairs (track row, detection row) inside the gate, their squared Mahalanobis distance, and |S| of each.
 
-    A KD-tree finds what lies inside the circle round each gate ellipse, so the cost follows the number of pairs.
+    predicted (N, 2) with covariances P (N, 2, 2), measured (M, 2) with variances R (M,) an axis; S = P + R. A KD-tree
+    finds what lies inside the circle round each gate ellipse, so the cost follows the number of pairs.
     """
     none = np.zeros(0, np.intp)
     if not len(predicted) or not len(measured):
-        return none, none, np.zeros(0)
-    half_trace = (S[:, 0, 0] + S[:, 1, 1]) / 2
-    largest = half_trace + np.sqrt((S[:, 0, 0] - S[:, 1, 1]) ** 2 / 4 + S[:, 0, 1] ** 2)
-    near = cKDTree(measured).query_ball_point(predicted, np.sqrt(gate * largest))
+        return none, none, np.zeros(0), np.zeros(0)
+    half_trace = (P[:, 0, 0] + P[:, 1, 1]) / 2
+    largest = half_trace + np.sqrt((P[:, 0, 0] - P[:, 1, 1]) ** 2 / 4 + P[:, 0, 1] ** 2) + R.max()
+    near = cKDTree(measured, balanced_tree=False, compact_nodes=False).query_ball_point(
+        predicted, np.sqrt(gate * largest)
+    )
     counts = np.fromiter(map(len, near), np.intp, len(near))
     tracks = np.repeat(np.arange(len(predicted)), counts)
     detections = np.fromiter(chain.from_iterable(near), np.intp, int(counts.sum()))
-    distance = mahalanobis_squared(measured[detections] - predicted[tracks], S[tracks])
+    a, b, c = P[tracks, 0, 0] + R[detections], P[tracks, 0, 1], P[tracks, 1, 1] + R[detections]
+    dx, dy = (measured[detections] - predicted[tracks]).T
+    size = a * c - b**2
+    distance = (c * dx**2 - 2 * b * dx * dy + a * dy**2) / size
     inside = distance <= gate
-    return tracks[inside], detections[inside], distance[inside]
+    return tracks[inside], detections[inside], distance[inside], size[inside]
 
 
 def assign(tracks: Ints, detections: Ints, cost: Floats, limit: float) -> tuple[Ints, Ints]:

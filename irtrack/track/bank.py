@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats
+from irtrack.track.looks import LOOKS
 
 MODELS = 2
 """Models of motion of each track: quiet and manoeuvring."""
@@ -32,6 +33,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "sensor": ((2,), np.float64),
     "last": ((5,), np.float64),
     "evidence": ((3,), np.float64),
+    "look": ((LOOKS,), np.float64),
     "away": ((), np.uint64),
     "stray": ((2,), np.float64),
     "trail": ((), np.intp),
@@ -45,7 +47,7 @@ class Bank:
     with probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure.
     `hits`: bit i set where detected i frames ago. `seen_s`: last time it was surely seen; moved on where time does not
     count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `evidence`
-    (N, 3): detections so far, sums of their score and SNR.
+    (N, 3): detections so far, sums of their score and SNR. `look` (N, 3): means of what `looks.py` compares.
     `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
     sensor; means of the first detections. `away`: bit i set where the last detection but i lay away from both. `stray`
     (N, 2): mean squared distance of late detections from each.
@@ -72,6 +74,7 @@ class Bank:
     sensor: Floats
     last: Floats
     evidence: Floats
+    look: Floats
     away: NDArray[np.uint64]
     stray: Floats
     trail: NDArray[np.intp]

@@ -28,19 +28,24 @@ def outer(d: Floats) -> Floats:
     return product
 
 
-def combined(x: Floats, P: Floats, mu: Floats) -> tuple[Floats, Floats]:
-    """Mean (N, 4) and covariance (N, 4, 4) of the mixture."""
+def combined(x: Floats, P: Floats, mu: Floats, spread: Floats | None = None) -> tuple[Floats, Floats]:
+    """Mean (N, 4) and covariance (N, 4, 4) of the mixture; `spread`: `outer` of the models' difference, if known."""
     a, b = mu[:, 0, None], mu[:, 1, None]
-    spread = outer(x[:, 0] - x[:, 1])
-    return a * x[:, 0] + b * x[:, 1], a[..., None] * P[:, 0] + b[..., None] * P[:, 1] + (a * b)[..., None] * spread
+    spread = outer(x[:, 0] - x[:, 1]) if spread is None else spread
+    covariance = a[..., None] * P[:, 0]
+    covariance += b[..., None] * P[:, 1]
+    covariance += (a * b)[..., None] * spread
+    return a * x[:, 0] + b * x[:, 1], covariance
 
 
 def mix(x: Floats, P: Floats, mu: Floats, T: Floats) -> tuple[Floats, Floats, Floats]:
     """Each model's start of a step, mixed from both models' ends of the last; and the predicted probabilities."""
     c = mu @ T
     w = mu[:, :, None] * T / c[:, None, :]  # (N, from, to)
-    each = [combined(x, P, w[:, :, to]) for to in (0, 1)]
-    return np.stack([m for m, _ in each], 1), np.stack([s for _, s in each], 1), c
+    spread, mixed_x, mixed_P = outer(x[:, 0] - x[:, 1]), np.empty_like(x), np.empty_like(P)
+    for to in (0, 1):
+        mixed_x[:, to], mixed_P[:, to] = combined(x, P, w[:, :, to], spread)
+    return mixed_x, mixed_P, c
 
 
 def predict_models(

@@ -1,0 +1,80 @@
+"""What targets look like, as evidence of which detection belongs to which track.
+
+Score, brightness (SNR) and size of one target vary less from frame to frame than those of all detections differ. How
+much so is learned from the stream itself: where a quantity tells nothing, or is absent, it counts for nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from irtrack.core import Detections, Floats
+
+LOOKS = 3
+"""Quantities: score, logarithm of SNR, logarithm of area."""
+
+TEMPER = 0.5
+"""Share of the evidence that counts: the quantities depend on one another."""
+
+MOST_NATS = 3.0
+"""The most that looks may say for or against a pair."""
+
+LEARNT_AFTER = 60.0
+"""Pairs after which the spreads are believed; before that in proportion."""
+
+MEMORY = 2000.0
+"""Detections over which the spreads are averaged."""
+
+OWN_MEMORY = 10.0
+"""Detections over which a track's own look is averaged."""
+
+
+def looks_of(detections: Detections) -> Floats:
+    """The quantities of each detection (N, 3); NaN where unknown."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        looks = np.column_stack([detections.score, np.log(detections.snr), np.log(detections.area_px)])
+    looks[~np.isfinite(looks)] = np.nan
+    return looks
+
+
+class Looks:
+    """Spreads of the quantities: of all detections, and of one target's round its own mean."""
+
+    def __init__(self) -> None:
+        self._mean, self._all = np.zeros(LOOKS), np.ones(LOOKS)
+        self._own = np.ones(LOOKS)
+        self._seen, self._pairs = np.zeros(LOOKS), np.zeros(LOOKS)
+
+    def evidence(self, own: Floats, found: Floats) -> Floats:
+        """Log-likelihood ratio (N,) of found (N, 3) being of the targets with these looks and not any detection."""
+        belief = np.minimum(self._pairs / LEARNT_AFTER, 1.0) * (self._own < self._all)
+        if not belief.any():
+            return np.zeros(len(own))
+        same = (found - own) ** 2 / self._own + np.log(self._own)
+        other = (found - self._mean) ** 2 / self._all + np.log(self._all)
+        told = np.nan_to_num(0.5 * (other - same)) @ (TEMPER * belief)
+        return np.clip(told, -MOST_NATS, MOST_NATS)
+
+    def learn(self, looks: Floats, own: Floats, found: Floats) -> None:
+        """All detections of a frame (N, 3), and those of established tracks (M, 3) beside the tracks' own looks."""
+        known = np.isfinite(looks)
+        n = known.sum(0)
+        self._seen = np.minimum(self._seen + n, MEMORY)
+        rate = n / np.maximum(self._seen, 1.0)
+        mean = np.where(known, looks, 0.0).sum(0) / np.maximum(n, 1)
+        self._mean += rate * (mean - self._mean)
+        square = np.where(known, (looks - self._mean) ** 2, 0.0).sum(0) / np.maximum(n, 1)
+        self._all = np.maximum(self._all + rate * (square - self._all), 1e-6)
+        both = np.isfinite(own) & np.isfinite(found)
+        n = both.sum(0)
+        self._pairs = np.minimum(self._pairs + n, MEMORY)
+        rate = n / np.maximum(self._pairs, 1.0)
+        square = np.where(both, (found - own) ** 2, 0.0).sum(0) / np.maximum(n, 1)
+        self._own = np.maximum(self._own + rate * (square - self._own), 1e-6)
+
+
+def followed(own: Floats, found: Floats, count: Floats) -> Floats:
+    """A track's look after another detection of it, its `count`-th; what was unknown begins with it."""
+    rate = np.maximum(1 / np.maximum(count, 1.0), 1 / OWN_MEMORY)[:, None]
+    out = np.where(np.isnan(own), found, own + rate * (found - own))
+    return np.where(np.isnan(found), own, out)

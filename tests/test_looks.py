@@ -1,0 +1,91 @@
+"""Score, brightness and size as evidence, and positions that are as sure as their detections are bright."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from irtrack.core import Detections, Floats
+from irtrack.track.looks import MOST_NATS, Looks, followed, looks_of
+from irtrack.track.tracker import KalmanTracker, blur
+
+
+def detections(xy: Floats, snr: Floats, area: Floats | None = None) -> Detections:
+    n = len(xy)
+    box = np.column_stack([xy - 1.5, np.full((n, 2), 3.0)])
+    return Detections(xy, np.ones(n), np.full(n, 9.0) if area is None else area, box, snr)
+
+
+def exchanged(seed: int) -> bool:
+    """Whether two targets of SNR 5 and 15 that meet, fly side by side and part again end with exchanged identities."""
+    rng, tracker = np.random.default_rng(seed), KalmanTracker()
+    first: dict[int, int] = {}
+    for i in range(120):
+        t = i / 30
+        away = 40 * np.clip(abs(t - 2) - 0.4, 0, None)
+        xy = np.array([[60 + 60 * t, 100 - away], [60 + 60 * t, 100 + away]]) + rng.normal(0, 0.8, (2, 2))
+        order = rng.permutation(2)
+        snr = np.array([5.0, 15.0]) * np.exp(rng.normal(0, 0.15, 2))
+        tracks = tracker(detections(xy[order], snr[order]), t)
+        owner = {int(order[k.detection]): k.id for k in tracks if k.detection is not None and k.confirmed}
+        if i == 30:
+            first = owner
+    return any(owner.get(k, first[k]) != first[k] for k in first)
+
+
+def test_brightness_tells_targets_apart() -> None:
+    with_looks = sum(exchanged(s) for s in range(24))
+    with patch("irtrack.track.looks.TEMPER", 0.0):
+        without = sum(exchanged(s) for s in range(24))
+    assert without >= 6
+    assert with_looks <= without / 2
+
+
+def test_what_is_unknown_or_tells_nothing_counts_for_nothing() -> None:
+    rng, looks = np.random.default_rng(1), Looks()
+    n = 40
+    for _ in range(10):
+        unknown = looks_of(detections(np.zeros((n, 2)), np.full(n, np.nan), np.exp(rng.normal(2, 0.5, n))))
+        looks.learn(unknown, unknown, unknown[rng.permutation(n)])  # areas at random: the same target's differ as much
+    told = looks.evidence(unknown[:20], unknown[20:])
+    assert np.isfinite(told).all()
+    assert np.abs(told).max() < 0.7
+
+
+def test_evidence_is_a_bounded_likelihood_ratio() -> None:
+    rng, looks = np.random.default_rng(2), Looks()
+    means = rng.normal(2, 0.8, 30)
+    assert not looks.evidence(np.zeros((4, 3)), np.ones((4, 3))).any()
+    for _ in range(20):
+        found = looks_of(detections(np.zeros((30, 2)), np.exp(means + rng.normal(0, 0.1, 30))))
+        own = found.copy()
+        own[:, 1] = means
+        looks.learn(found, own, found)
+    same, other = looks.evidence(own, found), looks.evidence(own, np.roll(found, 15, 0))
+    assert same.mean() > 0.5
+    assert other.mean() < -0.5
+    assert max(np.abs(same).max(), np.abs(other).max()) <= MOST_NATS
+
+
+def test_a_look_follows_and_survives_gaps() -> None:
+    own = followed(np.array([[1.0, np.nan, 2.0]]), np.array([[3.0, 1.5, np.nan]]), np.array([2.0]))
+    assert own.tolist() == [[2.0, 1.5, 2.0]]
+
+
+def test_bright_detections_are_surer() -> None:
+    assert blur(np.array([8.0, np.nan, 16.0, 4.0, 0.0, 1e9])) == pytest.approx([1, 1, 0.36, 4, 4, 0.36])
+    error: dict[str, float] = {}
+    for name, bounds in {"by brightness": (0.6, 2.0), "all alike": (1.0, 1.0)}.items():
+        rng, squared = np.random.default_rng(3), []
+        with patch("irtrack.track.tracker.BLUR", bounds):
+            tracker = KalmanTracker()
+            for i in range(300):
+                snr = np.array([4.0 if i % 2 else 16.0])
+                true = np.array([[20 + 1.0 * i, 50 + 0.5 * i]])
+                tracks = tracker(detections(true + rng.normal(0, 5.6 / snr, (1, 2)), snr), i / 30)
+                track = min(tracks, key=lambda t: t.id)
+                squared.append(((track.xy_px - true) ** 2).sum())
+        error[name] = float(np.mean(squared[30:]))
+    assert error["by brightness"] < 0.8 * error["all alike"]
