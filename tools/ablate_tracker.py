@@ -36,6 +36,7 @@ VARIANTS: dict[str, tuple[TrackerSettings, dict[str, object]]] = {
     "outages count as misses": (BASE, {MODULE + "OUTAGE_S": 0.0}),
     "places that others visit count": (BASE, {"irtrack.track.haunts.VISITORS": 1e9}),
     "gaps do not hinder confirmation": (BASE, {MODULE + "STEADY": 0.0}),
+    "score and size tell nothing": (BASE, {"irtrack.track.looks.TEMPER": 0.0}),
     "log as known in each frame": (replace(BASE, log_delay_s=0.0), {}),
 }
 

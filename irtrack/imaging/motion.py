@@ -23,6 +23,8 @@ def moved(motion: Floats, xy: Floats) -> Floats:
 
 def moved_back(motion: Floats, xy: Floats) -> Floats:
     """Points (N, 2) before a motion."""
+    if is_still(motion):
+        return xy
     out: Floats = (xy - motion[:, 2]) @ np.linalg.inv(motion[:, :2]).T
     return out
 

@@ -49,9 +49,9 @@ def mix(x: Floats, P: Floats, mu: Floats, T: Floats) -> tuple[Floats, Floats, Fl
 
 
 def predict_models(
-    x: Floats, P: Floats, mu: Floats, dt_s: float, accelerations: Sequence[float], dwell_s: Sequence[float]
+    x: Floats, P: Floats, mu: Floats, dt_s: float, accelerations: Sequence[float | Floats], dwell_s: Sequence[float]
 ) -> tuple[Floats, Floats, Floats]:
-    """States after `dt_s` seconds; `accelerations` (px/s^2) are the process noise of the models."""
+    """States after `dt_s` seconds; `accelerations` (px/s^2) are the process noise of the models, of all or each."""
     x, P, mu = mix(x, P, mu, switching(dt_s, dwell_s))
     for k, acceleration in enumerate(accelerations):
         x[:, k], P[:, k] = predict(x[:, k], P[:, k], dt_s, acceleration)

@@ -35,9 +35,16 @@ def first_state(xy: Floats, position_sigma_px: float, speed_sigma_px_s: float) -
     return np.concatenate([xy, np.zeros_like(xy)], 1), P
 
 
-def predict(x: Floats, P: Floats, dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
-    """States (N, 4) and covariances (N, 4, 4) after `dt_s` seconds: F x and F P F' + Q."""
-    out, C = x.copy(), P + transition(dt_s, acceleration)[1]
+def predict(x: Floats, P: Floats, dt_s: float, acceleration: float | Floats) -> tuple[Floats, Floats]:
+    """States (N, 4) and covariances (N, 4, 4) after `dt_s` seconds: F x and F P F' + Q.
+
+    `acceleration`: standard deviation of the process noise, one for all or (N,).
+    """
+    if isinstance(acceleration, np.ndarray):
+        noise = acceleration[:, None, None] ** 2 * transition(dt_s, 1.0)[1]
+    else:
+        noise = transition(dt_s, acceleration)[1]
+    out, C = x.copy(), P + noise
     out[:, :2] += dt_s * x[:, 2:]
     B, D = P[:, :2, 2:], P[:, 2:, 2:]
     C[:, :2, :2] += dt_s * (B + B.transpose(0, 2, 1)) + dt_s**2 * D

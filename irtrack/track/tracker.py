@@ -85,7 +85,7 @@ class KalmanTracker:
         self._looks = Looks()
         self._found, self._variance = np.zeros((0, LOOKS)), np.zeros(0)  # looks of this frame's detections, and R
         self._haunts = (Haunts(), Haunts())  # of the sensor and of the scene
-        self._scene = STILL.copy()  # from the scene, as it lay in the first frame, to this frame
+        self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
 
     def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks:
         """Tracks at `time_s` (seconds, not before the last call's), tentative ones included.
@@ -116,13 +116,10 @@ class KalmanTracker:
         if len(b) and dt_s:
             # Media times carry rounding noise; microseconds are far below it and keep the cache of F and Q warm.
             step = round(dt_s, 6)
-            fixed = np.flatnonzero(b.fixed)
-            places = b.xm[fixed], b.Pm[fixed], b.mu[fixed]
-            agile = (self.settings.quiet_px_s2, self.settings.acceleration_px_s2)
+            agile: list[float | Floats] = [self.settings.quiet_px_s2, self.settings.acceleration_px_s2]
+            if b.fixed.any():
+                agile = [np.where(b.fixed, FIXED_ACCELERATION_PX_S2, a) for a in agile]
             b.xm, b.Pm, b.mu = predict_models(b.xm, b.Pm, b.mu, step, agile, DWELL_S)
-            if len(fixed):
-                quiet = (FIXED_ACCELERATION_PX_S2,) * MODELS
-                b.xm[fixed], b.Pm[fixed], b.mu[fixed] = predict_models(*places, step, quiet, DWELL_S)
             b.x, b.P = combined(b.xm, b.Pm, b.mu)
         return dt_s
 
