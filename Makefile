@@ -9,7 +9,11 @@ SAMPLE := assets/sample.mkv
 DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 libdbus-1-3 libxkbcommon-x11-0 \
 	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core
 
-.PHONY: run test lint system clean
+# What tests start as cameras: an RTSP server for the system's own Python, and Aravis' simulated GigE Vision camera.
+DEBIAN_TEST := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-ugly aravis-tools libaravis-0.8-0
+
+.PHONY: run test lint system system-test clean
 
 run: $(VENV)/.runtime system
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
@@ -19,7 +23,7 @@ run: $(VENV)/.runtime system
 		$(BIN)/python main.py run $(SAMPLE) --csv build/tracks.csv --video build/annotated.mkv --force; \
 	fi
 
-test: $(VENV)/.dev system
+test: $(VENV)/.dev system system-test
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -31,6 +35,9 @@ lint: $(VENV)/.dev
 system:
 	@mkdir -p build
 	@sh tools/system-packages.sh $(DEBIAN)
+
+system-test:
+	@sh tools/system-packages.sh $(DEBIAN_TEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

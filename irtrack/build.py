@@ -101,7 +101,7 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         if outputs.video is not None:
             from irtrack.sinks.video import VideoSink
 
-            sinks.append(VideoSink(outputs.video, outputs.force, fps))
+            sinks.append(VideoSink(outputs.video, outputs.force, fps, settings.display))
     except BaseException:
         for opened in sinks:
             opened.close()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
-from irtrack.config import BACKENDS, MODES, PRECISIONS
+from irtrack.config import AGC_MODES, BACKENDS, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -67,6 +67,10 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         "have it, with slightly other masks",
     )
     group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
+    group.add_argument("--palette", default=None, choices=PALETTES, help="colours of the picture (White hot)")
+    group.add_argument(
+        "--agc", default=None, choices=AGC_MODES, help="gain of the picture on the screen; detection never sees it"
+    )
     group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
 
 

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 def settings_from(args: argparse.Namespace) -> Settings:
     """The settings file, if any, overruled by the options given."""
     settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
-    given = {
-        name: value
-        for name in ("weights", "device", "threshold", "threads", "mode", "backend", "precision")
-        if (value := getattr(args, name, None)) not in (None, "auto")
-    }
-    return replace(settings, detector=replace(settings.detector, **given))
+    detector = ("weights", "device", "threshold", "threads", "mode", "backend", "precision")
+    return replace(
+        settings,
+        detector=replace(settings.detector, **given(args, detector)),
+        display=replace(settings.display, **given(args, ("palette", "agc"))),
+    )
+
+
+def given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the options that were given a value of their own."""
+    values = {name: getattr(args, name, None) for name in names}
+    return {name: value for name, value in values.items() if value not in (None, "auto")}
 
 
 def stop_on_terminate() -> None:
@@ -324,9 +330,11 @@ def bench(args: argparse.Namespace) -> int:
 
 def cameras(args: argparse.Namespace) -> int:
     """`irtrack cameras`: what is plugged in."""
+    from irtrack.capture.aravis import find_aravis
     from irtrack.capture.camera import find_cameras
+    from irtrack.capture.genicam import find_genicam
 
-    found = find_cameras()
+    found = find_cameras() + find_genicam() + find_aravis()
     for camera in found:
         formats = f"  ({', '.join(camera.formats)})" if camera.formats else ""
         print(f"{camera.source}  {camera.name}{formats}")

@@ -132,12 +132,55 @@ class TrackerSettings(Checked):
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
 
 
+AGC_MODES = ("auto", "percentile", "linear", "plateau", "clahe")
+PALETTES = ("White hot", "Black hot", "Iron", "Arctic", "Inferno", "Viridis", "Cividis", "Rainbow")
+
+
+@dataclass(frozen=True)
+class DisplaySettings(Checked):
+    """How counts become colours on the screen and in annotated video; the detector never sees it."""
+
+    palette: str = option("White hot", "colours; Cividis reads the same to colour-blind eyes")
+    agc: str = option(
+        "auto",
+        "percentile: between two percentiles; linear: level and span in counts; plateau: histogram equalisation, "
+        "clipped; clahe: the same by places; auto: 8-bit pictures as they are, others by percentile",
+    )
+    low_percent: float = option(0.5, "percentile shown black", unit="%", low=0.0, high=50.0)
+    high_percent: float = option(99.8, "percentile shown white", unit="%", low=50.0, high=100.0)
+    level: float = option(8192.0, "in mode linear, counts shown as middle grey")
+    span: float = option(1024.0, "in mode linear, counts from black to white", low=1.0)
+    plateau: float = option(4.0, "in mode plateau, the most a level counts for, in even shares", low=1.0, high=1e4)
+    clip: float = option(3.0, "in mode clahe, limit of the contrast of a place", low=1.0, high=40.0)
+    region: str = option("", "X,Y,W,H in pixels: gain follows this part of the picture alone")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("agc", AGC_MODES), ("palette", PALETTES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        self.region_px()
+
+    def region_px(self) -> tuple[int, int, int, int] | None:
+        """`region` as left, top, width, height. Raises ConfigError."""
+        if not self.region:
+            return None
+        try:
+            x, y, w, h = (int(v) for v in self.region.split(","))
+        except ValueError:
+            raise ConfigError(f"region = {self.region!r} must be X,Y,W,H in pixels") from None
+        if x < 0 or y < 0 or w < 1 or h < 1:
+            raise ConfigError(f"region = {self.region!r} must lie in the picture and hold a pixel")
+        return x, y, w, h
+
+
 @dataclass(frozen=True)
 class Settings(Checked):
     """Everything that a run can be told."""
 
     detector: DetectorSettings = field(default=DetectorSettings())
     tracker: TrackerSettings = field(default=TrackerSettings())
+    display: DisplaySettings = field(default=DisplaySettings())
 
 
 def load_settings(path: Path) -> Settings:

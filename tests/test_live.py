@@ -25,6 +25,15 @@ from irtrack.capture.reconnect import Connection, ReconnectingSource
 from irtrack.core import Frame, Source, SourceError
 from irtrack.pipeline import Pipeline
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+RTSP = (
+    Path(SYSTEM_PYTHON).exists()
+    and subprocess.run(
+        [SYSTEM_PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"], capture_output=True
+    ).returncode
+    == 0
+)
+
 
 def number_of(image: np.ndarray) -> int:  # type: ignore[type-arg]
     bits = [image[r * 16 + 8, c * 16 + 8] > 120 for r in range(2) for c in range(8)]
@@ -115,14 +124,21 @@ def test_mjpeg_over_http_arrives_in_order_and_at_once(camera: Mjpeg) -> None:
             break
     source.close()
     assert np.array_equal(np.diff(numbers), np.ones(59))
-    assert np.median(late[10:]) < 0.1
+    print(f"mjpeg: median {1e3 * np.median(late[10:]):.1f} ms, 95 % {1e3 * np.percentile(late[10:], 95):.1f} ms")
+    assert np.median(late[10:]) < 0.01
 
 
 @contextlib.contextmanager
-def sender(kind: str) -> Iterator[int]:
-    """`senders.py` in its own process; gives the port."""
+def sender(kind: str, *more: str) -> Iterator[int]:
+    """`senders.py` in its own process, or `rtsp_server.py` in the system's Python; gives the port."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("senders.py")), kind, str(port)])
+    if kind == "rtsp":
+        if not RTSP:
+            pytest.skip("the system lacks GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0)")
+        script = [SYSTEM_PYTHON, str(Path(__file__).with_name("rtsp_server.py"))]
+    else:
+        script = [sys.executable, str(Path(__file__).with_name("senders.py")), kind]
+    process = subprocess.Popen([*script, str(port), *more])
     try:
         yield port
     finally:
@@ -160,6 +176,34 @@ def test_mpegts_over_tcp_and_udp(kind: str) -> None:
     steps = np.diff(numbers)
     assert (steps > 0).all()
     assert steps.mean() < 1.5
+
+
+@pytest.mark.parametrize(("kind", "most_ms"), [("nut", 10), ("mpegts", 50), ("udp", 50), ("rtsp", 50)])
+def test_latency(kind: str, most_ms: float) -> None:
+    """From the picture's making, its encoding included, to the mailbox: frames carry the clock of their making.
+
+    The lower quartile: what else the machine does must not fail it. Measured: 2, 47, 47 and 35 ms.
+    """
+    scheme, path = {"udp": ("udp", ""), "rtsp": ("rtsp", "/ir")}.get(kind, ("tcp", ""))
+    with sender(kind, "clock") as port:
+        source = connected(f"{scheme}://127.0.0.1:{port}{path}")
+        number = number_of if source.info.bits == 8 else lambda image: int(image[-1, 0]) - 90 * 257
+        late = [(int(f.time_s * 1000) - number(f.image)) & 0xFFFF for f in take(source, 75)][15:]
+        source.close()
+    print(f"{kind}: median {np.median(late)} ms, 95 % {np.percentile(late, 95)} ms")
+    assert np.percentile(late, 25) <= most_ms
+
+
+def test_rtsp_with_a_password() -> None:
+    """Frames with the right one; with a wrong one, a line that does not tell it."""
+    with sender("rtsp", "locked") as port:
+        source = connected(f"rtsp://ir:secret@127.0.0.1:{port}/ir")
+        assert len(take(source, 10)) == 10
+        assert "secret" not in source.info.name
+        source.close()
+        with pytest.raises(SourceError, match="401 Unauthorized") as refused:
+            open_source(f"rtsp://ir:wrongpass@127.0.0.1:{port}/ir")
+    assert "wrongpass" not in str(refused.value)
 
 
 @pytest.mark.parametrize("death", ["killed", "silent"])
@@ -288,7 +332,7 @@ class Slow:
 
 
 def test_a_slow_detector_adds_no_latency(camera: Mjpeg) -> None:
-    """Ten frames a second of thirty are seen, and always the newest."""
+    """Ten frames a second of thirty are seen, always the newest, for a minute."""
     from irtrack.build import make_tracker
     from irtrack.config import Settings
 
@@ -300,12 +344,13 @@ def test_a_slow_detector_adds_no_latency(camera: Mjpeg) -> None:
 
     pipeline = Pipeline(open_source(camera.url), Slow(), make_tracker(Settings()), (), on_result=note)  # type: ignore[arg-type]
     pipeline.start()
-    time.sleep(6)
+    time.sleep(60)
     pipeline.close()
-    assert len(behind) > 30
-    assert np.percentile(behind[5:], 95) < 0.3
-    assert behind[-1] < behind[5] + 0.15  # it does not grow
-    assert pipeline.dropped > 50
+    assert len(behind) > 400
+    print(f"behind: median {1e3 * np.median(behind):.0f} ms, 99 % {1e3 * np.percentile(behind, 99):.0f} ms")
+    assert np.percentile(behind[5:], 99) < 0.2
+    assert np.median(behind[-50:]) < np.median(behind[:50]) + 0.02  # it does not grow
+    assert pipeline.dropped > 1000
 
 
 def test_logs_go_on_in_the_same_file_after_a_reconnect(camera: Mjpeg, tmp_path: Path) -> None:

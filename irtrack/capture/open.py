@@ -10,6 +10,7 @@ from irtrack.core import Source, SourceError
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".pgm", ".tif", ".tiff", ".jp2", ".webp"})
 DEFAULT_IMAGE_FPS = 30.0
+KINDS = "a video file, a folder of images, a URL, camera:N, genicam:ID, aravis:NAME or sim:NAME"
 
 
 def redact(text: str) -> str:
@@ -18,7 +19,8 @@ def redact(text: str) -> str:
 
 
 def open_source(text: str, fps: float | None = None, reconnect_s: float = 0.0) -> Source:
-    """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, a URL, `camera:N`.
+    """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, a URL, `camera:N`,
+    `genicam:ID`, `aravis:NAME`.
 
     `fps` sets the frame rate of images and stacks, which carry none. A camera or stream that is lost is opened again
     for `reconnect_s`, if that is above 0. Raises SourceError with one clear line.
@@ -37,7 +39,9 @@ def open_once(text: str, fps: float | None) -> Source:
         raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
     rate = fps or DEFAULT_IMAGE_FPS
     if not text.strip():
-        raise SourceError("the source is empty: give a video file, a folder of images, a URL, camera:N or sim:NAME")
+        raise SourceError(
+            "the source is empty: give a video file, a folder of images, a URL, camera:N, genicam:ID or sim:NAME"
+        )
     if text.startswith("sim:"):
         from irtrack.capture.sim import SimSource
 
@@ -46,6 +50,14 @@ def open_once(text: str, fps: float | None) -> Source:
         from irtrack.capture.camera import CameraSource
 
         return CameraSource(text)
+    if text.startswith("genicam:"):
+        from irtrack.capture.genicam import GenicamSource
+
+        return GenicamSource(text)
+    if text.startswith("aravis:"):
+        from irtrack.capture.aravis import AravisSource
+
+        return AravisSource(text)
     if "://" in text:
         from irtrack.capture.stream import StreamSource
 

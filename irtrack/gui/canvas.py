@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QColor
 
+from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult, Track
 from irtrack.gui.theme import BACKGROUND
-from irtrack.imaging.display import display_levels
-from irtrack.sinks.draw import PALETTE, half_size, identity_colour
+from irtrack.imaging.agc import Agc
+from irtrack.imaging.palettes import TABLES
+from irtrack.sinks.draw import IDENTITIES, half_size, identity_colour
 
 pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias=False)
 
-PALETTES = ("White hot", "Black hot", "Inferno", "Viridis", "Magma")
 MASK_RGB = (255, 60, 60)
 LABELS = 100
 
@@ -34,8 +35,8 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._image = pg.ImageItem(autoLevels=False)
         self._mask = pg.ImageItem()
         # Each palette colour has its own curve: a fixed number of items however many tracks there are.
-        self._trails = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in PALETTE]
-        self._boxes = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in PALETTE]
+        self._trails = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in IDENTITIES]
+        self._boxes = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in IDENTITIES]
         self._chosen = pg.PlotCurveItem(pen=pg.mkPen("w", width=2), connect="finite")
         self._view.addItem(self._image, ignoreBounds=False)
         for z, item in enumerate([self._mask, *self._trails, *self._boxes, self._chosen], 1):
@@ -43,11 +44,11 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             self._view.addItem(item, ignoreBounds=True)
         self._labels: list[pg.TextItem] = []
         self.show_mask = self.show_trails = self.show_boxes = self.show_labels = True
-        self.auto_contrast = False
         self.mask_opacity = 0.55
         self.selected: int | None = None
         self._result: FrameResult | None = None
-        self.set_palette(PALETTES[0])
+        self._agc = Agc()
+        self._image.setLookupTable(TABLES[self._agc.settings.palette])
         self.scene().sigMouseMoved.connect(self._moved)
         self.scene().sigMouseClicked.connect(self._clicked)
 
@@ -56,14 +57,16 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """What is shown now."""
         return self._result
 
-    def set_palette(self, name: str) -> None:
-        """One of PALETTES."""
-        if name in ("White hot", "Black hot"):
-            ends = ((0, 0, 0), (255, 255, 255))
-            colours = pg.ColorMap([0.0, 1.0], ends if name == "White hot" else ends[::-1])
-        else:
-            colours = pg.colormap.get(name.lower())
-        self._image.setLookupTable(colours.getLookupTable(nPts=256))
+    def set_display(self, settings: DisplaySettings) -> None:
+        """Palette and gain control."""
+        self._image.setLookupTable(TABLES[settings.palette])
+        self._agc.settings = settings
+        self.redraw()
+
+    @property
+    def agc(self) -> Agc:
+        """The gain control, to lock it or to ask for its levels."""
+        return self._agc
 
     def fit(self) -> None:
         """The whole picture in view."""
@@ -86,8 +89,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
         self._result = result
         image = result.frame.image
-        plain = image.dtype == np.uint8 and not self.auto_contrast
-        self._image.setImage(image, autoLevels=False, levels=(0, 255) if plain else display_levels(image))
+        self._image.setImage(self._agc(image), autoLevels=False, levels=(0, 255))
         if resized:
             self.fit()
         self._draw_mask(result.detections.mask)
@@ -108,7 +110,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
 
     def _draw_tracks(self, tracks: list[Track]) -> None:
         for i, (trail_curve, box_curve) in enumerate(zip(self._trails, self._boxes, strict=True)):
-            of_colour = [t for t in tracks if t.id % len(PALETTE) == i]
+            of_colour = [t for t in tracks if t.id % len(IDENTITIES) == i]
             trail_curve.setData(*joined([t.trail for t in of_colour] if self.show_trails else []))
             box_curve.setData(*joined([box_outline(t) for t in of_colour] if self.show_boxes else []))
         self._chosen.setData(*joined([box_outline(t, 3.0) for t in tracks if t.id == self.selected]))

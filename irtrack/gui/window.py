@@ -48,7 +48,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.player = Player(settings or Settings())
         self.canvas, self.table, self.status = Canvas(), TrackTable(), StatusLine()
-        self.controls = Controls(self.player.settings.detector)
+        self.controls = Controls(self.player.settings.detector, self.player.settings.display)
         self._build()
         self._connect()
         self._next_table = 0.0
@@ -170,7 +170,9 @@ class MainWindow(QMainWindow):
         c = self.controls
         c.threshold_changed.connect(self.player.set_threshold)
         c.overlays_changed.connect(self._overlays)
-        c.palette_changed.connect(self.canvas.set_palette)
+        c.display_changed.connect(self.canvas.set_display)
+        c.lock_changed.connect(self._lock_gain)
+        self.canvas.set_display(self.player.settings.display)
         self.slider.valueChanged.connect(self.seek)
         self.canvas.hovered.connect(self._hover)
         self.canvas.picked.connect(self._pick)
@@ -322,8 +324,12 @@ class MainWindow(QMainWindow):
         c, k = self.controls, self.canvas
         k.show_mask, k.show_trails = c.masks.isChecked(), c.trails.isChecked()
         k.show_boxes, k.show_labels = c.boxes.isChecked(), c.labels.isChecked()
-        k.auto_contrast, k.mask_opacity = c.contrast.isChecked(), c.opacity.value() / 100
+        k.mask_opacity = c.opacity.value() / 100
         k.redraw()
+
+    def _lock_gain(self, locked: bool) -> None:
+        self.canvas.agc.lock = locked
+        self.canvas.redraw()
 
     def _hover(self, x: int, y: int) -> None:
         result = self.canvas.result

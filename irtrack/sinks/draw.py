@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, FrameResult, Track
-from irtrack.imaging.display import to_8bit
+from irtrack.imaging.agc import Agc
+from irtrack.imaging.palettes import TABLES
 
-PALETTE = (
+IDENTITIES = (
     (255, 176, 0), (100, 143, 255), (254, 97, 0), (220, 38, 127), (0, 200, 150), (255, 225, 80), (120, 220, 255),
     (255, 130, 170), (160, 255, 120), (200, 150, 255),
 )  # fmt: skip
@@ -18,7 +19,7 @@ PALETTE = (
 
 def identity_colour(track_id: int) -> tuple[int, int, int]:
     """RGB of an identity, the same in the window and in the video."""
-    return PALETTE[track_id % len(PALETTE)]
+    return IDENTITIES[track_id % len(IDENTITIES)]
 
 
 def half_size(track: Track) -> Floats:
@@ -26,10 +27,11 @@ def half_size(track: Track) -> Floats:
     return np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5.0)
 
 
-def annotate(result: FrameResult, scale: int = 1) -> NDArray[np.uint8]:
+def annotate(
+    result: FrameResult, scale: int = 1, agc: Agc | None = None, palette: str = "White hot"
+) -> NDArray[np.uint8]:
     """(H * scale, W * scale, 3) RGB: the picture, mask outlines, trails, boxes and identities of confirmed tracks."""
-    grey = to_8bit(result.frame.image)
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    picture = TABLES[palette][(agc or Agc())(result.frame.image)]
     if scale > 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
 

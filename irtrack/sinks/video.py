@@ -8,7 +8,9 @@ from pathlib import Path
 
 import av
 
+from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult, SinkError
+from irtrack.imaging.agc import Agc
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.text import check_target, reason
 
@@ -21,7 +23,11 @@ class VideoSink:
     Small frames are enlarged by a whole factor so that outlines and numbers can be read.
     """
 
-    def __init__(self, path: Path, force: bool = False, fps: float | None = None) -> None:
+    def __init__(
+        self, path: Path, force: bool = False, fps: float | None = None, display: DisplaySettings | None = None
+    ) -> None:
+        display = display or DisplaySettings()
+        self._agc, self._palette = Agc(display), display.palette
         self.path = check_target(path, force)
         formats = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
         if path.suffix.lower() not in formats:
@@ -58,7 +64,9 @@ class VideoSink:
         try:
             if self._stream is None:
                 self._stream = self._open_stream(*result.frame.image.shape)
-            picture = annotate(result, self._scale)[: self._stream.height, : self._stream.width]
+            picture = annotate(result, self._scale, self._agc, self._palette)[
+                : self._stream.height, : self._stream.width
+            ]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             pts = max(self._last_pts + 1, round(result.frame.time_s / TIME_BASE))
             frame.pts, frame.time_base = pts, TIME_BASE
