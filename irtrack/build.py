@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from irtrack.capture.corrected import corrected
+from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
-from irtrack.core import FrameResult, Sink, SinkError, Source, Tracker
+from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
+from irtrack.sinks.record import Recorder, TriggeredRecorder
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink, check_target
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
 
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
+    from irtrack.detect.shared import SharedDetector
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,16 @@ class Outputs:
     coco: Path | None = None
     video: Path | None = None
     record: Path | None = None
+    pretrigger_s: float | None = None
     force: bool = False
     online: bool = False
     offline: bool = False
+
+    def numbered(self, number: int) -> Outputs:
+        """The same for one of several sources: tracks.csv becomes tracks-1.csv."""
+        kinds = ("csv", "mot", "jsonl", "trackmate", "cvat", "coco", "video", "record")
+        named = {k: p.with_name(f"{p.stem}-{number}{p.suffix}") for k in kinds if (p := getattr(self, k)) is not None}
+        return replace(self, **named)
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
@@ -110,18 +121,58 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
 
 
 def make_pipeline(
-    source: Source, settings: Settings, outputs: Outputs, on_result: Callable[[FrameResult], None] | None = None
+    source: Source,
+    settings: Settings,
+    outputs: Outputs,
+    on_result: Callable[[FrameResult], None] | None = None,
+    detector: Detector | None = None,
 ) -> Pipeline:
-    """A pipeline ready to start, headless. Where a part cannot be made, closes the source and raises its error."""
+    """A pipeline ready to start, headless, with a detector of its own unless one is given.
+
+    Where a part cannot be made, closes the source and raises its error.
+    """
     try:
         if outputs.record is not None:
-            from irtrack.capture.tee import TeeSource
-            from irtrack.sinks.record import Recorder
-
-            source = TeeSource(source, Recorder(outputs.record, outputs.force, wait=not source.live))
-        detector = make_detector(settings, source)
+            recorder: Recorder | TriggeredRecorder
+            recorder = Recorder(outputs.record, outputs.force, wait=not source.live)
+            if outputs.pretrigger_s is not None:
+                recorder = TriggeredRecorder(recorder, outputs.pretrigger_s)
+                on_result = both(partial(trigger_on_tracks, recorder), on_result)
+            source = TeeSource(source, recorder)
+        source = corrected(source, settings.capture)
+        if detector is None:
+            detector = make_detector(settings, source)
         sinks = make_sinks(outputs, settings, source.info.fps)
     except BaseException:
         source.close()
         raise
     return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)
+
+
+def make_shared(settings: Settings) -> SharedDetector:
+    """One detector for several sources: whole frames, since parts of frames are a matter of one camera each."""
+    from irtrack.detect.shared import SharedDetector
+
+    if settings.detector.mode in ("video", "live"):
+        raise ConfigError("several sources share one detector, which sees whole frames: leave --mode out")
+    exact = replace(settings, detector=replace(settings.detector, mode="exact"))
+    return SharedDetector(make_detector(exact))
+
+
+def trigger_on_tracks(recorder: TriggeredRecorder, result: FrameResult) -> None:
+    """Record round frames with a target."""
+    if any(t.confirmed for t in result.tracks):
+        recorder.trigger(result.frame.time_s)
+
+
+def both(
+    first: Callable[[FrameResult], None], second: Callable[[FrameResult], None] | None
+) -> Callable[[FrameResult], None]:
+    """One call for two."""
+
+    def call(result: FrameResult) -> None:
+        first(result)
+        if second is not None:
+            second(result)
+
+    return call

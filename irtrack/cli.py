@@ -18,7 +18,7 @@ from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras", "doctor",
+    "run", "flat", "track", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras", "doctor",
     "window",
 )  # fmt: skip
 
@@ -67,6 +67,19 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         "have it, with slightly other masks",
     )
     group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
+    group.add_argument(
+        "--correct",
+        dest="correction",
+        nargs="?",
+        const="camera",
+        default=None,
+        metavar="FILE",
+        help="take off offsets and bad pixels as irtrack flat found them (without FILE: the one kept for the camera)",
+    )
+    group.add_argument("--destripe", action="store_true", default=None, help="take column stripes off each frame")
+    group.add_argument(
+        "--levels", default=None, metavar="LOW,HIGH", help="fixed scaling of 16-bit counts for detection"
+    )
     group.add_argument("--palette", default=None, choices=PALETTES, help="colours of the picture (White hot)")
     group.add_argument(
         "--agc", default=None, choices=AGC_MODES, help="gain of the picture on the screen; detection never sees it"
@@ -93,12 +106,19 @@ def make_parser() -> argparse.ArgumentParser:
         help="track a recording or camera without a window",
         description="Runs SOURCE through detector and tracker, and writes logs as it goes.",
     )
-    run.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    run.add_argument(
+        "source", metavar="SOURCE", nargs="+", help=SOURCE_HELP + "; several run at once, outputs numbered OUT-1, OUT-2"
+    )
     outputs = run.add_argument_group("outputs")
     outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
     outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
     outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
-    outputs.add_argument("--record", type=Path, metavar="OUT.mkv", help="the frames as they came, lossless (FFV1)")
+    outputs.add_argument(
+        "--record", type=Path, metavar="OUT.mkv", help="the frames as they came, lossless: FFV1, or BigTIFF (.tif)"
+    )
+    outputs.add_argument(
+        "--pretrigger", type=float, metavar="S", help="record only around targets, from S seconds before to S after"
+    )
     log_options(outputs)
     run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
     run.add_argument(
@@ -111,6 +131,16 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)
+
+    flat = commands.add_parser(
+        "flat",
+        help="correction of a camera from a flat scene",
+        description="Looks at a shutter, a lens cap or an even wall for a moment and keeps each pixel's offset and the "
+        "bad pixels for this camera; run and the window use them with --correct.",
+    )
+    flat.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    flat.add_argument("--frames", type=int, default=60, metavar="N", help="frames that are averaged (60)")
+    flat.add_argument("--out", type=Path, metavar="FILE.npz", help="keep it here instead of with the settings")
 
     track = commands.add_parser(
         "track",

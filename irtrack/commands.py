@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from irtrack.config import Settings, load_settings
-from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Sink, SinkError
+from irtrack.core import Detections, Frame, FrameResult, Image, IrtrackError, Sink, SinkError, Source
 
 if TYPE_CHECKING:
     from irtrack.pipeline import Pipeline
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 def settings_from(args: argparse.Namespace) -> Settings:
     """The settings file, if any, overruled by the options given."""
     settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
-    detector = ("weights", "device", "threshold", "threads", "mode", "backend", "precision")
+    detector = ("weights", "device", "threshold", "threads", "mode", "backend", "precision", "levels")
     return replace(
         settings,
+        capture=replace(settings.capture, **given(args, ("correction", "destripe"))),
         detector=replace(settings.detector, **given(args, detector)),
         display=replace(settings.display, **given(args, ("palette", "agc"))),
     )
@@ -55,66 +56,156 @@ def common_outputs(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """`irtrack run`: a source through the whole chain, headless."""
-    from irtrack.build import Outputs, check_outputs, make_pipeline
+    """`irtrack run`: sources through the whole chain, headless."""
+    from irtrack.build import Outputs, check_outputs, make_pipeline, make_shared
     from irtrack.capture import open_source
 
     settings = settings_from(args)
-    outputs = Outputs(csv=args.csv, jsonl=args.jsonl, video=args.video, record=args.record, **common_outputs(args))
-    check_outputs(outputs)
-    source = open_source(args.source, args.fps, args.reconnect)
-    seen: set[int] = set()
-    pipeline: Pipeline | None = None
-
-    def count(result: FrameResult) -> None:
-        seen.update(t.id for t in result.tracks if t.confirmed)
-        if args.frames and pipeline is not None and pipeline.processed >= args.frames:
-            pipeline.stop()
-
-    pipeline = make_pipeline(source, settings, outputs, count)
-    stop_on_terminate()
-    start, how = time.monotonic(), "ended early"
+    if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
+        raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
+    outputs = Outputs(
+        csv=args.csv,
+        jsonl=args.jsonl,
+        video=args.video,
+        record=args.record,
+        pretrigger_s=args.pretrigger,
+        **common_outputs(args),
+    )
+    several = len(args.source) > 1
+    each = [outputs.numbered(i + 1) if several else outputs for i in range(len(args.source))]
+    for one in each:
+        check_outputs(one)
+    runs: list[Run] = []
+    shared = make_shared(settings) if several else None
     try:
-        follow(pipeline.start(), args.quiet)
-        how = "done"
-    except KeyboardInterrupt:
-        how = "stopped"
-        pipeline.close()
-        raise
+        for text, one in zip(args.source, each, strict=True):
+            made = Run(text, one.paths(), args.frames)
+            runs.append(made)
+            source = open_source(text, args.fps, args.reconnect)
+            made.pipeline = make_pipeline(source, settings, one, made.note, shared.view() if shared else None)
+        stop_on_terminate()
+        return follow(runs, args.quiet)
     finally:
-        summarise(pipeline, seen, start, outputs.paths(), how, args.quiet)
+        for made in runs:
+            made.close()
+            made.summarise(args.quiet, several)
+        if shared is not None:
+            shared.close()
+
+
+class Run:
+    """A source of `irtrack run` with its pipeline and what came of it."""
+
+    def __init__(self, text: str, written: list[Path], frames: int | None) -> None:
+        from irtrack.capture.open import redact
+
+        self.name, self._written, self._frames = redact(text), written, frames
+        self.pipeline: Pipeline | None = None
+        self.error: BaseException | None = None
+        self.over = False
+        self._seen: set[int] = set()
+        self._start = time.monotonic()
+
+    def note(self, result: FrameResult) -> None:
+        """After each frame."""
+        self._seen.update(t.id for t in result.tracks if t.confirmed)
+        if self._frames and self.pipeline is not None and self.pipeline.processed >= self._frames:
+            self.pipeline.stop()
+
+    def wait(self, seconds: float) -> None:
+        """For the end; its error is kept."""
+        assert self.pipeline is not None
+        try:
+            self.pipeline.join(seconds)
+            self.over = True
+        except TimeoutError:
+            pass
+        except Exception as error:
+            self.over, self.error = True, error
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        if self.pipeline is not None and not self.over:
+            self.pipeline.close()
+
+    def summarise(self, quiet: bool, named: bool) -> None:
+        """One line on what was done, one for each file."""
+        pipeline = self.pipeline
+        if quiet or pipeline is None:
+            return
+        how = "ended early" if self.error is not None else "done" if self.over else "stopped"
+        elapsed = time.monotonic() - self._start
+        rate = pipeline.processed / elapsed if elapsed else 0.0
+        dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
+        incomplete = incomplete_of(pipeline.source)
+        dropped += f", {incomplete} came incomplete" if incomplete else ""
+        print(f"{self.name}: " * named + f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ", end="")
+        print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks")
+        scan = getattr(pipeline.detector, "scan_frames", 1)
+        if scan > 1:
+            print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
+        for path in self._written:
+            print(f"  wrote {path}")
+
+
+def incomplete_of(source: Source) -> int:
+    """Frames that the camera under a source's wrappers lost parts of, since it was connected."""
+    inner: Source | None = source
+    while inner is not None:
+        if hasattr(inner, "incomplete"):
+            return int(inner.incomplete)
+        inner = getattr(inner, "source", None)
     return 0
 
 
-def follow(pipeline: Pipeline, quiet: bool) -> None:
-    """Wait for the end with a progress bar (frames, rate, time left) where there is a terminal."""
+def follow(runs: Sequence[Run], quiet: bool) -> int:
+    """Start all and wait for all, with a progress bar where there is a terminal.
+
+    One that fails does not end the others; the first error is raised at the end, the others are printed.
+    """
     from tqdm import tqdm
 
-    total = pipeline.source.info.frames
+    pipelines = [r.pipeline for r in runs if r.pipeline is not None]
+    counts = [p.source.info.frames for p in pipelines]
+    total = sum(c for c in counts if c is not None) if None not in counts else None
+    for pipeline in pipelines:
+        pipeline.start()
     with tqdm(total=total, unit="frame", disable=True if quiet else None, dynamic_ncols=True) as bar:
-        while True:
-            try:
-                pipeline.join(0.1)
-                return
-            except TimeoutError:
-                pass
-            finally:
-                bar.update(pipeline.processed - bar.n)
+        while waiting := [r for r in runs if not r.over]:
+            waiting[0].wait(0.1)
+            for r in waiting[1:]:
+                r.wait(0.0)
+            bar.update(sum(p.processed for p in pipelines) - bar.n)
+    failed = [r for r in runs if r.error is not None]
+    for r in failed[1:]:
+        print(f"irtrack: {r.error}", file=sys.stderr)
+    if failed:
+        assert failed[0].error is not None
+        raise failed[0].error
+    return 0
 
 
-def summarise(pipeline: Pipeline, seen: set[int], start: float, written: list[Path], how: str, quiet: bool) -> None:
-    """One line on what was done, one for each file."""
-    if quiet:
-        return
-    elapsed = time.monotonic() - start
-    rate = pipeline.processed / elapsed if elapsed else 0.0
-    dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
-    print(f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ({rate:.1f} a second{dropped}), {len(seen)} tracks")
-    scan = getattr(pipeline.detector, "scan_frames", 1)
-    if scan > 1:
-        print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
-    for path in written:
-        print(f"  wrote {path}")
+def flat(args: argparse.Namespace) -> int:
+    """`irtrack flat`: offsets and bad pixels of a camera."""
+    from irtrack.capture import open_source
+    from irtrack.capture.corrected import correction_path
+    from irtrack.imaging.correction import correction_from
+
+    source = open_source(args.source)
+    frames: list[Image] = []
+    try:
+        for frame in source:
+            frames.append(frame.image)
+            if len(frames) >= max(args.frames, 1):
+                break
+    finally:
+        source.close()
+    made = correction_from(np.stack(frames))
+    path = args.out or correction_path(source.info.name)
+    made.save(path)
+    print(f"done: {len(frames)} frames, offsets of {made.offset.std():.1f} counts, {int(made.bad.sum())} bad pixels")
+    print(f"  wrote {path}")
+    return 0
 
 
 def track(args: argparse.Namespace) -> int:
@@ -214,6 +305,7 @@ def detect(args: argparse.Namespace) -> int:
         with (args.out / "detections.csv").open("w", newline="", encoding="utf-8") as f:
             f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
             for path in tqdm(paths, unit="image", disable=None):
+                detector.forget()
                 detections = detector(read_image(path))
                 count += len(detections)
                 mask = detections.mask

@@ -85,6 +85,7 @@ class DetectorSettings(Checked):
         "auto",
         "engine for whole frames on a CPU: torch, onnxruntime, openvino; auto: the fastest here, by a trial",
     )
+    levels: str = option("", "LOW,HIGH in counts: fixed scaling of 16-bit frames; empty: it follows the frames")
     precision: str = option(
         "auto",
         "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by 1 to 2 "
@@ -97,6 +98,19 @@ class DetectorSettings(Checked):
         for name, known in (("mode", MODES), ("backend", BACKENDS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        self.fixed_levels()
+
+    def fixed_levels(self) -> tuple[float, float] | None:
+        """`levels` as numbers. Raises ConfigError."""
+        if not self.levels:
+            return None
+        try:
+            low, high = (float(v) for v in self.levels.split(","))
+        except ValueError:
+            raise ConfigError(f"levels = {self.levels!r} must be LOW,HIGH in counts") from None
+        if not low < high:
+            raise ConfigError(f"levels = {self.levels!r}: the first must be below the second")
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,14 @@ class TrackerSettings(Checked):
     )
     camera_motion: str = option("image", "where it is read from: image (detections without one), detections, or off")
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
+
+
+@dataclass(frozen=True)
+class CaptureSettings(Checked):
+    """What happens to frames before detection; recordings are made before it."""
+
+    correction: str = option("", "offsets and bad pixels: a file of irtrack flat; camera: the one kept for it")
+    destripe: bool = option(False, "take offsets of whole columns off each frame")
 
 
 AGC_MODES = ("auto", "percentile", "linear", "plateau", "clahe")
@@ -178,6 +200,7 @@ class DisplaySettings(Checked):
 class Settings(Checked):
     """Everything that a run can be told."""
 
+    capture: CaptureSettings = field(default=CaptureSettings())
     detector: DetectorSettings = field(default=DetectorSettings())
     tracker: TrackerSettings = field(default=TrackerSettings())
     display: DisplaySettings = field(default=DisplaySettings())

@@ -349,7 +349,7 @@ def test_a_slow_detector_adds_no_latency(camera: Mjpeg) -> None:
     assert len(behind) > 400
     print(f"behind: median {1e3 * np.median(behind):.0f} ms, 99 % {1e3 * np.percentile(behind, 99):.0f} ms")
     assert np.percentile(behind[5:], 99) < 0.2
-    assert np.median(behind[-50:]) < np.median(behind[:50]) + 0.02  # it does not grow
+    assert np.median(behind[-50:]) < np.median(behind[:50]) + 0.05  # one frame: it does not grow
     assert pipeline.dropped > 1000
 
 

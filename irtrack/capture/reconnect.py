@@ -32,7 +32,7 @@ class ReconnectingSource:
     live = True
 
     def __init__(self, source: Source, reopen: Callable[[], Source], give_up_s: float) -> None:
-        self._source, self._reopen, self._give_up_s = source, reopen, give_up_s
+        self.source, self._reopen, self._give_up_s = source, reopen, give_up_s
         self.info = source.info
         self.state = Connection.LIVE
         self.lost = 0
@@ -44,7 +44,7 @@ class ReconnectingSource:
         while not self._closing.is_set():
             why: SourceError
             try:
-                for frame in self._source:
+                for frame in self.source:
                     self.state = Connection.LIVE
                     index = first_of_connection + frame.index
                     yield Frame(index, frame.time_s, frame.image)
@@ -63,7 +63,7 @@ class ReconnectingSource:
     def _connect_again(self, why: SourceError) -> None:
         """Until there is a picture, closed or given up."""
         self.state = Connection.RECONNECTING
-        self._source.close()
+        self.source.close()
         start, wait = time.monotonic(), FIRST_WAIT_S
         while not self._closing.wait(wait):
             try:
@@ -79,15 +79,15 @@ class ReconnectingSource:
                     f"{self.info.name} came back with {source.info.width}x{source.info.height} pixels instead of "
                     f"{self.info.width}x{self.info.height}: start anew"
                 )
-            self._source = source
+            self.source = source
             log.warning("%s is back", self.info.name)
             return
 
     def seek(self, index: int) -> None:
         """A camera cannot."""
-        self._source.seek(index)
+        self.source.seek(index)
 
     def close(self) -> None:
         """End it, also while it waits to connect."""
         self._closing.set()
-        self._source.close()
+        self.source.close()

@@ -1,7 +1,8 @@
-"""TIFF stacks, 8 or 16 bits, page by page."""
+"""TIFF stacks, 8 or 16 bits, page by page; with the times that irtrack's own recordings carry."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
 
 
 class TiffSource:
-    """Pages of a TIFF file as frames; their time is their number over `fps`. A single page is a sequence of one."""
+    """Pages of a TIFF file as frames. Their time is that in their description, as `sinks/record.py` writes it, or else
+    their number over `fps`. A single page is a sequence of one."""
 
     live = False
 
@@ -45,6 +47,12 @@ class TiffSource:
             raise SourceError(f"{self._path} holds {image.dtype} pixels: 8- and 16-bit stacks are read")
         return np.ascontiguousarray(colour_to_grey(image))
 
+    def _time_s(self, index: int) -> float:
+        try:
+            return float(json.loads(getattr(self._file.pages[index], "description", ""))["time_s"])
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return index / self._fps
+
     def __iter__(self) -> Iterator[Frame]:
         while self._next < self._count:
             index = self._next
@@ -54,7 +62,7 @@ class TiffSource:
                     f"{self._path}: page {index} is {image.shape}, the first {self._shape}; sizes must agree"
                 )
             self._next += 1
-            yield Frame(index, index / self._fps, frozen(image))
+            yield Frame(index, self._time_s(index), frozen(image))
 
     def seek(self, index: int) -> None:
         """Continue at page `index`. Raises SourceError outside the stack."""

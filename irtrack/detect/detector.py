@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights, load_weights
-from irtrack.imaging.scaling import network_input
+from irtrack.imaging.scaling import Scaling
 
 LARGEST_SIDE_PX = 4096
 SMALLEST_SIDE_PX = 2
@@ -69,6 +69,15 @@ def keep_large_blocks() -> None:
         libc.mallopt(mmap_max, 0)
 
 
+def check_size(shape: tuple[int, ...]) -> None:
+    """Raises IrtrackError for frames that are too large or too small."""
+    if max(shape) > LARGEST_SIDE_PX or min(shape) < SMALLEST_SIDE_PX:
+        raise IrtrackError(
+            f"a frame of {shape[1]}x{shape[0]} pixels is outside {SMALLEST_SIDE_PX} to {LARGEST_SIDE_PX} a side: crop "
+            "or scale the recording"
+        )
+
+
 class NetworkDetector:
     """Runs DATransNet on frames of any size. `threshold` and the area limits may be changed between frames."""
 
@@ -88,24 +97,35 @@ class NetworkDetector:
         elif settings.precision in ("auto", "float32") and settings.backend != "torch":
             name = fastest(weights) if settings.backend == "auto" else settings.backend
             self._run = self._network if name == "torch" else make_backend(name, weights.network)
+        self.fixed_levels = settings.fixed_levels()
+        self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
 
     def scores(self, image: Image) -> Scores:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""
         if self._scored is not None and self._scored[0] is image:
             return self._scored[1]
-        if max(image.shape) > LARGEST_SIDE_PX or min(image.shape) < SMALLEST_SIDE_PX:
-            raise IrtrackError(
-                f"a frame of {image.shape[1]}x{image.shape[0]} pixels is outside {SMALLEST_SIDE_PX} to "
-                f"{LARGEST_SIDE_PX} a side: crop or scale the recording"
-            )
+        check_size(image.shape)
         with torch.inference_mode():
             scores = self._score(image)
         self._scored = (image, np.ascontiguousarray(scores))
         return self._scored[1]
 
+    def forget(self) -> None:
+        """The next frame has nothing to do with the last one."""
+        self._scaling = Scaling(self.fixed_levels)
+
+    def batch(self, inputs: Sequence[Scores]) -> Sequence[Scores]:
+        """Score maps of network inputs of one size, in one pass."""
+        check_size(inputs[0].shape)
+        x = upload(torch.from_numpy(np.stack(inputs))[:, None], self.device)
+        with torch.inference_mode():
+            run = self._run if len(inputs) == 1 else self._network
+            scores: Scores = score_map(run, x)[:, 0].float().cpu().numpy()
+        return list(scores)
+
     def _score(self, image: Image) -> Scores:
-        x = upload(torch.from_numpy(network_input(image))[None, None], self.device)
+        x = upload(torch.from_numpy(self._scaling(image))[None, None], self.device)
         scores: Scores = score_map(self._run, x)[0, 0].float().cpu().numpy()
         return scores
 

@@ -25,7 +25,6 @@ from irtrack.detect.network import MULTIPLE_PX
 from irtrack.detect.scoring import pad_to_multiple
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
-from irtrack.imaging.scaling import network_input
 
 MARGIN_PX = 32
 """What a part needs around it to come out nearly as in the whole frame."""
@@ -71,7 +70,7 @@ class LiveDetector(NetworkDetector):
 
     def _score(self, image: Image) -> Scores:
         start = time.perf_counter()
-        x = upload(pad_to_multiple(torch.from_numpy(network_input(image))[None, None]), self.device)
+        x = upload(pad_to_multiple(torch.from_numpy(self._scaling(image))[None, None]), self.device)
         height, width = x.shape[-2:]
         scores = np.zeros((height, width), np.float32)
         if self._video.begins_scene(x):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture import open_source
+from irtrack.capture.corrected import corrected
 from irtrack.config import Settings
 from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
 from irtrack.gui.store import ResultStore
@@ -76,7 +77,7 @@ class Player:
         thread.start()
 
     def _open_source(self, text: str, request: int) -> None:
-        source = open_source(text, reconnect_s=math.inf)
+        source = corrected(open_source(text, reconnect_s=math.inf), self.settings.capture)
         first = None if source.live else frame_at(source, 0)
         if first is not None:
             source.seek(0)
@@ -262,7 +263,7 @@ class Player:
         assert self.opened is not None
         try:
             if self._viewer is None:
-                self._viewer = open_source(self.opened.text)
+                self._viewer = corrected(open_source(self.opened.text), self.settings.capture)
             frame = frame_at(self._viewer, index)
         except IrtrackError as error:
             self.error = one_line(error)

@@ -13,18 +13,57 @@ LOW, HIGH = 0.1, 0.8
 SMALLEST_SPAN_COUNTS = 64.0
 """A flatter frame than this is not stretched further: sensor noise must not look like a scene."""
 
+FOLLOW = 0.2
+"""Share of the way to a new frame's levels that the levels go: percentiles of noise must not flicker."""
 
-def network_input(image: Image) -> NDArray[np.float32]:
+JUMP = 0.25
+"""Of the span: levels that moved by more are those of another scene, and taken at once."""
+
+Levels = tuple[float, float]
+
+
+def robust_levels(image: Image) -> Levels:
+    """1st and 99th percentile in counts."""
+    step = max(1, int((image.size / 65536) ** 0.5))  # of a sub-sample: the same to a count, far cheaper
+    low, high = np.percentile(image[::step, ::step], (1.0, 99.0))
+    return float(low), float(high)
+
+
+def network_input(image: Image, levels: Levels | None = None) -> NDArray[np.float32]:
     """(H, W) uint8 or uint16 -> (H, W) float32 in [0, 1].
 
-    8-bit frames are divided by 255, nothing else, as the network was trained. 16-bit frames have their 1st to 99th
-    percentile laid on LOW to HIGH, for each frame by itself.
+    8-bit frames are divided by 255, nothing else, as the network was trained. 16-bit frames have `levels`, or else
+    their own 1st and 99th percentile, laid on LOW and HIGH.
     """
     if image.dtype == np.uint8:
         return np.multiply(image, np.float32(1 / 255), dtype=np.float32)
-    step = max(1, int((image.size / 65536) ** 0.5))  # percentiles of a sub-sample: the same to a count, far cheaper
-    low, high = np.percentile(image[::step, ::step], (1.0, 99.0))
+    low, high = levels or robust_levels(image)
     centre, span = (low + high) / 2, max(high - low, SMALLEST_SPAN_COUNTS)
     gain = (HIGH - LOW) / span
     scaled = (image.astype(np.float32) - np.float32(centre)) * np.float32(gain) + np.float32((LOW + HIGH) / 2)
     return np.clip(scaled, 0.0, 1.0, out=scaled)
+
+
+class Scaling:
+    """`network_input` of consecutive frames: levels follow the frames smoothly, or are fixed."""
+
+    def __init__(self, fixed: Levels | None = None) -> None:
+        self._fixed, self._levels = fixed, fixed
+
+    def __call__(self, image: Image) -> NDArray[np.float32]:
+        if image.dtype == np.uint8:
+            return network_input(image)
+        if self._fixed is None:
+            self._levels = followed(self._levels, robust_levels(image))
+        return network_input(image, self._levels)
+
+
+def followed(levels: Levels | None, new: Levels) -> Levels:
+    """Levels after a frame with these of its own."""
+    if levels is None:
+        return new
+    span = max(levels[1] - levels[0], new[1] - new[0], SMALLEST_SPAN_COUNTS)
+    if max(abs(a - b) for a, b in zip(levels, new, strict=True)) > JUMP * span:
+        return new
+    low, high = (a + FOLLOW * (b - a) for a, b in zip(levels, new, strict=True))
+    return low, high

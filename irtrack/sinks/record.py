@@ -1,19 +1,23 @@
-"""Recording of raw frames: FFV1 in Matroska, 8 or 16 bits, bit for bit, with the times of the frames.
+"""Recording of raw frames, 8 or 16 bits, bit for bit, with the times of the frames: FFV1 in Matroska, or BigTIFF.
 
 A thread of its own encodes; what waits for it is bounded, so that a slow disk costs a camera's frames in the recording,
-counted and said, and never holds up the capture. Packets are written as they come: after a kill, the file opens.
+counted and said, and never holds up the capture. Frames are written as they come: after a kill, the file opens.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
+from collections import deque
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
 import numpy as np
+import tifffile
 
 from irtrack.core import Frame, SinkError
 from irtrack.sinks.text import check_target, reason
@@ -21,10 +25,77 @@ from irtrack.sinks.text import check_target, reason
 WAITING = 90
 """Frames that may wait for the encoder: three seconds at 30 a second."""
 
+HELD_BYTES = 512 << 20
+"""Memory that frames before a trigger may take."""
+
 CLOCK = Fraction(1, 1000)
 """What Matroska keeps of times."""
 
 log = logging.getLogger(__name__)
+
+
+class Writer(Protocol):
+    """A kind of file that frames are written to."""
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class MatroskaWriter:
+    """FFV1 in Matroska; times to a millisecond."""
+
+    def __init__(self, path: Path) -> None:
+        options = {"flush_packets": "1", "cluster_time_limit": "500"}
+        self._out = av.open(str(path), "w", format="matroska", options=options)
+        self._stream: av.VideoStream | None = None
+        self._start, self._last = 0.0, -1
+
+    def write(self, frame: Frame) -> None:
+        """Encode one."""
+        pix_fmt = "gray16le" if frame.image.dtype == np.uint16 else "gray"
+        if self._stream is None:
+            self._start = frame.time_s
+            self._stream = self._out.add_stream("ffv1", rate=30, options={"level": "3", "slices": "4"})
+            self._stream.height, self._stream.width = frame.image.shape
+            self._stream.pix_fmt, self._stream.time_base = pix_fmt, CLOCK
+            self._stream.codec_context.time_base = CLOCK
+        made = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image), format=pix_fmt)
+        self._last = max(self._last + 1, round((frame.time_s - self._start) / CLOCK))
+        made.time_base, made.pts = CLOCK, self._last
+        self._out.mux(self._stream.encode(made))
+
+    def close(self) -> None:
+        """Write what the encoder holds and the index."""
+        if self._stream is not None:
+            self._out.mux(self._stream.encode(None))
+        self._out.close()
+
+
+class TiffWriter:
+    """BigTIFF, a page for each frame, uncompressed; its number and time stand in the page's description as JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self._out = tifffile.TiffWriter(path, bigtiff=True)
+        self._start: float | None = None
+
+    def write(self, frame: Frame) -> None:
+        """Add a page."""
+        self._start = frame.time_s if self._start is None else self._start
+        about = json.dumps({"frame": frame.index, "time_s": round(frame.time_s - self._start, 6)})
+        self._out.write(frame.image, photometric="minisblack", description=about, metadata=None, contiguous=False)
+
+    def close(self) -> None:
+        """End the file."""
+        self._out.close()
+
+
+WRITERS: dict[str, type[MatroskaWriter] | type[TiffWriter]] = {
+    ".mkv": MatroskaWriter,
+    ".tif": TiffWriter,
+    ".tiff": TiffWriter,
+}
+FAILURES = (OSError, av.FFmpegError, ValueError)
 
 
 class Recorder:
@@ -33,13 +104,12 @@ class Recorder:
     def __init__(self, path: Path, force: bool, wait: bool = False) -> None:
         """`wait`: for the encoder rather than drop frames. Raises SinkError where the file may not be written."""
         check_target(path, force)
-        if path.suffix.lower() != ".mkv":
-            raise SinkError(f"{path}: recordings are Matroska files, name it .mkv")
+        if path.suffix.lower() not in WRITERS:
+            raise SinkError(f"{path}: recordings are Matroska or BigTIFF files, name it .mkv or .tif")
         self._path = path
         try:
-            options = {"flush_packets": "1", "cluster_time_limit": "500"}
-            self._out = av.open(str(path), "w", format="matroska", options=options)
-        except (OSError, av.FFmpegError) as error:
+            self._out: Writer = WRITERS[path.suffix.lower()](path)
+        except FAILURES as error:
             raise SinkError(f"cannot write {path}: {reason(error)}") from error
         self._frames: queue.Queue[Frame | None] = queue.Queue(WAITING)
         self._error: SinkError | None = None
@@ -61,27 +131,10 @@ class Recorder:
             self.dropped += 1
 
     def _encode(self) -> None:
-        stream: av.VideoStream | None = None
-        start, last = 0.0, -1
         try:
             while (frame := self._frames.get()) is not None:
-                if self._error is not None:
-                    continue
-                deep = frame.image.dtype == np.uint16
-                pix_fmt = "gray16le" if deep else "gray"
-                if stream is None:
-                    start = frame.time_s
-                    stream = self._out.add_stream("ffv1", rate=30, options={"level": "3", "slices": "4"})
-                    stream.height, stream.width = frame.image.shape
-                    stream.pix_fmt, stream.time_base = pix_fmt, CLOCK
-                    stream.codec_context.time_base = CLOCK
-                made = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.image), format=pix_fmt)
-                last = max(last + 1, round((frame.time_s - start) / CLOCK))
-                made.time_base, made.pts = CLOCK, last
-                self._out.mux(stream.encode(made))
-            if stream is not None and self._error is None:
-                self._out.mux(stream.encode(None))
-        except (OSError, av.FFmpegError, ValueError) as error:
+                self._out.write(frame)
+        except FAILURES as error:
             self._error = SinkError(f"cannot write {self._path}: {reason(error)}")
             while self._frames.get() is not None:
                 pass
@@ -95,9 +148,46 @@ class Recorder:
         self._thread.join()
         try:
             self._out.close()
-        except (OSError, av.FFmpegError) as error:
+        except FAILURES as error:
             self._error = self._error or SinkError(f"cannot write {self._path}: {reason(error)}")
         if self.dropped:
             log.warning("%s lacks %d frames that the encoder had no time for", self._path, self.dropped)
         if self._error is not None:
             raise self._error
+
+
+class TriggeredRecorder:
+    """Records while something happens, from `around_s` before it to `around_s` after: the frames before are held.
+
+    Frames come in the capture thread, `trigger` in any other.
+    """
+
+    def __init__(self, recorder: Recorder, around_s: float) -> None:
+        self._recorder, self._around_s = recorder, around_s
+        self._held: deque[Frame] = deque()
+        self._bytes = 0
+        self._until: float | None = None
+        self._lock = threading.Lock()
+
+    def trigger(self, time_s: float) -> None:
+        """Something happened in the frame of that time."""
+        with self._lock:
+            self._until = max(time_s + self._around_s, self._until or 0.0)
+            while self._held:
+                self._recorder(self._held.popleft())
+            self._bytes = 0
+
+    def __call__(self, frame: Frame) -> None:
+        """Record a frame, or hold it."""
+        with self._lock:
+            if self._until is not None and frame.time_s <= self._until:
+                self._recorder(frame)
+                return
+            self._held.append(frame)
+            self._bytes += frame.image.nbytes
+            while frame.time_s - self._held[0].time_s > self._around_s or self._bytes > HELD_BYTES:
+                self._bytes -= self._held.popleft().image.nbytes
+
+    def close(self) -> None:
+        """End the file. Raises SinkError."""
+        self._recorder.close()

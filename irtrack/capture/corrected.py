@@ -1,0 +1,71 @@
+"""A source whose frames are corrected before anybody sees them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+
+from irtrack.capture.open import redact
+from irtrack.config import CaptureSettings
+from irtrack.core import Frame, Image, Source, SourceError, frozen
+from irtrack.imaging.correction import destriped, load_correction
+
+
+def correction_path(source: str) -> Path:
+    """Where the correction of a camera is kept, by its SOURCE text (less user and password, and options)."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", redact(source).split(",")[0]).strip("_")
+    return Path(platformdirs.user_config_dir("irtrack", appauthor=False)) / "corrections" / f"{name}.npz"
+
+
+class CorrectedSource:
+    """Every frame of a source, through `steps` in order."""
+
+    def __init__(self, source: Source, steps: list[Callable[[Image], Image]]) -> None:
+        self.source, self._steps = source, steps
+        self.live, self.info = source.live, source.info
+
+    @property
+    def state(self) -> object:
+        """Of the connection, where the source has one."""
+        return getattr(self.source, "state", None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self.source:
+            image = frame.image
+            for step in self._steps:
+                image = step(image)
+            yield replace(frame, image=frozen(image))
+
+    def seek(self, index: int) -> None:
+        """As the source."""
+        self.source.seek(index)
+
+    def close(self) -> None:
+        """As the source."""
+        self.source.close()
+
+
+def corrected(source: Source, settings: CaptureSettings) -> Source:
+    """The source with the corrections that are asked for; closes it and raises where one does not fit."""
+    steps: list[Callable[[Image], Image]] = []
+    try:
+        if settings.correction:
+            own = settings.correction == "camera"
+            correction = load_correction(correction_path(source.info.name) if own else Path(settings.correction))
+            height, width = correction.offset.shape
+            if (width, height) != (source.info.width, source.info.height):
+                raise SourceError(
+                    f"the correction is for {width}x{height} pixels, {source.info.name} has {source.info.width}x"
+                    f"{source.info.height}: make one for it with irtrack flat"
+                )
+            steps.append(correction)
+    except BaseException:
+        source.close()
+        raise
+    if settings.destripe:
+        steps.append(destriped)
+    return CorrectedSource(source, steps) if steps else source

@@ -1,0 +1,105 @@
+"""One network for several cameras: frames that wait at the same time go through it together."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from irtrack.core import Detections, Image, IrtrackError
+from irtrack.detect.detector import NetworkDetector
+from irtrack.detect.extraction import extract
+from irtrack.imaging.scaling import Scaling
+
+ANSWER_S = 120.0
+"""Longest wait for an answer; more than the largest frames take on a slow machine."""
+
+Job = tuple[Image, Scaling, "Future[Detections]"]
+
+
+class SharedDetector:
+    """Runs a detector in a thread of its own; `view` gives each camera a detector of the same settings.
+
+    The first of the frames that wait says which size goes next; others of that size, up to `most`, go with it.
+    """
+
+    def __init__(self, detector: NetworkDetector, most: int = 16) -> None:
+        self._detector, self._most = detector, most
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.batches: list[int] = []
+        """Frames of the last passes through the network, for reports; the newest hundred."""
+        self._thread = threading.Thread(target=self._work, name="irtrack-detect", daemon=True)
+        self._thread.start()
+
+    def view(self) -> View:
+        """A detector for one camera."""
+        return View(self)
+
+    def ask(self, image: Image, scaling: Scaling) -> Detections:
+        """Detections of a frame; waits for its turn. Raises what the detector raises, or IrtrackError once closed."""
+        answer: Future[Detections] = Future()
+        if not self._thread.is_alive():
+            raise IrtrackError("the detector was closed")
+        self._jobs.put((image, scaling, answer))
+        return answer.result(ANSWER_S)
+
+    def close(self) -> None:
+        """End the thread; what waits is still answered."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        waiting: list[Job] = []
+        open_ = True
+        while open_ or waiting:
+            if open_ and not waiting:
+                open_ = self._take(waiting, block=True)
+            while open_ and not self._jobs.empty():
+                open_ = self._take(waiting, block=False)
+            if not waiting:
+                continue
+            size = waiting[0][0].shape
+            batch = [job for job in waiting if job[0].shape == size][: self._most]
+            waiting = [job for job in waiting if not any(job is b for b in batch)]
+            self._answer(batch)
+
+    def _take(self, waiting: list[Job], block: bool) -> bool:
+        """Add a job to those that wait; False at the end of all."""
+        job = self._jobs.get(block)
+        if job is None:
+            return False
+        waiting.append(job)
+        return True
+
+    def _answer(self, batch: Sequence[Job]) -> None:
+        self.batches = [*self.batches[-99:], len(batch)]
+        d = self._detector
+        try:
+            maps = d.batch([scaling(image) for image, scaling, _ in batch])
+            for (image, _, answer), scores in zip(batch, maps, strict=True):
+                answer.set_result(extract(scores, image, d.threshold, d.min_area_px, d.max_area_px))
+        except Exception as error:
+            for *_, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+
+
+class View:
+    """The shared detector as one camera sees it: 16-bit levels follow that camera's frames."""
+
+    def __init__(self, shared: SharedDetector) -> None:
+        self._shared = shared
+        self._scaling = Scaling(shared._detector.fixed_levels)
+
+    @property
+    def threshold(self) -> float:
+        """Of all cameras."""
+        return self._shared._detector.threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._shared._detector.threshold = value
+
+    def __call__(self, image: Image) -> Detections:
+        return self._shared.ask(image, self._scaling)
