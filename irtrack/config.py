@@ -79,7 +79,7 @@ class DetectorSettings(Checked):
         "exact: every frame whole; video: its attention kept from the frames before; live: what the camera's rate "
         "leaves time for; auto: live for cameras, exact for recordings",
     )
-    refresh_every: int = option(2, "in mode video, frames between renewals of a block's attention", low=1, high=1000)
+    refresh_every: int = option(4, "in mode video, frames between renewals of a block's attention", low=1, high=1000)
     live_bands: int = option(0, "in mode live, bands seen in turn; 0 fits them to the time there is", low=0, high=64)
     backend: str = option(
         "auto",
