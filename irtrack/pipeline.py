@@ -142,6 +142,12 @@ class Pipeline:
             self._paused, self._steps, self._clock = False, 0, None
             self._control.notify_all()
 
+    def set_speed(self, speed: float | None) -> None:
+        """Pace recordings anew; None: as fast as they go."""
+        with self._control:
+            self.speed, self._clock = speed, None
+            self._control.notify_all()
+
     def step(self) -> None:
         """Process one more frame while paused."""
         with self._control:
@@ -327,9 +333,10 @@ class Pipeline:
             if due < now - 0.1 or due > now + 5:
                 self._clock = (now, time_s)
                 return
-            epoch = self._epoch
+            epoch, speed = self._epoch, self.speed
             self._control.wait_for(
-                lambda: self._stopping or self._paused or self._epoch != epoch, timeout=max(0.0, due - now)
+                lambda: self._stopping or self._paused or self._epoch != epoch or self.speed != speed,
+                timeout=max(0.0, due - now),
             )
 
     # -- ends -----------------------------------------------------------------------------------------------------

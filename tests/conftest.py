@@ -27,6 +27,12 @@ def shared_data() -> Path:
     return Path(os.environ.get("IRTRACK_DATA", ROOT.parent / "shared" / "data"))
 
 
+@pytest.fixture(autouse=True)
+def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the settings of whoever runs it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-of-the-test"))
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Third-party data; the test skips, visibly, where it is absent."""

@@ -42,7 +42,7 @@ class Controls(QWidget):
         self.palette_box.setCurrentText(display.palette)
         self.palette_box.setToolTip("Colours of the picture")
         self.palette_box.setAccessibleName("Palette")
-        self._display = display
+        self.display = display
         self.agc_box = QComboBox()
         self.agc_box.addItems([m.capitalize() for m in AGC_MODES])
         self.agc_box.setCurrentText(display.agc.capitalize())
@@ -97,10 +97,17 @@ class Controls(QWidget):
         return box
 
     def _show_display(self) -> None:
-        self._display = replace(
-            self._display, palette=self.palette_box.currentText(), agc=self.agc_box.currentText().lower()
+        self.display = replace(
+            self.display, palette=self.palette_box.currentText(), agc=self.agc_box.currentText().lower()
         )
-        self.display_changed.emit(self._display)
+        self.display_changed.emit(self.display)
+
+    def show_display(self, display: DisplaySettings) -> None:
+        """Take over palette and gain control."""
+        self.display = display
+        self.palette_box.setCurrentText(display.palette)
+        self.agc_box.setCurrentText(display.agc.capitalize())
+        self.display_changed.emit(self.display)
 
     def _threshold(self, value: int) -> None:
         self._name_threshold()

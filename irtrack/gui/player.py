@@ -42,6 +42,11 @@ class Player:
         self.error: str | None = None
         self.loading = False
         self.playing = True
+        self.speed: float | None = 1.0
+        """Of recordings, as a multiple of real time; None is as fast as it goes."""
+        self.loop = False
+        self.span: tuple[int, int] | None = None
+        """First and last frame that are played, if not all."""
         self.threshold = settings.detector.threshold
         self._detector: Detector | None = None
         self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
@@ -96,6 +101,7 @@ class Player:
         if self._viewer is not None:
             self._viewer.close()
         self.pipeline = self.opened = self._viewer = self._shown = self._review = None
+        self.span = None
         self.store.clear()
 
     def shutdown(self) -> None:
@@ -176,6 +182,30 @@ class Player:
             self.pipeline.resume()
         return None
 
+    def set_speed(self, speed: float | None) -> None:
+        """Play recordings so many times as fast as they were taken; None shows every frame as soon as it is ready."""
+        self.speed = speed
+        self._review_due = time.monotonic()
+        if self.pipeline is not None:
+            self.pipeline.set_speed(speed)
+
+    def set_span(self, first: int | None, last: int | None) -> None:
+        """Play from `first` to `last` only; either may be None for the end of the recording."""
+        if (first is None and last is None) or self.frames is None:
+            self.span = None
+            return
+        low, high = first or 0, self.frames - 1 if last is None else last
+        self.span = (min(low, high), max(low, high))
+
+    def turn_round(self) -> FrameResult | None:
+        """At the end of what is to be played: start over in a loop, else pause."""
+        if not self.loop or self.live:
+            self.pause()
+            return None
+        shown = self.seek(self.span[0] if self.span else 0)
+        self.play()
+        return shown
+
     def set_threshold(self, value: float) -> None:
         """Applies to the frame on screen at once, and to all that follow."""
         self.threshold = value
@@ -195,7 +225,10 @@ class Player:
             self.error = one_line(self.pipeline.error)
         if self._review is not None:
             return self._tick_review()
-        return self._remember(self.pipeline.latest.poll() or result)
+        newest = self.pipeline.latest.poll() or result
+        if newest is not None and self.playing and self.span is not None and newest.frame.index > self.span[1]:
+            return self.turn_round()
+        return self._remember(newest)
 
     def _receive(self) -> FrameResult | None:
         first: FrameResult | None = None
@@ -222,7 +255,7 @@ class Player:
         self.loading = False
         detector.threshold = self.threshold
         self.pipeline = Pipeline(
-            source, detector, make_tracker(self.settings), hold=True, paused=not self.playing, speed=1.0,
+            source, detector, make_tracker(self.settings), hold=True, paused=not self.playing, speed=self.speed,
             on_result=self.store.add if not source.live else None,
         )  # fmt: skip
         self.pipeline.start()
@@ -238,9 +271,12 @@ class Player:
         if not self.playing or time.monotonic() < self._review_due:
             return None
         following = self._review + 1
+        if self.span is not None and following > self.span[1]:
+            return self.turn_round()
         if following in self.store:
-            fps = self.opened.source.info.fps if self.opened else None
-            self._review_due = max(self._review_due + 1 / (fps or 30.0), time.monotonic() - 0.05)
+            fps = (self.opened.source.info.fps if self.opened else None) or 30.0
+            wait_s = 1 / (fps * self.speed) if self.speed else 0.0
+            self._review_due = max(self._review_due + wait_s, time.monotonic() - 0.05)
             return self._show_stored(following)
         at = self._review
         self._review = None

@@ -30,6 +30,7 @@ class ResultStore:
         self._lock = threading.Lock()
         self._stored: dict[int, Stored] = {}
         self._order: list[int] = []
+        self._lives: dict[int, tuple[int, int]] = {}
 
     def add(self, result: FrameResult) -> None:
         """Keep a result; a later one of the same frame replaces it."""
@@ -40,6 +41,10 @@ class ResultStore:
         with self._lock:
             if frame.index not in self._stored:
                 insort(self._order, frame.index)
+            for track in result.tracks:
+                if track.confirmed:
+                    first, last = self._lives.get(track.id, (frame.index, frame.index))
+                    self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
             self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px)
 
     def __contains__(self, index: int) -> bool:
@@ -70,7 +75,13 @@ class ResultStore:
             kept = [self._stored[i].result for i in self._order]
         yield from kept
 
+    def lives(self) -> dict[int, tuple[int, int]]:
+        """First and last frame of each confirmed track seen so far."""
+        with self._lock:
+            return dict(self._lives)
+
     def clear(self) -> None:
         with self._lock:
+            self._lives.clear()
             self._stored.clear()
             self._order.clear()

@@ -14,6 +14,8 @@ STYLE = f"""
 QToolTip {{ background: {PANEL}; color: {TEXT}; border: 1px solid {DIM}; }}
 QLabel#banner {{ background: {ERROR}; color: white; padding: 6px 10px; font-weight: 600; }}
 QLabel#hint {{ color: {DIM}; font-size: 15px; }}
+QLabel#heading {{ color: {ACCENT}; font-weight: 600; padding-top: 8px; }}
+QLabel#key {{ font-family: monospace; color: {DIM}; }}
 QLabel#time {{ font-family: monospace; }}
 QGroupBox {{ border: 1px solid #30373d; border-radius: 4px; margin-top: 9px; padding-top: 6px; }}
 QGroupBox::title {{ subcontrol-origin: margin; left: 8px; color: {DIM}; }}

@@ -4,42 +4,49 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence
+from PySide6.QtCore import QByteArray, QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt, QTimer
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
     QHeaderView,
+    QInputDialog,
     QLabel,
     QMainWindow,
     QMenu,
-    QSlider,
     QSplitter,
     QTableView,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from irtrack.config import Settings
+from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.controls import Controls
 from irtrack.gui.export import SUFFIXES, export_tracks, save_snapshot
+from irtrack.gui.habits import habits_path, load_habits, save_habits
+from irtrack.gui.help import HelpSheet
+from irtrack.gui.menus import build_menus
 from irtrack.gui.player import Player
 from irtrack.gui.status import StatusLine
 from irtrack.gui.table import SORT_ROLE, TrackTable
-from irtrack.gui.theme import open_icon, pause_icon, play_icon, step_icon
+from irtrack.gui.transport import Transport
 
 TICK_MS, TABLE_S = 15, 0.2
+LIVE_KINDS = ("camera", "genicam", "aravis")
 HINT = "Drop an infrared recording here, or press Ctrl+O"
 
 
 class MainWindow(QMainWindow):
     """Everything the operator sees. Draws what `Player.tick` gives; never touches a frame in a Qt signal."""
+
+    export_action: QAction
+    snapshot_action: QAction
+    recent_menu: QMenu
 
     def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
         super().__init__()
@@ -49,8 +56,13 @@ class MainWindow(QMainWindow):
         self.player = Player(settings or Settings())
         self.canvas, self.table, self.status = Canvas(), TrackTable(), StatusLine()
         self.controls = Controls(self.player.settings.detector, self.player.settings.display)
+        self.habits, trouble = load_habits(habits_path())
+        self._from_set = self._to_set = False
         self._build()
         self._connect()
+        self._take_habits()
+        if trouble:
+            self.show_error(trouble)
         self._next_table = 0.0
         self._drawn: deque[float] = deque(maxlen=60)
         self._timer = QTimer(self, interval=TICK_MS)
@@ -69,20 +81,10 @@ class MainWindow(QMainWindow):
         self.banner.hide()
         self.hint = QLabel(HINT, alignment=Qt.AlignmentFlag.AlignCenter)
         self.hint.setObjectName("hint")
-        self.play_button = self._button(play_icon(), "Play or pause (Space)", self.toggle_play)
-        self.back_button = self._button(step_icon(False), "One frame back (Left)", lambda: self.step(-1))
-        self.forward_button = self._button(step_icon(True), "One frame on (Right)", lambda: self.step(1))
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Position in the recording")
-        self.slider.setToolTip("Position in the recording: drag or click to seek")
-        self.time_label = QLabel()
-        self.time_label.setObjectName("time")
-        transport = QHBoxLayout()
-        transport.setContentsMargins(8, 2, 8, 4)
-        for widget in (self.back_button, self.play_button, self.forward_button):
-            transport.addWidget(widget)
-        transport.addWidget(self.slider, 1)
-        transport.addWidget(self.time_label)
+        self.transport = Transport()
+        t = self.transport
+        self.play_button, self.back_button, self.forward_button = t.play_button, t.back_button, t.forward_button
+        self.slider, self.time_label = t.slider, t.time_label
 
         left = QWidget()
         column = QVBoxLayout(left)
@@ -91,7 +93,7 @@ class MainWindow(QMainWindow):
         for part in (self.banner, self.hint):
             column.addWidget(part)
         column.addWidget(self.canvas, 1)
-        column.addLayout(transport)
+        column.addWidget(self.transport)
 
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
@@ -116,55 +118,14 @@ class MainWindow(QMainWindow):
         side.setContentsMargins(6, 6, 6, 6)
         side.addWidget(self.controls)
         side.addWidget(self.table_view, 1)
-        splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.addWidget(left)
-        splitter.addWidget(right)
-        splitter.setStretchFactor(0, 1)
-        splitter.setSizes([880, 400])
-        self.setCentralWidget(splitter)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.addWidget(left)
+        self.splitter.addWidget(right)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setSizes([880, 400])
+        self.setCentralWidget(self.splitter)
         self.setStatusBar(self.status)
-        self._menus()
-
-    def _button(self, icon: QIcon, tip: str, action: object) -> QToolButton:
-        button = QToolButton()
-        button.setIcon(icon)
-        button.setToolTip(tip)
-        button.setAccessibleName(tip.split(" (")[0])
-        button.clicked.connect(action)
-        return button
-
-    def _menus(self) -> None:
-        file, view = self.menuBar().addMenu("&File"), self.menuBar().addMenu("&View")
-        playback = self.menuBar().addMenu("&Playback")
-
-        def add(
-            menu: QMenu,
-            text: str,
-            key: QKeySequence.StandardKey | str | None,
-            action: object,
-            icon: QIcon | None = None,
-        ) -> QAction:
-            made = QAction(text, self)
-            if icon is not None:
-                made.setIcon(icon)
-            if key is not None:
-                made.setShortcut(QKeySequence(key))
-            made.triggered.connect(action)
-            menu.addAction(made)
-            return made
-
-        add(file, "&Open recording...", QKeySequence.StandardKey.Open, self.ask_open, open_icon())
-        add(file, "Open &folder of images...", "Ctrl+Shift+O", self.ask_open_folder)
-        file.addSeparator()
-        self.export_action = add(file, "&Export tracks...", "Ctrl+E", self.ask_export)
-        self.snapshot_action = add(file, "&Save snapshot...", "Ctrl+S", self.ask_snapshot)
-        file.addSeparator()
-        add(file, "&Quit", QKeySequence.StandardKey.Quit, self.close)
-        add(view, "&Fit picture", "F", self.canvas.fit)
-        add(playback, "&Play or pause", "Space", self.toggle_play)
-        add(playback, "One frame &on", "Right", lambda: self.step(1))
-        add(playback, "One frame &back", "Left", lambda: self.step(-1))
-        add(playback, "To the &start", "Home", lambda: self.seek(0))
+        build_menus(self)
 
     def _connect(self) -> None:
         c = self.controls
@@ -173,7 +134,13 @@ class MainWindow(QMainWindow):
         c.display_changed.connect(self.canvas.set_display)
         c.lock_changed.connect(self._lock_gain)
         self.canvas.set_display(self.player.settings.display)
-        self.slider.valueChanged.connect(self.seek)
+        t = self.transport
+        t.toggled.connect(self.toggle_play)
+        t.stepped.connect(self.step)
+        t.sought.connect(self.seek)
+        t.speed_changed.connect(self.player.set_speed)
+        t.loop_button.toggled.connect(self._set_loop)
+        t.span_changed.connect(self._set_span)
         self.canvas.hovered.connect(self._hover)
         self.canvas.picked.connect(self._pick)
         self.table_view.selectionModel().selectionChanged.connect(self._row_chosen)
@@ -186,7 +153,10 @@ class MainWindow(QMainWindow):
         self.canvas.clear()
         self.table.show_tracks(())
         self.status.reset()
+        self.transport.from_button.setChecked(False)
+        self.transport.to_button.setChecked(False)
         self.player.open(source)
+        self.habits = self.habits.opened(source, "://" in source or source.split(":")[0] in LIVE_KINDS)
         self.hint.setText(f"Opening {Path(source).name} ...")
         self.hint.show()
         self.setWindowTitle(f"{Path(source).name} - irtrack")
@@ -245,6 +215,78 @@ class MainWindow(QMainWindow):
         if index != self.player.position:
             self._show(self.player.seek(index))
 
+    def seek_end(self) -> None:
+        """To the last frame that was seen."""
+        newest = self.player.store.nearest(2**62)
+        if newest is not None:
+            self.seek(newest)
+
+    def ask_time(self) -> None:
+        opened = self.player.opened
+        if opened is None or self.player.live or self.player.frames is None:
+            return
+        fps = opened.source.info.fps or 30.0
+        longest = (self.player.frames - 1) / fps
+        seconds, ok = QInputDialog.getDouble(self, "To a time", f"Seconds (0 to {longest:.2f})", 0.0, 0.0, longest, 2)
+        if ok:
+            self.seek(round(seconds * fps))
+
+    def seek_track(self) -> None:
+        """To the first frame in which the marked track was confirmed."""
+        life = self.player.store.lives().get(self.canvas.selected if self.canvas.selected is not None else -1)
+        if life is not None:
+            self.seek(life[0])
+
+    def change_speed(self, by: int) -> None:
+        """To the next speed of the list."""
+        box = self.transport.speed_box
+        box.setCurrentIndex(max(0, min(box.currentIndex() + by, box.count() - 1)))
+
+    def _set_loop(self, on: bool) -> None:
+        self.player.loop = on
+
+    def _set_span(self) -> None:
+        """A and B take the frame on screen when they are pressed and let go of it when released."""
+        t, at = self.transport, self.player.position
+        before = self.player.span
+        first = (before[0] if before and self._from_set else at) if t.from_button.isChecked() else None
+        last = (before[1] if before and self._to_set else at) if t.to_button.isChecked() else None
+        self._from_set, self._to_set = t.from_button.isChecked(), t.to_button.isChecked()
+        self.player.set_span(first, last)
+        self._refresh_transport()
+
+    def show_help(self) -> None:
+        """The sheet of keys."""
+        HelpSheet(self.menuBar(), self).show()
+
+    def _take_habits(self) -> None:
+        """Layout and display as they were left."""
+        h, c = self.habits, self.controls
+        self.restoreGeometry(QByteArray.fromBase64(h.geometry.encode()))
+        self.splitter.restoreState(QByteArray.fromBase64(h.splitter.encode()))
+        for box, on in ((c.masks, h.masks), (c.trails, h.trails), (c.boxes, h.boxes), (c.labels, h.labels)):
+            box.setChecked(on)
+        c.opacity.setValue(h.opacity)
+        if self.player.settings.display == DisplaySettings():  # what was asked for at the start wins
+            c.show_display(h.display)
+
+    def _keep_habits(self) -> None:
+        c = self.controls
+        save_habits(
+            replace(
+                self.habits,
+                geometry=bytes(self.saveGeometry().toBase64().data()).decode(),
+                splitter=bytes(self.splitter.saveState().toBase64().data()).decode(),
+                masks=c.masks.isChecked(),
+                trails=c.trails.isChecked(),
+                boxes=c.boxes.isChecked(),
+                labels=c.labels.isChecked(),
+                opacity=c.opacity.value(),
+                display=c.display,
+            ),
+            habits_path(),
+        )
+
     def select(self, track_id: int | None) -> None:
         """Mark a track in picture and table."""
         self.canvas.selected = track_id
@@ -289,11 +331,7 @@ class MainWindow(QMainWindow):
             return
         self.canvas.show_result(result)
         self.status.drew(result)
-        with QSignalBlocker(self.slider):
-            self.slider.setValue(result.frame.index)
-        total = self.player.frames
-        seconds = f"{result.frame.time_s:8.2f} s" if not self.player.live else "live"
-        self.time_label.setText(f"{result.frame.index}" + (f" / {total - 1}" if total else "") + f"   {seconds}")
+        self.transport.show_position(result.frame.index, result.frame.time_s, self.player)
         if not self.player.playing:
             self._show_table()
 
@@ -305,20 +343,13 @@ class MainWindow(QMainWindow):
             self._mark_row()
 
     def _refresh_transport(self) -> None:
-        opened, live = self.player.opened is not None, self.player.live
-        self.play_button.setIcon(pause_icon() if self.player.playing and opened else play_icon())
-        self.play_button.setEnabled(opened)
-        for widget in (self.slider, self.back_button, self.forward_button):
-            widget.setEnabled(opened and not live)
-        total = self.player.frames
-        if total and self.slider.maximum() != total - 1:
-            with QSignalBlocker(self.slider):
-                self.slider.setRange(0, total - 1)
+        self.transport.timeline.selected = -1 if self.canvas.selected is None else self.canvas.selected
+        self.transport.refresh(self.player)
         for action in (self.export_action, self.snapshot_action):
             action.setEnabled(self.canvas.result is not None)
         pipeline = self.player.pipeline
         if pipeline is not None and pipeline.at_end and self.player.playing and not self.player.reviewing:
-            self.player.pause()
+            self._show(self.player.turn_round())
 
     def _overlays(self) -> None:
         c, k = self.controls, self.canvas
@@ -360,5 +391,6 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._timer.stop()
+        self._keep_habits()
         self.player.shutdown()
         super().closeEvent(event)

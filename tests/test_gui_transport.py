@@ -1,0 +1,196 @@
+"""Speed, loop, part, timeline, keys, and what the window remembers; through the widgets of a real window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QApplication, QInputDialog, QLabel
+from pytestqt.qtbot import QtBot
+
+from irtrack.config import DetectorSettings, Settings
+from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, save_habits
+from irtrack.gui.help import HelpSheet, shortcuts
+from irtrack.gui.theme import apply_theme
+from irtrack.gui.transport import LANES, lanes
+from irtrack.gui.window import MainWindow
+
+
+def make(qtbot: QtBot) -> MainWindow:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app)
+    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    made = make(qtbot)
+    yield made
+    made.close()
+
+
+def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=60_000)
+
+
+def play_all(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    """Every frame seen once."""
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open(str(clip))
+    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
+
+
+def test_speed_changes_how_fast_stored_frames_play(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    play_all(qtbot, window, clip)
+    taken = {}
+    for speed in ("1/4x", "2x"):
+        window.transport.speed_box.setCurrentText(speed)
+        window.seek(0)
+        qtbot.mouseClick(window.play_button, Qt.MouseButton.LeftButton)
+        start = time.monotonic()
+        wait(qtbot, lambda: (window.player.position or 0) >= 12)
+        taken[speed] = time.monotonic() - start
+        window.player.pause()
+    assert taken["1/4x"] == pytest.approx(12 * 4 / 30, rel=0.35)
+    assert taken["2x"] < 0.5 * taken["1/4x"]
+    for _ in range(3):
+        qtbot.keyClick(window, "-")
+    assert window.transport.speed_box.currentText() == "1/4x"
+    qtbot.keyClick(window, "+")
+    assert window.player.speed == 0.5
+
+
+def test_a_part_plays_and_loops(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    play_all(qtbot, window, clip)
+    t = window.transport
+    window.seek(5)
+    qtbot.keyClick(window, "[")
+    window.seek(11)
+    qtbot.mouseClick(t.to_button, Qt.MouseButton.LeftButton)
+    assert window.player.span == (5, 11)
+    qtbot.keyClick(window, Qt.Key.Key_L)
+    assert window.player.loop
+    t.speed_box.setCurrentText("4x")
+    window.seek(9)
+    window.toggle_play()
+    seen: list[int] = []
+
+    def note() -> bool:
+        seen.append(window.player.position or 0)
+        return len([i for i in range(1, len(seen)) if seen[i] < seen[i - 1]]) >= 2
+
+    wait(qtbot, note)
+    assert max(seen) == 11
+    assert min(seen[1:]) == 5
+    qtbot.keyClick(window, Qt.Key.Key_L)
+    wait(qtbot, lambda: not window.player.playing)
+    assert window.player.position == 11
+    qtbot.mouseClick(t.to_button, Qt.MouseButton.LeftButton)
+    assert window.player.span == (5, 19)
+    qtbot.mouseClick(t.from_button, Qt.MouseButton.LeftButton)
+    assert window.player.span is None
+
+
+def test_timeline_shows_lives_and_seeks(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    play_all(qtbot, window, clip)
+    lives = window.player.store.lives()
+    assert len(lives) == 3
+    line = window.transport.timeline
+    assert line.isVisible()
+    qtbot.mouseClick(line, Qt.MouseButton.LeftButton, pos=QPoint(line.width() // 4 + 3, 5))
+    assert window.player.position == 5
+    qtbot.wait(50)
+    picture = line.grab().toImage()
+    colours = {picture.pixelColor(x, y).rgb() for x in range(picture.width()) for y in range(picture.height())}
+    assert len(colours) >= 5  # ground, three tracks, the mark of the position
+    track, (first, _) = next(iter(lives.items()))
+    window.select(track)
+    qtbot.keyClick(window, Qt.Key.Key_T)
+    assert window.player.position == first
+    qtbot.keyClick(window, Qt.Key.Key_End)
+    assert window.player.position == 19
+
+
+def test_to_a_time(qtbot: QtBot, window: MainWindow, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play_all(qtbot, window, clip)
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (0.3, True))
+    qtbot.keyClick(window, "g", Qt.KeyboardModifier.ControlModifier)
+    assert window.player.position == 9
+
+
+def test_lanes_hold_lives_apart() -> None:
+    rng = np.random.default_rng(1)
+    starts = rng.integers(0, 900, 40)
+    lives = {i: (int(s), int(s + rng.integers(5, 60))) for i, s in enumerate(starts)}
+    placed = lanes(lives)
+    assert set(placed) == set(lives)
+    assert max(placed.values()) < LANES
+    for a in lives:
+        for b in lives:
+            if a < b and placed[a] == placed[b] < LANES - 1:
+                assert lives[a][1] < lives[b][0] or lives[b][1] < lives[a][0]
+
+
+def test_help_lists_every_key(window: MainWindow) -> None:
+    sheet = HelpSheet(window.menuBar(), window)
+    shown = {label.text() for label in sheet.findChildren(QLabel)}
+    keys = [key for _, rows in shortcuts(window.menuBar()) for key, _ in rows]
+    assert len(keys) == len(set(keys)) >= 18
+    assert set(keys) <= shown
+    assert {"Space", "F1", "L"} <= set(keys)
+
+
+def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
+    window = make(qtbot)
+    window.resize(760, 600)
+    window.controls.trails.setChecked(False)
+    window.controls.opacity.setValue(30)
+    window.controls.palette_box.setCurrentText("Iron")
+    window.controls.agc_box.setCurrentText("Plateau")
+    window.open(str(clip))
+    window.open("http://me:secret@127.0.0.1:9/x.mjpg")
+    window.close()
+    assert "secret" not in habits_path().read_text()
+    again = make(qtbot)
+    assert (again.width(), again.height()) == (760, 600)
+    assert not again.canvas.show_trails
+    assert again.canvas.mask_opacity == pytest.approx(0.3)
+    assert again.canvas.agc.settings.palette == "Iron"
+    assert again.canvas.agc.settings.agc == "plateau"
+    again.recent_menu.aboutToShow.emit()
+    assert [a.text() for a in again.recent_menu.actions()] == [str(clip)]
+    again.recent_menu.actions()[0].trigger()
+    wait(qtbot, lambda: again.canvas.result is not None)
+    again.close()
+
+
+def test_broken_settings_are_set_aside(qtbot: QtBot) -> None:
+    for text in ("masks = maybe", "opacity = 900", 'unknown = "x"', '[display]\nagc = "loud"'):
+        habits_path().parent.mkdir(parents=True, exist_ok=True)
+        habits_path().write_text(text)
+        window = make(qtbot)
+        assert window.banner.isVisible()
+        assert "set aside" in window.banner.text()
+        assert habits_path().with_suffix(".broken.toml").read_text() == text
+        window.close()
+
+
+def test_recent_sources_are_few_and_once(tmp_path: Path) -> None:
+    habits = Habits()
+    for i in range(15):
+        habits = habits.opened(f"/data/{i % 12}.mp4", camera=False).opened("camera:0", camera=True)
+    assert len(habits.recent) == RECENT
+    assert habits.recent[:2] == ("camera:0", "/data/2.mp4")
+    assert habits.cameras == ("camera:0",)
+    save_habits(habits, tmp_path / "w.toml")
+    assert load_habits(tmp_path / "w.toml") == (habits, None)
+    (tmp_path / "file").write_text("")
+    save_habits(habits, tmp_path / "file" / "w.toml")  # no folder can be made there: closing must not fail
