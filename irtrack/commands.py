@@ -422,11 +422,9 @@ def bench(args: argparse.Namespace) -> int:
 
 def cameras(args: argparse.Namespace) -> int:
     """`irtrack cameras`: what is plugged in."""
-    from irtrack.capture.aravis import find_aravis
-    from irtrack.capture.camera import find_cameras
-    from irtrack.capture.genicam import find_genicam
+    from irtrack.capture.find import find_all
 
-    found = find_cameras() + find_genicam() + find_aravis()
+    found = find_all()
     for camera in found:
         formats = f"  ({', '.join(camera.formats)})" if camera.formats else ""
         print(f"{camera.source}  {camera.name}{formats}")

@@ -78,6 +78,8 @@ class Pipeline:
         self.hold, self.speed = hold and not source.live, speed
         self.latest: Channel[FrameResult] = Channel(1, drop_oldest=True)
         self.captured = self.processed = 0
+        self.last_captured_s = 0.0
+        """When the newest frame came in, on the monotonic clock."""
         self._frames: Channel[tuple[int, Frame, float]] = Channel(1 if source.live else FILE_CAPACITY, source.live)
         self._on_result = on_result
         self._control = threading.Condition()
@@ -235,7 +237,8 @@ class Pipeline:
                 if self._stopping or self._epoch != epoch:
                     return
                 self.captured += 1
-                self._frames.put((epoch, frame, time.monotonic()))
+                self.last_captured_s = time.monotonic()
+                self._frames.put((epoch, frame, self.last_captured_s))
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -40,3 +41,13 @@ def save_snapshot(result: FrameResult, path: Path) -> None:
         path.write_bytes(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason(error)}") from error
+
+
+def new_name(folder: Path, stem: str, suffix: str) -> Path:
+    """A file name with date and time that is not taken yet."""
+    name = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    path, number = folder / f"{name}{suffix}", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}{suffix}"
+    return path

@@ -30,6 +30,7 @@ class Habits(Checked):
     boxes: bool = option(True, "show boxes")
     labels: bool = option(True, "show numbers")
     opacity: int = option(55, "of the masks", unit="%", low=5, high=100)
+    recordings: str = option("", "folder for recordings and snapshots of cameras; empty: the home folder")
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
+from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
 from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
 from irtrack.gui.store import ResultStore
 from irtrack.pipeline import Pipeline, State
+from irtrack.sinks.record import RecordSwitch
+
+BEFORE_S = 3.0
+"""A recording begins so long before it was asked for."""
+
+STALE_S = 1.0
+"""A camera's picture older than this is said to be."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class Player:
         self.span: tuple[int, int] | None = None
         """First and last frame that are played, if not all."""
         self.threshold = settings.detector.threshold
+        self.recording = RecordSwitch(BEFORE_S)
+        """Recording of the open camera's raw frames."""
         self._detector: Detector | None = None
         self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
         self._review: int | None = None
@@ -82,7 +92,10 @@ class Player:
         thread.start()
 
     def _open_source(self, text: str, request: int) -> None:
-        source = corrected(open_source(text, reconnect_s=math.inf), self.settings.capture)
+        source = open_source(text, reconnect_s=math.inf)
+        if source.live:
+            source = TeeSource(source, self.recording)
+        source = corrected(source, self.settings.capture)
         first = None if source.live else frame_at(source, 0)
         if first is not None:
             source.seek(0)
@@ -119,6 +132,24 @@ class Player:
     @property
     def live(self) -> bool:
         return self.opened is not None and self.opened.source.live
+
+    @property
+    def camera_state(self) -> str:
+        """How the open camera stands: connecting, live, stalled or reconnecting; nothing for a recording."""
+        if self.opened is None:
+            return "connecting" if self.loading else ""
+        if not self.live:
+            return ""
+        if getattr(self.opened.source, "state", None) == "reconnecting":
+            return "reconnecting"
+        return "stalled" if (self.stale_s or 0.0) > STALE_S else "live"
+
+    @property
+    def stale_s(self) -> float | None:
+        """Age of the camera's newest picture, in seconds."""
+        if not self.live or self.pipeline is None or not self.pipeline.last_captured_s:
+            return None
+        return time.monotonic() - self.pipeline.last_captured_s
 
     @property
     def frames(self) -> int | None:

@@ -13,6 +13,9 @@ BACKGROUND, PANEL, TEXT, DIM, ACCENT, ERROR = "#15181c", "#1f2429", "#e4e7ea", "
 STYLE = f"""
 QToolTip {{ background: {PANEL}; color: {TEXT}; border: 1px solid {DIM}; }}
 QLabel#banner {{ background: {ERROR}; color: white; padding: 6px 10px; font-weight: 600; }}
+QLabel#record {{ background: {ERROR}; color: white; padding: 2px 8px; border-radius: 4px; font-weight: 600; }}
+QLabel#stale {{ background: {ACCENT}; color: black; padding: 2px 8px; border-radius: 4px; font-weight: 600; }}
+QLabel#preview {{ background: {BACKGROUND}; border: 1px solid #30373d; }}
 QLabel#hint {{ color: {DIM}; font-size: 15px; }}
 QLabel#heading {{ color: {ACCENT}; font-weight: 600; padding-top: 8px; }}
 QLabel#key {{ font-family: monospace; color: {DIM}; }}

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt, QTimer
+from PySide6.QtCore import QByteArray, QDir, QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -25,9 +25,11 @@ from PySide6.QtWidgets import (
 
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, IrtrackError
+from irtrack.gui.badges import Badges
+from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.controls import Controls
-from irtrack.gui.export import SUFFIXES, export_tracks, save_snapshot
+from irtrack.gui.export import SUFFIXES, export_tracks, new_name, save_snapshot
 from irtrack.gui.habits import habits_path, load_habits, save_habits
 from irtrack.gui.help import HelpSheet
 from irtrack.gui.menus import build_menus
@@ -46,6 +48,7 @@ class MainWindow(QMainWindow):
 
     export_action: QAction
     snapshot_action: QAction
+    record_action: QAction
     recent_menu: QMenu
 
     def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
@@ -58,6 +61,7 @@ class MainWindow(QMainWindow):
         self.controls = Controls(self.player.settings.detector, self.player.settings.display)
         self.habits, trouble = load_habits(habits_path())
         self._from_set = self._to_set = False
+        self._recorded, self._recording_since = Path(), 0.0
         self._build()
         self._connect()
         self._take_habits()
@@ -93,6 +97,7 @@ class MainWindow(QMainWindow):
         for part in (self.banner, self.hint):
             column.addWidget(part)
         column.addWidget(self.canvas, 1)
+        self.badges = Badges(self.canvas)
         column.addWidget(self.transport)
 
         self.sorted = QSortFilterProxyModel(self)
@@ -171,6 +176,29 @@ class MainWindow(QMainWindow):
         path = QFileDialog.getExistingDirectory(self, "Open folder of images")
         if path:
             self.open(path)
+
+    def ask_camera(self) -> None:
+        """Choose a camera, with a test, and open it."""
+        dialog = CameraDialog(self, self.habits.cameras)
+        dialog.accepted.connect(lambda: self.open(dialog.source))
+        dialog.open()
+
+    def toggle_recording(self) -> None:
+        """Start or end a lossless recording of the camera, in the folder for recordings, under a new name."""
+        switch = self.player.recording
+        try:
+            if switch.on:
+                dropped = switch.stop()
+                left_out = f"; {dropped} frames were left out" if dropped else ""
+                self.status.say(f"recorded {self._recorded}{left_out}")
+            elif self.player.live:
+                folder = Path(self.habits.recordings or QDir.homePath())
+                self._recorded = new_name(folder, "irtrack", ".mkv")
+                switch.start(self._recorded)
+                self._recording_since = time.monotonic()
+        except IrtrackError as error:
+            self.show_error(str(error))
+        self._refresh_transport()
 
     def ask_export(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Export tracks", "tracks.csv", ";;".join(SUFFIXES))
@@ -345,6 +373,13 @@ class MainWindow(QMainWindow):
     def _refresh_transport(self) -> None:
         self.transport.timeline.selected = -1 if self.canvas.selected is None else self.canvas.selected
         self.transport.refresh(self.player)
+        switch = self.player.recording
+        if switch.error is not None:
+            self.show_error(str(switch.error))
+            switch.error = None
+        self.record_action.setEnabled(self.player.live or switch.on)
+        self.record_action.setChecked(switch.on)
+        self.badges.show_state(self.player, time.monotonic() - self._recording_since if switch.on else None)
         for action in (self.export_action, self.snapshot_action):
             action.setEnabled(self.canvas.result is not None)
         pipeline = self.player.pipeline

@@ -191,3 +191,62 @@ class TriggeredRecorder:
     def close(self) -> None:
         """End the file. Raises SinkError."""
         self._recorder.close()
+
+
+class RecordSwitch:
+    """Recording that is started and stopped while a source runs; the last `before_s` seconds go into it too.
+
+    Frames come in the capture thread, the rest is called by whoever owns the switch.
+    """
+
+    def __init__(self, before_s: float = 0.0) -> None:
+        self._before_s = before_s
+        self._held: deque[Frame] = deque()
+        self._bytes = 0
+        self._recorder: Recorder | None = None
+        self._lock = threading.Lock()
+        self.error: SinkError | None = None
+        """Why a recording ended by itself."""
+
+    @property
+    def on(self) -> bool:
+        """Whether frames are being recorded."""
+        return self._recorder is not None
+
+    def start(self, path: Path) -> None:
+        """Record into a new file. Raises SinkError."""
+        recorder = Recorder(path, force=False)
+        with self._lock:
+            self.error, self._recorder = None, recorder
+            while self._held:
+                self._recorder(self._held.popleft())
+            self._bytes = 0
+
+    def stop(self) -> int:
+        """End the file; returns the frames that the encoder had no time for. Raises SinkError."""
+        with self._lock:
+            recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return 0
+        recorder.close()
+        return recorder.dropped
+
+    def __call__(self, frame: Frame) -> None:
+        """Record a frame, or hold it for a while. A file that cannot be written on ends, not the source."""
+        with self._lock:
+            if self._recorder is not None:
+                try:
+                    self._recorder(frame)
+                except SinkError as error:
+                    self.error, self._recorder = error, None
+                return
+            self._held.append(frame)
+            self._bytes += frame.image.nbytes
+            while frame.time_s - self._held[0].time_s > self._before_s or self._bytes > HELD_BYTES:
+                self._bytes -= self._held.popleft().image.nbytes
+
+    def close(self) -> None:
+        """End what is being recorded, and let go of what was held. Raises SinkError."""
+        self._held.clear()
+        self._bytes = 0
+        self.stop()

@@ -1,0 +1,40 @@
+"""Words on the picture that must not be overlooked: recording, and a picture that is no longer live."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+
+from irtrack.gui.player import Player
+
+NAMES = {"connecting": "CONNECTING", "stalled": "NO NEW PICTURE", "reconnecting": "CAMERA LOST, CONNECTING AGAIN"}
+
+
+class Badges(QWidget):
+    """In the top left corner of the picture."""
+
+    def __init__(self, picture: QWidget) -> None:
+        super().__init__(picture)
+        self.record, self.stale = QLabel(), QLabel()
+        self.record.setObjectName("record")
+        self.record.setAccessibleName("Recording")
+        self.stale.setObjectName("stale")
+        self.stale.setAccessibleName("State of the camera")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(10, 10, 10, 10)
+        for label in (self.record, self.stale):
+            row.addWidget(label)
+            label.hide()
+        self.adjustSize()
+
+    def show_state(self, player: Player, recording_s: float | None) -> None:
+        """`recording_s`: seconds since a recording began, None where none runs."""
+        self.record.setVisible(recording_s is not None)
+        if recording_s is not None:
+            minutes, seconds = divmod(int(recording_s), 60)
+            self.record.setText(f"\u25cf REC {minutes:02d}:{seconds:02d}")
+        state, age = player.camera_state, player.stale_s
+        name = NAMES.get(state) if player.live else None
+        self.stale.setVisible(name is not None)
+        if name is not None:
+            self.stale.setText(f"{name}, {age:.0f} s old" if age is not None else name)
+        self.adjustSize()

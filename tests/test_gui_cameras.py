@@ -1,0 +1,137 @@
+"""The camera dialog, the state of a live camera on the picture, and recording from the window, with a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mjpeg import Mjpeg
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from irtrack.capture import open_source
+from irtrack.capture import reconnect as reconnecting
+from irtrack.capture.camera import FoundCamera
+from irtrack.config import DetectorSettings, Settings
+from irtrack.core import Frame
+from irtrack.gui.cameras import CameraDialog
+from irtrack.gui.theme import apply_theme
+from irtrack.gui.window import MainWindow
+
+
+@pytest.fixture
+def camera() -> Iterator[Mjpeg]:
+    made = Mjpeg()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app)
+    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.close()
+
+
+def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=60_000)
+
+
+def dialog_of(qtbot: QtBot, remembered: tuple[str, ...] = ()) -> CameraDialog:
+    found = [FoundCamera("camera:0", "Thermal", ("Y16", "YUYV"))]
+    made = CameraDialog(None, remembered, lambda: found)
+    qtbot.addWidget(made)
+    made.show()
+    wait(qtbot, lambda: made.search.isEnabled())
+    return made
+
+
+def test_the_dialog_lists_tests_and_connects(qtbot: QtBot, camera: Mjpeg) -> None:
+    dialog = dialog_of(qtbot, (camera.url, "camera:0"))
+    texts = [dialog.list.item(i).text() for i in range(dialog.list.count())]
+    assert [t.split()[-1] for t in texts] == ["camera:0", "camera:0,format=Y16", camera.url]
+    assert not dialog.connect_button.isEnabled()
+    qtbot.mouseClick(
+        dialog.list.viewport(), Qt.MouseButton.LeftButton, pos=dialog.list.visualItemRect(dialog.list.item(2)).center()
+    )
+    assert dialog.field.text() == camera.url
+    qtbot.mouseClick(dialog.test_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: "160x128, 8 bits" in dialog.state.text())
+    assert dialog.picture.pixmap().width() > 100
+    qtbot.mouseClick(dialog.connect_button, Qt.MouseButton.LeftButton)
+    assert dialog.source == camera.url
+    assert not dialog.isVisible()
+
+
+def test_what_cannot_be_connected_is_said_in_the_dialog(qtbot: QtBot, camera: Mjpeg, clip: Path) -> None:
+    dialog = dialog_of(qtbot)
+    for text, expected in (
+        (camera.url.replace("video", "none").replace("//", "//me:hidden@"), "cannot connect"),
+        (str(clip), "is a recording"),
+        ("nonsense://x", "unknown kind of stream"),
+    ):
+        dialog.field.setText(text)
+        qtbot.mouseClick(dialog.test_button, Qt.MouseButton.LeftButton)
+        wait(qtbot, lambda e=expected: e in dialog.state.text())  # type: ignore[misc]
+        assert "hidden" not in dialog.state.text()
+    dialog.reject()
+
+
+def test_a_camera_that_stalls_and_comes_back_is_shown(
+    qtbot: QtBot, window: MainWindow, camera: Mjpeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnecting, "FIRST_WAIT_S", 0.2)
+    window.open(camera.url)
+    wait(qtbot, lambda: window.player.camera_state == "live" and (window.player.position or 0) > 5)
+    assert not window.badges.stale.isVisible()
+    assert window.habits.cameras == (camera.url,)
+    camera.silent = True
+    wait(qtbot, lambda: window.badges.stale.isVisible())
+    assert "NO NEW PICTURE" in window.badges.stale.text()
+    wait(qtbot, lambda: "CONNECTING AGAIN" in window.badges.stale.text())
+    camera.silent = False
+    wait(qtbot, lambda: not window.badges.stale.isVisible())
+    assert window.player.camera_state == "live"
+
+
+def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    window.habits = replace(window.habits, recordings=str(tmp_path))
+    assert not window.record_action.isEnabled()
+    window.open(camera.url)
+    wait(qtbot, lambda: (window.player.position or 0) > 20)
+    window._refresh_transport()
+    qtbot.keyClick(window, "r", Qt.KeyboardModifier.ControlModifier)
+    assert window.badges.record.isVisible()
+    assert window.record_action.isChecked()
+    wait(qtbot, lambda: "00:01" in window.badges.record.text())
+    qtbot.keyClick(window, "r", Qt.KeyboardModifier.ControlModifier)
+    assert not window.badges.record.isVisible()
+    (path,) = tmp_path.glob("irtrack-*.mkv")
+    frames: list[Frame] = list(open_source(str(path)))
+    assert len(frames) > 40  # what was held before the key and a second or more after it
+    window.toggle_recording()
+    window.close()
+    assert len(list(tmp_path.glob("irtrack-*.mkv"))) == 2
+
+
+def test_a_recording_that_cannot_be_written_is_said(
+    qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    window.habits = replace(window.habits, recordings=str(tmp_path / "nowhere"))
+    window.open(camera.url)
+    wait(qtbot, lambda: (window.player.position or 0) > 2)
+    window.toggle_recording()
+    assert window.banner.isVisible()
+    assert "nowhere" in window.banner.text()
+    assert not window.player.recording.on
