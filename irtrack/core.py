@@ -225,6 +225,7 @@ class Detector(Protocol):
     """Finds targets in one frame."""
 
     threshold: float
+    min_area_px: int
 
     def __call__(self, image: Image) -> Detections: ...
 

@@ -2,7 +2,7 @@
 # Train the four models one after the other: tools/train-models.sh DATA OUT [KEY=VALUE ...]
 #
 # DATA is made by `python -m irtrack.train.pack ROOT DATA`. Each run goes on where it stopped. Settings behind OUT overrule
-# the recipes': on a GPU, for example, `batch=32 crop=256 steps=20000`.
+# the recipes': on a GPU, for example, `batch=16 steps=20000`.
 set -eu
 data=$1
 out=$2

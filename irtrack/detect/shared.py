@@ -101,5 +101,14 @@ class View:
     def threshold(self, value: float) -> None:
         self._shared._detector.threshold = value
 
+    @property
+    def min_area_px(self) -> int:
+        """Of all cameras."""
+        return self._shared._detector.min_area_px
+
+    @min_area_px.setter
+    def min_area_px(self, value: int) -> None:
+        self._shared._detector.min_area_px = value
+
     def __call__(self, image: Image) -> Detections:
         return self._shared.ask(image, self._scaling)

@@ -10,6 +10,8 @@ from PySide6.QtGui import QColor
 
 from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult, Track
+from irtrack.gui.inset import Inset
+from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.theme import BACKGROUND
 from irtrack.imaging.agc import Agc
 from irtrack.imaging.palettes import TABLES
@@ -47,6 +49,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.mask_opacity = 0.55
         self.selected: int | None = None
         self._result: FrameResult | None = None
+        self._inset = Inset(self)
         self._agc = Agc()
         self._image.setLookupTable(TABLES[self._agc.settings.palette])
         self.scene().sigMouseMoved.connect(self._moved)
@@ -78,6 +81,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """Nothing to show."""
         self._result = None
         self._image.clear()
+        self._inset.hide()
         self._mask.clear()
         for curve in (*self._trails, *self._boxes, self._chosen):
             curve.setData([], [])
@@ -89,7 +93,9 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
         self._result = result
         image = result.frame.image
-        self._image.setImage(self._agc(image), autoLevels=False, levels=(0, 255))
+        grey = self._agc(image)
+        self._image.setImage(grey, autoLevels=False, levels=(0, 255))
+        self._inset.show_target(result, self.selected, grey, self._agc.settings.palette)
         if resized:
             self.fit()
         self._draw_mask(result.detections.mask)
@@ -120,11 +126,14 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             label.setZValue(40)
             self._view.addItem(label, ignoreBounds=True)
             self._labels.append(label)
-        for label, track in zip(self._labels, shown, strict=False):
-            label.setText(str(track.id), color=QColor(*identity_colour(track.id)))
-            half = half_size(track)
-            label.setPos(float(track.xy_px[0] + 0.5 + half[0]), float(track.xy_px[1] + 0.5 - half[1]))
-            label.show()
+        px = self._view.viewPixelSize()[0]
+        sizes = [(px * (8 + 8 * len(str(t.id))), px * 15) for t in shown]
+        options = [corners_of(t.xy_px + 0.5, half_size(t), *size) for t, size in zip(shown, sizes, strict=True)]
+        for label, track, spot in zip(self._labels, shown, placed(options, sizes), strict=False):
+            label.setVisible(spot is not None)
+            if spot is not None:
+                label.setText(str(track.id), color=QColor(*identity_colour(track.id)))
+                label.setPos(*spot)
         for label in self._labels[len(shown) :]:
             label.hide()
 

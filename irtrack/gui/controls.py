@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QGroupBox,
     QLabel,
     QSlider,
+    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -24,6 +25,7 @@ class Controls(QWidget):
     """Threshold, overlays, opacity, palette, gain."""
 
     threshold_changed = Signal(float)
+    smallest_changed = Signal(int)
     overlays_changed = Signal()
     display_changed = Signal(DisplaySettings)
     lock_changed = Signal(bool)
@@ -32,6 +34,12 @@ class Controls(QWidget):
         super().__init__()
         self.threshold = self._slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
         self.threshold_label = QLabel()
+        self.smallest = QSpinBox()
+        self.smallest.setRange(1, 80)
+        self.smallest.setValue(settings.min_area_px)
+        self.smallest.setSuffix(" px")
+        self.smallest.setToolTip("Detections of fewer pixels are dropped")
+        self.smallest.setAccessibleName("Smallest detection")
         self.masks = self._check("Masks", "Pixels that the detector marks")
         self.trails = self._check("Trails", "Where each track has been")
         self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
@@ -58,6 +66,7 @@ class Controls(QWidget):
         form = QFormLayout(detection)
         form.addRow("Threshold", self.threshold)
         form.addRow("", self.threshold_label)
+        form.addRow("Smallest", self.smallest)
         shown = QGroupBox("Display")
         grid = QGridLayout(shown)
         for i, box in enumerate((self.masks, self.trails, self.boxes, self.labels)):
@@ -75,6 +84,7 @@ class Controls(QWidget):
         layout.addWidget(shown)
 
         self.threshold.valueChanged.connect(self._threshold)
+        self.smallest.valueChanged.connect(self.smallest_changed)
         self.opacity.valueChanged.connect(lambda _: self.overlays_changed.emit())
         self.palette_box.currentTextChanged.connect(self._show_display)
         self.agc_box.currentTextChanged.connect(self._show_display)

@@ -56,6 +56,7 @@ class Player:
         self.span: tuple[int, int] | None = None
         """First and last frame that are played, if not all."""
         self.threshold = settings.detector.threshold
+        self.smallest_px = settings.detector.min_area_px
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self._detector: Detector | None = None
@@ -242,6 +243,16 @@ class Player:
         self.threshold = value
         if self._detector is not None:
             self._detector.threshold = value
+        self._refresh()
+
+    def set_smallest(self, pixels: int) -> None:
+        """Drop detections of fewer pixels; as `set_threshold`."""
+        self.smallest_px = pixels
+        if self._detector is not None:
+            self._detector.min_area_px = pixels
+        self._refresh()
+
+    def _refresh(self) -> None:
         if self.pipeline is not None and self.pipeline.state is State.PAUSED and self._review is None:
             self.pipeline.refresh()
 
@@ -284,7 +295,7 @@ class Player:
 
     def _start(self, source: Source, detector: Detector) -> None:
         self.loading = False
-        detector.threshold = self.threshold
+        detector.threshold, detector.min_area_px = self.threshold, self.smallest_px
         self.pipeline = Pipeline(
             source, detector, make_tracker(self.settings), hold=True, paused=not self.playing, speed=self.speed,
             on_result=self.store.add if not source.live else None,

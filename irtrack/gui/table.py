@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,13 @@ from irtrack.sinks.draw import identity_colour
 
 Index = QModelIndex | QPersistentModelIndex
 
+
+def heading(track: Track) -> float:
+    """Direction of flight in the picture: degrees clockwise from up; NaN while it hardly moves."""
+    vx, vy = track.velocity_px_s.tolist()
+    return math.degrees(math.atan2(vx, -vy)) % 360 if math.hypot(vx, vy) >= 1.0 else math.nan
+
+
 COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
     ("ID", lambda t: t.id, "{}"),
     ("State", lambda t: str(t.status), "{}"),
@@ -20,10 +28,14 @@ COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
     ("x px", lambda t: float(t.xy_px[0]), "{:.1f}"),
     ("y px", lambda t: float(t.xy_px[1]), "{:.1f}"),
     ("px/s", lambda t: float((t.velocity_px_s**2).sum()) ** 0.5, "{:.0f}"),
+    ("Heading", lambda t: heading(t), "{:.0f}°"),
     ("SNR", lambda t: t.snr, "{:.1f}"),
     ("Score", lambda t: t.score, "{:.2f}"),
 )
 SORT_ROLE = Qt.ItemDataRole.UserRole
+FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
+FILTERED = 2
+"""Columns that are searched: number and state."""
 
 
 class TrackTable(QAbstractTableModel):
@@ -66,6 +78,8 @@ class TrackTable(QAbstractTableModel):
             return "" if value != value else text.format(value)
         if role == SORT_ROLE:
             return value_of(track)
+        if role == FILTER_ROLE:
+            return text.format(value_of(track)) if index.column() < FILTERED else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track.id))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != 1:

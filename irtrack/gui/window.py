@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QInputDialog,
     QLabel,
+    QLineEdit,
     QMainWindow,
     QMenu,
     QSplitter,
@@ -35,7 +36,7 @@ from irtrack.gui.help import HelpSheet
 from irtrack.gui.menus import build_menus
 from irtrack.gui.player import Player
 from irtrack.gui.status import StatusLine
-from irtrack.gui.table import SORT_ROLE, TrackTable
+from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, TrackTable
 from irtrack.gui.transport import Transport
 
 TICK_MS, TABLE_S = 15, 0.2
@@ -103,6 +104,8 @@ class MainWindow(QMainWindow):
         self.sorted = QSortFilterProxyModel(self)
         self.sorted.setSourceModel(self.table)
         self.sorted.setSortRole(SORT_ROLE)
+        self.sorted.setFilterKeyColumn(-1)
+        self.sorted.setFilterRole(FILTER_ROLE)
         self.table_view = QTableView()
         self.table_view.setModel(self.sorted)
         self.table_view.setAccessibleName("Tracks")
@@ -122,6 +125,13 @@ class MainWindow(QMainWindow):
         side = QVBoxLayout(right)
         side.setContentsMargins(6, 6, 6, 6)
         side.addWidget(self.controls)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter tracks: a number or a state")
+        self.filter.setToolTip("Show only tracks whose number or state contains this")
+        self.filter.setAccessibleName("Filter tracks")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.textChanged.connect(self.sorted.setFilterFixedString)
+        side.addWidget(self.filter)
         side.addWidget(self.table_view, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(left)
@@ -135,6 +145,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         c = self.controls
         c.threshold_changed.connect(self.player.set_threshold)
+        c.smallest_changed.connect(self.player.set_smallest)
         c.overlays_changed.connect(self._overlays)
         c.display_changed.connect(self.canvas.set_display)
         c.lock_changed.connect(self._lock_gain)
