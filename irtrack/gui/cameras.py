@@ -85,6 +85,7 @@ class CameraDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Connect a camera")
+        self.resize(860, 420)
         self.source = ""
         self._find, self._preview = find, None
         self._found: queue.SimpleQueue[list[FoundCamera]] = queue.SimpleQueue()

@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt, Signal
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QResizeEvent
 
 from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult, Track
@@ -70,6 +70,11 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     def agc(self) -> Agc:
         """The gain control, to lock it or to ask for its levels."""
         return self._agc
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if hasattr(self, "_inset"):  # Qt sends one while the base class is being built
+            self._inset.stay_in_corner()
 
     def fit(self) -> None:
         """The whole picture in view."""

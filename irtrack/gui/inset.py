@@ -50,4 +50,8 @@ class Inset(QLabel):
         image = QImage(data.tobytes(), SIDE_PX, SIDE_PX, 3 * SIDE_PX, QImage.Format.Format_RGB888)
         size = SIDE_PX * ZOOM
         self.setPixmap(QPixmap.fromImage(image).scaled(size, size, Qt.AspectRatioMode.KeepAspectRatio))
+        self.stay_in_corner()
+
+    def stay_in_corner(self) -> None:
+        """After a change of the picture's size."""
         self.move(self._picture.width() - self.width() - 10, self._picture.height() - self.height() - 10)

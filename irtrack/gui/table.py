@@ -24,14 +24,19 @@ def heading(track: Track) -> float:
 COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
     ("ID", lambda t: t.id, "{}"),
     ("State", lambda t: str(t.status), "{}"),
-    ("Age s", lambda t: t.age_s, "{:.1f}"),
-    ("x px", lambda t: float(t.xy_px[0]), "{:.1f}"),
-    ("y px", lambda t: float(t.xy_px[1]), "{:.1f}"),
+    ("Age", lambda t: t.age_s, "{:.1f}"),
+    ("x", lambda t: float(t.xy_px[0]), "{:.0f}"),
+    ("y", lambda t: float(t.xy_px[1]), "{:.0f}"),
     ("px/s", lambda t: float((t.velocity_px_s**2).sum()) ** 0.5, "{:.0f}"),
-    ("Heading", lambda t: heading(t), "{:.0f}°"),
+    ("Dir", lambda t: heading(t), "{:.0f}°"),
     ("SNR", lambda t: t.snr, "{:.1f}"),
     ("Score", lambda t: t.score, "{:.2f}"),
 )
+TIPS = (
+    "Identity", "State: confirmed, or coasting while unseen", "Age in seconds", "Position to the right, px",
+    "Position down, px", "Speed in the scene, px/s", "Direction of flight, degrees clockwise from up",
+    "Signal to noise against the surroundings", "Score of the detection",
+)  # fmt: skip
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
 FILTERED = 2
@@ -89,4 +94,6 @@ class TrackTable(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
             return COLUMNS[section][0]
+        if role == Qt.ItemDataRole.ToolTipRole and orientation == Qt.Orientation.Horizontal:
+            return TIPS[section]
         return None
