@@ -13,8 +13,13 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import cv2  # noqa: F401  # before Qt and av
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
+from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.app import clean_environment
+from irtrack.gui.theme import apply_theme
+from irtrack.gui.window import MainWindow
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.sinks.lossless import write_video
 
@@ -82,3 +87,22 @@ def no_thread_left() -> Iterator[None]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    """A real window, offscreen, with the slim network."""
+    made = make_window(qtbot)
+    yield made
+    made.close()
+
+
+def make_window(qtbot: QtBot) -> MainWindow:
+    """A window that is shown; whoever makes it closes it."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app)
+    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
+    qtbot.addWidget(made)
+    made.show()
+    return made

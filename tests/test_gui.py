@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.canvas import MASK_RGB, box_outline, joined
-from irtrack.gui.theme import apply_theme
 from irtrack.gui.window import MainWindow
 from irtrack.pipeline import State
 from irtrack.simulate import Scene
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_MS = 60_000
-
-
-@pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s")))
-    qtbot.addWidget(made)
-    made.show()
-    yield made
-    made.close()
 
 
 def pixels(window: MainWindow) -> np.ndarray:  # type: ignore[type-arg]

@@ -8,34 +8,19 @@ from pathlib import Path
 import pytest
 from mjpeg import Mjpeg
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from irtrack.capture import open_source
 from irtrack.capture import reconnect as reconnecting
 from irtrack.capture.camera import FoundCamera
-from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Frame
 from irtrack.gui.cameras import CameraDialog
-from irtrack.gui.theme import apply_theme
 from irtrack.gui.window import MainWindow
 
 
 @pytest.fixture
 def camera() -> Iterator[Mjpeg]:
     made = Mjpeg()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
-    qtbot.addWidget(made)
-    made.show()
     yield made
     made.close()
 

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detections, Frame, FrameResult, Track, TrackStatus
 from irtrack.gui.inset import SIDE_PX, patch_round
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.table import heading
-from irtrack.gui.theme import apply_theme
 from irtrack.gui.window import MainWindow
 from irtrack.pipeline import State
-
-
-@pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
-    qtbot.addWidget(made)
-    made.show()
-    yield made
-    made.close()
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_window
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QApplication, QInputDialog, QLabel
+from PySide6.QtWidgets import QInputDialog, QLabel
 from pytestqt.qtbot import QtBot
 
-from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, save_habits
 from irtrack.gui.help import HelpSheet, shortcuts
-from irtrack.gui.theme import apply_theme
 from irtrack.gui.transport import LANES, lanes
 from irtrack.gui.window import MainWindow
-
-
-def make(qtbot: QtBot) -> MainWindow:
-    app = QApplication.instance()
-    assert isinstance(app, QApplication)
-    apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
-    qtbot.addWidget(made)
-    made.show()
-    return made
-
-
-@pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    made = make(qtbot)
-    yield made
-    made.close()
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
@@ -149,7 +131,7 @@ def test_help_lists_every_key(window: MainWindow) -> None:
 
 
 def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
-    window = make(qtbot)
+    window = make_window(qtbot)
     window.resize(760, 600)
     window.controls.trails.setChecked(False)
     window.controls.opacity.setValue(30)
@@ -159,7 +141,7 @@ def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
     window.open("http://me:secret@127.0.0.1:9/x.mjpg")
     window.close()
     assert "secret" not in habits_path().read_text()
-    again = make(qtbot)
+    again = make_window(qtbot)
     assert (again.width(), again.height()) == (760, 600)
     assert not again.canvas.show_trails
     assert again.canvas.mask_opacity == pytest.approx(0.3)
@@ -176,7 +158,7 @@ def test_broken_settings_are_set_aside(qtbot: QtBot) -> None:
     for text in ("masks = maybe", "opacity = 900", 'unknown = "x"', '[display]\nagc = "loud"'):
         habits_path().parent.mkdir(parents=True, exist_ok=True)
         habits_path().write_text(text)
-        window = make(qtbot)
+        window = make_window(qtbot)
         assert window.banner.isVisible()
         assert "set aside" in window.banner.text()
         assert habits_path().with_suffix(".broken.toml").read_text() == text

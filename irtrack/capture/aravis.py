@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import threading
-import time
-from collections.abc import Iterator
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 from functools import cache
 from typing import Any
@@ -17,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from irtrack.capture.camera import FoundCamera
-from irtrack.capture.industrial import POLL_S, READ_TIMEOUT_S, CameraClock, deepest_mono, parse
-from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.capture.industrial import POLL_S, IndustrialSource, deepest_mono
+from irtrack.core import Frame, Image, SourceError, frozen
 
 LIBRARY = "libaravis-0.8.so.0"
 BUFFERS = 8
@@ -88,35 +85,11 @@ def find_aravis() -> list[FoundCamera]:
     return out
 
 
-class AravisSource:
+class AravisSource(IndustrialSource):
     """`aravis:NAME`: a camera by Aravis' name or its address, the first one without; its deepest grey format."""
 
-    live = True
-
-    def __init__(self, text: str) -> None:
-        """Connects and waits for a picture. Raises SourceError."""
-        found = libraries()
-        if found is None:
-            raise SourceError(f"{text} needs the Aravis library: apt install libaravis-0.8-0, or use genicam:ID")
-        self._aravis, self._gobject = found
-        self._name, self._options = text, parse(text)
-        self._camera: int | None = None
-        self._stream: int | None = None
-        self.incomplete = 0
-        """Pictures that came with parts missing and were left out."""
-        self._clock, self._closed, self._reading = CameraClock(), False, threading.Lock()
-        try:
-            self._connect()
-            first = self._next()
-            if first is None:
-                raise SourceError(f"{self._name} connects but sends no picture")
-        except BaseException:
-            self.close()
-            raise
-        self._first = first
-        h, w = first.image.shape
-        rate = self._optional("arv_camera_get_frame_rate")
-        self.info = SourceInfo(text, w, h, 8 * first.image.dtype.itemsize, float(rate) if rate else None, None)
+    _camera: int | None = None
+    _stream: int | None = None
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """A function whose last argument is the place of an error. Raises SourceError with the library's reason."""
@@ -127,13 +100,11 @@ class AravisSource:
             raise SourceError(f"{self._name}: {why or function}; check the camera's name with irtrack cameras")
         return result
 
-    def _optional(self, function: str) -> Any:
-        try:
-            return self._call(function, self._camera)
-        except SourceError:
-            return None
-
     def _connect(self) -> None:
+        found = libraries()
+        if found is None:
+            raise SourceError(f"{self._name} needs the Aravis library: apt install libaravis-0.8-0, or use genicam:ID")
+        self._aravis, self._gobject = found
         self._aravis.arv_update_device_list()
         self._camera = self._call("arv_camera_new", self._options.name.encode() or None)
         count = c_uint()
@@ -150,24 +121,20 @@ class AravisSource:
             self._aravis.arv_stream_push_buffer(self._stream, self._aravis.arv_buffer_new_allocate(size))
         self._call("arv_camera_start_acquisition", self._camera)
 
-    def _next(self) -> Frame | None:
-        """The next whole picture; None once closed. Raises SourceError where none comes in time."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
-        while not self._closed:
-            with self._reading:
-                if self._closed:
-                    return None
-                buffer = self._aravis.arv_stream_timeout_pop_buffer(self._stream, round(1e6 * POLL_S))
-                if buffer:
-                    try:
-                        frame = self._frame_of(buffer)
-                    finally:
-                        self._aravis.arv_stream_push_buffer(self._stream, buffer)
-                    if frame is not None:
-                        return frame
-            if time.monotonic() > deadline:
-                raise SourceError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
-        return None
+    def _rate(self) -> float | None:
+        try:
+            return float(self._call("arv_camera_get_frame_rate", self._camera)) or None
+        except SourceError:  # an optional feature
+            return None
+
+    def _poll(self) -> Frame | None:
+        buffer = self._aravis.arv_stream_timeout_pop_buffer(self._stream, round(1e6 * POLL_S))
+        if not buffer:
+            return None
+        try:
+            return self._frame_of(buffer)
+        finally:
+            self._aravis.arv_stream_push_buffer(self._stream, buffer)
 
     def _frame_of(self, buffer: int) -> Frame | None:
         a = self._aravis
@@ -190,25 +157,10 @@ class AravisSource:
         index, time_s = self._clock(a.arv_buffer_get_frame_id(buffer), a.arv_buffer_get_timestamp(buffer))
         return Frame(index, time_s, frozen(image))
 
-    def __iter__(self) -> Iterator[Frame]:
-        frame: Frame | None = self._first
-        while frame is not None:
-            yield frame
-            frame = self._next()
-
-    def seek(self, index: int) -> None:
-        """A camera cannot."""
-        raise SourceError("a live camera cannot be sought")
-
-    def close(self) -> None:
-        """Stop and let go of the camera."""
-        if self._closed:
-            return
-        self._closed = True
-        with self._reading:
-            if self._stream:
-                error = POINTER(GError)()
-                self._aravis.arv_camera_stop_acquisition(self._camera, byref(error))
-                self._gobject.g_object_unref(self._stream)
-            if self._camera:
-                self._gobject.g_object_unref(self._camera)
+    def _release(self) -> None:
+        if self._stream:
+            error = POINTER(GError)()
+            self._aravis.arv_camera_stop_acquisition(self._camera, byref(error))
+            self._gobject.g_object_unref(self._stream)
+        if self._camera:
+            self._gobject.g_object_unref(self._camera)

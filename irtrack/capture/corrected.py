@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from irtrack.capture.open import redact
+from irtrack.capture.wrapped import WrappedSource
 from irtrack.config import CaptureSettings
 from irtrack.core import Frame, Image, Source, SourceError, frozen
 from irtrack.imaging.correction import destriped, load_correction
@@ -21,17 +22,12 @@ def correction_path(source: str) -> Path:
     return Path(platformdirs.user_config_dir("irtrack", appauthor=False)) / "corrections" / f"{name}.npz"
 
 
-class CorrectedSource:
+class CorrectedSource(WrappedSource):
     """Every frame of a source, through `steps` in order."""
 
     def __init__(self, source: Source, steps: list[Callable[[Image], Image]]) -> None:
-        self.source, self._steps = source, steps
-        self.live, self.info = source.live, source.info
-
-    @property
-    def state(self) -> object:
-        """Of the connection, where the source has one."""
-        return getattr(self.source, "state", None)
+        super().__init__(source)
+        self._steps = steps
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self.source:
@@ -39,14 +35,6 @@ class CorrectedSource:
             for step in self._steps:
                 image = step(image)
             yield replace(frame, image=frozen(image))
-
-    def seek(self, index: int) -> None:
-        """As the source."""
-        self.source.seek(index)
-
-    def close(self) -> None:
-        """As the source."""
-        self.source.close()
 
 
 def corrected(source: Source, settings: CaptureSettings) -> Source:

@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +16,8 @@ import numpy as np
 
 from irtrack.capture.camera import FoundCamera
 from irtrack.capture.grey import colour_to_grey
-from irtrack.capture.industrial import POLL_S, READ_TIMEOUT_S, CameraClock, deepest_mono, parse
-from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.capture.industrial import POLL_S, IndustrialSource, deepest_mono
+from irtrack.core import Frame, Image, SourceError, frozen
 
 PATHS = "GENICAM_GENTL64_PATH"
 BUFFERS = 4
@@ -63,32 +60,14 @@ def find_genicam() -> list[FoundCamera]:
         h.reset()
 
 
-class GenicamSource:
+class GenicamSource(IndustrialSource):
     """`genicam:ID`: a camera by its GenTL identity, the first one without; the deepest grey format it has."""
 
-    live = True
-
-    def __init__(self, text: str) -> None:
-        """Connects and waits for a picture. Raises SourceError."""
-        self._name, self._options = text, parse(text)
-        self._harvester = harvester()
-        self._acquirer: Any = None
-        self.incomplete = 0
-        """Pictures that came with parts missing and were left out."""
-        self._clock, self._closed, self._reading = CameraClock(), False, threading.Lock()
-        try:
-            self._connect()
-            first = self._next()
-            if first is None:
-                raise SourceError(f"{self._name} connects but sends no picture")
-        except BaseException:
-            self.close()
-            raise
-        self._first = first
-        h, w = first.image.shape
-        self.info = SourceInfo(text, w, h, 8 * first.image.dtype.itemsize, self._rate(), None)
+    _harvester: Any = None
+    _acquirer: Any = None
 
     def _connect(self) -> None:
+        self._harvester = harvester()
         known = [str(d.id_) for d in self._harvester.device_info_list]
         wanted = self._options.name or (known[0] if known else "")
         if wanted not in known:
@@ -112,29 +91,17 @@ class GenicamSource:
         except Exception:  # an optional feature
             return None
 
-    def _next(self) -> Frame | None:
-        """The next whole picture; None once closed. Raises SourceError where none comes in time."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
-        while not self._closed:
-            with self._reading:
-                if self._closed:
-                    return None
-                try:
-                    buffer = self._acquirer.try_fetch(timeout=POLL_S)
-                    if buffer is not None:
-                        try:
-                            frame = self._frame_of(buffer)
-                        finally:
-                            buffer.queue()
-                        if frame is not None:
-                            return frame
-                except SourceError:
-                    raise
-                except Exception as error:
-                    raise SourceError(f"{self._name} was lost: {str(error).splitlines()[0]}") from error
-            if time.monotonic() > deadline:
-                raise SourceError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
-        return None
+    def _poll(self) -> Frame | None:
+        try:
+            buffer = self._acquirer.try_fetch(timeout=POLL_S)
+            if buffer is None:
+                return None
+            try:
+                return self._frame_of(buffer)
+            finally:
+                buffer.queue()
+        except Exception as error:
+            raise SourceError(f"{self._name} was lost: {str(error).splitlines()[0]}") from error
 
     def _frame_of(self, buffer: Any) -> Frame | None:
         module = buffer.module
@@ -144,25 +111,11 @@ class GenicamSource:
         index, time_s = self._clock(optional(module, "frame_id"), optional(module, "timestamp_ns"))
         return Frame(index, time_s, frozen(picture(buffer.payload.components[0])))
 
-    def __iter__(self) -> Iterator[Frame]:
-        frame: Frame | None = self._first
-        while frame is not None:
-            yield frame
-            frame = self._next()
-
-    def seek(self, index: int) -> None:
-        """A camera cannot."""
-        raise SourceError("a live camera cannot be sought")
-
-    def close(self) -> None:
-        """Stop and let go of the camera."""
-        if self._closed:
-            return
-        self._closed = True
-        with self._reading:
-            if self._acquirer is not None:
-                self._acquirer.stop()
-                self._acquirer.destroy()
+    def _release(self) -> None:
+        if self._acquirer is not None:
+            self._acquirer.stop()
+            self._acquirer.destroy()
+        if self._harvester is not None:
             self._harvester.reset()
 
 

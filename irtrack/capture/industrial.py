@@ -1,13 +1,15 @@
-"""What sources of industrial cameras share: options behind the name, the camera's own clock and frame numbers."""
+"""What sources of industrial cameras share: options behind the name, the reading, the camera's clock and numbers."""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from irtrack.core import SourceError
+from irtrack.core import Frame, SourceError, SourceInfo
 
 READ_TIMEOUT_S = 2.5
 POLL_S = 0.2
@@ -68,3 +70,73 @@ class CameraClock:
         if self._start is None or timestamp_ns < self._start[0]:
             self._start = (timestamp_ns, now)
         return index, min(now, self._start[1] + (timestamp_ns - self._start[0]) / 1e9)
+
+
+class IndustrialSource(ABC):
+    """A camera that is asked for one buffer after the other; `close` may be called from another thread."""
+
+    live = True
+
+    def __init__(self, text: str) -> None:
+        """Connects and waits for a picture. Raises SourceError."""
+        self._name, self._options = text, parse(text)
+        self.incomplete = 0
+        """Pictures that came with parts missing and were left out."""
+        self._clock, self._closed, self._reading = CameraClock(), False, threading.Lock()
+        try:
+            self._connect()
+            first = self._next()
+            if first is None:
+                raise SourceError(f"{text} connects but sends no picture")
+        except BaseException:
+            self.close()
+            raise
+        self._first = first
+        height, width = first.image.shape
+        self.info = SourceInfo(text, width, height, 8 * first.image.dtype.itemsize, self._rate(), None)
+
+    @abstractmethod
+    def _connect(self) -> None:
+        """Find the camera and start it. Raises SourceError."""
+
+    @abstractmethod
+    def _rate(self) -> float | None:
+        """Its frames a second, where it says."""
+
+    @abstractmethod
+    def _poll(self) -> Frame | None:
+        """A whole picture if one comes within POLL_S; others are counted. Raises SourceError."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Stop the camera and let go of it, however far `_connect` came."""
+
+    def _next(self) -> Frame | None:
+        """The next whole picture; None once closed. Raises SourceError where none comes in time."""
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while not self._closed:
+            with self._reading:
+                frame = None if self._closed else self._poll()
+            if frame is not None:
+                return frame
+            if time.monotonic() > deadline:
+                raise SourceError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
+        return None
+
+    def __iter__(self) -> Iterator[Frame]:
+        frame: Frame | None = self._first
+        while frame is not None:
+            yield frame
+            frame = self._next()
+
+    def seek(self, index: int) -> None:
+        """A camera cannot."""
+        raise SourceError("a live camera cannot be sought")
+
+    def close(self) -> None:
+        """Give the camera back."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._reading:
+            self._release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from irtrack.capture.wrapped import WrappedSource
 from irtrack.core import Frame, Source
 
 
@@ -16,26 +17,17 @@ class Taker(Protocol):
     def close(self) -> None: ...
 
 
-class TeeSource:
+class TeeSource(WrappedSource):
     """Every frame of a source, given to `taker` as it is captured; closing it closes both."""
 
     def __init__(self, source: Source, taker: Taker) -> None:
-        self.source, self._taker = source, taker
-        self.live, self.info = source.live, source.info
-
-    @property
-    def state(self) -> object:
-        """Of the connection, where the source has one."""
-        return getattr(self.source, "state", None)
+        super().__init__(source)
+        self._taker = taker
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self.source:
             self._taker(frame)
             yield frame
-
-    def seek(self, index: int) -> None:
-        """As the source."""
-        self.source.seek(index)
 
     def close(self) -> None:
         """End both. Raises SinkError where the recording could not be finished."""

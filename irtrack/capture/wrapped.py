@@ -1,0 +1,26 @@
+"""What sources round another source share."""
+
+from __future__ import annotations
+
+from irtrack.core import Source
+
+
+class WrappedSource:
+    """As the source within, but for what a subclass does to its frames."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.live, self.info = source.live, source.info
+
+    @property
+    def state(self) -> object:
+        """Of the connection, where the source has one."""
+        return getattr(self.source, "state", None)
+
+    def seek(self, index: int) -> None:
+        """As the source."""
+        self.source.seek(index)
+
+    def close(self) -> None:
+        """As the source."""
+        self.source.close()
