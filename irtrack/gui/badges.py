@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from irtrack.gui.player import Player
 
+ALARM_MS = 4000
 NAMES = {"connecting": "CONNECTING", "stalled": "NO NEW PICTURE", "reconnecting": "CAMERA LOST, CONNECTING AGAIN"}
 
 
@@ -14,16 +16,31 @@ class Badges(QWidget):
 
     def __init__(self, picture: QWidget) -> None:
         super().__init__(picture)
-        self.record, self.stale = QLabel(), QLabel()
+        self.record, self.stale, self.alarm = QLabel(), QLabel(), QLabel()
+        self.alarm.setObjectName("record")
+        self.alarm.setAccessibleName("Alarm")
+        self._silence = QTimer(self, singleShot=True, interval=ALARM_MS)
+        self._silence.timeout.connect(self._end_call)
         self.record.setObjectName("record")
         self.record.setAccessibleName("Recording")
         self.stale.setObjectName("stale")
         self.stale.setAccessibleName("State of the camera")
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 10, 10, 10)
-        for label in (self.record, self.stale):
+        for label in (self.record, self.stale, self.alarm):
             row.addWidget(label)
             label.hide()
+        self.adjustSize()
+
+    def call(self, text: str) -> None:
+        """An alarm, for some seconds."""
+        self.alarm.setText(f"ALARM: {text}")
+        self.alarm.show()
+        self._silence.start()
+        self.adjustSize()
+
+    def _end_call(self) -> None:
+        self.alarm.hide()
         self.adjustSize()
 
     def show_state(self, player: Player, recording_s: float | None) -> None:

@@ -13,6 +13,7 @@ import tomli_w
 
 from irtrack.config import Checked, DisplaySettings, option
 from irtrack.core import ConfigError
+from irtrack.gui.alarms import AlarmRules
 
 RECENT = 10
 
@@ -34,6 +35,7 @@ class Habits(Checked):
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())
+    alarms: AlarmRules = field(default=AlarmRules())
 
     def opened(self, source: str, camera: bool) -> Habits:
         """After a source was opened. Passwords are not kept."""

@@ -11,6 +11,7 @@ from PySide6.QtCore import QByteArray, QDir, QItemSelectionModel, QSignalBlocker
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
+    QApplication,
     QFileDialog,
     QHeaderView,
     QInputDialog,
@@ -26,6 +27,7 @@ from PySide6.QtWidgets import (
 
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, IrtrackError
+from irtrack.gui.alarms import Alarm, AlarmPanel, AlarmRules, Alarms
 from irtrack.gui.badges import Badges
 from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.canvas import Canvas
@@ -61,6 +63,8 @@ class MainWindow(QMainWindow):
         self.canvas, self.table, self.status = Canvas(), TrackTable(), StatusLine()
         self.controls = Controls(self.player.settings.detector, self.player.settings.display)
         self.habits, trouble = load_habits(habits_path())
+        self.alarms = Alarms()
+        self.alarms.rules = self.habits.alarms
         self._from_set = self._to_set = False
         self._recorded, self._recording_since = Path(), 0.0
         self._build()
@@ -131,6 +135,8 @@ class MainWindow(QMainWindow):
         self.filter.setAccessibleName("Filter tracks")
         self.filter.setClearButtonEnabled(True)
         self.filter.textChanged.connect(self.sorted.setFilterFixedString)
+        self.alarm_panel = AlarmPanel(self.habits.alarms)
+        side.addWidget(self.alarm_panel)
         side.addWidget(self.filter)
         side.addWidget(self.table_view, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -145,6 +151,8 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         c = self.controls
         c.threshold_changed.connect(self.player.set_threshold)
+        self.alarm_panel.rules_changed.connect(self._set_alarms)
+        self.alarm_panel.chosen.connect(self._go_to_alarm)
         c.smallest_changed.connect(self.player.set_smallest)
         c.overlays_changed.connect(self._overlays)
         c.display_changed.connect(self.canvas.set_display)
@@ -169,6 +177,8 @@ class MainWindow(QMainWindow):
         self.canvas.clear()
         self.table.show_tracks(())
         self.status.reset()
+        self.alarms.reset()
+        self.alarm_panel.clear()
         self.transport.from_button.setChecked(False)
         self.transport.to_button.setChecked(False)
         self.player.open(source)
@@ -322,6 +332,7 @@ class MainWindow(QMainWindow):
                 labels=c.labels.isChecked(),
                 opacity=c.opacity.value(),
                 display=c.display,
+                alarms=self.alarms.rules,
             ),
             habits_path(),
         )
@@ -370,6 +381,9 @@ class MainWindow(QMainWindow):
             return
         self.canvas.show_result(result)
         self.status.drew(result)
+        alarm = self.alarms(result)
+        if alarm is not None:
+            self._call(alarm)
         self.transport.show_position(result.frame.index, result.frame.time_s, self.player)
         if not self.player.playing:
             self._show_table()
@@ -407,6 +421,22 @@ class MainWindow(QMainWindow):
     def _lock_gain(self, locked: bool) -> None:
         self.canvas.agc.lock = locked
         self.canvas.redraw()
+
+    def _set_alarms(self, rules: AlarmRules) -> None:
+        self.alarms.rules = rules
+
+    def _call(self, alarm: Alarm) -> None:
+        """An alarm: on the picture, in the list, to the ear, and as a picture, as the rules say."""
+        self.badges.call(alarm.text)
+        self.alarm_panel.note(alarm)
+        if self.alarms.rules.sound:
+            QApplication.beep()
+        if self.alarms.rules.snapshot:
+            self.snapshot(new_name(Path(self.habits.recordings or QDir.homePath()), "alarm", ".png"))
+
+    def _go_to_alarm(self, frame: int, track_id: int) -> None:
+        self.seek(frame)
+        self.select(track_id)
 
     def _hover(self, x: int, y: int) -> None:
         result = self.canvas.result
