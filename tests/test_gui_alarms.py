@@ -57,6 +57,7 @@ def test_an_alarm_in_the_window(
     monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
     window.habits = replace(window.habits, recordings=str(tmp_path))
     panel = window.alarm_panel
+    window.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()
     panel.on.setChecked(True)
     panel.snapshot.setChecked(True)

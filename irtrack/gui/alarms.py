@@ -10,10 +10,10 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QFormLayout,
-    QGroupBox,
     QListWidget,
     QListWidgetItem,
     QVBoxLayout,
+    QWidget,
 )
 
 from irtrack.config import Checked, option
@@ -72,14 +72,14 @@ class Alarms:
         return speed >= self.rules.speed_px_s and not track.snr < self.rules.snr
 
 
-class AlarmPanel(QGroupBox):
+class AlarmPanel(QWidget):
     """The rules, and a list of the calls; a click on one goes to its frame."""
 
     rules_changed = Signal(AlarmRules)
     chosen = Signal(int, int)
 
     def __init__(self, rules: AlarmRules) -> None:
-        super().__init__("Alarms")
+        super().__init__()
         self.on = QCheckBox("New track")
         self.on.setToolTip("Call when a new track is confirmed")
         self.sound = QCheckBox("Sound")

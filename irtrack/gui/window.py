@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QSplitter,
     QTableView,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
@@ -128,15 +129,18 @@ class MainWindow(QMainWindow):
         right = QWidget()
         side = QVBoxLayout(right)
         side.setContentsMargins(6, 6, 6, 6)
-        side.addWidget(self.controls)
+        self.alarm_panel = AlarmPanel(self.habits.alarms)
+        self.tabs = QTabWidget()
+        self.tabs.setAccessibleName("Controls")
+        self.tabs.addTab(self.controls, "Detection and picture")
+        self.tabs.addTab(self.alarm_panel, "Alarms")
+        side.addWidget(self.tabs)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Filter tracks: a number or a state")
         self.filter.setToolTip("Show only tracks whose number or state contains this")
         self.filter.setAccessibleName("Filter tracks")
         self.filter.setClearButtonEnabled(True)
         self.filter.textChanged.connect(self.sorted.setFilterFixedString)
-        self.alarm_panel = AlarmPanel(self.habits.alarms)
-        side.addWidget(self.alarm_panel)
         side.addWidget(self.filter)
         side.addWidget(self.table_view, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
