@@ -99,7 +99,7 @@ def run(frames_at_most: int = 120) -> Iterator[Row]:
     """A row for each size, number of targets and tracker."""
     for width, height in SIZES:
         for targets in COUNTS:
-            frames = max(12, min(frames_at_most, 40_000 // targets))
+            frames = max(24, min(frames_at_most, 40_000 // targets))
             steps = {"irtrack": ours()}
             for name, make in OTHERS.items():
                 if targets <= SLOW_ABOVE:
