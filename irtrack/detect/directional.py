@@ -68,14 +68,22 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     square: Tensor | None = None
     for top in range(0, height, band):
         rows = min(band, height - top)
-        keys = pixels_by_channels(F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift))
-        part = pixels_by_channels(x[:, :, top : top + rows]).transpose(1, 2) @ keys
-        length = (keys * keys).sum(1, dtype=torch.float32)
+        keys = F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift)
+        part, length = products_and_squares(x[:, :, top : top + rows], keys)
         product = part if product is None else product + part
         square = length if square is None else square + length
     assert product is not None
     assert square is not None
     return product, square
+
+
+def products_and_squares(x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """X K' (B, C, O) and |K|^2 (B, O) of x (B, C, h, W) and keys (B, O, h, W), in the layout that suits who runs it."""
+    if torch.compiler.is_exporting():  # other engines keep channels first, and sum fast along the last axis alone
+        k = keys.flatten(2)
+        return x.flatten(2) @ k.transpose(1, 2), (k * k).sum(2)
+    k = pixels_by_channels(keys)
+    return pixels_by_channels(x).transpose(1, 2) @ k, (k * k).sum(1, dtype=torch.float32)
 
 
 @dataclass
@@ -101,7 +109,7 @@ def score_sums(
     x: Tensor, mean: Tensor, padded: Sequence[Tensor], key_kernels: Sequence[Tensor], shifts: Sequence[int]
 ) -> Sums:
     """The sums over x (B, C, H, W); `padded`: x less its mean (B, C, 1, 1) with a border of each shift."""
-    rows = pixels_by_channels(x).transpose(1, 2)
+    rows = x.flatten(2) if torch.compiler.is_exporting() else pixels_by_channels(x).transpose(1, 2)
     made = [key_statistics(x, mean, p, k, d) for p, k, d in zip(padded, key_kernels, shifts, strict=True)]
     return Sums(rows @ rows.transpose(1, 2), [m[0] for m in made], [m[1] for m in made])
 
