@@ -6,7 +6,9 @@ Command line options, the TOML files and the window's controls are made from the
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -60,6 +62,32 @@ class Checked:
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
 
+Polygon = tuple[tuple[float, float], ...]
+"""Corners (x, y) in pixels, three or more."""
+
+
+def polygons(text: str) -> tuple[Polygon, ...]:
+    """`X,Y X,Y X,Y; ...` as polygons. Raises ConfigError."""
+    out = []
+    for part in text.split(";"):
+        try:
+            outline = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in part.split()))
+        except ValueError:
+            raise ConfigError(f"{part.strip()!r} must be corners of a region: X,Y X,Y X,Y") from None
+        if len(outline) in (1, 2):
+            raise ConfigError(f"{part.strip()!r}: a region needs three corners or more")
+        if not all(math.isfinite(v) and abs(v) < 1e6 for corner in outline for v in corner):
+            raise ConfigError(f"{part.strip()!r}: the corners of a region lie in the picture")
+        if outline:
+            out.append(outline)
+    return tuple(out)
+
+
+def polygons_text(outlines: Iterable[Polygon]) -> str:
+    """Polygons as `polygons` reads them."""
+    return "; ".join(" ".join(f"{x:.1f},{y:.1f}" for x, y in outline) for outline in outlines)
+
+
 MODES = ("auto", "exact", "video", "live")
 BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -85,6 +113,8 @@ class DetectorSettings(Checked):
         "auto",
         "engine for whole frames on a CPU: torch, onnxruntime, openvino; auto: the fastest here, by a trial",
     )
+    include: str = option("", "X,Y X,Y X,Y ...; ... in pixels: polygons to look in; empty: the whole picture")
+    exclude: str = option("", "the same: polygons to leave out")
     levels: str = option("", "LOW,HIGH in counts: fixed scaling of 16-bit frames; empty: it follows the frames")
     precision: str = option(
         "auto",
@@ -99,6 +129,8 @@ class DetectorSettings(Checked):
             if getattr(self, name) not in known:
                 raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
         self.fixed_levels()
+        polygons(self.include)
+        polygons(self.exclude)
 
     def fixed_levels(self) -> tuple[float, float] | None:
         """`levels` as numbers. Raises ConfigError."""

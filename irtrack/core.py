@@ -69,7 +69,8 @@ class Detections:
     xy_px (N, 2): sub-pixel intensity-weighted centroid. score (N,): highest score of the component, 0 to 1.
     area_px (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is
     (c - 0.5, r - 0.5, 1, 1). snr (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or
-    None where detections came without an image.
+    None where detections came without an image. scores: (H, W) float32, the map that they were found in, where it is
+    still at hand.
     """
 
     xy_px: Floats
@@ -78,6 +79,7 @@ class Detections:
     box_px: Floats
     snr: Floats
     mask: NDArray[np.bool_] | None = None
+    scores: Scores | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xy_px)
@@ -86,7 +88,7 @@ class Detections:
         for name in ("score", "area_px", "snr"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
-        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask):
+        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask, self.scores):
             if array is not None:
                 frozen(array)
 
@@ -94,10 +96,10 @@ class Detections:
         return len(self.xy_px)
 
     @staticmethod
-    def empty(mask: NDArray[np.bool_] | None = None) -> Detections:
+    def empty(mask: NDArray[np.bool_] | None = None, scores: Scores | None = None) -> Detections:
         """No detections."""
         zero = np.zeros(0)
-        return Detections(np.zeros((0, 2)), zero.copy(), zero.copy(), np.zeros((0, 4)), zero.copy(), mask)
+        return Detections(np.zeros((0, 2)), zero.copy(), zero.copy(), np.zeros((0, 4)), zero.copy(), mask, scores)
 
 
 class TrackStatus(StrEnum):
@@ -226,6 +228,8 @@ class Detector(Protocol):
 
     threshold: float
     min_area_px: int
+    regions: Any
+    """`imaging.regions.Regions`: where targets count."""
 
     def __call__(self, image: Image) -> Detections: ...
 

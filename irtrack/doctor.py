@@ -38,7 +38,8 @@ def torch_lines() -> list[str]:
     """Device and models."""
     import torch
 
-    from irtrack.detect.weights import load_weights, read_manifest
+    from irtrack.detect.manifest import read_manifest
+    from irtrack.detect.weights import load_weights
 
     lines = [
         f"ok       CUDA: {torch.cuda.get_device_name(0)}"

@@ -83,7 +83,8 @@ class Pipeline:
         self._frames: Channel[tuple[int, Frame, float]] = Channel(1 if source.live else FILE_CAPACITY, source.live)
         self._on_result = on_result
         self._control = threading.Condition()
-        self._paused, self._steps, self._refresh = paused and not source.live, 0, False
+        self._paused, self._steps = paused and not source.live, 0
+        self._again: FrameResult | None = None
         self._epoch, self._target = 0, 0
         self._at_end = self._stopping = False
         self._final: State | None = None
@@ -156,10 +157,13 @@ class Pipeline:
             self._steps += 1
             self._control.notify_all()
 
-    def refresh(self) -> None:
-        """Detect the last frame again, with the detector's present settings, and publish it; tracks stay."""
+    def refresh(self, result: FrameResult | None = None) -> None:
+        """Detect the last frame, or that of `result`, again with the detector's present settings; tracks stay.
+
+        Only while paused or at the end of a recording; what comes of it is shown and goes into no log.
+        """
         with self._control:
-            self._refresh = True
+            self._again = result or self._last
             self._control.notify_all()
 
     def seek(self, index: int) -> None:
@@ -291,23 +295,24 @@ class Pipeline:
         """Wait while paused; serve refreshes. False when stopping."""
         while True:
             with self._control:
-                self._control.wait_for(lambda: self._stopping or self._refresh or not self._paused or self._steps > 0)
+                self._control.wait_for(lambda: self._stopping or self._again or not self._paused or self._steps > 0)
                 if self._stopping:
                     return False
-                if not self._refresh:
+                again, self._again = self._again, None
+                if again is None:
                     return True
-                self._refresh = False
-                last = self._last
-            if last is not None:
-                self._redetect(last)
+            self._redetect(again)
 
-    def _redetect(self, last: FrameResult) -> None:
+    def _redetect(self, before: FrameResult) -> None:
         start = time.perf_counter()
-        detections = self.detector(last.frame.image)
-        stage_ms = last.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
-        tracks = unlinked(last.tracks)
-        self._last = replace(last, detections=detections, tracks=tracks, stage_ms=stage_ms)
-        self._show(self._last)
+        detections = self.detector(before.frame.image)
+        stage_ms = before.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
+        again = replace(before, detections=detections, tracks=unlinked(before.tracks), stage_ms=stage_ms)
+        if self._last is not None and self._last.frame.index == before.frame.index:
+            self._last = again
+            self._show(again)
+        else:  # a frame gone back to: what the tracker made of the frames since stands
+            self.latest.put(again)
 
     def _publish(self, result: FrameResult, epoch: int) -> None:
         for sink in self.sinks:

@@ -40,7 +40,8 @@ def test_a_wheel_finds_its_weights_and_sample(tmp_path: Path) -> None:
     wheel = next(tmp_path.glob("irtrack-*.whl"))
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import irtrack; from irtrack.detect.weights import load_weights, models_folder; "
+        "import irtrack; from irtrack.detect.manifest import models_folder; "
+        "from irtrack.detect.weights import load_weights; "
         "print(irtrack.__file__); print(models_folder()); print(load_weights('datransnet-s').name)"
     )
     done = subprocess.run(

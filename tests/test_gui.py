@@ -13,7 +13,8 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from pytestqt.qtbot import QtBot
 
-from irtrack.gui.canvas import MASK_RGB, box_outline, joined
+from irtrack.gui.lines import joined
+from irtrack.gui.overlays import MASK_RGB
 from irtrack.gui.window import MainWindow
 from irtrack.pipeline import State
 from irtrack.simulate import Scene
@@ -46,9 +47,9 @@ def open_and_play_to(qtbot: QtBot, window: MainWindow, source: Path, frame: int)
 
 def test_empty_window_invites(window: MainWindow) -> None:
     assert window.hint.isVisible()
-    assert not window.play_button.isEnabled()
-    assert not window.slider.isEnabled()
-    assert not window.export_action.isEnabled()
+    assert not window.transport.play_button.isEnabled()
+    assert not window.transport.slider.isEnabled()
+    assert not window.needs_picture[0].isEnabled()
 
 
 def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
@@ -60,7 +61,7 @@ def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
     qtbot.wait(200)
     shown = window.canvas.result
     assert shown is not None
-    assert shown.frame.index == window.slider.value() == window.player.position
+    assert shown.frame.index == window.transport.slider.value() == window.player.position
     assert np.array_equal(shown.frame.image, scene.image(shown.frame.index))
     picture, found = pixels(window), 0
     for x, y in scene.truth(shown.frame.index).xy_px:
@@ -69,18 +70,18 @@ def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
         found += red - green > 0.3 * (MASK_RGB[0] - MASK_RGB[1])
     assert found >= 2  # mask colour stands at the targets' places
     confirmed = [t for t in shown.tracks if t.confirmed]
-    assert window.table.rowCount() == len(confirmed) >= 2
+    assert window.side.table.rowCount() == len(confirmed) >= 2
     assert any(len(t.trail) > 5 for t in confirmed)
-    window.controls.masks.setChecked(False)
-    window.controls.boxes.setChecked(False)
-    window.controls.trails.setChecked(False)
-    window.controls.labels.setChecked(False)
+    window.side.display.masks.setChecked(False)
+    window.side.display.boxes.setChecked(False)
+    window.side.display.trails.setChecked(False)
+    window.side.display.labels.setChecked(False)
     qtbot.wait(50)
     plain = pixels(window)
     inside = plain[60:-60, 60:-60]
     assert np.abs(inside[:, :, 0] - inside[:, :, 1]).max() < 12  # nothing but grey is left
     assert np.abs(picture - plain).sum() > 0
-    window.controls.palette_box.setCurrentText("Black hot")
+    window.side.display.palette_box.setCurrentText("Black hot")
     qtbot.wait(50)
     inverted = pixels(window)[60:-60, 60:-60]
     assert np.abs(inverted[:, :, 0] + inside[:, :, 0] - 255).mean() < 6
@@ -95,19 +96,19 @@ def test_transport(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     assert at is not None
     qtbot.wait(300)
     assert window.player.position == at  # paused is paused
-    qtbot.mouseClick(window.forward_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(window.transport.forward_button, Qt.MouseButton.LeftButton)
     wait(qtbot, lambda: window.player.position == at + 1)
     assert not window.player.reviewing
-    qtbot.mouseClick(window.back_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(window.transport.back_button, Qt.MouseButton.LeftButton)
     qtbot.keyClick(window, Qt.Key.Key_Left)
     wait(qtbot, lambda: window.player.position == at - 1)
     assert window.player.reviewing  # stored results, not a second run
     processed = window.player.pipeline.processed if window.player.pipeline else 0
-    window.slider.setValue(1)
+    window.transport.slider.setValue(1)
     wait(qtbot, lambda: window.player.position == 1)
     assert window.player.pipeline is not None
     assert window.player.pipeline.processed == processed
-    qtbot.mouseClick(window.play_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(window.transport.play_button, Qt.MouseButton.LeftButton)
     wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.at_end)
     wait(qtbot, lambda: window.player.position == 19)
     assert len(window.player.store) == 20
@@ -121,7 +122,7 @@ def test_seeking_ahead_goes_on_there(qtbot: QtBot, window: MainWindow, clip: Pat
     open_and_play_to(qtbot, window, clip, 2)
     window.player.pause()
     qtbot.wait(300)
-    window.slider.setValue(17)
+    window.transport.slider.setValue(17)
     wait(qtbot, lambda: window.player.position == 17)
     assert window.canvas.result is not None
     assert np.array_equal(window.canvas.result.frame.image, scene.image(17))
@@ -138,27 +139,27 @@ def test_threshold_acts_on_the_shown_frame(qtbot: QtBot, window: MainWindow, cli
         return 0 if mask is None else int(mask.sum())
 
     at, before = window.player.position, area()
-    window.controls.threshold.setValue(2)
+    window.side.detection.threshold.setValue(2)
     wait(qtbot, lambda: area() > before)
     assert window.player.position == at
-    window.controls.threshold.setValue(99)
+    window.side.detection.threshold.setValue(99)
     wait(qtbot, lambda: area() < before)
-    assert "0.99" in window.controls.threshold_label.text()
+    assert "0.99" in window.side.detection.threshold_label.text()
 
 
 def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 10)
     window.player.pause()
     qtbot.wait(400)
-    track = window.table.track(0)
+    track = window.side.table.track(0)
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     wait(qtbot, lambda: window.canvas.selected == track.id)
-    assert [i.data() for i in window.table_view.selectionModel().selectedRows(0)] == [str(track.id)]
-    other = window.table.rowCount() - 1
-    window.table_view.selectRow(other)
-    index = window.sorted.mapToSource(window.sorted.index(other, 0))
-    assert window.canvas.selected == window.table.track(index.row()).id
+    assert [i.data() for i in window.side.view.selectionModel().selectedRows(0)] == [str(track.id)]
+    other = window.side.table.rowCount() - 1
+    window.side.view.selectRow(other)
+    index = window.side.sorted.mapToSource(window.side.sorted.index(other, 0))
+    assert window.canvas.selected == window.side.table.track(index.row()).id
 
 
 def test_exports_what_was_seen_and_never_overwrites(
@@ -167,14 +168,14 @@ def test_exports_what_was_seen_and_never_overwrites(
     open_and_play_to(qtbot, window, clip, 19)
     qtbot.wait(200)
     for name in ("t.csv", "t.txt", "t.jsonl"):
-        window.export(tmp_path / name)
+        window.outputs.export(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 100
     with (tmp_path / "t.csv").open(newline="") as f:
         assert {int(r["frame"]) for r in csv.DictReader(f)} >= set(range(3, 20))
-    window.snapshot(tmp_path / "s.png")
+    window.outputs.snapshot(tmp_path / "s.png")
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert not window.banner.isVisible()
-    window.export(tmp_path / "t.csv")
+    window.outputs.export(tmp_path / "t.csv")
     assert "exists" in window.banner.text()
     assert window.banner.isVisible()
 
@@ -238,11 +239,10 @@ def test_status_line_says_what_happens(qtbot: QtBot, window: MainWindow, clip: P
 
 
 def test_joined_lines_do_not_touch() -> None:
-    x, y = joined([np.array([[0.0, 0], [1, 1]]), np.array([[5.0, 5], [6, 6]])])
-    assert np.isnan(x).tolist() == [False, False, True, False, False, True]
-    assert y[0] == 0.5
-    assert len(joined([])[0]) == 0
-    assert callable(box_outline)
+    line = joined([np.array([[0.0, 0], [1, 1]]), np.array([[5.0, 5], [6, 6]])])
+    assert np.isnan(line[:, 0]).tolist() == [False, False, True, False, False, True]
+    assert line[3].tolist() == [5, 5]
+    assert joined([]).shape == (0, 2)
 
 
 def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> None:
@@ -273,8 +273,8 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     open_and_play_to(qtbot, window, sample, 70)
     window.player.pause()
     qtbot.wait(500)
-    window.select(window.table.track(0).id)
+    window.select(window.side.table.track(0).id)
     qtbot.wait(100)
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot.png"))
-    assert window.table.rowCount() >= 3
+    assert window.side.table.rowCount() >= 3

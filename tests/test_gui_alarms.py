@@ -56,8 +56,8 @@ def test_an_alarm_in_the_window(
     beeps: list[int] = []
     monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
     window.habits = replace(window.habits, recordings=str(tmp_path))
-    panel = window.alarm_panel
-    window.tabs.setCurrentWidget(panel)
+    panel = window.side.alarms
+    window.side.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()
     panel.on.setChecked(True)
     panel.snapshot.setChecked(True)
@@ -79,5 +79,5 @@ def test_an_alarm_in_the_window(
     window.close()
     again = make_window(qtbot)
     assert again.alarms.rules == AlarmRules(on=True, holdoff_s=1.0, snapshot=True)
-    assert again.alarm_panel.on.isChecked()
+    assert again.side.alarms.on.isChecked()
     again.close()

@@ -103,7 +103,7 @@ def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp
     (path,) = tmp_path.glob("irtrack-*.mkv")
     frames: list[Frame] = list(open_source(str(path)))
     assert len(frames) > 40  # what was held before the key and a second or more after it
-    window.toggle_recording()
+    window.outputs.toggle_recording()
     window.close()
     assert len(list(tmp_path.glob("irtrack-*.mkv"))) == 2
 
@@ -116,7 +116,7 @@ def test_a_recording_that_cannot_be_written_is_said(
     window.habits = replace(window.habits, recordings=str(tmp_path / "nowhere"))
     window.open(camera.url)
     wait(qtbot, lambda: (window.player.position or 0) > 2)
-    window.toggle_recording()
+    window.outputs.toggle_recording()
     assert window.banner.isVisible()
     assert "nowhere" in window.banner.text()
     assert not window.player.recording.on

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QPointF, QRectF
 from pytestqt.qtbot import QtBot
 
 from irtrack.core import Detections, Frame, FrameResult, Track, TrackStatus
@@ -41,9 +42,10 @@ def crowd(count: int) -> FrameResult:
 def test_labels_of_a_hundred_tracks_keep_apart(qtbot: QtBot, window: MainWindow) -> None:
     window.canvas.show_result(crowd(100))
     qtbot.wait(50)
-    shown = [label for label in window.canvas._labels if label.isVisible()]
-    assert len(shown) > 80
-    boxes = [label.mapRectToScene(label.boundingRect()) for label in shown]
+    labels = window.canvas.overlays.labels
+    assert len(labels.shown) > 80
+    spots = [(window.canvas._view.mapViewToScene(QPointF(v.x, v.y)), labels.size_px(v.text)) for v in labels.shown]
+    boxes = [QRectF(at.x(), at.y() - h, w, h) for at, (w, h) in spots]
     overlaps = sum(a.intersected(b).width() > 3 and a.intersected(b).height() > 3
                    for i, a in enumerate(boxes) for b in boxes[:i])  # fmt: skip
     assert overlaps <= 2
@@ -96,14 +98,14 @@ def test_headings() -> None:
 
 def test_the_table_can_be_filtered(qtbot: QtBot, window: MainWindow) -> None:
     window.canvas.show_result(crowd(30))
-    window._show_table()
-    assert window.sorted.rowCount() == 30
-    qtbot.keyClicks(window.filter, "12")
-    assert [window.sorted.index(i, 0).data() for i in range(window.sorted.rowCount())] == ["12"]
-    window.filter.setText("confirmed")
-    assert window.sorted.rowCount() == 30
-    window.filter.setText("nothing like it")
-    assert window.sorted.rowCount() == 0
+    window._show_side()
+    assert window.side.sorted.rowCount() == 30
+    qtbot.keyClicks(window.side.filter, "12")
+    assert [window.side.sorted.index(i, 0).data() for i in range(window.side.sorted.rowCount())] == ["12"]
+    window.side.filter.setText("confirmed")
+    assert window.side.sorted.rowCount() == 30
+    window.side.filter.setText("nothing like it")
+    assert window.side.sorted.rowCount() == 0
 
 
 def test_the_smallest_size_acts_at_once(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
@@ -115,7 +117,7 @@ def test_the_smallest_size_acts_at_once(qtbot: QtBot, window: MainWindow, clip: 
     shown = window.canvas.result
     assert shown is not None
     assert len(shown.detections) == 3
-    window.controls.smallest.setValue(80)
+    window.side.detection.smallest.setValue(80)
     wait(qtbot, lambda: window.canvas.result is not None and len(window.canvas.result.detections) == 0)
-    window.controls.smallest.setValue(1)
+    window.side.detection.smallest.setValue(1)
     wait(qtbot, lambda: window.canvas.result is not None and len(window.canvas.result.detections) == 3)

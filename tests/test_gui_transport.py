@@ -36,7 +36,7 @@ def test_speed_changes_how_fast_stored_frames_play(qtbot: QtBot, window: MainWin
     for speed in ("1/4x", "2x"):
         window.transport.speed_box.setCurrentText(speed)
         window.seek(0)
-        qtbot.mouseClick(window.play_button, Qt.MouseButton.LeftButton)
+        qtbot.mouseClick(window.transport.play_button, Qt.MouseButton.LeftButton)
         start = time.monotonic()
         wait(qtbot, lambda: (window.player.position or 0) >= 12)
         taken[speed] = time.monotonic() - start
@@ -133,18 +133,18 @@ def test_help_lists_every_key(window: MainWindow) -> None:
 def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
     window = make_window(qtbot)
     window.resize(760, 600)
-    window.controls.trails.setChecked(False)
-    window.controls.opacity.setValue(30)
-    window.controls.palette_box.setCurrentText("Iron")
-    window.controls.agc_box.setCurrentText("Plateau")
+    window.side.display.trails.setChecked(False)
+    window.side.display.opacity.setValue(30)
+    window.side.display.palette_box.setCurrentText("Iron")
+    window.side.display.agc_box.setCurrentText("Plateau")
     window.open(str(clip))
     window.open("http://me:secret@127.0.0.1:9/x.mjpg")
     window.close()
     assert "secret" not in habits_path().read_text()
     again = make_window(qtbot)
     assert (again.width(), again.height()) == (760, 600)
-    assert not again.canvas.show_trails
-    assert again.canvas.mask_opacity == pytest.approx(0.3)
+    assert not again.canvas.overlays.shown.trails
+    assert again.canvas.overlays.shown.opacity == 30
     assert again.canvas.agc.settings.palette == "Iron"
     assert again.canvas.agc.settings.agc == "plateau"
     again.recent_menu.aboutToShow.emit()

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from irtrack.core import IrtrackError
+from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
-from irtrack.detect.weights import load_weights, read_manifest
+from irtrack.detect.weights import load_weights
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.train.augment import AugmentSettings, Mix, inject_targets, training_batch

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from irtrack.core import WeightsError
+from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
-from irtrack.detect.weights import load_weights, read_manifest, save_weights
+from irtrack.detect.weights import load_weights, save_weights
 
 
 def test_authors_checkpoint_loads_unchanged(golden: Path) -> None:

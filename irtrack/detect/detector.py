@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
@@ -20,6 +21,7 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights, load_weights
+from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
 
 LARGEST_SIDE_PX = 4096
@@ -79,7 +81,9 @@ def check_size(shape: tuple[int, ...]) -> None:
 
 
 class NetworkDetector:
-    """Runs DATransNet on frames of any size. `threshold` and the area limits may be changed between frames."""
+    """Runs DATransNet on frames of any size. `threshold`, area limits and `regions` may be changed between
+    frames.
+    """
 
     def __init__(self, weights: Weights, settings: DetectorSettings, device: torch.device) -> None:
         self.weights, self.device = weights, device
@@ -97,6 +101,8 @@ class NetworkDetector:
         elif settings.precision in ("auto", "float32") and settings.backend != "torch":
             name = fastest(weights) if settings.backend == "auto" else settings.backend
             self._run = self._network if name == "torch" else make_backend(name, weights.network)
+        self.regions = Regions.of(settings)
+        self._allowed: tuple[Regions, tuple[int, ...], NDArray[np.bool_] | None] | None = None
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
@@ -130,7 +136,14 @@ class NetworkDetector:
         return scores
 
     def __call__(self, image: Image) -> Detections:
-        return extract(self.scores(image), image, self.threshold, self.min_area_px, self.max_area_px)
+        return self.extracted(self.scores(image), image)
+
+    def extracted(self, scores: Scores, image: Image) -> Detections:
+        """Detections of a frame (H, W) from its score map, with the detector's threshold, limits and regions."""
+        kept = self._allowed
+        if kept is None or kept[0] is not self.regions or kept[1] != image.shape:
+            kept = self._allowed = (self.regions, image.shape, self.regions.allowed(image.shape))
+        return extract(scores, image, self.threshold, self.min_area_px, self.max_area_px, kept[2])
 
 
 def make_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:

@@ -18,18 +18,24 @@ QUANTISATION_STD = 12**-0.5
 
 
 def extract(
-    scores: Scores, image: Image, threshold: float, min_area_px: int = 1, max_area_px: int | None = None
+    scores: Scores,
+    image: Image,
+    threshold: float,
+    min_area_px: int = 1,
+    max_area_px: int | None = None,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Detections:
     """8-connected components of `scores > threshold`, measured on the raw image.
 
     scores (H, W) float32 and image (H, W) give Detections as `core.Detections` defines them. Centroids weight each
     pixel of the component, grown by one, by its contrast to the local background, so that dark targets work as well
-    as bright ones. Components outside the area limits are dropped, from the mask too.
+    as bright ones. Components outside the area limits, or centred where `allowed` (H, W) is False, are dropped, also
+    from the mask.
     """
     mask = scores > threshold
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     if count <= 1:
-        return Detections.empty(mask)
+        return Detections.empty(mask, scores)
     area = stats[1:, cv2.CC_STAT_AREA]
     keep = area >= min_area_px
     if max_area_px is not None:
@@ -42,6 +48,9 @@ def extract(
     target_mean = np.bincount(label, value, n) / area
     contrast = target_mean - mean
     xy = centroids(labels, image, mean, contrast)
+    if allowed is not None:
+        column, row = np.clip(np.round(xy).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1]).T
+        keep &= allowed[row, column]
     order = np.argsort(label, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(label, minlength=n))[:-1]))
     best = np.maximum.reduceat(scores.ravel()[where][order], starts)
@@ -51,7 +60,7 @@ def extract(
         mask = np.concatenate(([False], keep))[labels]
     snr = np.abs(contrast) / np.maximum(std, QUANTISATION_STD)
     return Detections(
-        xy[keep], best[keep].astype(np.float64), area[keep].astype(np.float64), box[keep], snr[keep], mask
+        xy[keep], best[keep].astype(np.float64), area[keep].astype(np.float64), box[keep], snr[keep], mask, scores
     )
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 from irtrack.core import Detections, Image, IrtrackError
 from irtrack.detect.detector import NetworkDetector
-from irtrack.detect.extraction import extract
+from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
 
 ANSWER_S = 120.0
@@ -78,7 +78,7 @@ class SharedDetector:
         try:
             maps = d.batch([scaling(image) for image, scaling, _ in batch])
             for (image, _, answer), scores in zip(batch, maps, strict=True):
-                answer.set_result(extract(scores, image, d.threshold, d.min_area_px, d.max_area_px))
+                answer.set_result(d.extracted(scores, image))
         except Exception as error:
             for *_, answer in batch:
                 if not answer.done():
@@ -109,6 +109,15 @@ class View:
     @min_area_px.setter
     def min_area_px(self, value: int) -> None:
         self._shared._detector.min_area_px = value
+
+    @property
+    def regions(self) -> Regions:
+        """Of all cameras."""
+        return self._shared._detector.regions
+
+    @regions.setter
+    def regions(self, value: Regions) -> None:
+        self._shared._detector.regions = value
 
     def __call__(self, image: Image) -> Detections:
         return self._shared.ask(image, self._scaling)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from irtrack.core import WeightsError
+from irtrack.detect.manifest import models_folder, read_manifest
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
 
 DEFAULT_IMG_SIZE = 256
@@ -27,23 +27,6 @@ class Weights:
     network: DATransNet
     threshold: float
     entry: dict[str, Any]
-
-
-def models_folder() -> Path:
-    """`models/` of the source tree, or its copy inside an installed wheel."""
-    inside = Path(__file__).resolve().parent.parent / "_models"
-    return inside if inside.is_dir() else Path(__file__).resolve().parents[2] / "models"
-
-
-def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Entries of `manifest.toml` by name. Raises WeightsError."""
-    path = (folder or models_folder()) / "manifest.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(f"the list of models {path} cannot be read: {error.strerror}; reinstall irtrack") from error
-    except tomllib.TOMLDecodeError as error:
-        raise WeightsError(f"the list of models {path} is not valid TOML: {error}") from error
 
 
 def load_weights(name: str, img_size: int | None = None, folder: Path | None = None) -> Weights:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -16,8 +17,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from irtrack.config import Checked, option
+from irtrack.config import Checked, Polygon, option
 from irtrack.core import FrameResult, Track
+from irtrack.imaging.regions import contain
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Alarms:
 
     def __init__(self) -> None:
         self.rules = AlarmRules()
+        self.area: tuple[Polygon, ...] = ()
+        """If there are any, only tracks inside call."""
         self.reset()
 
     def reset(self) -> None:
@@ -65,11 +71,13 @@ class Alarms:
         self._quiet_until = time_s + self.rules.holdoff_s
         first = max(new, key=lambda t: t.snr if t.snr == t.snr else 0.0)
         others = f" and {len(new) - 1} more" if len(new) > 1 else ""
+        log.info("alarm at %.2f s: track %d%s", time_s, first.id, others)
         return Alarm(first.id, result.frame.index, time_s, f"track {first.id}{others}, SNR {first.snr:.0f}")
 
     def _calls(self, track: Track) -> bool:
         speed = math.hypot(*track.velocity_px_s.tolist())
-        return speed >= self.rules.speed_px_s and not track.snr < self.rules.snr
+        enough = speed >= self.rules.speed_px_s and not track.snr < self.rules.snr
+        return enough and (not self.area or contain(self.area, *track.xy_px.tolist()))
 
 
 class AlarmPanel(QWidget):

@@ -1,4 +1,4 @@
-"""The picture with masks, trails, boxes and labels: one item for each kind, whatever the number of tracks."""
+"""The picture: one image item, overlays on it, and the mouse."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt, Signal
-from PySide6.QtGui import QColor, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 
 from irtrack.config import DisplaySettings
-from irtrack.core import FrameResult, Track
+from irtrack.core import FrameResult
 from irtrack.gui.inset import Inset
-from irtrack.gui.labels import corners_of, placed
+from irtrack.gui.legend import Legend
+from irtrack.gui.overlays import Overlays, Shown
 from irtrack.gui.theme import BACKGROUND
 from irtrack.imaging.agc import Agc
 from irtrack.imaging.palettes import TABLES
-from irtrack.sinks.draw import IDENTITIES, half_size, identity_colour
 
 pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias=False)
 
-MASK_RGB = (255, 60, 60)
-LABELS = 100
+SCORE_PALETTE = "Inferno"
 
 
 class Canvas(pg.GraphicsView):  # type: ignore[misc]
-    """Shows one FrameResult at a time. Pixel (0, 0) is centred on scene point (0.5, 0.5) of the image item."""
+    """Shows one FrameResult at a time. Pixel (0, 0) is centred on scene point (0.5, 0.5) of the image item.
+
+    `region_drawn` gives the corners [(x, y), ...] of a region that was drawn; an empty list where it was given up.
+    """
 
     hovered = Signal(int, int)
     picked = Signal(float, float)
+    region_drawn = Signal(list)
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,46 +38,48 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._view = pg.ViewBox(lockAspect=True, invertY=True, enableMenu=False)
         self.setCentralItem(self._view)
         self._image = pg.ImageItem(autoLevels=False)
-        self._mask = pg.ImageItem()
-        # Each palette colour has its own curve: a fixed number of items however many tracks there are.
-        self._trails = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in IDENTITIES]
-        self._boxes = [pg.PlotCurveItem(pen=pg.mkPen(c, width=1.5), connect="finite") for c in IDENTITIES]
-        self._chosen = pg.PlotCurveItem(pen=pg.mkPen("w", width=2), connect="finite")
         self._view.addItem(self._image, ignoreBounds=False)
-        for z, item in enumerate([self._mask, *self._trails, *self._boxes, self._chosen], 1):
-            item.setZValue(z)
-            self._view.addItem(item, ignoreBounds=True)
-        self._labels: list[pg.TextItem] = []
-        self.show_mask = self.show_trails = self.show_boxes = self.show_labels = True
-        self.mask_opacity = 0.55
+        self.overlays = Overlays(self._view)
         self.selected: int | None = None
+        self.show_scores = False
+        """Whether the detector's score map is on screen instead of the picture."""
+        self.regions: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {}
+        self._drawing: list[tuple[float, float]] = []
+        self._kind = ""
         self._result: FrameResult | None = None
-        self._inset = Inset(self)
         self._agc = Agc()
-        self._image.setLookupTable(TABLES[self._agc.settings.palette])
+        self._table = ""
+        self._inset, self.legend = Inset(self), Legend(self)
+        self._use_table(self._agc.settings.palette)
         self.scene().sigMouseMoved.connect(self._moved)
         self.scene().sigMouseClicked.connect(self._clicked)
+        self._view.sigRangeChanged.connect(self._zoomed)
 
     @property
     def result(self) -> FrameResult | None:
         """What is shown now."""
         return self._result
 
-    def set_display(self, settings: DisplaySettings) -> None:
-        """Palette and gain control."""
-        self._image.setLookupTable(TABLES[settings.palette])
-        self._agc.settings = settings
-        self.redraw()
-
     @property
     def agc(self) -> Agc:
         """The gain control, to lock it or to ask for its levels."""
         return self._agc
 
+    def set_display(self, settings: DisplaySettings) -> None:
+        """Palette and gain control."""
+        self._agc.settings = settings
+        self.redraw()
+
+    def set_shown(self, shown: Shown) -> None:
+        """What is drawn over the picture."""
+        self.overlays.shown = shown
+        self.redraw()
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        if hasattr(self, "_inset"):  # Qt sends one while the base class is being built
+        if hasattr(self, "legend"):  # Qt sends one while the base class is being built
             self._inset.stay_in_corner()
+            self.legend.stay_at_side()
 
     def fit(self) -> None:
         """The whole picture in view."""
@@ -82,65 +87,94 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             h, w = self._result.frame.image.shape
             self._view.setRange(xRange=(0, w), yRange=(0, h), padding=0.01)
 
+    def one_to_one(self) -> None:
+        """A pixel of the picture as a pixel of the screen, about the middle of what is in view."""
+        if self._result is not None:
+            ratio = self.devicePixelRatioF()
+            middle, size = self._view.viewRect().center(), self._view.size() / ratio
+            x, y = size.width() / 2, size.height() / 2
+            self._view.setRange(
+                xRange=(middle.x() - x, middle.x() + x), yRange=(middle.y() - y, middle.y() + y), padding=0
+            )
+
     def clear(self) -> None:
         """Nothing to show."""
         self._result = None
         self._image.clear()
         self._inset.hide()
-        self._mask.clear()
-        for curve in (*self._trails, *self._boxes, self._chosen):
-            curve.setData([], [])
-        for label in self._labels:
-            label.hide()
+        self.legend.hide()
+        self.overlays.clear()
 
     def show_result(self, result: FrameResult) -> None:
         """Draw a result: every mask and trail on the frame it belongs to."""
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
         self._result = result
-        image = result.frame.image
-        grey = self._agc(image)
+        grey, palette = self._grey(result)
+        self._use_table(palette)
         self._image.setImage(grey, autoLevels=False, levels=(0, 255))
-        self._inset.show_target(result, self.selected, grey, self._agc.settings.palette)
+        self._inset.show_target(result, self.selected, grey, palette)
         if resized:
             self.fit()
-        self._draw_mask(result.detections.mask)
-        self._draw_tracks([t for t in result.tracks if t.confirmed])
+        self.overlays.draw(result.detections.mask, [t for t in result.tracks if t.confirmed], self.selected)
+        self.draw_regions()
+        self.legend.setVisible(self.overlays.shown.legend)
+        levels = (0.0, 1.0) if palette == SCORE_PALETTE and self.showing_scores else self._agc.levels
+        self.legend.show_levels(palette, *levels)
+
+    @property
+    def showing_scores(self) -> bool:
+        """Whether the score map of the frame on screen is there and shown."""
+        return self.show_scores and self._result is not None and self._result.detections.scores is not None
+
+    def _grey(self, result: FrameResult) -> tuple[NDArray[np.uint8], str]:
+        """Grey levels and palette: of the picture, or of the score map."""
+        scores = result.detections.scores
+        if self.show_scores and scores is not None:
+            return (scores * 255.0 + 0.5).astype(np.uint8), SCORE_PALETTE
+        return self._agc(result.frame.image), self._agc.settings.palette
+
+    def _use_table(self, palette: str) -> None:
+        if palette != self._table:
+            self._table = palette
+            self._image.setLookupTable(TABLES[palette])
 
     def redraw(self) -> None:
         """After a change of what is to be shown."""
         if self._result is not None:
             self.show_result(self._result)
 
-    def _draw_mask(self, mask: NDArray[np.bool_] | None) -> None:
-        if mask is None or not self.show_mask or not mask.any():
-            self._mask.clear()
-            return
-        rgba = np.zeros((*mask.shape, 4), np.uint8)
-        rgba[mask] = (*MASK_RGB, round(255 * self.mask_opacity))
-        self._mask.setImage(rgba, autoLevels=False, levels=None)
+    # -- regions --------------------------------------------------------------------------------------------------
 
-    def _draw_tracks(self, tracks: list[Track]) -> None:
-        for i, (trail_curve, box_curve) in enumerate(zip(self._trails, self._boxes, strict=True)):
-            of_colour = [t for t in tracks if t.id % len(IDENTITIES) == i]
-            trail_curve.setData(*joined([t.trail for t in of_colour] if self.show_trails else []))
-            box_curve.setData(*joined([box_outline(t) for t in of_colour] if self.show_boxes else []))
-        self._chosen.setData(*joined([box_outline(t, 3.0) for t in tracks if t.id == self.selected]))
-        shown = tracks[:LABELS] if self.show_labels else []
-        while len(self._labels) < len(shown):
-            label = pg.TextItem(anchor=(0, 1))
-            label.setZValue(40)
-            self._view.addItem(label, ignoreBounds=True)
-            self._labels.append(label)
-        px = self._view.viewPixelSize()[0]
-        sizes = [(px * (8 + 8 * len(str(t.id))), px * 15) for t in shown]
-        options = [corners_of(t.xy_px + 0.5, half_size(t), *size) for t, size in zip(shown, sizes, strict=True)]
-        for label, track, spot in zip(self._labels, shown, placed(options, sizes), strict=False):
-            label.setVisible(spot is not None)
-            if spot is not None:
-                label.setText(str(track.id), color=QColor(*identity_colour(track.id)))
-                label.setPos(*spot)
-        for label in self._labels[len(shown) :]:
-            label.hide()
+    @property
+    def drawing(self) -> bool:
+        """Whether a region is being drawn."""
+        return bool(self._kind)
+
+    def draw_regions(self) -> None:
+        """Those that are kept, and the one that is being drawn."""
+        self.overlays.draw_regions(self.regions, tuple(self._drawing), self._kind)
+
+    def start_region(self, kind: str) -> None:
+        """The next clicks are its corners; a double click, a right click or Enter ends it, Escape gives it up."""
+        self._kind, self._drawing = kind, []
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self.setFocus()
+
+    def end_region(self, keep: bool) -> None:
+        """Take what was drawn, if it has three corners, or give it up."""
+        outline, self._drawing, self._kind = self._drawing, [], ""
+        self.unsetCursor()
+        self.draw_regions()
+        self.region_drawn.emit(outline if keep and len(outline) >= 3 else [])
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self.drawing and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape):
+            self.end_region(event.key() != Qt.Key.Key_Escape)
+            event.accept()
+            return
+        event.ignore()
+
+    # -- the mouse ------------------------------------------------------------------------------------------------
 
     def _pixel(self, position: QPointF) -> tuple[float, float] | None:
         if self._result is None:
@@ -155,29 +189,17 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
 
     def _clicked(self, event: object) -> None:
         at = self._pixel(event.scenePos())  # type: ignore[attr-defined]
-        if at is not None and event.button() == Qt.MouseButton.LeftButton:  # type: ignore[attr-defined]
+        left, double = event.button() == Qt.MouseButton.LeftButton, bool(event.double())  # type: ignore[attr-defined]
+        if self.drawing:
+            if at is not None and left and not double:
+                self._drawing.append(at)
+                self.draw_regions()
+            elif double or not left:
+                self.end_region(True)
+        elif at is not None and left:
             self.picked.emit(*at)
 
-
-def box_outline(track: Track, grow_px: float = 0.0) -> NDArray[np.float64]:
-    """Corners (5, 2) of a box; while coasting (dashed: pieces apart) the middles of its sides are left open."""
-    h = half_size(track) + grow_px
-    if track.detection is not None:
-        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)], float)
-    else:
-        nan = (np.nan, np.nan)
-        corners = np.array(
-            [(-1, -0.4), (-1, -1), (-0.4, -1), nan, (0.4, -1), (1, -1), (1, -0.4), nan,
-             (1, 0.4), (1, 1), (0.4, 1), nan, (-0.4, 1), (-1, 1), (-1, 0.4)], float,
-        )  # fmt: skip
-    outline: NDArray[np.float64] = track.xy_px + corners * h
-    return outline
-
-
-def joined(pieces: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Polylines as one, with NaN between them, in view coordinates (pixel centres at + 0.5)."""
-    if not pieces:
-        return np.zeros(0), np.zeros(0)
-    gap = np.full((1, 2), np.nan)
-    line = np.concatenate([p for piece in pieces for p in (piece, gap)]) + 0.5
-    return line[:, 0], line[:, 1]
+    def _zoomed(self) -> None:
+        """Labels keep their size on the screen, so they are placed anew."""
+        if self._result is not None:
+            self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed])

@@ -1,17 +1,21 @@
-"""Detection and display controls beside the picture."""
+"""Controls beside the picture: what is detected, and how it is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
-    QGroupBox,
+    QHBoxLayout,
     QLabel,
+    QPushButton,
+    QSizePolicy,
     QSlider,
     QSpinBox,
     QVBoxLayout,
@@ -19,94 +23,213 @@ from PySide6.QtWidgets import (
 )
 
 from irtrack.config import AGC_MODES, PALETTES, DetectorSettings, DisplaySettings
+from irtrack.gui.legend import Histogram
+from irtrack.gui.overlays import COLOURINGS, MASK_STYLES, Shown
+from irtrack.gui.player import TRAIL_S
+
+REGION_KINDS = {"include": "Look only here", "exclude": "Leave out", "alarm": "Alarm here"}
+FROM_FILE = "From a file ..."
+DEVICES = ("auto", "cpu", "cuda")
 
 
-class Controls(QWidget):
-    """Threshold, overlays, opacity, palette, gain."""
+class DetectionControls(QWidget):
+    """Threshold, smallest size, model and device, regions."""
 
     threshold_changed = Signal(float)
     smallest_changed = Signal(int)
-    overlays_changed = Signal()
-    display_changed = Signal(DisplaySettings)
-    lock_changed = Signal(bool)
+    model_changed = Signal(str, str)
+    file_wanted = Signal()
+    region_wanted = Signal(str)
+    regions_cleared = Signal()
 
-    def __init__(self, settings: DetectorSettings, display: DisplaySettings) -> None:
+    def __init__(self, settings: DetectorSettings, models: Sequence[str]) -> None:
         super().__init__()
-        self.threshold = self._slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
+        self.threshold = slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
         self.threshold_label = QLabel()
         self.smallest = QSpinBox()
         self.smallest.setRange(1, 80)
         self.smallest.setValue(settings.min_area_px)
         self.smallest.setSuffix(" px")
-        self.smallest.setToolTip("Detections of fewer pixels are dropped")
-        self.smallest.setAccessibleName("Smallest detection")
-        self.masks = self._check("Masks", "Pixels that the detector marks")
-        self.trails = self._check("Trails", "Where each track has been")
-        self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
-        self.labels = self._check("Numbers", "Identity of each track")
-        self.opacity = self._slider(5, 100, 55, "Opacity of the masks")
-        self.palette_box = QComboBox()
-        self.palette_box.addItems(PALETTES)
-        self.palette_box.setCurrentText(display.palette)
-        self.palette_box.setToolTip("Colours of the picture")
-        self.palette_box.setAccessibleName("Palette")
-        self.display = display
-        self.agc_box = QComboBox()
-        self.agc_box.addItems([m.capitalize() for m in AGC_MODES])
-        self.agc_box.setCurrentText(display.agc.capitalize())
-        self.agc_box.setToolTip(
-            "Gain of the picture on the screen; detection never sees it. Auto: 8-bit pictures as they are"
-        )
-        self.agc_box.setAccessibleName("Gain control")
-        self.lock = QCheckBox("Lock")
-        self.lock.setToolTip("Keep the gain as it is now")
-        self.lock.setAccessibleName("Lock gain")
+        named(self.smallest, "Smallest detection", "Detections of fewer pixels are dropped")
+        self.model_box, self.device_box = QComboBox(), QComboBox()
+        self.model_box.addItems(["auto", *models, FROM_FILE])
+        named(self.model_box, "Model", "Network that looks for targets; auto takes the large one on a GPU")
+        self.device_box.addItems(DEVICES)
+        named(self.device_box, "Device", "Where the network runs; auto takes a GPU if there is one")
+        for box in (self.model_box, self.device_box):
+            shrinking(box)
+        self.region_buttons = {kind: QPushButton(text) for kind, text in REGION_KINDS.items()}
+        tips = {
+            "include": "Draw a region: targets count inside such regions only",
+            "exclude": "Draw a region: what is detected inside is dropped",
+            "alarm": "Draw a region: alarms are given for targets inside only",
+        }
+        for kind, button in self.region_buttons.items():
+            named(button, REGION_KINDS[kind], tips[kind] + " (clicks set corners, a double click ends)")
+            button.clicked.connect(lambda _=False, k=kind: self.region_wanted.emit(k))
+        self.clear_button = QPushButton("Clear regions")
+        named(self.clear_button, "Clear regions", "Remove all regions of this source")
+        self.clear_button.clicked.connect(self.regions_cleared)
 
-        detection = QGroupBox("Detection")
-        form = QFormLayout(detection)
-        form.addRow("Threshold", self.threshold)
-        form.addRow("", self.threshold_label)
+        form = QFormLayout(self)
+        form.setContentsMargins(4, 6, 4, 4)
+        row = QHBoxLayout()
+        row.addWidget(self.threshold, 1)
+        row.addWidget(self.threshold_label)
+        form.addRow("Threshold", row)
         form.addRow("Smallest", self.smallest)
-        shown = QGroupBox("Display")
-        grid = QGridLayout(shown)
-        for i, box in enumerate((self.masks, self.trails, self.boxes, self.labels)):
-            grid.addWidget(box, i // 2, i % 2)
-        grid.addWidget(QLabel("Mask opacity"), 3, 0)
-        grid.addWidget(self.opacity, 3, 1)
-        grid.addWidget(QLabel("Palette"), 4, 0)
-        grid.addWidget(self.palette_box, 4, 1)
-        grid.addWidget(QLabel("Gain"), 5, 0)
-        grid.addWidget(self.agc_box, 5, 1)
-        grid.addWidget(self.lock, 6, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(detection)
-        layout.addWidget(shown)
-
+        models_row = QHBoxLayout()
+        models_row.addWidget(self.model_box, 2)
+        models_row.addWidget(self.device_box, 1)
+        form.addRow("Model", models_row)
+        grid = QGridLayout()
+        for i, button in enumerate((*self.region_buttons.values(), self.clear_button)):
+            grid.addWidget(button, i // 2, i % 2)
+        form.addRow("Regions", grid)
         self.threshold.valueChanged.connect(self._threshold)
         self.smallest.valueChanged.connect(self.smallest_changed)
-        self.opacity.valueChanged.connect(lambda _: self.overlays_changed.emit())
-        self.palette_box.currentTextChanged.connect(self._show_display)
-        self.agc_box.currentTextChanged.connect(self._show_display)
-        self.lock.toggled.connect(self.lock_changed)
+        self.model_box.activated.connect(lambda _: self._model())
+        self.device_box.activated.connect(lambda _: self._model())
         self._name_threshold()
+        self.show_model(settings)
 
-    def _slider(self, low: int, high: int, value: int, tip: str) -> QSlider:
-        slider = QSlider(Qt.Orientation.Horizontal)
-        slider.setRange(low, high)
-        slider.setValue(value)
-        slider.setToolTip(tip)
-        slider.setAccessibleName(tip)
-        return slider
+    def _threshold(self, value: int) -> None:
+        self._name_threshold()
+        self.threshold_changed.emit(value / 100)
 
-    def _check(self, text: str, tip: str, checked: bool = True) -> QCheckBox:
+    def _name_threshold(self) -> None:
+        self.threshold_label.setText(f"{self.threshold.value() / 100:.2f}")
+
+    def _model(self) -> None:
+        if self.model_box.currentText() == FROM_FILE:
+            self.file_wanted.emit()
+        else:
+            self.model_changed.emit(self.model_box.currentText(), self.device_box.currentText())
+
+    def show_model(self, settings: DetectorSettings) -> None:
+        """The model and device in use or on their way; a checkpoint of one's own becomes an entry."""
+        if self.model_box.findText(settings.weights) < 0:
+            self.model_box.insertItem(self.model_box.count() - 1, settings.weights)
+        for box, text in ((self.model_box, settings.weights), (self.device_box, settings.device)):
+            if box.currentText() != text:
+                with QSignalBlocker(box):
+                    box.setCurrentText(text)
+
+
+class DisplayControls(QWidget):
+    """Overlays, palette, gain."""
+
+    shown_changed = Signal(Shown)
+    display_changed = Signal(DisplaySettings)
+    lock_changed = Signal(bool)
+    scores_toggled = Signal(bool)
+
+    def __init__(self, display: DisplaySettings) -> None:
+        super().__init__()
+        self.display = display
+        self.masks = self._check("Masks", "Pixels that the detector marks")
+        self.trails = self._check("Trails", "Where each track has been; dashed while it coasts unseen")
+        self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
+        self.labels = self._check("Numbers", "Identity or name of each track")
+        self.ellipses = self._check("Ellipses", "Where the target may be: two standard deviations of its position")
+        self.legend = self._check("Legend", "Colours of the counts beside the picture")
+        self.opacity = slider(5, 100, 55, "Opacity of the masks")
+        self.mask_style = self._choice(MASK_STYLES, "Masks are filled, or outlined along their pixels")
+        self.colouring = self._choice(COLOURINGS, "Colour of trails: identity, or blue to red by age (20 s) or speed")
+        self.trail_s = QDoubleSpinBox()
+        self.trail_s.setRange(0.1, TRAIL_S)
+        self.trail_s.setSingleStep(0.5)
+        self.trail_s.setDecimals(1)
+        self.trail_s.setSuffix(" s")
+        named(self.trail_s, "Length of trails", "So many seconds of each trail are shown")
+        self.scores = QCheckBox("Score map")
+        named(self.scores, "Score map", "Show what the detector saw: its score for each pixel, 0 to 1")
+        self.palette_box = self._choice(PALETTES, "Colours of the picture", "Palette")
+        self.agc_box = self._choice(
+            [m.capitalize() for m in AGC_MODES],
+            "Gain of the picture on the screen; detection never sees it. Auto: 8-bit pictures as they are",
+            "Gain control",
+        )
+        self.lock = QCheckBox("Lock")
+        named(self.lock, "Lock gain", "Keep the gain as it is now")
+        self.histogram = Histogram()
+        self._lay_out()
+        self.show_display(display)
+        self.show_shown(Shown())
+        for box in (self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend):
+            box.toggled.connect(lambda _: self._tell())
+        for choice in (self.mask_style, self.colouring):
+            choice.currentTextChanged.connect(lambda _: self._tell())
+        self.opacity.valueChanged.connect(lambda _: self._tell())
+        self.trail_s.valueChanged.connect(lambda _: self._tell())
+        self.palette_box.currentTextChanged.connect(lambda _: self._tell_display())
+        self.agc_box.currentTextChanged.connect(lambda _: self._tell_display())
+        self.histogram.dragged.connect(self._by_hand)
+        self.lock.toggled.connect(self.lock_changed)
+        self.scores.toggled.connect(self.scores_toggled)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 6, 4, 4)
+        layout.setSpacing(4)
+        boxes, rows = QGridLayout(), QGridLayout()
+        for i, box in enumerate((self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend)):
+            boxes.addWidget(box, i // 3, i % 3)
+        layout.addLayout(boxes)
+        lines: tuple[tuple[str, QWidget, QWidget], ...] = (
+            ("Masks", self.mask_style, self.opacity),
+            ("Trails", self.colouring, self.trail_s),
+            ("Palette", self.palette_box, self.scores),
+            ("Gain", self.agc_box, self.lock),
+        )
+        for i, (text, first, second) in enumerate(lines):
+            rows.addWidget(QLabel(text), i, 0)
+            rows.addWidget(first, i, 1)
+            rows.addWidget(second, i, 2)
+        rows.setColumnStretch(1, 1)
+        rows.setColumnStretch(2, 1)
+        layout.addLayout(rows)
+        layout.addWidget(self.histogram)
+
+    def _check(self, text: str, tip: str) -> QCheckBox:
         box = QCheckBox(text)
-        box.setChecked(checked)
-        box.setToolTip(tip)
-        box.toggled.connect(lambda _: self.overlays_changed.emit())
+        named(box, text, tip)
         return box
 
-    def _show_display(self) -> None:
+    def _choice(self, texts: Sequence[str], tip: str, name: str = "") -> QComboBox:
+        box = QComboBox()
+        box.addItems(list(texts))
+        shrinking(box)
+        named(box, name or tip.split(":")[0].split(",")[0], tip)
+        return box
+
+    @property
+    def shown(self) -> Shown:
+        """As the widgets say."""
+        return Shown(
+            self.masks.isChecked(), self.trails.isChecked(), self.boxes.isChecked(), self.labels.isChecked(),
+            self.ellipses.isChecked(), self.legend.isChecked(), self.opacity.value(), self.mask_style.currentText(),
+            self.colouring.currentText(), self.trail_s.value(),
+        )  # fmt: skip
+
+    def show_shown(self, shown: Shown) -> None:
+        """Take over what is drawn."""
+        with QSignalBlocker(self):
+            for box, on in (
+                (self.masks, shown.masks), (self.trails, shown.trails), (self.boxes, shown.boxes),
+                (self.labels, shown.labels), (self.ellipses, shown.ellipses), (self.legend, shown.legend),
+            ):  # fmt: skip
+                box.setChecked(on)
+            self.opacity.setValue(shown.opacity)
+            self.mask_style.setCurrentText(shown.mask_style)
+            self.colouring.setCurrentText(shown.colouring)
+            self.trail_s.setValue(shown.trail_s)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.shown_changed.emit(self.shown)
+
+    def _tell_display(self) -> None:
         self.display = replace(
             self.display, palette=self.palette_box.currentText(), agc=self.agc_box.currentText().lower()
         )
@@ -115,13 +238,34 @@ class Controls(QWidget):
     def show_display(self, display: DisplaySettings) -> None:
         """Take over palette and gain control."""
         self.display = display
-        self.palette_box.setCurrentText(display.palette)
-        self.agc_box.setCurrentText(display.agc.capitalize())
-        self.display_changed.emit(self.display)
+        with QSignalBlocker(self):
+            self.palette_box.setCurrentText(display.palette)
+            self.agc_box.setCurrentText(display.agc.capitalize())
+        self.display = display
+        self.display_changed.emit(display)
 
-    def _threshold(self, value: int) -> None:
-        self._name_threshold()
-        self.threshold_changed.emit(value / 100)
+    def _by_hand(self, low: float, high: float) -> None:
+        """The lines of the histogram were dragged: gain by hand between them."""
+        self.show_display(replace(self.display, agc="linear", level=(low + high) / 2, span=max(high - low, 1.0)))
 
-    def _name_threshold(self) -> None:
-        self.threshold_label.setText(f"score above {self.threshold.value() / 100:.2f}")
+
+def named(widget: QWidget, name: str, tip: str) -> None:
+    """What a screen reader and a resting cursor say."""
+    widget.setAccessibleName(name)
+    widget.setToolTip(tip)
+
+
+def shrinking(box: QComboBox) -> None:
+    """A choice that does not claim the width of its longest entry."""
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(6)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+def slider(low: int, high: int, value: int, tip: str) -> QSlider:
+    """A level slider."""
+    made = QSlider(Qt.Orientation.Horizontal)
+    made.setRange(low, high)
+    made.setValue(value)
+    named(made, tip, tip)
+    return made

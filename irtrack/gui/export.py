@@ -1,31 +1,50 @@
-"""Writing what the window has seen."""
+"""Writing what the window has seen: track logs, pictures, and annotated video in the background."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import cv2
 
-from irtrack.config import Settings
-from irtrack.core import FrameResult, SinkError
+from irtrack.capture import open_source
+from irtrack.capture.corrected import corrected
+from irtrack.config import DisplaySettings, Settings
+from irtrack.core import FrameResult, IrtrackError, SinkError
+from irtrack.gui.edits import Edits
+from irtrack.gui.store import ResultStore
+from irtrack.imaging.agc import Agc
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink, check_target, reason
+from irtrack.sinks.video import VideoSink
 
 SUFFIXES = ("Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)")
 KINDS: dict[str, type[TextSink]] = {".csv": CsvSink, ".txt": MotSink, ".jsonl": JsonLinesSink}
 
 
-def export_tracks(results: Iterable[FrameResult], path: Path, settings: Settings) -> int:
-    """Write results as the suffix says; returns the number of frames. Raises SinkError, also for an existing file."""
+def export_tracks(
+    results: Iterable[FrameResult], path: Path, settings: Settings, edits: Edits, only: int | None = None
+) -> int:
+    """Write results as the suffix says, as edited; returns the number of frames. `only`: this track alone.
+
+    Raises SinkError, also for an existing file.
+    """
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
-    log = CompletedLog(kind(path), settings.tracker.log_delay_s)
+    sink = kind(path)
+    if isinstance(sink, JsonLinesSink):
+        sink.names = edits.names
+    log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:
-        for result in results:
+        for result in map(edits.apply, results):
+            if only is not None:
+                result = replace(result, tracks=tuple(t for t in result.tracks if t.id == only))
             log.write(result)
             count += 1
     finally:
@@ -33,12 +52,23 @@ def export_tracks(results: Iterable[FrameResult], path: Path, settings: Settings
     return count
 
 
-def save_snapshot(result: FrameResult, path: Path) -> None:
-    """The annotated picture as PNG. Raises SinkError."""
+def save_annotated(result: FrameResult, path: Path, display: DisplaySettings, edits: Edits) -> None:
+    """The picture with masks and tracks as PNG, enlarged where it is small. Raises SinkError."""
+    scale = max(1, 720 // result.frame.image.shape[0])
+    picture = annotate(result, scale, Agc(display), display.palette, edits.plain_label)
+    write_png(path, picture[:, :, ::-1])
+
+
+def save_plain(result: FrameResult, path: Path) -> None:
+    """The counts as they came, 8 or 16 bits, as PNG. Raises SinkError."""
+    write_png(path, result.frame.image)
+
+
+def write_png(path: Path, picture: cv2.typing.MatLike) -> None:
+    """Raises SinkError, also for an existing file."""
     check_target(path, force=False)
-    picture = annotate(result, scale=max(1, 720 // result.frame.image.shape[0]))
     try:
-        path.write_bytes(cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason(error)}") from error
 
@@ -51,3 +81,63 @@ def new_name(folder: Path, stem: str, suffix: str) -> Path:
         number += 1
         path = folder / f"{name}-{number}{suffix}"
     return path
+
+
+class VideoExport:
+    """Writes the frames seen so far as annotated video, in a thread of its own; reads the recording once more.
+
+    Cancelled or failed, it leaves no file. Raises SinkError where the file may not be written.
+    """
+
+    def __init__(
+        self, text: str, store: ResultStore, path: Path, settings: Settings, display: DisplaySettings, edits: Edits
+    ) -> None:
+        self.path, self.done, self.total = path, 0, len(store)
+        self.error: str | None = None
+        self._cancelled = False
+        check_target(path, force=False)
+        self._work = (text, store, settings, display, edits)
+        self._thread = threading.Thread(target=self._run, name="irtrack-export", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self, wait_s: float = 5.0) -> None:
+        """Give it up, and wait until it has."""
+        self._cancelled = True
+        self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        try:
+            self._write()
+        except IrtrackError as error:
+            self.error = str(error)
+        except Exception as error:
+            self.error = f"internal error: {type(error).__name__}: {error}"
+        if self._cancelled or self.error is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        text, store, settings, display, edits = self._work
+        source = corrected(open_source(text), settings.capture)
+        try:
+            trail = round(settings.tracker.trail_s * (source.info.fps or 30.0))
+            sink = VideoSink(self.path, fps=source.info.fps, display=display, label=edits.plain_label, trail=trail)
+            try:
+                for frame in source:
+                    if self._cancelled or self.done == self.total:
+                        break
+                    if frame.index in store:
+                        sink.write(edits.apply(store.get(frame)))
+                        self.done += 1
+            finally:
+                sink.close()
+        finally:
+            source.close()

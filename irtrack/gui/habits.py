@@ -11,11 +11,16 @@ from pathlib import Path
 import platformdirs
 import tomli_w
 
-from irtrack.config import Checked, DisplaySettings, option
+from irtrack.capture.open import redact
+from irtrack.config import Checked, DisplaySettings, Polygon, option, polygons, polygons_text
 from irtrack.core import ConfigError
 from irtrack.gui.alarms import AlarmRules
+from irtrack.gui.overlays import REGION_RGB, Shown
 
-RECENT = 10
+RECENT, SOURCES = 10, 50
+"""Sources kept as recent, and sources whose regions are kept."""
+
+Regions = dict[str, tuple[Polygon, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -26,27 +31,49 @@ class Habits(Checked):
 
     geometry: str = option("", "place and size of the window, as Qt encodes it")
     splitter: str = option("", "widths of its parts, as Qt encodes them")
-    masks: bool = option(True, "show masks")
-    trails: bool = option(True, "show trails")
-    boxes: bool = option(True, "show boxes")
-    labels: bool = option(True, "show numbers")
-    opacity: int = option(55, "of the masks", unit="%", low=5, high=100)
     recordings: str = option("", "folder for recordings and snapshots of cameras; empty: the home folder")
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())
+    shown: Shown = field(default=Shown())
     alarms: AlarmRules = field(default=AlarmRules())
+    regions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of each source: the regions of each kind, as `config.polygons` reads them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for source, kinds in self.regions.items():
+            if not isinstance(kinds, dict) or not kinds.keys() <= REGION_RGB.keys():
+                raise ConfigError(f"regions of {source}: each is one of {', '.join(REGION_RGB)}")
+            for text in kinds.values():
+                polygons(text)
+
+    def regions_of(self, source: str) -> Regions:
+        """Polygons of a source by kind."""
+        return {kind: polygons(text) for kind, text in self.regions.get(source, {}).items()}
+
+    def with_regions(self, source: str, regions: Regions) -> Habits:
+        """With these regions of a source, the newest last. Those of URLs with a password are not kept."""
+        if has_password(source):
+            return self
+        texts = {kind: polygons_text(outlines) for kind, outlines in regions.items() if outlines}
+        others = {k: v for k, v in self.regions.items() if k != source}
+        kept = dict(list(others.items())[-(SOURCES - 1) :])
+        return replace(self, regions=kept | ({source: texts} if texts else {}))
 
     def opened(self, source: str, camera: bool) -> Habits:
         """After a source was opened. Passwords are not kept."""
-        from irtrack.capture.open import redact
-
-        if redact(source) != source:
+        if has_password(source):
             return self
         kept = replace(self, recent=(source, *(r for r in self.recent if r != source))[:RECENT])
         if not camera:
             return kept
         return replace(kept, cameras=(source, *(c for c in self.cameras if c != source))[:RECENT])
+
+
+def has_password(source: str) -> bool:
+    """Whether a source names a user: such texts are never kept."""
+    return redact(source) != source
 
 
 def habits_path() -> Path:

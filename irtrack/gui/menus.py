@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def build_menus(window: MainWindow) -> None:
-    """File, view, playback, help."""
+    """File, view, tracks, playback, help."""
     bar = window.menuBar()
-    file, view, playback = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Playback")
+    file, view, tracks = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Tracks")
+    playback = bar.addMenu("&Playback")
 
     def add(
         menu: QMenu, text: str, key: QKeySequence.StandardKey | str | None, action: object, icon: QIcon | None = None
@@ -37,26 +38,48 @@ def build_menus(window: MainWindow) -> None:
     window.recent_menu = file.addMenu("Open &recent")
     window.recent_menu.aboutToShow.connect(lambda: list_recent(window.recent_menu, window))
     file.addSeparator()
-    window.export_action = add(file, "&Export tracks...", "Ctrl+E", window.ask_export)
-    window.snapshot_action = add(file, "&Save snapshot...", "Ctrl+S", window.ask_snapshot)
-    window.record_action = add(file, "&Record the camera", "Ctrl+R", window.toggle_recording)
+    out = window.outputs
+    export = add(file, "&Export tracks...", "Ctrl+E", lambda: out.ask_export())
+    marked = add(file, "Export the &marked track...", "Ctrl+Shift+E", window.ask_export_marked)
+    snapshot = add(file, "&Save snapshot...", "Ctrl+S", lambda: out.ask_snapshot())
+    plain = add(file, "Save the &plain picture...", "Ctrl+Shift+S", lambda: out.ask_snapshot(plain=True))
+    video = add(file, "Export annotated &video...", "Ctrl+Shift+V", out.ask_video)
+    window.needs_picture, window.needs_recording = (export, marked, snapshot, plain), (video,)
+    window.record_action = add(file, "&Record the camera", "Ctrl+R", lambda: record(window))
     window.record_action.setCheckable(True)
     file.addSeparator()
     add(file, "&Quit", QKeySequence.StandardKey.Quit, window.close)
     add(view, "&Fit picture", "F", window.canvas.fit)
+    add(view, "&1:1", "1", window.canvas.one_to_one)
+    display = window.side.display
+    add(view, "Score &map", "M", display.scores.toggle)
+    add(view, "&Legend", "G", display.legend.toggle)
+    add(view, "&Ellipses", "E", display.ellipses.toggle)
+    editor = window.editor
+    add(tracks, "&Undo", QKeySequence.StandardKey.Undo, editor.undo)
+    add(tracks, "&Rename...", "F2", editor.ask_name)
+    add(tracks, "&Mark with a star", "S", editor.toggle_mark)
+    add(tracks, "Merge &into...", "Ctrl+M", editor.ask_merge)
+    add(tracks, "&Delete", QKeySequence.StandardKey.Delete, editor.delete)
+    add(tracks, "To its s&tart", "T", window.seek_track)
     add(playback, "&Play or pause", "Space", window.toggle_play)
     add(playback, "One frame &on", "Right", lambda: window.step(1))
     add(playback, "One frame &back", "Left", lambda: window.step(-1))
     add(playback, "To the &start", "Home", lambda: window.seek(0))
     add(playback, "To the &end of what was seen", "End", window.seek_end)
     add(playback, "To a &time...", "Ctrl+G", window.ask_time)
-    add(playback, "To the marked &track's start", "T", window.seek_track)
     add(playback, "&Loop", "L", window.transport.loop_button.toggle)
     add(playback, "Play &from here (A)", "[", window.transport.from_button.toggle)
     add(playback, "Play &up to here (B)", "]", window.transport.to_button.toggle)
     add(playback, "Slo&wer", "-", lambda: window.change_speed(-1))
     add(playback, "&Faster", "+", lambda: window.change_speed(1))
     add(bar.addMenu("&Help"), "&Keyboard and mouse", "F1", window.show_help)
+
+
+def record(window: MainWindow) -> None:
+    """Start or end recording, and show it."""
+    window.outputs.toggle_recording()
+    window._refresh_transport()
 
 
 def list_recent(menu: QMenu, window: MainWindow) -> None:

@@ -7,20 +7,26 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
-from irtrack.config import Settings
+from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
-from irtrack.gui.store import ResultStore
+from irtrack.gui.edits import Edits
+from irtrack.gui.store import LIVE_FRAMES, ResultStore
+from irtrack.imaging.regions import Regions
 from irtrack.pipeline import Pipeline, State
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0
 """A recording begins so long before it was asked for."""
+
+TRAIL_S = 10.0
+"""Trails are kept for so long, so that a longer one can be asked for on the screen."""
 
 STALE_S = 1.0
 """A camera's picture older than this is said to be."""
@@ -43,7 +49,8 @@ class Player:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        trail_s = max(settings.tracker.trail_s, TRAIL_S)
+        self.settings = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
         self.store = ResultStore()
         self.pipeline: Pipeline | None = None
         self.opened: Opened | None = None
@@ -57,16 +64,20 @@ class Player:
         """First and last frame that are played, if not all."""
         self.threshold = settings.detector.threshold
         self.smallest_px = settings.detector.min_area_px
+        self.regions = Regions.of(settings.detector)
+        self.edits = Edits()
+        """What the operator said of this source's tracks; lies on every result that is shown or exported."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self._detector: Detector | None = None
+        self._loaded: DetectorSettings | None = None
         self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
         self._review: int | None = None
         self._review_due = 0.0
         self._viewer: Source | None = None
         self._shown: FrameResult | None = None
         self._threads: list[threading.Thread] = []
-        self._request = 0
+        self._request = self._load_request = 0
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -78,7 +89,19 @@ class Player:
         request = self._request
         self._spawn(lambda: self._open_source(text, request), "irtrack-open")
         if self._detector is None:
-            self._spawn(lambda: self._inbox.put(make_detector(self.settings)), "irtrack-load")
+            self._load(None)
+
+    def _load(self, source: Source | None) -> None:
+        """Make a detector in the background; one that was asked for before and is not there yet is forgotten."""
+        self._load_request += 1
+        request, settings = self._load_request, self.settings
+
+        def work() -> None:
+            detector = make_detector(settings, source)
+            if request == self._load_request:
+                self._inbox.put(detector)
+
+        self._spawn(work, "irtrack-load")
 
     def _spawn(self, work: Callable[[], None], name: str) -> None:
         def guarded() -> None:
@@ -116,7 +139,8 @@ class Player:
             self._viewer.close()
         self.pipeline = self.opened = self._viewer = self._shown = self._review = None
         self.span = None
-        self.store.clear()
+        self.edits = Edits()
+        self.store = ResultStore()
 
     def shutdown(self) -> None:
         """Close and wait for the background threads, as far as they end soon."""
@@ -156,6 +180,11 @@ class Player:
     def frames(self) -> int | None:
         """Number of frames of the open source, where it says."""
         return self.opened.source.info.frames if self.opened else None
+
+    @property
+    def shown(self) -> FrameResult | None:
+        """The result on screen, without edits."""
+        return self._shown
 
     @property
     def position(self) -> int | None:
@@ -252,9 +281,30 @@ class Player:
             self._detector.min_area_px = pixels
         self._refresh()
 
+    def set_regions(self, regions: Regions) -> None:
+        """Look there alone; as `set_threshold`."""
+        self.regions = regions
+        if self._detector is not None:
+            self._detector.regions = regions
+        self._refresh()
+
+    def set_model(self, weights: str, device: str) -> None:
+        """Have other weights, or another device, take over as soon as they are loaded; tracks go on."""
+        chosen = replace(self.settings.detector, weights=weights, device=device)
+        if chosen != self.settings.detector:
+            self.settings = replace(self.settings, detector=chosen)
+            self.loading = True
+            self._load(self.opened.source if self.opened else None)
+
+    def want_scores(self) -> None:
+        """Have the score map of the frame on screen made, if it is a stored one that has none."""
+        if self._shown is not None and self._shown.detections.scores is None:
+            self._refresh()
+
     def _refresh(self) -> None:
-        if self.pipeline is not None and self.pipeline.state is State.PAUSED and self._review is None:
-            self.pipeline.refresh()
+        """Detect the frame on screen again; it comes by `tick`."""
+        if self.pipeline is not None and self.pipeline.state is State.PAUSED and self._shown is not None:
+            self.pipeline.refresh(self._shown)
 
     # -- the window's timer ---------------------------------------------------------------------------------------
 
@@ -278,27 +328,37 @@ class Player:
             message = self._inbox.get()
             if isinstance(message, BaseException):
                 self.error, self.loading = one_line(message), False
+                if self._loaded is not None:  # another model could not be had: the one at work stays
+                    self.settings = replace(self.settings, detector=self._loaded)
             elif isinstance(message, Opened):
                 self.opened = message
                 if message.first is not None:
                     first = FrameResult(message.first, Detections.empty(), (), {})
             else:
-                self._detector = message
+                self._use(message)
         if self.opened is not None and self._detector is not None and self.pipeline is None and self.error is None:
             source, suits = self.opened.source, self.settings.detector.mode != "auto"
             if suits or source.live == isinstance(self._detector, Attentive):
                 self._start(source, self._detector)
             else:  # a camera wants a detector that keeps up, a recording one that sees every frame whole
                 self._detector = None
-                self._spawn(lambda: self._inbox.put(make_detector(self.settings, source)), "irtrack-load")
+                self._load(source)
         return first
+
+    def _use(self, detector: Detector) -> None:
+        """A detector that was loaded: the one before goes."""
+        self._detector, self._loaded = detector, self.settings.detector
+        detector.threshold, detector.min_area_px, detector.regions = self.threshold, self.smallest_px, self.regions
+        if self.pipeline is not None:
+            self.loading = False
+            self.pipeline.detector = detector
+            self._refresh()
 
     def _start(self, source: Source, detector: Detector) -> None:
         self.loading = False
-        detector.threshold, detector.min_area_px = self.threshold, self.smallest_px
         self.pipeline = Pipeline(
             source, detector, make_tracker(self.settings), hold=True, paused=not self.playing, speed=self.speed,
-            on_result=self.store.add if not source.live else None,
+            on_result=partial(self.store.add, limit=LIVE_FRAMES if source.live else None),
         )  # fmt: skip
         self.pipeline.start()
 
@@ -310,7 +370,10 @@ class Player:
     def _tick_review(self) -> FrameResult | None:
         assert self._review is not None
         assert self.pipeline is not None
-        if not self.playing or time.monotonic() < self._review_due:
+        if not self.playing:
+            again = self.pipeline.latest.poll()
+            return self._remember(again) if again is not None and again.frame.index == self._review else None
+        if time.monotonic() < self._review_due:
             return None
         following = self._review + 1
         if self.span is not None and following > self.span[1]:

@@ -1,4 +1,7 @@
-"""Results of the frames seen so far, small enough to keep: going back shows them instead of running again."""
+"""Results of the frames seen so far, small enough to keep: going back shows them instead of running again.
+
+A recording's are all kept; a camera's are kept for the last `LIVE_FRAMES` frames, without trails, for export and plots.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Frame, FrameResult, Image
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Track
+
+LIVE_FRAMES = 54_000
+"""Half an hour of a camera at 30 frames a second."""
+
+SERIES = ("time_s", "brightness", "snr", "speed_px_s", "x_px", "y_px", "score")
+"""What is kept of a track in each frame. Brightness: mean of 3x3 pixels at its place, in counts."""
 
 NO_IMAGE: Image = np.zeros((1, 1), np.uint8)
 
@@ -31,9 +40,14 @@ class ResultStore:
         self._stored: dict[int, Stored] = {}
         self._order: list[int] = []
         self._lives: dict[int, tuple[int, int]] = {}
+        self._series: dict[int, dict[int, tuple[float, ...]]] = {}
 
-    def add(self, result: FrameResult) -> None:
-        """Keep a result; a later one of the same frame replaces it."""
+    def add(self, result: FrameResult, limit: int | None = None) -> None:
+        """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
+        and trails are not kept."""
+        rows = series_rows(result)
+        if limit is not None:
+            result = replace(result, tracks=tuple(replace(t, trail=t.xy_px[None]) for t in result.tracks))
         d = result.detections
         mask_px = np.zeros(0, np.uint32) if d.mask is None else np.flatnonzero(d.mask).astype(np.uint32)
         frame = Frame(result.frame.index, result.frame.time_s, NO_IMAGE)
@@ -45,7 +59,21 @@ class ResultStore:
                 if track.confirmed:
                     first, last = self._lives.get(track.id, (frame.index, frame.index))
                     self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
+            for track_id, row in rows.items():
+                self._series.setdefault(track_id, {})[frame.index] = row
             self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px)
+            while limit is not None and len(self._order) > limit:
+                self._drop(self._order.pop(0))
+
+    def _drop(self, index: int) -> None:
+        for track in self._stored.pop(index).result.tracks:
+            rows = self._series.get(track.id, {})
+            rows.pop(index, None)
+            if rows and track.id in self._lives:
+                self._lives[track.id] = (min(rows), self._lives[track.id][1])
+            else:
+                self._series.pop(track.id, None)
+                self._lives.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
         return index in self._stored
@@ -80,8 +108,39 @@ class ResultStore:
         with self._lock:
             return dict(self._lives)
 
+    def series(self, track_id: int) -> Floats:
+        """(T, len(SERIES)) of a track's confirmed frames, in their order."""
+        with self._lock:
+            rows = self._series.get(track_id, {})
+            return np.array([rows[i] for i in sorted(rows)]).reshape(-1, len(SERIES))
+
     def clear(self) -> None:
         with self._lock:
+            self._series.clear()
             self._lives.clear()
             self._stored.clear()
             self._order.clear()
+
+
+def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:
+    """A row of SERIES for each confirmed track of a frame."""
+    tracks = [t for t in result.tracks if t.confirmed]
+    if not tracks:
+        return {}
+    light = brightness(result.frame.image, np.array([t.xy_px for t in tracks]))
+    return {t.id: series_row(t, result.frame.time_s, b) for t, b in zip(tracks, light.tolist(), strict=True)}
+
+
+def series_row(track: Track, time_s: float, light: float) -> tuple[float, ...]:
+    """SERIES of one track."""
+    (x, y), (vx, vy) = track.xy_px.tolist(), track.velocity_px_s.tolist()
+    return time_s, light, track.snr, float(np.hypot(vx, vy)), x, y, track.score
+
+
+def brightness(image: Image, xy: Floats) -> Floats:
+    """Mean count (N,) of 3x3 pixels round places (N, 2); at the borders the nearest pixels stand in."""
+    around = np.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
+    at = np.round(xy).astype(int)[:, None] + around
+    x, y = (np.clip(at[..., k], 0, image.shape[1 - k] - 1) for k in (0, 1))
+    means: Floats = image[y, x].mean(1, dtype=np.float64)
+    return means

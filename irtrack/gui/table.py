@@ -10,6 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor
 
 from irtrack.core import Track
+from irtrack.gui.edits import Edits
 from irtrack.sinks.draw import identity_colour
 
 Index = QModelIndex | QPersistentModelIndex
@@ -33,14 +34,20 @@ COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
     ("Score", lambda t: t.score, "{:.2f}"),
 )
 TIPS = (
-    "Identity", "State: confirmed, or coasting while unseen", "Age in seconds", "Position to the right, px",
-    "Position down, px", "Speed in the scene, px/s", "Direction of flight, degrees clockwise from up",
-    "Signal to noise against the surroundings", "Score of the detection",
-)  # fmt: skip
+    "Identity, or the name that was given",
+    "State: confirmed, or coasting while unseen",
+    "Age in seconds",
+    "Position to the right, px",
+    "Position down, px",
+    "Speed in the scene, px/s",
+    "Direction of flight, degrees clockwise from up",
+    "Signal to noise against the surroundings",
+    "Score of the detection",
+)
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
 FILTERED = 2
-"""Columns that are searched: number and state."""
+"""Columns that are searched: number or name, and state."""
 
 
 class TrackTable(QAbstractTableModel):
@@ -49,9 +56,11 @@ class TrackTable(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
         self._tracks: Sequence[Track] = ()
+        self._edits = Edits()
 
-    def show_tracks(self, tracks: Sequence[Track]) -> None:
+    def show_tracks(self, tracks: Sequence[Track], edits: Edits = Edits()) -> None:  # noqa: B008
         """Replace the rows; the same identities in the same order only change their values."""
+        self._edits = edits
         same = [t.id for t in tracks] == [t.id for t in self._tracks]
         if same:
             self._tracks = tracks
@@ -79,11 +88,15 @@ class TrackTable(QAbstractTableModel):
         track = self._tracks[index.row()]
         _, value_of, text = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
+            if index.column() == 0:
+                return self._edits.label(track.id)
             value = value_of(track)
             return "" if value != value else text.format(value)
         if role == SORT_ROLE:
             return value_of(track)
         if role == FILTER_ROLE:
+            if index.column() == 0:
+                return f"{track.id} {self._edits.label(track.id)}"
             return text.format(value_of(track)) if index.column() < FILTERED else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track.id))

@@ -1,57 +1,54 @@
-"""The main window: picture, transport, tracks, detection controls, status."""
+"""The main window: picture, transport, side panel, status; what the user does and what happens."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QDir, QItemSelectionModel, QSignalBlocker, QSortFilterProxyModel, Qt, QTimer
+from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QApplication,
     QFileDialog,
-    QHeaderView,
     QInputDialog,
     QLabel,
-    QLineEdit,
     QMainWindow,
     QMenu,
     QSplitter,
-    QTableView,
-    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from irtrack.config import DisplaySettings, Settings
-from irtrack.core import FrameResult, IrtrackError
-from irtrack.gui.alarms import Alarm, AlarmPanel, AlarmRules, Alarms
+from irtrack.core import FrameResult, Track
+from irtrack.gui.alarms import Alarm, AlarmRules, Alarms
 from irtrack.gui.badges import Badges
 from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.canvas import Canvas
-from irtrack.gui.controls import Controls
-from irtrack.gui.export import SUFFIXES, export_tracks, new_name, save_snapshot
 from irtrack.gui.habits import habits_path, load_habits, save_habits
 from irtrack.gui.help import HelpSheet
 from irtrack.gui.menus import build_menus
+from irtrack.gui.outputs import Outputs
 from irtrack.gui.player import Player
+from irtrack.gui.side import SidePanel
 from irtrack.gui.status import StatusLine
-from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, TrackTable
+from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
+from irtrack.imaging.regions import Regions
 
 TICK_MS, TABLE_S = 15, 0.2
 LIVE_KINDS = ("camera", "genicam", "aravis")
 HINT = "Drop an infrared recording here, or press Ctrl+O"
+PICK_PX = 15.0
+"""A click marks a track that is no further away than this, in pixels of the frame."""
 
 
 class MainWindow(QMainWindow):
     """Everything the operator sees. Draws what `Player.tick` gives; never touches a frame in a Qt signal."""
 
-    export_action: QAction
-    snapshot_action: QAction
+    needs_recording: tuple[QAction, ...]
+    needs_picture: tuple[QAction, ...]
     record_action: QAction
     recent_menu: QMenu
 
@@ -61,20 +58,21 @@ class MainWindow(QMainWindow):
         self.resize(1280, 760)
         self.setAcceptDrops(True)
         self.player = Player(settings or Settings())
-        self.canvas, self.table, self.status = Canvas(), TrackTable(), StatusLine()
-        self.controls = Controls(self.player.settings.detector, self.player.settings.display)
         self.habits, trouble = load_habits(habits_path())
+        self.canvas, self.status = Canvas(), StatusLine()
+        self.side = SidePanel(self.player.settings, self.player.settings.display, self.habits.alarms)
         self.alarms = Alarms()
         self.alarms.rules = self.habits.alarms
         self._from_set = self._to_set = False
-        self._recorded, self._recording_since = Path(), 0.0
+        self._region_kind = ""
         self._build()
+        self.outputs, self.editor = Outputs(self), TrackEditor(self)
+        build_menus(self)
         self._connect()
         self._take_habits()
         if trouble:
             self.show_error(trouble)
         self._next_table = 0.0
-        self._drawn: deque[float] = deque(maxlen=60)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
@@ -87,82 +85,46 @@ class MainWindow(QMainWindow):
     def _build(self) -> None:
         self.banner = QLabel(wordWrap=True)
         self.banner.setObjectName("banner")
+        self.banner.setAccessibleName("Error")
         self.banner.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.banner.hide()
         self.hint = QLabel(HINT, alignment=Qt.AlignmentFlag.AlignCenter)
         self.hint.setObjectName("hint")
         self.transport = Transport()
-        t = self.transport
-        self.play_button, self.back_button, self.forward_button = t.play_button, t.back_button, t.forward_button
-        self.slider, self.time_label = t.slider, t.time_label
-
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        for part in (self.banner, self.hint):
-            column.addWidget(part)
+        column.addWidget(self.banner)
+        column.addWidget(self.hint)
         column.addWidget(self.canvas, 1)
         self.badges = Badges(self.canvas)
         column.addWidget(self.transport)
-
-        self.sorted = QSortFilterProxyModel(self)
-        self.sorted.setSourceModel(self.table)
-        self.sorted.setSortRole(SORT_ROLE)
-        self.sorted.setFilterKeyColumn(-1)
-        self.sorted.setFilterRole(FILTER_ROLE)
-        self.table_view = QTableView()
-        self.table_view.setModel(self.sorted)
-        self.table_view.setAccessibleName("Tracks")
-        self.table_view.setToolTip("Tracks in this frame: click to mark one in the picture")
-        self.table_view.setSortingEnabled(True)
-        self.table_view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
-        self.table_view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table_view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table_view.verticalHeader().hide()
-        self.table_view.verticalHeader().setDefaultSectionSize(22)
-        header = self.table_view.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(1, 80)
-
-        right = QWidget()
-        side = QVBoxLayout(right)
-        side.setContentsMargins(6, 6, 6, 6)
-        self.alarm_panel = AlarmPanel(self.habits.alarms)
-        self.tabs = QTabWidget()
-        self.tabs.setAccessibleName("Controls")
-        self.tabs.addTab(self.controls, "Detection and picture")
-        self.tabs.addTab(self.alarm_panel, "Alarms")
-        side.addWidget(self.tabs)
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter tracks: a number or a state")
-        self.filter.setToolTip("Show only tracks whose number or state contains this")
-        self.filter.setAccessibleName("Filter tracks")
-        self.filter.setClearButtonEnabled(True)
-        self.filter.textChanged.connect(self.sorted.setFilterFixedString)
-        side.addWidget(self.filter)
-        side.addWidget(self.table_view, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.addWidget(left)
-        self.splitter.addWidget(right)
+        self.splitter.addWidget(self.side)
         self.splitter.setStretchFactor(0, 1)
-        self.splitter.setSizes([880, 400])
+        self.splitter.setSizes([860, 420])
         self.setCentralWidget(self.splitter)
         self.setStatusBar(self.status)
-        build_menus(self)
 
     def _connect(self) -> None:
-        c = self.controls
-        c.threshold_changed.connect(self.player.set_threshold)
-        self.alarm_panel.rules_changed.connect(self._set_alarms)
-        self.alarm_panel.chosen.connect(self._go_to_alarm)
-        c.smallest_changed.connect(self.player.set_smallest)
-        c.overlays_changed.connect(self._overlays)
-        c.display_changed.connect(self.canvas.set_display)
-        c.lock_changed.connect(self._lock_gain)
-        self.canvas.set_display(self.player.settings.display)
-        t = self.transport
+        d, p, t = self.side.detection, self.side.display, self.transport
+        d.threshold_changed.connect(self.player.set_threshold)
+        d.smallest_changed.connect(self.player.set_smallest)
+        d.model_changed.connect(self.player.set_model)
+        d.file_wanted.connect(self.ask_model)
+        d.region_wanted.connect(self.draw_region)
+        d.regions_cleared.connect(self.clear_regions)
+        p.shown_changed.connect(self.canvas.set_shown)
+        p.display_changed.connect(self.canvas.set_display)
+        p.lock_changed.connect(self._lock_gain)
+        p.scores_toggled.connect(self._show_scores)
+        self.side.alarms.rules_changed.connect(self._set_alarms)
+        self.side.alarms.chosen.connect(self._go_to_alarm)
+        self.side.chosen.connect(self.select)
+        self.side.track.plots.time_picked.connect(self.seek_time)
+        self.side.tabs.currentChanged.connect(lambda _: self._show_side())
         t.toggled.connect(self.toggle_play)
         t.stepped.connect(self.step)
         t.sought.connect(self.seek)
@@ -171,22 +133,27 @@ class MainWindow(QMainWindow):
         t.span_changed.connect(self._set_span)
         self.canvas.hovered.connect(self._hover)
         self.canvas.picked.connect(self._pick)
-        self.table_view.selectionModel().selectionChanged.connect(self._row_chosen)
+        self.canvas.region_drawn.connect(self._region_drawn)
+        self.canvas.overlays.label_of = lambda track: self.player.edits.label(track)
+        self.canvas.set_display(self.player.settings.display)
 
-    # -- what the user does ---------------------------------------------------------------------------------------
+    # -- opening --------------------------------------------------------------------------------------------------
 
     def open(self, source: str) -> None:
         """Open a source: a path or any SOURCE text."""
         self.banner.hide()
         self.canvas.clear()
-        self.table.show_tracks(())
+        self.canvas.selected = None
+        self.editor.reset()
         self.status.reset()
         self.alarms.reset()
-        self.alarm_panel.clear()
+        self.side.alarms.clear()
         self.transport.from_button.setChecked(False)
         self.transport.to_button.setChecked(False)
         self.player.open(source)
         self.habits = self.habits.opened(source, "://" in source or source.split(":")[0] in LIVE_KINDS)
+        self._use_regions(self.habits.regions_of(source))
+        self._show_side()
         self.hint.setText(f"Opening {Path(source).name} ...")
         self.hint.show()
         self.setWindowTitle(f"{Path(source).name} - irtrack")
@@ -208,50 +175,19 @@ class MainWindow(QMainWindow):
         dialog.accepted.connect(lambda: self.open(dialog.source))
         dialog.open()
 
-    def toggle_recording(self) -> None:
-        """Start or end a lossless recording of the camera, in the folder for recordings, under a new name."""
-        switch = self.player.recording
-        try:
-            if switch.on:
-                dropped = switch.stop()
-                left_out = f"; {dropped} frames were left out" if dropped else ""
-                self.status.say(f"recorded {self._recorded}{left_out}")
-            elif self.player.live:
-                folder = Path(self.habits.recordings or QDir.homePath())
-                self._recorded = new_name(folder, "irtrack", ".mkv")
-                switch.start(self._recorded)
-                self._recording_since = time.monotonic()
-        except IrtrackError as error:
-            self.show_error(str(error))
-        self._refresh_transport()
-
-    def ask_export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export tracks", "tracks.csv", ";;".join(SUFFIXES))
+    def ask_model(self) -> None:
+        """A checkpoint of one's own."""
+        path, _ = QFileDialog.getOpenFileName(self, "Model", "", "Weights (*.safetensors *.pt *.pth *.tar);;All (*)")
         if path:
-            self.export(Path(path))
+            self.player.set_model(path, self.side.detection.device_box.currentText())
+        self.side.detection.show_model(self.player.settings.detector)
 
-    def export(self, path: Path) -> None:
-        """Write the tracks of all frames seen so far; the suffix chooses CSV, MOTChallenge or JSON lines."""
-        try:
-            frames = export_tracks(self.player.store.results(), path, self.player.settings)
-            self.status.say(f"exported {frames} frames to {path}")
-        except IrtrackError as error:
-            self.show_error(str(error))
+    def ask_export_marked(self) -> None:
+        """Export the marked track alone."""
+        if self.canvas.selected is not None:
+            self.outputs.ask_export(self.canvas.selected)
 
-    def ask_snapshot(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save snapshot", "snapshot.png", "PNG (*.png)")
-        if path:
-            self.snapshot(Path(path))
-
-    def snapshot(self, path: Path) -> None:
-        """Write the frame on screen with its masks and trails."""
-        if self.canvas.result is None:
-            return
-        try:
-            save_snapshot(self.canvas.result, path)
-            self.status.say(f"saved {path}")
-        except IrtrackError as error:
-            self.show_error(str(error))
+    # -- transport ------------------------------------------------------------------------------------------------
 
     def toggle_play(self) -> None:
         if self.player.playing:
@@ -274,21 +210,31 @@ class MainWindow(QMainWindow):
         if newest is not None:
             self.seek(newest)
 
-    def ask_time(self) -> None:
+    @property
+    def fps(self) -> float:
+        """Of the open source, or a guess."""
         opened = self.player.opened
-        if opened is None or self.player.live or self.player.frames is None:
+        return (opened.source.info.fps if opened else None) or 30.0
+
+    def seek_time(self, seconds: float) -> None:
+        """To the frame of a time."""
+        if self.player.opened is not None:
+            self.seek(round(seconds * self.fps))
+
+    def ask_time(self) -> None:
+        if self.player.opened is None or self.player.live or self.player.frames is None:
             return
-        fps = opened.source.info.fps or 30.0
-        longest = (self.player.frames - 1) / fps
+        longest = (self.player.frames - 1) / self.fps
         seconds, ok = QInputDialog.getDouble(self, "To a time", f"Seconds (0 to {longest:.2f})", 0.0, 0.0, longest, 2)
         if ok:
-            self.seek(round(seconds * fps))
+            self.seek_time(seconds)
 
     def seek_track(self) -> None:
         """To the first frame in which the marked track was confirmed."""
-        life = self.player.store.lives().get(self.canvas.selected if self.canvas.selected is not None else -1)
-        if life is not None:
-            self.seek(life[0])
+        if self.canvas.selected is not None:
+            life = self.player.edits.lives(self.player.store.lives()).get(self.canvas.selected)
+            if life is not None:
+                self.seek(life[0])
 
     def change_speed(self, by: int) -> None:
         """To the next speed of the list."""
@@ -312,59 +258,92 @@ class MainWindow(QMainWindow):
         """The sheet of keys."""
         HelpSheet(self.menuBar(), self).show()
 
+    # -- habits ---------------------------------------------------------------------------------------------------
+
     def _take_habits(self) -> None:
         """Layout and display as they were left."""
-        h, c = self.habits, self.controls
+        h = self.habits
         self.restoreGeometry(QByteArray.fromBase64(h.geometry.encode()))
         self.splitter.restoreState(QByteArray.fromBase64(h.splitter.encode()))
-        for box, on in ((c.masks, h.masks), (c.trails, h.trails), (c.boxes, h.boxes), (c.labels, h.labels)):
-            box.setChecked(on)
-        c.opacity.setValue(h.opacity)
+        self.side.display.show_shown(h.shown)
+        self.canvas.set_shown(self.side.display.shown)
         if self.player.settings.display == DisplaySettings():  # what was asked for at the start wins
-            c.show_display(h.display)
+            self.side.display.show_display(h.display)
+            self.canvas.set_display(h.display)
 
     def _keep_habits(self) -> None:
-        c = self.controls
         save_habits(
             replace(
                 self.habits,
                 geometry=bytes(self.saveGeometry().toBase64().data()).decode(),
                 splitter=bytes(self.splitter.saveState().toBase64().data()).decode(),
-                masks=c.masks.isChecked(),
-                trails=c.trails.isChecked(),
-                boxes=c.boxes.isChecked(),
-                labels=c.labels.isChecked(),
-                opacity=c.opacity.value(),
-                display=c.display,
+                shown=self.side.display.shown,
+                display=self.side.display.display,
                 alarms=self.alarms.rules,
             ),
             habits_path(),
         )
 
+    # -- regions --------------------------------------------------------------------------------------------------
+
+    def draw_region(self, kind: str) -> None:
+        """Begin a region of a kind on the picture."""
+        if self.canvas.result is None:
+            return
+        self._region_kind = kind
+        self.canvas.start_region(kind)
+        self.status.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
+
+    def _region_drawn(self, corners: list[tuple[float, float]]) -> None:
+        opened = self.player.opened
+        if not corners or opened is None:
+            self.status.say("no region was drawn")
+            return
+        kept = self.canvas.regions.get(self._region_kind, ())
+        regions = self.canvas.regions | {self._region_kind: (*kept, tuple(corners))}
+        self.habits = self.habits.with_regions(opened.text, regions)
+        self._use_regions(regions)
+        self.status.say("the region counts from now on, and is kept for this source")
+
+    def clear_regions(self) -> None:
+        """None of this source."""
+        if self.player.opened is not None:
+            self.habits = self.habits.with_regions(self.player.opened.text, {})
+        self._use_regions({})
+
+    def _use_regions(self, regions: dict[str, tuple[tuple[tuple[float, float], ...], ...]]) -> None:
+        self.canvas.regions = regions
+        self.canvas.draw_regions()
+        self.alarms.area = regions.get("alarm", ())
+        given = Regions.of(self.player.settings.detector)
+        self.player.set_regions(
+            Regions(given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
+        )
+
+    # -- tracks ---------------------------------------------------------------------------------------------------
+
     def select(self, track_id: int | None) -> None:
         """Mark a track in picture and table."""
         self.canvas.selected = track_id
         self.canvas.redraw()
-        self._mark_row()
+        self._show_side()
+        self.side.mark_row(track_id)
 
-    def _mark_row(self) -> None:
-        """Select the table's row of the marked track, wherever sorting has put it."""
-        row = self.table.row_of(self.canvas.selected)
-        model = self.table_view.selectionModel()
-        with QSignalBlocker(model):
-            model.clearSelection()
-            if row is not None:
-                index = self.sorted.mapFromSource(self.table.index(row, 0))
-                flags = QItemSelectionModel.SelectionFlag
-                model.select(index, flags.Select | flags.Rows)
-        self.table_view.viewport().update()
+    def _confirmed(self) -> list[Track]:
+        result = self.canvas.result
+        return [t for t in result.tracks if t.confirmed] if result else []
+
+    def _pick(self, x: float, y: float) -> None:
+        near = min(self._confirmed(), key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
+        close = near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < PICK_PX**2
+        self.select(near.id if near is not None and close else None)
+
+    # -- what happens ---------------------------------------------------------------------------------------------
 
     def show_error(self, text: str) -> None:
         """An error above the picture; the window stays usable."""
         self.banner.setText(text)
         self.banner.show()
-
-    # -- what happens ---------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._show(self.player.tick())
@@ -372,32 +351,47 @@ class MainWindow(QMainWindow):
             self.show_error(self.player.error)
             self.player.error = None
             self.hint.setText(HINT)
+            self.side.detection.show_model(self.player.settings.detector)
         self.hint.setVisible(self.canvas.result is None)
         now = time.monotonic()
         if now >= self._next_table:
             self._next_table = now + TABLE_S
-            self._show_table()
+            self._show_side()
             self._refresh_transport()
             self.status.refresh(self.player)
 
-    def _show(self, result: FrameResult | None) -> None:
-        if result is None:
+    def _show(self, shown: FrameResult | None) -> None:
+        if shown is None:
             return
+        result = self.player.edits.apply(shown)
+        self.canvas.overlays.fps = self.fps
         self.canvas.show_result(result)
+        if self.canvas.show_scores:
+            self.player.want_scores()
         self.status.drew(result)
         alarm = self.alarms(result)
         if alarm is not None:
             self._call(alarm)
         self.transport.show_position(result.frame.index, result.frame.time_s, self.player)
         if not self.player.playing:
-            self._show_table()
+            self._show_side()
 
-    def _show_table(self) -> None:
-        result = self.canvas.result
-        tracks = [t for t in result.tracks if t.confirmed] if result else []
-        self.table.show_tracks(tracks)
-        if self.canvas.selected is not None:
-            self._mark_row()
+    def show_again(self) -> None:
+        """The frame on screen, after edits."""
+        if self.player.shown is not None:
+            self.canvas.show_result(self.player.edits.apply(self.player.shown))
+        self._show_side()
+        self._refresh_transport()
+
+    def _show_side(self) -> None:
+        """Table, plots and histogram; the parts that can be seen."""
+        result, selected, edits = self.canvas.result, self.canvas.selected, self.player.edits
+        self.side.show_tracks(self._confirmed(), edits, selected)
+        if self.side.track.isVisible():
+            parts = [self.player.store.series(i) for i in edits.parts(selected)] if selected is not None else []
+            self.side.track.show_track(selected, edits, parts, result.frame.time_s if result else None)
+        if self.side.display.isVisible() and result is not None:
+            self.side.display.histogram.show_counts(result.frame.image, self.canvas.agc.levels)
 
     def _refresh_transport(self) -> None:
         self.transport.timeline.selected = -1 if self.canvas.selected is None else self.canvas.selected
@@ -408,23 +402,25 @@ class MainWindow(QMainWindow):
             switch.error = None
         self.record_action.setEnabled(self.player.live or switch.on)
         self.record_action.setChecked(switch.on)
-        self.badges.show_state(self.player, time.monotonic() - self._recording_since if switch.on else None)
-        for action in (self.export_action, self.snapshot_action):
+        self.badges.show_state(self.player, self.outputs.recording_s)
+        self.outputs.refresh()
+        for action in self.needs_picture:
             action.setEnabled(self.canvas.result is not None)
+        for action in self.needs_recording:
+            action.setEnabled(self.canvas.result is not None and not self.player.live)
         pipeline = self.player.pipeline
         if pipeline is not None and pipeline.at_end and self.player.playing and not self.player.reviewing:
             self._show(self.player.turn_round())
 
-    def _overlays(self) -> None:
-        c, k = self.controls, self.canvas
-        k.show_mask, k.show_trails = c.masks.isChecked(), c.trails.isChecked()
-        k.show_boxes, k.show_labels = c.boxes.isChecked(), c.labels.isChecked()
-        k.mask_opacity = c.opacity.value() / 100
-        k.redraw()
-
     def _lock_gain(self, locked: bool) -> None:
         self.canvas.agc.lock = locked
         self.canvas.redraw()
+
+    def _show_scores(self, on: bool) -> None:
+        self.canvas.show_scores = on
+        self.canvas.redraw()
+        if on:
+            self.player.want_scores()
 
     def _set_alarms(self, rules: AlarmRules) -> None:
         self.alarms.rules = rules
@@ -432,11 +428,11 @@ class MainWindow(QMainWindow):
     def _call(self, alarm: Alarm) -> None:
         """An alarm: on the picture, in the list, to the ear, and as a picture, as the rules say."""
         self.badges.call(alarm.text)
-        self.alarm_panel.note(alarm)
+        self.side.alarms.note(alarm)
         if self.alarms.rules.sound:
             QApplication.beep()
         if self.alarms.rules.snapshot:
-            self.snapshot(new_name(Path(self.habits.recordings or QDir.homePath()), "alarm", ".png"))
+            self.outputs.alarm_snapshot()
 
     def _go_to_alarm(self, frame: int, track_id: int) -> None:
         self.seek(frame)
@@ -445,19 +441,6 @@ class MainWindow(QMainWindow):
     def _hover(self, x: int, y: int) -> None:
         result = self.canvas.result
         self.status.point(None if result is None or x < 0 else (x, y, int(result.frame.image[y, x])))
-
-    def _pick(self, x: float, y: float) -> None:
-        result = self.canvas.result
-        tracks = [t for t in result.tracks if t.confirmed] if result else []
-        near = min(tracks, key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
-        close = near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < 15.0**2
-        self.select(near.id if near is not None and close else None)
-
-    def _row_chosen(self) -> None:
-        rows = self.table_view.selectionModel().selectedRows()
-        if rows:
-            self.canvas.selected = self.table.track(self.sorted.mapToSource(rows[0]).row()).id
-            self.canvas.redraw()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
@@ -472,5 +455,6 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         self._timer.stop()
         self._keep_habits()
+        self.outputs.cancel_video()
         self.player.shutdown()
         super().closeEvent(event)

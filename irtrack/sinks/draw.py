@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +30,17 @@ def half_size(track: Track) -> Floats:
 
 
 def annotate(
-    result: FrameResult, scale: int = 1, agc: Agc | None = None, palette: str = "White hot"
+    result: FrameResult,
+    scale: int = 1,
+    agc: Agc | None = None,
+    palette: str = "White hot",
+    label: Callable[[int], str] = str,
+    trail: int | None = None,
 ) -> NDArray[np.uint8]:
-    """(H * scale, W * scale, 3) RGB: the picture, mask outlines, trails, boxes and identities of confirmed tracks."""
+    """(H * scale, W * scale, 3) RGB: the picture, mask outlines, trails, boxes and identities of confirmed tracks.
+
+    `label`: what stands beside a track of this number; `trail`: so many points of each trail, or all.
+    """
     picture = TABLES[palette][(agc or Agc())(result.frame.image)]
     if scale > 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
@@ -49,10 +59,11 @@ def annotate(
         if not track.confirmed:
             continue
         colour = identity_colour(track.id)
-        if len(track.trail) > 1:
-            cv2.polylines(picture, [place(track.trail)[:, None]], False, colour, 1, cv2.LINE_AA)
+        points = track.trail if trail is None else track.trail[-trail:]
+        if len(points) > 1:
+            cv2.polylines(picture, [place(points)[:, None]], False, colour, 1, cv2.LINE_AA)
         half = half_size(track)
         (x0, y0), (x1, y1) = place(track.xy_px - half).tolist(), place(track.xy_px + half).tolist()
         cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 1)
-        cv2.putText(picture, str(track.id), (x1 + 2, y0 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+        cv2.putText(picture, label(track.id), (x1 + 2, y0 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
     return picture.astype(np.uint8, copy=False)

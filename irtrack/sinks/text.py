@@ -6,7 +6,7 @@ import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -126,7 +126,12 @@ class MotSink(TextSink):
 
 
 class JsonLinesSink(TextSink):
-    """One JSON object a frame: its tracks, its detections and its timing, for scripts."""
+    """One JSON object a frame: its tracks, its detections and its timing, for scripts.
+
+    `names`: what tracks are called, by number; those that are there get a `name`.
+    """
+
+    names: Mapping[int, str] = {}
 
     def rows(self, result: FrameResult) -> str:
         d = result.detections
@@ -143,12 +148,15 @@ class JsonLinesSink(TextSink):
                             d.xy_px.tolist(), d.score.tolist(), d.area_px.tolist(), d.snr.tolist(), strict=True
                         )
                     ],
-                    "tracks": [json_track(t) for t in result.tracks if t.confirmed],
+                    "tracks": [json_track(t) | self._name(t.id) for t in result.tracks if t.confirmed],
                 },
                 allow_nan=False,
             )
             + "\n"
         )
+
+    def _name(self, track: int) -> dict[str, object]:
+        return {"name": self.names[track]} if track in self.names else {}
 
 
 def json_track(track: Track) -> dict[str, object]:
@@ -169,7 +177,7 @@ def light(result: FrameResult) -> FrameResult:
     """A result without picture and mask: neither goes into a log, and holding them would fill the memory."""
     image = result.frame.image
     frame = replace(result.frame, image=np.broadcast_to(np.zeros((), image.dtype), image.shape))
-    return replace(result, frame=frame, detections=replace(result.detections, mask=None))
+    return replace(result, frame=frame, detections=replace(result.detections, mask=None, scores=None))
 
 
 class CompletedLog:

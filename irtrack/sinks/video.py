@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,10 +25,18 @@ class VideoSink:
     """
 
     def __init__(
-        self, path: Path, force: bool = False, fps: float | None = None, display: DisplaySettings | None = None
+        self,
+        path: Path,
+        force: bool = False,
+        fps: float | None = None,
+        display: DisplaySettings | None = None,
+        label: Callable[[int], str] = str,
+        trail: int | None = None,
     ) -> None:
+        """`label` and `trail` as of `annotate`."""
         display = display or DisplaySettings()
         self._agc, self._palette = Agc(display), display.palette
+        self._label, self._trail = label, trail
         self.path = check_target(path, force)
         formats = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
         if path.suffix.lower() not in formats:
@@ -64,7 +73,7 @@ class VideoSink:
         try:
             if self._stream is None:
                 self._stream = self._open_stream(*result.frame.image.shape)
-            picture = annotate(result, self._scale, self._agc, self._palette)[
+            picture = annotate(result, self._scale, self._agc, self._palette, self._label, self._trail)[
                 : self._stream.height, : self._stream.width
             ]
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")

@@ -15,7 +15,8 @@ from typing import Any
 import tomli_w
 import torch
 
-from irtrack.detect.weights import load_weights, models_folder, save_weights
+from irtrack.detect.manifest import models_folder
+from irtrack.detect.weights import load_weights, save_weights
 
 
 def publish(checkpoint: Path, name: str, data: str, note: str, folder: Path) -> dict[str, Any]:

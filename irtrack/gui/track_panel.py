@@ -1,0 +1,85 @@
+"""The marked track: how it went, and what the operator says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from irtrack.core import Floats
+from irtrack.gui.controls import named
+from irtrack.gui.edits import Edits
+from irtrack.gui.plots import TrackPlots
+from irtrack.gui.store import SERIES
+
+
+class TrackPanel(QWidget):
+    """Plots, a field for the name, and buttons to mark, merge, delete and export."""
+
+    renamed = Signal(str)
+    marked = Signal(bool)
+    merge_wanted = Signal()
+    deleted = Signal()
+    export_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = QLabel("No track is marked: click one in the picture or in the table")
+        self.head.setWordWrap(True)
+        self.name = QLineEdit()
+        self.name.setPlaceholderText("Name")
+        named(self.name, "Name of the track", "A name for the marked track, shown in place of its number")
+        self.mark = button("Mark", "Put a star to the track", checkable=True)
+        self.merge = button("Merge ...", "Make this track and another one a single track")
+        self.delete = button("Delete", "Leave the track out of picture, table and exports (Del; Ctrl+Z brings it back)")
+        self.export = button("Export ...", "Export this track alone")
+        self.plots = TrackPlots()
+        row = QHBoxLayout()
+        row.addWidget(self.name, 1)
+        for part in (self.mark, self.merge, self.delete, self.export):
+            row.addWidget(part)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 6, 4, 4)
+        layout.setSpacing(4)
+        layout.addWidget(self.head)
+        layout.addLayout(row)
+        layout.addWidget(self.plots, 1)
+        self.name.editingFinished.connect(lambda: self.renamed.emit(self.name.text()))
+        self.mark.clicked.connect(self.marked)
+        self.merge.clicked.connect(self.merge_wanted)
+        self.delete.clicked.connect(self.deleted)
+        self.export.clicked.connect(self.export_wanted)
+
+    def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
+        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
+        series = np.concatenate(sorted(parts, key=first_s)) if parts else np.zeros((0, len(SERIES)))
+        there = track is not None
+        for widget in (self.name, self.mark, self.merge, self.delete, self.export):
+            widget.setEnabled(there)
+        if track is None:
+            self.head.setText("No track is marked: click one in the picture or in the table")
+        elif len(series):
+            self.head.setText(f"Track {track}: {series[0, 0]:.2f} to {series[-1, 0]:.2f} s, {len(series)} frames")
+        else:
+            self.head.setText(f"Track {track}")
+        if not self.name.hasFocus():
+            self.name.setText(edits.names.get(track, "") if track is not None else "")
+        self.mark.setChecked(track in edits.marked)
+        self.plots.show_series(series, now_s)
+
+
+def first_s(series: Floats) -> float:
+    """Time of the first row."""
+    return float(series[0, 0]) if len(series) else math.inf
+
+
+def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
+    """A small button with a word."""
+    made = QPushButton(text)
+    made.setCheckable(checkable)
+    made.setStyleSheet("padding: 3px 6px")
+    named(made, text.removesuffix(" ..."), tip)
+    return made
