@@ -218,7 +218,9 @@ def make_parser() -> argparse.ArgumentParser:
         "frames a second. memory: peak of a 1280x1024 frame. tracker: CPU time a frame for 10 to 5,000 targets, "
         "beside norfair and roboflow's trackers where they are installed; ratio is how many times longer they take.",
     )
-    bench.add_argument("what", nargs="?", default="network", choices=("network", "live", "memory", "tracker"))
+    bench.add_argument(
+        "what", nargs="?", default="network", choices=("network", "live", "memory", "tracker", "display")
+    )
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
     bench.add_argument("--rounds", type=int, default=12, metavar="N", help="turns of each form, two frames each (12)")
     bench.add_argument("--plot", type=Path, metavar="OUT.png", help="the network's times as bars")

@@ -404,6 +404,11 @@ def bench(args: argparse.Namespace) -> int:
         from irtrack.bench import live
 
         rows = list(live.run())
+    elif args.what == "display":
+        from irtrack.bench.report import Row
+        from irtrack.gui.benchmark import run as run_display
+
+        rows = [Row(stage, "Qt", mode, size, 0, value) for stage, mode, size, value in run_display()]
     elif args.what == "memory":
         from irtrack.bench import memory
 

@@ -70,7 +70,8 @@ class Detections:
     area_px (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is
     (c - 0.5, r - 0.5, 1, 1). snr (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or
     None where detections came without an image. scores: (H, W) float32, the map that they were found in, where it is
-    still at hand.
+    still at hand. looked (M, 4): left, top, width and height of the parts that were looked at, where that was not all
+    of the frame.
     """
 
     xy_px: Floats
@@ -80,6 +81,7 @@ class Detections:
     snr: Floats
     mask: NDArray[np.bool_] | None = None
     scores: Scores | None = None
+    looked: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xy_px)
@@ -88,12 +90,20 @@ class Detections:
         for name in ("score", "area_px", "snr"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
-        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask, self.scores):
+        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask, self.scores, self.looked):
             if array is not None:
                 frozen(array)
 
     def __len__(self) -> int:
         return len(self.xy_px)
+
+    def looked_at(self, xy: Floats) -> NDArray[np.bool_]:
+        """Whether places (N, 2) lie where the frame was looked at."""
+        if self.looked is None:
+            return np.ones(len(xy), bool)
+        low, size = self.looked[:, :2], self.looked[:, 2:]
+        inside = (xy[:, None] >= low) & (xy[:, None] < low + size)
+        return np.logical_or.reduce(np.logical_and.reduce(inside, 2), 1)
 
     @staticmethod
     def empty(mask: NDArray[np.bool_] | None = None, scores: Scores | None = None) -> Detections:
@@ -156,6 +166,10 @@ class Tracks(Sequence[Track]):
         self.id, self.confirmed, self.x, self.scene = frozen(id), frozen(confirmed), frozen(x), scene
         self._make = make
         self._made: tuple[Track, ...] | None = None
+
+    def unmade(self) -> Tracks:
+        """The same without the snapshots that were made so far: some arrays instead of many objects, to keep."""
+        return Tracks(self.id, self.confirmed, self.x, self.scene, self._make)
 
     def __len__(self) -> int:
         return len(self.id)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from irtrack.channel import Channel, Closed
-from irtrack.core import Attentive, Detector, Frame, FrameResult, Sink, Source, Track, Tracker
+from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, Sink, Source, Track, Tracker, TrackStatus
 
 log = logging.getLogger(__name__)
 
@@ -307,7 +307,7 @@ class Pipeline:
         start = time.perf_counter()
         detections = self.detector(before.frame.image)
         stage_ms = before.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
-        again = replace(before, detections=detections, tracks=unlinked(before.tracks), stage_ms=stage_ms)
+        again = replace(before, detections=detections, tracks=relinked(before.tracks, detections), stage_ms=stage_ms)
         if self._last is not None and self._last.frame.index == before.frame.index:
             self._last = again
             self._show(again)
@@ -374,6 +374,25 @@ END = Frame(-1, 0.0, None)  # type: ignore[arg-type]
 """Put into the channel behind the last frame of a recording whose pipeline waits at the end."""
 
 
-def unlinked(tracks: Sequence[Track]) -> tuple[Track, ...]:
-    """Tracks whose detection rows no longer hold, since the detections were made again."""
-    return tuple(t if t.detection is None else replace(t, detection=None) for t in tracks)
+RELINK_PX = 4.0
+"""A track keeps its detection where one of those that were made again is no further away than this."""
+
+
+def relinked(tracks: Sequence[Track], detections: Detections) -> tuple[Track, ...]:
+    """Tracks with the rows of detections that were made again; one whose detection is gone coasts."""
+    return tuple(t if t.detection is None else linked(t, nearest(t, detections)) for t in tracks)
+
+
+def linked(track: Track, row: int | None) -> Track:
+    """A track with another detection, or none."""
+    coasts = row is None and track.confirmed
+    return replace(track, detection=row, status=TrackStatus.COASTING if coasts else track.status)
+
+
+def nearest(track: Track, detections: Detections) -> int | None:
+    """The row of the detection at a track's place."""
+    if not len(detections):
+        return None
+    away = ((detections.xy_px - track.xy_px) ** 2).sum(1)
+    row = int(away.argmin())
+    return row if away[row] <= RELINK_PX**2 else None

@@ -52,14 +52,13 @@ def test_labels_of_a_hundred_tracks_keep_apart(qtbot: QtBot, window: MainWindow)
 
 
 def test_a_label_finds_another_side_or_is_left_out() -> None:
-    half = np.array([5.0, 5.0])
-    at = [np.array([50.0, 50.0]), np.array([52.0, 50.0]), np.array([51.0, 51.0])]
-    got = placed([corners_of(p, half, 20.0, 10.0) for p in at], [(20.0, 10.0)] * 3)
+    at = np.array([[50.0, 50.0], [52.0, 50.0], [51.0, 51.0]])
+    corners = corners_of(at, np.full((3, 2), 5.0), np.array([[20.0, 10.0]] * 3))
+    got = placed(corners, [(20.0, 10.0)] * 3)
     assert got[0] == (55.0, 45.0)
     assert got[1] == (57.0, 65.0)
     assert len({g for g in got if g is not None}) == 3
-    alone = [corners_of(at[0], half, 20.0, 10.0)[:1]] * 2
-    assert placed(alone, [(20.0, 10.0)] * 2)[1] is None
+    assert placed(corners[[0, 0], :1], [(20.0, 10.0)] * 2)[1] is None
 
 
 @pytest.mark.parametrize("place", [(20, 20), (0, 0), (39, 29), (-60, 5), (300, 300)])

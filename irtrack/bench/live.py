@@ -10,10 +10,10 @@ import torch
 
 from irtrack.bench.report import Row
 from irtrack.build import make_detector, make_tracker
+from irtrack.capture.sim import SimCamera
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Frame, FrameResult, SourceInfo
+from irtrack.core import FrameResult
 from irtrack.pipeline import Pipeline
-from irtrack.simulate import Scene, scene_from_text
 
 FPS = 30.0
 SECONDS = 20.0
@@ -21,37 +21,9 @@ SETTLED_S = 3.0
 """The first frame is seen whole and the rest of the start-up with it; not counted."""
 
 
-class Camera:
-    """A live source that delivers a frame when it is due, never earlier, whether or not anybody is ready."""
-
-    live = True
-
-    def __init__(self, scene: str, seconds: float) -> None:
-        made = Scene(scene_from_text(scene))
-        self._images = [made.image(i) for i in range(made.settings.frames)]
-        self._count = round(seconds * FPS)
-        height, width = self._images[0].shape
-        self.info = SourceInfo(scene, width, height, 8, FPS, None)
-
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames at their times; the pictures go forth and back, so that nothing jumps."""
-        start, n = time.monotonic(), len(self._images)
-        for i in range(self._count):
-            time.sleep(max(0.0, start + i / FPS - time.monotonic()))
-            k = i % (2 * n)
-            yield Frame(i, i / FPS, self._images[k if k < n else 2 * n - 1 - k])
-
-    def seek(self, index: int) -> None:
-        """A camera cannot."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
 def run(seconds: float = SECONDS, mode: str = "auto") -> Iterator[Row]:
     """Interval between results, latency from capture to result, and the frames of a scan."""
-    camera = Camera("clutter,width=640,height=512,targets=3,scr=12,seed=3", seconds)
+    camera = SimCamera("clutter,width=640,height=512,targets=3,scr=12,seed=3", round(seconds * FPS))
     settings = Settings(detector=DetectorSettings(weights="datransnet-s", device="cpu", mode=mode))
     detector = make_detector(settings, camera)
     done: list[tuple[float, float]] = []

@@ -19,8 +19,8 @@ def redact(text: str) -> str:
 
 
 def open_source(text: str, fps: float | None = None, reconnect_s: float = 0.0) -> Source:
-    """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, a URL, `camera:N`,
-    `genicam:ID`, `aravis:NAME`.
+    """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, `simcam:NAME`, a URL,
+    `camera:N`, `genicam:ID`, `aravis:NAME`.
 
     `fps` sets the frame rate of images and stacks, which carry none. A camera or stream that is lost is opened again
     for `reconnect_s`, if that is above 0. Raises SourceError with one clear line.
@@ -46,6 +46,10 @@ def open_once(text: str, fps: float | None) -> Source:
         from irtrack.capture.sim import SimSource
 
         return SimSource(text.removeprefix("sim:"))
+    if text.startswith("simcam:"):
+        from irtrack.capture.sim import SimCamera
+
+        return SimCamera(text.removeprefix("simcam:"))
     if text.startswith("camera:") or text.startswith("/dev/video"):
         from irtrack.capture.camera import CameraSource
 

@@ -1,8 +1,11 @@
-"""Simulated scenes as a source: `sim:NAME` or `sim:NAME,seed=3,frames=200`."""
+"""Simulated scenes as a source: `sim:NAME` or `sim:NAME,seed=3,frames=200`; as a camera, `simcam:NAME`."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from itertools import count
 
 from irtrack.core import ConfigError, Frame, SourceError, SourceInfo, frozen
 from irtrack.simulate import SCENES, Scene, scene_from_text
@@ -15,13 +18,9 @@ class SimSource:
 
     def __init__(self, text: str) -> None:
         """`text`: a scene's name and settings. Raises SourceError."""
-        try:
-            settings = scene_from_text(text)
-        except ConfigError as error:
-            raise SourceError(f"sim:{text}: {error}; the scenes are {', '.join(SCENES)}") from error
-        self.scene = Scene(settings)
+        self.scene = scene_of(text)
         self._next = 0
-        s = settings
+        s = self.scene.settings
         self.info = SourceInfo(f"sim:{text}", s.width, s.height, s.bits, s.fps, s.frames)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -37,3 +36,45 @@ class SimSource:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+class SimCamera:
+    """The same as a camera: a frame is delivered when it is due, whether or not anybody is ready for it.
+
+    The scene goes forth and back, so that nothing jumps, for `frames` frames or until it is closed.
+    """
+
+    live = True
+
+    def __init__(self, text: str, frames: int | None = None) -> None:
+        """Renders the scene beforehand. Raises SourceError."""
+        scene = scene_of(text)
+        s = scene.settings
+        self.pictures = [frozen(scene.image(i)) for i in range(s.frames)]
+        self._frames, self._closed = frames, threading.Event()
+        self.info = SourceInfo(f"simcam:{text}", s.width, s.height, s.bits, s.fps, None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        fps, n = self.info.fps or 30.0, len(self.pictures)
+        start = time.monotonic()
+        for i in count():
+            if i == self._frames or self._closed.wait(max(0.0, start + i / fps - time.monotonic())):
+                return
+            k = i % (2 * n)
+            yield Frame(i, start + i / fps, self.pictures[k if k < n else 2 * n - 1 - k])
+
+    def seek(self, index: int) -> None:
+        """Raises SourceError: a camera has no past."""
+        raise SourceError("a camera cannot seek")
+
+    def close(self) -> None:
+        """Ends the iteration."""
+        self._closed.set()
+
+
+def scene_of(text: str) -> Scene:
+    """The scene of a text. Raises SourceError."""
+    try:
+        return Scene(scene_from_text(text))
+    except ConfigError as error:
+        raise SourceError(f"sim:{text}: {error}; the scenes are {', '.join(SCENES)}") from error

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import Floats, Image, Scores, Track, Tracks
+from irtrack.core import Detections, Floats, Image, Scores, Track, Tracks
 from irtrack.detect.cuda import upload
 from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastGFEM
@@ -51,6 +51,8 @@ class LiveDetector(NetworkDetector):
         """`bands`: look at that many bands in turn whatever the time; 0 fits them to the time there is."""
         # Parts of frames need the network's own blocks: no other engine can run them, so none is tried.
         super().__init__(weights, replace(settings, mode="exact", backend="torch"), device)
+        self._tiles_turn = False
+        self._looked: list[tuple[int, int, int, int]] = []
         self.scan_frames = 1
         """Frames in which every place is looked at once; 1: every frame is seen whole."""
         self._interval_s, self._bands = interval_s, bands
@@ -70,23 +72,29 @@ class LiveDetector(NetworkDetector):
 
     def _score(self, image: Image) -> Scores:
         start = time.perf_counter()
+        self._looked = []
         x = upload(pad_to_multiple(torch.from_numpy(self._scaling(image))[None, None]), self.device)
         height, width = x.shape[-2:]
         scores = np.zeros((height, width), np.float32)
         if self._video.begins_scene(x):
             scores[:] = self._whole(x)
             return scores[: image.shape[0], : image.shape[1]]
-        rows = self._rows_in_time(height, width, len(self._tiles(height, width)))
+        count = len(self._tiles(height, width))
+        rows = self._rows_in_time(height, width, count)
         if rows >= height:
             self._video.renew_next()
             scores[:] = self._whole(x)
-            looked_px, passes = height * width, 1
+            looked_px, passes, self.scan_frames = height * width, 1, 1
         else:
-            tiles = self._tiles(height, width, rows)
-            looked_px, passes = self._part(x, rows, scores), 1
+            turns = count > 0 and self._too_much(rows, width, count)
+            self._tiles_turn = turns and not self._tiles_turn
+            tiles = self._tiles(height, width, 0 if turns else rows) if self._tiles_turn or not turns else []
+            looked_px = passes = 0
+            if not (tiles and turns):
+                looked_px, passes = self._part(x, rows, scores), 1
             if tiles:
-                looked_px, passes = looked_px + self._look_closely(x, tiles, scores), 2
-        self.scan_frames = -(-height // rows)
+                looked_px, passes = looked_px + self._look_closely(x, tiles, scores), passes + 1
+            self.scan_frames = -(-height // rows) * (1 + turns)
         taken = (time.perf_counter() - start - PASS_S * passes) / looked_px
         self._s_per_px = taken if self._s_per_px is None else self._s_per_px + 0.1 * (taken - self._s_per_px)
         return scores[: image.shape[0], : image.shape[1]]
@@ -96,6 +104,17 @@ class LiveDetector(NetworkDetector):
         self._gfem.place, self._next_row = None, 0
         out: Scores = self._network(x)[0, 0].sigmoid().cpu().numpy()
         return out
+
+    def __call__(self, image: Image) -> Detections:
+        found = super().__call__(image)
+        return replace(found, looked=np.array(self._looked, float) - (0.5, 0.5, 0, 0)) if self._looked else found
+
+    def _too_much(self, rows: int, width: int, tiles: int) -> bool:
+        """Whether band and tiles together take longer than there is: then they take turns, a frame each."""
+        if self._bands or self._s_per_px is None:
+            return False
+        px = (rows + 2 * MARGIN_PX) * width + tiles * TILE_PX**2
+        return 2 * PASS_S + px * self._s_per_px > SHARE * self._interval_s - self._elsewhere_s
 
     def _rows_in_time(self, height: int, width: int, tiles: int) -> int:
         """Rows of the band that fit into the time left beside the tiles; the height where the whole frame does."""
@@ -127,6 +146,7 @@ class LiveDetector(NetworkDetector):
         block.collect = self._gfem.update = None
         upper, lower = max(first, top - OVERLAP_PX), min(last, bottom + OVERLAP_PX)
         scores[upper:lower] = out[upper - first : lower - first]
+        self._looked.append((0, top, x.shape[3], bottom - top))
         self._next_row = bottom
         if bottom == height:
             block.renew()
@@ -154,6 +174,9 @@ class LiveDetector(NetworkDetector):
             rows = inner(r, height)
             columns = inner(c, width)
             scores[r + rows.start : r + rows.stop, c + columns.start : c + columns.stop] = tile[rows, columns]
+            self._looked.append(
+                (c + columns.start, r + rows.start, columns.stop - columns.start, rows.stop - rows.start)
+            )
         return len(tiles) * TILE_PX**2
 
 

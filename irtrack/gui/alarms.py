@@ -111,6 +111,7 @@ class AlarmPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.list)
+        layout.addStretch(1)
         self.show_rules(rules)
         for box in (self.on, self.sound, self.snapshot):
             box.toggled.connect(self._tell)

@@ -202,4 +202,4 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     def _zoomed(self) -> None:
         """Labels keep their size on the screen, so they are placed anew."""
         if self._result is not None:
-            self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed])
+            self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed], self.selected)

@@ -190,6 +190,7 @@ class DisplayControls(QWidget):
         rows.setColumnStretch(2, 1)
         layout.addLayout(rows)
         layout.addWidget(self.histogram)
+        layout.addStretch(1)
 
     def _check(self, text: str, tip: str) -> QCheckBox:
         box = QCheckBox(text)

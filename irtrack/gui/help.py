@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QMenu, QMenuBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QMenuBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 
 def shortcuts(bar: QMenuBar) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -29,26 +41,40 @@ class HelpSheet(QDialog):
     def __init__(self, bar: QMenuBar, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keyboard and mouse")
-        layout, grid, row = QVBoxLayout(self), QGridLayout(), 0
-        grid.setHorizontalSpacing(24)
+        layout, columns = QVBoxLayout(self), QHBoxLayout()
+        columns.setSpacing(40)
         mouse = [
             ("Wheel", "Zoom at the cursor"),
             ("Drag", "Move the picture"),
             ("Click", "Mark a target; on a row of the table, the same"),
+            ("Right click", "On a row of the table: what can be done to the track"),
             ("Drop a file", "Open it"),
         ]
-        for title, rows in [*shortcuts(bar), ("Picture", mouse)]:
+        sections = [*shortcuts(bar), ("Picture", mouse)]
+        half = sum(len(rows) + 1 for _, rows in sections) / 2
+        grid, row = QGridLayout(), 0
+        for title, rows in sections:
+            if row >= half and grid.count():  # the rest goes into a second column, for small screens
+                columns.addLayout(filled(grid, row))
+                grid, row, half = QGridLayout(), 0, math.inf
+            grid.setHorizontalSpacing(18)
             head = QLabel(title)
             head.setObjectName("heading")
             grid.addWidget(head, row, 0, 1, 2)
-            row += 1
-            for key, what in rows:
+            for i, (key, what) in enumerate(rows, row + 1):
                 label = QLabel(key)
                 label.setObjectName("key")
-                grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignRight)
-                grid.addWidget(QLabel(what), row, 1)
-                row += 1
-        layout.addLayout(grid)
+                grid.addWidget(label, i, 0, Qt.AlignmentFlag.AlignRight)
+                grid.addWidget(QLabel(what), i, 1)
+            row += 1 + len(rows)
+        columns.addLayout(filled(grid, row))
+        layout.addLayout(columns)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
+
+
+def filled(grid: QGridLayout, rows: int) -> QGridLayout:
+    """A column whose rows stay at the top."""
+    grid.setRowStretch(rows, 1)
+    return grid

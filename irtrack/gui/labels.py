@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from irtrack.core import Floats
 
+Spot = tuple[float, float]
+Box = tuple[float, float, float, float]
 
-def placed(corners: Sequence[Floats], sizes: Sequence[tuple[float, float]]) -> list[tuple[float, float] | None]:
+
+def placed(corners: Floats, sizes: Sequence[tuple[float, float]]) -> list[Spot | None]:
     """Lower left corner of each label, or None where there is no room; the first come first.
 
-    corners: for each track the places (K, 2), best first, at which the label's lower left corner may lie (y downwards);
-    sizes: width and height of each label, in the same unit.
+    corners (N, K, 2): for each track the places, best first, at which the label's lower left corner may lie (y
+    downwards); sizes: width and height of each label, in the same unit.
     """
-    taken, count = np.empty((len(corners), 4)), 0  # left, top, right, bottom
-    out: list[tuple[float, float] | None] = []
-    for options, (w, h) in zip(corners, sizes, strict=True):
-        left, bottom = options[:, :1], options[:, 1:]
-        t = taken[:count]
-        clash = (left < t[:, 2]) & (t[:, 0] < left + w) & (bottom - h < t[:, 3]) & (t[:, 1] < bottom)
-        free = np.flatnonzero(~clash.any(1))
-        if not len(free):
-            out.append(None)
-            continue
-        x, y = options[free[0]].tolist()
-        taken[count] = (x, y - h, x + w, y)
-        count += 1
-        out.append((x, y))
+    step = max((h for _, h in sizes), default=1.0)
+    rows: dict[int, list[Box]] = {}  # labels that are placed, by the strips of the picture that they lie in
+    out: list[Spot | None] = []
+    for options, (w, h) in zip(corners.tolist(), sizes, strict=True):
+        spot = None
+        for x, y in options:
+            strips = range(math.floor((y - h) / step), math.floor(y / step) + 1)
+            box = (x, y - h, x + w, y)
+            if not any(clash(box, t) for strip in strips for t in rows.get(strip, ())):
+                for strip in strips:
+                    rows.setdefault(strip, []).append(box)
+                spot = (x, y)
+                break
+        out.append(spot)
     return out
 
 
-def corners_of(centre: Floats, half: Floats, width: float, height: float) -> Floats:
-    """Lower left corners (4, 2) of a label right above, right below, left above and left below a box."""
-    (x, y), (a, b) = centre.tolist(), half.tolist()
-    return np.array([(x + a, y - b), (x + a, y + b + height), (x - a - width, y - b), (x - a - width, y + b + height)])
+def clash(a: Box, b: Box) -> bool:
+    """Whether two boxes (left, top, right, bottom) overlap."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def corners_of(centres: Floats, halves: Floats, sizes: Floats) -> Floats:
+    """Lower left corners (N, 4, 2) of labels right above, right below, left above and left below boxes.
+
+    centres, halves and sizes of the labels are (N, 2).
+    """
+    (x, y), (a, b), (w, h) = centres.T, halves.T, sizes.T
+    return np.stack([(x + a, y - b), (x + a, y + b + h), (x - a - w, y - b), (x - a - w, y + b + h)]).transpose(2, 0, 1)

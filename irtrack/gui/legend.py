@@ -85,7 +85,7 @@ class Histogram(QWidget):
             self.low, self.high = levels
             low, high = float(part.min()), float(part.max())
             margin = max(4.0, 0.05 * (high - low))
-            self._from, self._to = min(low - margin, self.low), max(high + margin, self.high)
+            self._from, self._to = min(low, self.low) - margin, max(high, self.high) + margin
         counts = np.histogram(part, BINS, (self._from, self._to))[0]
         self._bars = np.sqrt(counts / max(counts.max(), 1))
         self.update()

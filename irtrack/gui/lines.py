@@ -35,6 +35,7 @@ class LinesItem(pg.GraphicsObject):  # type: ignore[misc]
         self.setOpacity(opacity)
         self._paths: list[tuple[QPen, QPainterPath]] = []
         self._bounds = QRectF()
+        self._pens: dict[tuple[Colour, bool], QPen] = {}
 
     def show_strokes(self, strokes: Sequence[Stroke]) -> None:
         """Replace what is drawn."""
@@ -50,11 +51,14 @@ class LinesItem(pg.GraphicsObject):  # type: ignore[misc]
         self.update()
 
     def _pen(self, stroke: Stroke) -> QPen:
-        pen = QPen(QColor(*stroke.colour), self._width)
-        pen.setCosmetic(True)
-        if stroke.dashed:
-            pen.setStyle(Qt.PenStyle.DashLine)
-        return pen
+        key = (stroke.colour, stroke.dashed)
+        if key not in self._pens:
+            pen = QPen(QColor(*stroke.colour), self._width)
+            pen.setCosmetic(True)
+            if stroke.dashed:
+                pen.setStyle(Qt.PenStyle.DashLine)
+            self._pens[key] = pen
+        return self._pens[key]
 
     def boundingRect(self) -> QRectF:
         return self._bounds
@@ -113,12 +117,15 @@ class LabelsItem(pg.GraphicsObject):  # type: ignore[misc]
         self.font = QFont()
         self.font.setPointSizeF(9.0)
         self._metrics = QFontMetricsF(self.font)
+        self._sizes: dict[str, tuple[float, float]] = {}
         self.shown: list[Label] = []
         self._bounds = QRectF()
 
     def size_px(self, text: str) -> tuple[float, float]:
         """Width and height of a word on the screen."""
-        return self._metrics.horizontalAdvance(text) + 4.0, self._metrics.height()
+        if text not in self._sizes:
+            self._sizes[text] = (self._metrics.horizontalAdvance(text) + 4.0, self._metrics.height())
+        return self._sizes[text]
 
     def show_labels(self, labels: list[Label], bounds: QRectF) -> None:
         """Replace what is drawn; `bounds`: the part of the view that it lies in."""

@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 
 from irtrack.config import Checked, Polygon, option
-from irtrack.core import ConfigError, Floats, Track
+from irtrack.core import ConfigError, Floats, Track, TrackStatus
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.lines import Colour, Label, LabelsItem, LinesItem, Stroke, edges, joined
 from irtrack.imaging.palettes import TABLES
@@ -26,6 +26,9 @@ OLD_S, FAST_PX_S = 20.0, 200.0
 
 STEPS = 12
 """Colours between new and old, slow and fast: each is drawn with one pen."""
+
+SELECTED_PX = 3.0
+"""The frame of the marked track lies so far outside its box."""
 
 SIGMAS = 2.0
 """Ellipses reach this far."""
@@ -94,11 +97,11 @@ class Overlays:
         self.draw_mask(mask)
         colours = colours_of(tracks, s.colouring)
         self.trails.show_strokes(self._trails(tracks, colours) if s.trails else ())
-        self.boxes.show_strokes(by_colour(tracks, box_outline) if s.boxes else ())
-        self.ellipses.show_strokes(by_colour(tracks, ellipse) if s.ellipses else ())
-        white = [Stroke((255, 255, 255), box_outline(t, 3.0)) for t in tracks if t.id == selected]
-        self.chosen.show_strokes(white)
-        self.draw_labels(tracks)
+        self.boxes.show_strokes(by_colour(tracks, box_outlines) if s.boxes else ())
+        self.ellipses.show_strokes(by_colour(tracks, ellipses) if s.ellipses else ())
+        chosen = [t for t in tracks if t.id == selected]
+        self.chosen.show_strokes([Stroke((255, 255, 255), box_outlines(chosen, SELECTED_PX))] if chosen else ())
+        self.draw_labels(tracks, selected)
 
     def draw_mask(self, mask: NDArray[np.bool_] | None) -> None:
         """Filled pixels, or their outline."""
@@ -112,16 +115,19 @@ class Overlays:
         rgba[mask] = (*MASK_RGB, round(2.55 * self.shown.opacity))
         self.mask.setImage(rgba, autoLevels=False, levels=None)
 
-    def draw_labels(self, tracks: Sequence[Track]) -> None:
+    def draw_labels(self, tracks: Sequence[Track], selected: int | None) -> None:
         """Numbers and names, kept apart; also after a change of the zoom."""
         shown = tracks[:LABELS] if self.shown.labels else ()
-        width, height = self.view.viewPixelSize()
+        if not shown:
+            self.labels.show_labels([], self.view.viewRect())
+            return
         texts = [self.label_of(t.id) for t in shown]
-        sizes = [(w * width, h * height) for w, h in map(self.labels.size_px, texts)]
-        options = [corners_of(t.xy_px + 0.5, half_size(t), *size) for t, size in zip(shown, sizes, strict=True)]
+        sizes = np.array([self.labels.size_px(text) for text in texts]) * self.view.viewPixelSize()
+        halves = np.array([half_size(t) + SELECTED_PX * (t.id == selected) for t in shown])
+        corners = corners_of(places(shown) + 0.5, halves, sizes)
         labels = [
             Label(text, *spot, identity_colour(t.id))
-            for t, text, spot in zip(shown, texts, placed(options, sizes), strict=True)
+            for t, text, spot in zip(shown, texts, placed(corners, sizes.tolist()), strict=True)
             if spot is not None
         ]
         self.labels.show_labels(labels, self.view.viewRect())
@@ -142,7 +148,7 @@ class Overlays:
         points = max(2, round(self.shown.trail_s * self.fps))
         groups: dict[tuple[Colour, bool], list[Floats]] = {}
         for track, colour in zip(tracks, colours, strict=True):
-            groups.setdefault((colour, track.detection is None), []).append(track.trail[-points:])
+            groups.setdefault((colour, track.status is TrackStatus.COASTING), []).append(track.trail[-points:])
         return [Stroke(colour, joined(pieces), dashed) for (colour, dashed), pieces in groups.items()]
 
 
@@ -158,33 +164,43 @@ def colours_of(tracks: Sequence[Track], colouring: str) -> list[Colour]:
     return [tuple(table[min(int(s * STEPS), STEPS - 1)]) for s in share]
 
 
-def by_colour(tracks: Sequence[Track], outline: Callable[[Track], Floats]) -> list[Stroke]:
-    """An outline of each track, one stroke for each colour of identities."""
-    groups: dict[Colour, list[Floats]] = {}
+def places(tracks: Sequence[Track]) -> Floats:
+    """Positions (N, 2)."""
+    return np.array([t.xy_px for t in tracks])
+
+
+def by_colour(tracks: Sequence[Track], outlines: Callable[[Sequence[Track]], Floats]) -> list[Stroke]:
+    """Outlines of all tracks, one stroke for each colour of identities."""
+    groups: dict[Colour, list[Track]] = {}
     for track in tracks:
-        groups.setdefault(identity_colour(track.id), []).append(outline(track))
-    return [Stroke(colour, joined(pieces)) for colour, pieces in groups.items()]
+        groups.setdefault(identity_colour(track.id), []).append(track)
+    return [Stroke(colour, outlines(group)) for colour, group in groups.items()]
 
 
-CORNERS = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)], float)
 NAN = (np.nan, np.nan)
+CORNERS = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1), NAN])
 OPEN_CORNERS = np.array(
     [(-1, -0.4), (-1, -1), (-0.4, -1), NAN, (0.4, -1), (1, -1), (1, -0.4), NAN,
-     (1, 0.4), (1, 1), (0.4, 1), NAN, (-0.4, 1), (-1, 1), (-1, 0.4)], float,
+     (1, 0.4), (1, 1), (0.4, 1), NAN, (-0.4, 1), (-1, 1), (-1, 0.4), NAN]
 )  # fmt: skip
 ANGLES = np.linspace(0, 2 * np.pi, 25)
-CIRCLE = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
+CIRCLE = np.stack([np.append(np.cos(ANGLES), np.nan), np.append(np.sin(ANGLES), np.nan)], 1)
 
 
-def box_outline(track: Track, grow_px: float = 0.0) -> Floats:
-    """Vertices of a box; while coasting (dashed: pieces apart) the middles of its sides are left open."""
-    half = half_size(track) + grow_px
-    outline: Floats = track.xy_px + (CORNERS if track.detection is not None else OPEN_CORNERS) * half
-    return outline
+def box_outlines(tracks: Sequence[Track], grow_px: float = 0.0) -> Floats:
+    """Vertices of the boxes, NaN rows between; while coasting the middles of the sides are left open."""
+    coasts = [t.status is TrackStatus.COASTING for t in tracks]
+    pieces = []
+    for shape, wanted in ((CORNERS, False), (OPEN_CORNERS, True)):
+        group = [t for t, c in zip(tracks, coasts, strict=True) if c is wanted]
+        if group:
+            half = np.array([half_size(t) for t in group]) + grow_px
+            pieces.append((places(group)[:, None] + shape * half[:, None]).reshape(-1, 2))
+    return np.concatenate(pieces)
 
 
-def ellipse(track: Track) -> Floats:
-    """Vertices (25, 2) of the ellipse of SIGMAS standard deviations of the position."""
-    root = np.linalg.cholesky(track.covariance[:2, :2] + 1e-9 * np.eye(2))
-    vertices: Floats = track.xy_px + SIGMAS * CIRCLE @ root.T
-    return vertices
+def ellipses(tracks: Sequence[Track]) -> Floats:
+    """Vertices of the ellipses of SIGMAS standard deviations of the positions, NaN rows between."""
+    roots = np.linalg.cholesky(np.array([t.covariance[:2, :2] for t in tracks]) + 1e-9 * np.eye(2))
+    vertices: Floats = places(tracks)[:, None] + SIGMAS * np.einsum("kj,nij->nki", CIRCLE, roots)
+    return vertices.reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import queue
 import threading
@@ -345,9 +346,15 @@ class Player:
                 self._load(source)
         return first
 
+    def use(self, detector: Detector | None) -> None:
+        """Take a detector of the caller's instead of loading one, as far as the settings allow."""
+        if detector is not None:
+            self._use(detector)
+
     def _use(self, detector: Detector) -> None:
         """A detector that was loaded: the one before goes."""
         self._detector, self._loaded = detector, self.settings.detector
+        gc.freeze()  # what libraries made at import stays: walking through it again and again would stop the picture
         detector.threshold, detector.min_area_px, detector.regions = self.threshold, self.smallest_px, self.regions
         if self.pipeline is not None:
             self.loading = False

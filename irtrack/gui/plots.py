@@ -42,7 +42,7 @@ class TrackPlots(QWidget):
             plot.setMouseEnabled(False, False)
             plot.setMenuEnabled(False)
             plot.hideButtons()
-            plot.setMinimumSize(80, 78)
+            plot.setMinimumSize(80, 96)
             for axis in ("left", "bottom"):
                 plot.getAxis(axis).setStyle(tickFont=None, tickTextOffset=2)
                 plot.getAxis(axis).setTextPen(DIM)

@@ -68,6 +68,7 @@ class SidePanel(QWidget):
         split.addWidget(self.tabs)
         split.addWidget(lower)
         split.setStretchFactor(1, 1)
+        split.setSizes([300, 360])
         split.setChildrenCollapsible(False)
         self.tabs.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         layout = QVBoxLayout(self)
@@ -88,11 +89,16 @@ class SidePanel(QWidget):
         view.customContextMenuRequested.connect(lambda at: self.menu_wanted.emit(view.viewport().mapToGlobal(at)))
         view.setMinimumHeight(90)
         view.verticalHeader().hide()
-        view.verticalHeader().setDefaultSectionSize(22)
+        view.verticalHeader().setDefaultSectionSize(20)
         header = view.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Interactive)
-        header.resizeSection(1, 80)
+        font = view.font()
+        font.setPointSizeF(8.5)
+        view.setFont(font)
+        header.setFont(font)
+        for column, width in ((0, 52), (1, 72)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
+            header.resizeSection(column, width)
         return view
 
     def show_tracks(self, tracks: Sequence[Track], edits: Edits, selected: int | None) -> None:

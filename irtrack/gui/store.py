@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Track
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Track, Tracks, TrackStatus
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
@@ -46,8 +46,11 @@ class ResultStore:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
         and trails are not kept."""
         rows = series_rows(result)
+        tracks = result.tracks
         if limit is not None:
-            result = replace(result, tracks=tuple(replace(t, trail=t.xy_px[None]) for t in result.tracks))
+            result = replace(result, tracks=packed(tracks))
+        elif isinstance(tracks, Tracks):
+            result = replace(result, tracks=tracks.unmade())
         d = result.detections
         mask_px = np.zeros(0, np.uint32) if d.mask is None else np.flatnonzero(d.mask).astype(np.uint32)
         frame = Frame(result.frame.index, result.frame.time_s, NO_IMAGE)
@@ -55,7 +58,7 @@ class ResultStore:
         with self._lock:
             if frame.index not in self._stored:
                 insort(self._order, frame.index)
-            for track in result.tracks:
+            for track in tracks:
                 if track.confirmed:
                     first, last = self._lives.get(track.id, (frame.index, frame.index))
                     self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
@@ -120,6 +123,30 @@ class ResultStore:
             self._lives.clear()
             self._stored.clear()
             self._order.clear()
+
+
+STATUSES = tuple(TrackStatus)
+
+
+def packed(tracks: Sequence[Track]) -> Tracks:
+    """Tracks without trails, as arrays: the garbage collector stops everything to walk through millions of objects."""
+    kept = list(tracks)
+    status = [STATUSES.index(t.status) for t in kept]
+    x = np.array([(*t.xy_px, *t.velocity_px_s) for t in kept]).reshape(-1, 4)
+    covariance = np.array([t.covariance for t in kept])
+    rest = np.array([(t.age_s, t.misses, *t.size_px, t.area_px, t.score, t.snr) for t in kept])
+    row = [-1 if t.detection is None else t.detection for t in kept]
+    numbers = np.array([(t.id, s, r) for t, s, r in zip(kept, status, row, strict=True)], np.int64).reshape(-1, 3)
+
+    def make(i: int) -> Track:
+        age_s, misses, w, h, area, score, snr = rest[i].tolist()
+        track, code, detection = numbers[i].tolist()
+        return Track(
+            track, STATUSES[code], x[i, :2], x[i, 2:], covariance[i], age_s, int(misses),
+            None if detection < 0 else detection, (w, h), area, score, snr, x[i : i + 1, :2],
+        )  # fmt: skip
+
+    return Tracks(numbers[:, 0], numbers[:, 1] > 0, x, np.eye(2, 3), make)
 
 
 def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:

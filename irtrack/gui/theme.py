@@ -23,7 +23,7 @@ QLabel#time {{ font-family: monospace; }}
 QGroupBox {{ border: 1px solid #30373d; border-radius: 4px; margin-top: 9px; padding-top: 6px; }}
 QGroupBox::title {{ subcontrol-origin: margin; left: 8px; color: {DIM}; }}
 QTableView {{ gridline-color: #2a3036; selection-background-color: #37424c; selection-color: {TEXT}; }}
-QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: 0; padding: 3px 6px; }}
+QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: 0; padding: 3px 2px; }}
 QToolButton {{ padding: 4px; border: 0; border-radius: 4px; }}
 QToolButton:hover {{ background: #2d343a; }}
 QToolButton:focus {{ border: 1px solid {ACCENT}; }}

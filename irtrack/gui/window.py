@@ -38,7 +38,10 @@ from irtrack.gui.transport import Transport
 from irtrack.imaging.regions import Regions
 
 TICK_MS, TABLE_S = 15, 0.2
-LIVE_KINDS = ("camera", "genicam", "aravis")
+MANY, MANY_TABLE_S = 50, 0.5
+"""With so many rows the table is renewed less often: nobody reads them faster."""
+
+LIVE_KINDS = ("camera", "genicam", "aravis", "simcam")
 HINT = "Drop an infrared recording here, or press Ctrl+O"
 PICK_PX = 15.0
 """A click marks a track that is no further away than this, in pixels of the frame."""
@@ -355,7 +358,7 @@ class MainWindow(QMainWindow):
         self.hint.setVisible(self.canvas.result is None)
         now = time.monotonic()
         if now >= self._next_table:
-            self._next_table = now + TABLE_S
+            self._next_table = now + (TABLE_S if self.side.table.rowCount() < MANY else MANY_TABLE_S)
             self._show_side()
             self._refresh_transport()
             self.status.refresh(self.player)

@@ -26,7 +26,8 @@ def identity_colour(track_id: int) -> tuple[int, int, int]:
 
 def half_size(track: Track) -> Floats:
     """Half width and height of the box drawn round a track, in pixels."""
-    return np.maximum(np.nan_to_num(np.array(track.size_px), nan=4.0) / 2 + 3, 5.0)
+    w, h = (v if v == v else 4.0 for v in track.size_px)
+    return np.array((max(w / 2 + 3, 5.0), max(h / 2 + 3, 5.0)))
 
 
 def annotate(

@@ -198,10 +198,13 @@ class KalmanTracker:
         b = self._bank
         hit = np.flatnonzero(rows >= 0)
         d = rows[hit]
-        b.frames += 1
-        b.hits = (b.hits << np.uint64(1)) | (rows >= 0).astype(np.uint64)
-        b.misses = np.where(rows >= 0, 0, b.misses + 1)
-        b.doubt = np.minimum(b.doubt + np.where(rows >= 0, 0.0, MISS_NATS), DOUBT_NATS)
+        # A frame in which a track's place was not looked at says nothing of it.
+        told = (rows >= 0) | detections.looked_at(b.x[:, :2])
+        b.frames += told
+        b.hits = np.where(told, (b.hits << np.uint64(1)) | (rows >= 0).astype(np.uint64), b.hits)
+        b.misses = np.where(rows >= 0, 0, b.misses + told)
+        b.doubt = np.minimum(b.doubt + np.where(told & (rows < 0), MISS_NATS, 0.0), DOUBT_NATS)
+        b.seen_s += np.where(told, 0.0, dt_s)
         if len(hit):
             z, R = detections.xy_px[d], np.eye(2) * self._variance[d, None, None]
             self._believe(hit, z, R, time_s)
@@ -345,7 +348,7 @@ class KalmanTracker:
         self._trails.append(b.trail, b.x[:, :2], time_s, self._scene)
         trails = self._trails.view(b.trail, self._scene)
         # Arrays of the bank are replaced or written in place in the next frame: what is handed out is copied.
-        x, P, sure = frozen(b.x.copy()), frozen(b.P.copy()), (rows >= 0) & (b.doubt == 0)
+        x, P, sure = frozen(b.x.copy()), frozen(b.P.copy()), (b.doubt == 0) & ((rows >= 0) | (b.misses == 0))
         id_, confirmed, last = b.id.copy(), b.confirmed.copy(), b.last.copy()
         age_s, misses = time_s - b.born_s, b.misses.copy()
 
