@@ -50,6 +50,19 @@ def test_speed_changes_how_fast_stored_frames_play(qtbot: QtBot, window: MainWin
     assert window.player.speed == 0.5
 
 
+def test_what_was_seen_loops(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    play_all(qtbot, window, clip)
+    qtbot.keyClick(window, Qt.Key.Key_L)
+    window.transport.speed_box.setCurrentText("8x")
+    window.seek(12)
+    window.toggle_play()
+    wait(qtbot, lambda: (window.player.position or 0) >= 17)
+    wait(qtbot, lambda: (window.player.position or 99) <= 5)
+    assert window.player.playing
+    assert window.player.pipeline is not None
+    assert window.player.pipeline.processed == 20
+
+
 def test_a_part_plays_and_loops(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     play_all(qtbot, window, clip)
     t = window.transport

@@ -58,6 +58,7 @@ class HelpSheet(QDialog):
                 columns.addLayout(filled(grid, row))
                 grid, row, half = QGridLayout(), 0, math.inf
             grid.setHorizontalSpacing(18)
+            grid.setVerticalSpacing(5)
             head = QLabel(title)
             head.setObjectName("heading")
             grid.addWidget(head, row, 0, 1, 2)

@@ -47,7 +47,7 @@ class LinesItem(pg.GraphicsObject):  # type: ignore[misc]
         bounds = QRectF()
         for _, path in self._paths:
             bounds = bounds.united(path.boundingRect())
-        self._bounds = bounds.adjusted(-2, -2, 2, 2)
+        self._bounds = bounds.adjusted(-2, -2, 2, 2) if self._paths else QRectF()
         self.update()
 
     def _pen(self, stroke: Stroke) -> QPen:

@@ -19,6 +19,7 @@ from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
 from irtrack.gui.edits import Edits
 from irtrack.gui.store import LIVE_FRAMES, ResultStore
+from irtrack.gui.viewer import Viewer, let_go
 from irtrack.imaging.regions import Regions
 from irtrack.pipeline import Pipeline, State
 from irtrack.sinks.record import RecordSwitch
@@ -28,6 +29,9 @@ BEFORE_S = 3.0
 
 TRAIL_S = 10.0
 """Trails are kept for so long, so that a longer one can be asked for on the screen."""
+
+VIEW_WAIT_S = 0.02
+"""The window waits so long for the picture of a stored frame before it does other things."""
 
 STALE_S = 1.0
 """A camera's picture older than this is said to be."""
@@ -75,7 +79,9 @@ class Player:
         self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
         self._review: int | None = None
         self._review_due = 0.0
-        self._viewer: Source | None = None
+        self._viewer: Viewer | None = None
+        self._pending: int | None = None
+        """A stored frame whose picture is on its way."""
         self._shown: FrameResult | None = None
         self._threads: list[threading.Thread] = []
         self._request = self._load_request = 0
@@ -138,7 +144,7 @@ class Player:
             self.opened.source.close()
         if self._viewer is not None:
             self._viewer.close()
-        self.pipeline = self.opened = self._viewer = self._shown = self._review = None
+        self.pipeline = self.opened = self._viewer = self._shown = self._review = self._pending = None
         self.span = None
         self.edits = Edits()
         self.store = ResultStore()
@@ -189,7 +195,9 @@ class Player:
 
     @property
     def position(self) -> int | None:
-        """The frame on screen."""
+        """The frame on screen, or on its way there."""
+        if self._pending is not None:
+            return self._pending
         return self._shown.frame.index if self._shown else None
 
     @property
@@ -223,7 +231,7 @@ class Player:
             return self._show_stored(target)
         if by > 0 and self.frames is not None and target < self.frames:
             newest = self.store.nearest(target)
-            self._review = None
+            self._leave_review()
             if newest is not None and newest == target - 1 and self._pipeline_is_at(newest):
                 self.pipeline.step()
             else:
@@ -238,7 +246,7 @@ class Player:
         if index in self.store:
             self.pipeline.pause()
             return self._show_stored(index)
-        self._review = None
+        self._leave_review()
         self.pipeline.seek(index)
         if self.playing:
             self.pipeline.resume()
@@ -377,6 +385,8 @@ class Player:
     def _tick_review(self) -> FrameResult | None:
         assert self._review is not None
         assert self.pipeline is not None
+        if self._pending is not None:
+            return self._show_stored(self._pending, 0.0)
         if not self.playing:
             again = self.pipeline.latest.poll()
             return self._remember(again) if again is not None and again.frame.index == self._review else None
@@ -391,14 +401,14 @@ class Player:
             self._review_due = max(self._review_due + wait_s, time.monotonic() - 0.05)
             return self._show_stored(following)
         at = self._review
-        self._review = None
+        self._leave_review()
         if self._pipeline_is_at(at):
             self.pipeline.resume()
         elif self.frames is not None and following < self.frames:
             self.pipeline.seek(following)
             self.pipeline.resume()
         else:
-            self.pause()
+            return self.turn_round()
         return None
 
     def _pipeline_is_at(self, index: int) -> bool:
@@ -407,19 +417,24 @@ class Player:
         last = self.pipeline.last_index
         return last == index and not self.pipeline.at_end
 
-    def _show_stored(self, index: int) -> FrameResult | None:
+    def _leave_review(self) -> None:
+        self._review = self._pending = None
+
+    def _show_stored(self, index: int, wait_s: float = VIEW_WAIT_S) -> FrameResult | None:
+        """The stored result of a frame with its picture; None while that is being decoded, and `tick` will give it."""
         assert self.opened is not None
         try:
             if self._viewer is None:
-                self._viewer = corrected(open_source(self.opened.text), self.settings.capture)
-            frame = frame_at(self._viewer, index)
+                text, settings = self.opened.text, self.settings.capture
+                self._viewer = Viewer(lambda: corrected(open_source(text), settings))
+            frame = self._viewer.get(index, wait_s)
         except IrtrackError as error:
             self.error = one_line(error)
+            self._pending = None
             return None
-        if frame is None or frame.index not in self.store:
-            return None
-        self._review = frame.index
-        return self._remember(self.store.get(frame))
+        self._review = index
+        self._pending = index if frame is None else None
+        return None if frame is None else self._remember(self.store.get(frame))
 
 
 def frame_at(source: Source, index: int) -> Frame | None:
@@ -429,9 +444,7 @@ def frame_at(source: Source, index: int) -> Frame | None:
     try:
         return next(iterator, None)
     finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+        let_go(iterator)
 
 
 def one_line(error: BaseException) -> str:

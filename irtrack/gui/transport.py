@@ -158,7 +158,7 @@ class Transport(QWidget):
                 self.slider.setRange(0, total - 1)
         self.timeline.span = player.span
         if recording:
-            self.timeline.show_lives(player.store.lives(), total or 0)
+            self.timeline.show_lives(player.edits.lives(player.store.lives()), total or 0)
 
 
 def button(icon: QIcon, tip: str) -> QToolButton:

@@ -1,0 +1,121 @@
+"""What the window writes: pictures plain and annotated, annotated video in the background; names that are free."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog
+from pytestqt.qtbot import QtBot
+
+from irtrack.capture import open_source
+from irtrack.gui.export import new_name
+from irtrack.gui.window import MainWindow
+from irtrack.simulate import Scene
+from irtrack.sinks.draw import identity_colour
+
+
+def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=60_000)
+
+
+def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open(str(clip))
+    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
+
+
+def test_annotated_video_in_the_background(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
+    seen_whole(qtbot, window, clip)
+    out = tmp_path / "a.mkv"
+    window.outputs.export_video(out)
+    wait(qtbot, lambda: "wrote" in window.status.currentMessage())
+    assert not window.outputs.progress.isVisible()
+    source = open_source(str(out))
+    assert source.info.frames == 20
+    frames = [f.image for f in source]
+    source.close()
+    assert [f.shape for f in frames] == [(4 * 80, 4 * 96)] * 20  # small frames are enlarged
+    capture = cv2.VideoCapture(str(out))
+    pictures = [capture.read()[1] for _ in range(20)]
+    track = window.canvas.result.tracks[0] if window.canvas.result else None
+    assert track is not None
+    colour = np.array(identity_colour(track.id)[::-1], float)
+    x, y = (track.xy_px * 4).round().astype(int)
+    part = pictures[19][max(y - 40, 0) : y + 40, max(x - 40, 0) : x + 40].astype(float)
+    assert (np.abs(part - colour).max(2) < 90).sum() > 20  # the box, as far as 4:2:0 leaves its colour
+    window.outputs.export_video(out)
+    assert "exists" in window.banner.text()
+
+
+def test_a_cancelled_video_leaves_no_file(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open("sim:sky,width=640,height=512,frames=60,targets=1")
+    wait(qtbot, lambda: len(window.player.store) >= 30)
+    window.player.pause()
+    out = tmp_path / "a.mp4"
+    window.outputs.export_video(out)
+    wait(qtbot, lambda: window.outputs.progress.isVisible())
+    window.outputs.export_video(tmp_path / "b.mp4")
+    assert "still being written" in window.banner.text()
+    qtbot.mouseClick(window.outputs.progress.cancel, Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: "gave up" in window.status.currentMessage())
+    assert not out.exists()
+
+
+def test_opening_another_file_does_not_spoil_a_video(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    seen_whole(qtbot, window, clip)
+    out = tmp_path / "a.mkv"
+    window.outputs.export_video(out)
+    window.open("sim:sky,frames=5")
+    wait(qtbot, lambda: "wrote" in window.status.currentMessage())
+    source = open_source(str(out))
+    assert source.info.frames == 20
+    source.close()
+
+
+def test_closing_while_a_video_is_written_is_quick(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open("sim:sky,width=320,height=256,frames=300,targets=1")
+    wait(qtbot, lambda: len(window.player.store) >= 20)
+    window.outputs.export_video(tmp_path / "a.mkv")
+    start = time.monotonic()
+    window.close()
+    assert time.monotonic() - start < 15  # generous for a loaded machine; the fixture checks that threads are gone
+
+
+def test_the_plain_picture_is_the_counts(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    window.open("sim:camera16,frames=6")
+    wait(qtbot, lambda: (window.player.position or 0) >= 2)
+    window.player.pause()
+    qtbot.wait(200)
+    result = window.canvas.result
+    assert result is not None
+    window.outputs.snapshot(tmp_path / "plain.png", plain=True)
+    again = cv2.imread(str(tmp_path / "plain.png"), cv2.IMREAD_UNCHANGED)
+    assert again.dtype == np.uint16
+    assert np.array_equal(again, result.frame.image)
+
+
+def test_suggested_names_are_free(
+    qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen_whole(qtbot, window, clip)
+    window.habits = type(window.habits)(recordings=str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (asked.append(a[2]), (a[2], ""))[1])
+    for _ in range(3):
+        qtbot.keyClick(window, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window, Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+    assert len(set(asked)) == 4
+    assert all(Path(a).parent == tmp_path for a in asked)
+    assert len(list(tmp_path.iterdir())) == 4
+    assert not window.banner.isVisible()
+    assert not new_name(tmp_path, "snapshot", ".png").exists()

@@ -1,0 +1,198 @@
+"""Names, marks, deletions, merges and their undoing; plots of the marked track; through a real window."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtWidgets import QInputDialog, QMenu
+from pytestqt.qtbot import QtBot
+from test_gui_picture import track
+
+from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
+from irtrack.gui.edits import Edits
+from irtrack.gui.store import SERIES, ResultStore, packed
+from irtrack.gui.window import MainWindow
+
+
+def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
+    qtbot.waitUntil(condition, timeout=60_000)
+
+
+def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> list[int]:
+    """Every frame seen; the identities of the last one, the first of them marked."""
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open(str(clip))
+    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
+    qtbot.wait(50)
+    window.side.tabs.setCurrentWidget(window.side.track)
+    window.side.view.selectRow(0)
+    ids = [window.side.table.track(i).id for i in range(window.side.table.rowCount())]
+    assert window.canvas.selected == ids[0]
+    return ids
+
+
+def result(index: int, *tracks: Track) -> FrameResult:
+    image = np.zeros((64, 80), np.uint16)
+    image[10, 20] = 900
+    return FrameResult(Frame(index, index / 10, image), Detections.empty(np.zeros(image.shape, bool)), tracks, {})
+
+
+def test_a_name_stands_in_picture_table_and_export(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    first, *_ = seen_whole(qtbot, window, clip)
+    field = window.side.track.name
+    qtbot.keyClicks(field, "drone A")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.mouseClick(window.side.track.mark, Qt.MouseButton.LeftButton)
+    assert "drone A ★" in [label.text for label in window.canvas.overlays.labels.shown]
+    assert window.side.sorted.index(0, 0).data() == "drone A ★"
+    window.side.filter.setText("drone")
+    assert window.side.sorted.rowCount() == 1
+    window.side.filter.clear()
+    window.outputs.export(tmp_path / "t.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    named = {t["id"] for row in rows for t in row["tracks"] if t.get("name") == "drone A"}
+    assert named == {first}
+    qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert window.player.edits == Edits()
+    assert window.side.sorted.index(0, 0).data() == str(first)
+
+
+def test_deleting_and_bringing_back(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
+    first, *others = seen_whole(qtbot, window, clip)
+    qtbot.keyClick(window, Qt.Key.Key_Delete)
+    assert window.canvas.selected is None
+    assert [window.side.table.track(i).id for i in range(window.side.table.rowCount())] == others
+    assert first not in window.transport.timeline._lives
+    window.seek(16)
+    assert first not in {t.id for t in window.canvas.result.tracks if window.canvas.result}
+    window.outputs.export(tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(newline="") as f:
+        assert {int(r["track_id"]) for r in csv.DictReader(f)} == set(others)
+    window.editor.undo()
+    assert window.side.table.rowCount() == len(others) + 1
+
+
+def test_exporting_one_track_alone(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
+    first, *_ = seen_whole(qtbot, window, clip)
+    window.outputs.export(tmp_path / "one.csv", only=first)
+    with (tmp_path / "one.csv").open(newline="") as f:
+        rows = list(csv.DictReader(f))
+    assert {int(r["track_id"]) for r in rows} == {first}
+    assert len(rows) > 10
+
+
+def test_plots_show_the_marked_track_and_go_to_a_time(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    first, *_ = seen_whole(qtbot, window, clip)
+    series, plots = window.player.store.series(first), window.side.track.plots
+    assert len(series) > 6
+    for name in SERIES[1:6]:
+        t, value = plots.curves[name].getData()
+        np.testing.assert_allclose(t, series[:, 0])
+        np.testing.assert_allclose(value, series[:, SERIES.index(name)])
+    shown = {t.id: t for t in window.canvas.result.tracks} if window.canvas.result else {}
+    np.testing.assert_allclose(series[-1, 4:6], shown[first].xy_px)
+    plot = plots.plots[1]
+    at = plot.getPlotItem().vb.mapViewToScene(QPointF(15 / 30, float(series[5, 2])))
+    qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(at))
+    wait(qtbot, lambda: abs((window.player.position or 0) - 15) <= 1)
+    assert "frames" in window.side.track.head.text()
+    window.select(None)
+    assert "No track is marked" in window.side.track.head.text()
+    assert not window.side.track.delete.isEnabled()
+
+
+def test_only_tracks_that_follow_one_another_can_be_one(
+    qtbot: QtBot, window: MainWindow, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, *_ = seen_whole(qtbot, window, clip)
+    window.editor.merge(second)
+    assert window.banner.isVisible()
+    assert f"tracks {first} and {second} are both there" in window.banner.text()
+    window.banner.hide()
+    window.editor.ask_merge()  # none to choose from, so no dialog
+    assert "no other track" in window.status.currentMessage()
+    # A track that begins after the end of the clip's: put into the store by hand.
+    shown = window.player.shown
+    assert shown is not None
+    later = replace(shown, frame=replace(shown.frame, index=19 + 5), tracks=(track(99, 30, 30),))
+    window.player.store.add(later)
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
+    qtbot.mouseClick(window.side.track.merge, Qt.MouseButton.LeftButton)
+    assert window.canvas.selected == 99
+    assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {99, second}
+    assert window.player.edits.lives(window.player.store.lives())[99][1] == 24
+    assert window.side.track.head.text().startswith("Track 99")
+
+
+def test_the_menu_of_a_row(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    seen_whole(qtbot, window, clip)
+    window.side.view.customContextMenuRequested.emit(QPoint(10, 10))
+    menu = window.findChildren(QMenu)[-1]
+    texts = [a.text() for a in menu.actions()]
+    assert texts == ["Rename ...", "Mark with a star", "Merge ...", "Delete", "To its start", "Export ..."]
+    menu.actions()[1].trigger()
+    assert window.canvas.selected in window.player.edits.marked
+    menu.actions()[4].trigger()
+    assert window.player.position == window.player.store.lives()[window.canvas.selected or 0][0]
+    menu.close()
+
+
+def test_edits_by_themselves() -> None:
+    lives = {1: (0, 10), 2: (20, 30), 3: (25, 40), 4: (50, 60)}
+    edits = Edits().renamed(1, " A ").with_mark(1, True).joined(1, 2, lives)
+    assert edits.names == {2: "A"}
+    assert edits.marked == {2}
+    joined = edits.lives(lives)
+    assert joined == {2: (0, 30), 3: (25, 40), 4: (50, 60)}
+    edits = edits.joined(2, 4, joined)
+    assert edits.merged == {1: 4, 2: 4}
+    assert edits.parts(4) == [4, 1, 2]
+    with pytest.raises(IrtrackError, match="both there in frames 25 to 40"):
+        edits.joined(3, 4, edits.lives(lives))
+    with pytest.raises(IrtrackError, match="with itself"):
+        edits.joined(4, 4, edits.lives(lives))
+    applied = edits.apply(result(5, track(1, 5, 5), track(3, 9, 9)))
+    assert [t.id for t in applied.tracks] == [4, 3]
+    coasting = replace(track(1, 5, 5), detection=None)
+    twice = edits.apply(result(5, coasting, track(2, 6, 6)))  # parts overlap where one of them coasts
+    assert [(t.id, t.xy_px[0]) for t in twice.tracks] == [(4, 6.0)]
+    untouched = result(1, track(3, 1, 1))
+    assert edits.apply(untouched) is untouched
+    assert edits.without(3).apply(untouched).tracks == ()
+    assert edits.renamed(4, "").label(4) == "4 ★"
+
+
+def test_the_store_of_a_camera_is_bounded() -> None:
+    store = ResultStore()
+    for i in range(20):
+        tracks = (track(1, 20, 10),) if i < 8 else (track(2, 20, 10), track(3, 79.4, 63.4))
+        store.add(result(i, *tracks), limit=10)
+    assert len(store) == 10
+    assert store.lives() == {2: (10, 19), 3: (10, 19)}
+    assert len(store.series(1)) == 0
+    series = store.series(2)
+    assert series.shape == (10, len(SERIES))
+    assert series[0, 1] == pytest.approx(100.0)  # 900 in one of nine pixels
+    assert [r.frame.index for r in store.results()] == list(range(10, 20))
+
+
+def test_packed_tracks_are_the_same_but_for_their_trails() -> None:
+    tracks = (track(7, 3, 4), replace(track(8, 9, 9), detection=None, snr=float("nan")))
+    again = packed(tracks)
+    for a, b in zip(tracks, again, strict=True):
+        assert (a.id, a.status, a.detection, a.size_px, a.misses) == (b.id, b.status, b.detection, b.size_px, b.misses)
+        np.testing.assert_array_equal(a.xy_px, b.xy_px)
+        np.testing.assert_array_equal(a.covariance, b.covariance)
+        np.testing.assert_array_equal([a.snr, a.score, a.area_px], [b.snr, b.score, b.area_px])
+        assert b.trail.shape == (1, 2)
+    assert len(packed(())) == 0
