@@ -233,7 +233,7 @@ def test_status_line_says_what_happens(qtbot: QtBot, window: MainWindow, clip: P
     open_and_play_to(qtbot, window, clip, 10)
     wait(qtbot, lambda: "datransnet-s on cpu" in window.status._rates.text())
     text = window.status._rates.text()
-    assert all(word in text for word in ("capture", "inference", "display", "latency", "dropped"))
+    assert all(word in text for word in ("capture", "inference", "display", "detection", "dropped"))
     window.canvas.hovered.emit(10, 20)
     assert "x 10  y 20" in window.status._where.text()
 
@@ -274,7 +274,25 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     window.player.pause()
     qtbot.wait(500)
     window.select(window.side.table.track(0).id)
+    window.side.tabs.setCurrentWidget(window.side.track)
     qtbot.wait(100)
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot.png"))
     assert window.side.table.rowCount() >= 3
+
+
+def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> None:
+    """The second picture in the README."""
+    window.resize(1280, 720)
+    window.transport.speed_box.setCurrentText("Every frame")
+    display = window.side.display
+    display.trail_s.setValue(5.0)
+    display.colouring.setCurrentText("speed")
+    display.legend.setChecked(True)
+    window.side.tabs.setCurrentWidget(display)
+    open_and_play_to(qtbot, window, Path("sim:crowd,frames=60,scr=14"), 50)
+    window.player.pause()
+    qtbot.wait(500)
+    (ROOT / "build").mkdir(exist_ok=True)
+    assert window.grab().save(str(ROOT / "build" / "screenshot-crowd.png"))
+    assert window.side.table.rowCount() >= 80

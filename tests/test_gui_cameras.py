@@ -120,3 +120,17 @@ def test_a_recording_that_cannot_be_written_is_said(
     assert window.banner.isVisible()
     assert "nowhere" in window.banner.text()
     assert not window.player.recording.on
+
+
+def test_a_simulated_camera_has_latency_plots_and_a_log(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    window.side.tabs.setCurrentWidget(window.side.track)
+    window.open("simcam:sky,width=160,height=128,targets=3,scr=14,frames=90")
+    wait(qtbot, lambda: window.side.table.rowCount() >= 1)
+    window.select(window.side.table.track(0).id)
+    wait(qtbot, lambda: "latency" in window.status._rates.text())
+    wait(qtbot, lambda: len(window.side.track.plots.curves["snr"].getData()[0]) > 5)
+    assert not window.transport.timeline.isVisible()
+    window.outputs.export(tmp_path / "live.csv")
+    assert len((tmp_path / "live.csv").read_text().splitlines()) > 5
+    assert not window.needs_recording[0].isEnabled()  # a camera cannot be read a second time for a video
+    assert window.habits.cameras[0].startswith("simcam:")

@@ -52,6 +52,7 @@ class StatusLine(QStatusBar):
         self._capture, self._infer, self._display = Rate(), Rate(), Rate()
         self._count = 0
         self._latency_ms: deque[float] = deque(maxlen=120)
+        self._detect_ms: deque[float] = deque(maxlen=120)
         self._rates.setText("")
 
     def drew(self, result: FrameResult) -> None:
@@ -59,6 +60,8 @@ class StatusLine(QStatusBar):
         self._count += 1
         if result.captured_s:
             self._latency_ms.append(1e3 * (time.monotonic() - result.captured_s))
+        if "detect" in result.stage_ms:
+            self._detect_ms.append(result.stage_ms["detect"])
 
     def say(self, text: str) -> None:
         """A passing message."""
@@ -84,7 +87,9 @@ class StatusLine(QStatusBar):
         if scan > 1:
             model += f", all of the picture every {scan} frames"
         latency = ""
-        if self._latency_ms:
+        if not player.live and self._detect_ms:  # frames of a recording wait their turn: how long says nothing
+            latency = f"   detection {np.median(np.array(self._detect_ms)):.0f} ms"
+        elif self._latency_ms:
             p50, p95 = np.percentile(np.array(self._latency_ms), (50, 95))
             latency = f"   latency {p50:.0f} ms (p95 {p95:.0f})"
         state = "review" if player.reviewing else str(pipeline.state)
