@@ -351,3 +351,18 @@ def test_real_clip(data: Path, tmp_path: Path) -> None:
         for t in truth
     )
     assert hits > 0.7 * len(truth) > 5
+
+
+def test_regions_in_the_settings_count_headless(clip: Path, scene: Scene, tmp_path: Path) -> None:
+    half = scene.settings.width // 2
+    settings = tmp_path / "s.toml"
+    settings.write_text(f'[detector]\nexclude = "-1,-1 {half},-1 {half},200 -1,200"\n')
+    done = irtrack("run", clip, "--csv", tmp_path / "t.csv", "--config", settings)
+    assert done.returncode == 0, done.stderr
+    measured = [float(r["x_px"]) for r in rows(tmp_path / "t.csv") if r["measured"] == "1"]
+    assert min(measured) > half - 2
+    settings.write_text('[detector]\ninclude = "1,2 3,4"\n')
+    done = irtrack("run", clip, "--csv", tmp_path / "u.csv", "--config", settings)
+    assert done.returncode == 1
+    assert "a region needs three corners or more" in done.stderr
+    assert "Traceback" not in done.stderr

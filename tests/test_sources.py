@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -311,3 +312,21 @@ def test_credentials_are_redacted() -> None:
     with pytest.raises(SourceError) as caught:
         open_source("rtsp://me:secret@127.0.0.1:9/none")
     assert "secret" not in str(caught.value)
+
+
+def test_a_simulated_camera_delivers_when_it_is_due() -> None:
+    camera = open_source("simcam:sky,frames=3,width=64,height=48,fps=50")
+    assert camera.live
+    start, seen = time.monotonic(), []
+    for frame in camera:
+        seen.append(frame)
+        assert time.monotonic() - start >= frame.index / 50 - 0.001
+        if len(seen) == 8:
+            camera.close()
+    assert [f.index for f in seen] == list(range(8))
+    assert np.array_equal(seen[0].image, seen[5].image)  # forth and back
+    assert not np.array_equal(seen[0].image, seen[1].image)
+    with pytest.raises(SourceError, match="cannot seek"):
+        camera.seek(0)
+    with pytest.raises(SourceError, match="no scene 'nothing'"):
+        open_source("simcam:nothing")

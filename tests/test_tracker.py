@@ -238,3 +238,33 @@ def test_dense_and_sparse_solvers_agree(rng: np.random.Generator, monkeypatch: p
     full[t, d] = np.minimum(cost, limit)
     i, j = linear_sum_assignment(full)
     assert totals == pytest.approx([full[i, j].sum()] * 2)
+
+
+def test_a_place_that_was_not_looked_at_is_no_miss() -> None:
+    """Of two targets one is looked at in each fourth frame only: both tracks live on, confirmed, with their places."""
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    left, right = np.array([0.0, 0, 100, 200]), np.array([100.0, 0, 100, 200])
+
+    def place(i: int) -> np.ndarray:  # type: ignore[type-arg]
+        return np.array([[20 + 1.5 * i, 60.0], [180 - 1.5 * i * 0.5, 100.0]])
+
+    def found(xy: np.ndarray, looked: np.ndarray | None) -> Detections:  # type: ignore[type-arg]
+        n = len(xy)
+        box = np.column_stack([xy - 1.5, np.full((n, 2), 3.0)])
+        return Detections(xy, np.ones(n), np.full(n, 9.0), box, np.full(n, 9.0), None, None, looked)
+
+    for i in range(15):
+        tracks = tracker(found(place(i), None), i / 30)
+    assert [t.status for t in tracks] == ["confirmed"] * 2
+    ids = [t.id for t in tracks]
+    for i in range(15, 45):
+        whole = i % 4 == 0
+        xy = place(i) if whole else place(i)[:1]
+        tracks = tracker(found(xy, np.stack([left, right] if whole else [left])), i / 30)
+        assert [t.id for t in tracks] == ids
+        assert [t.status for t in tracks] == ["confirmed"] * 2
+        assert (tracks[1].detection is None) is not whole
+        assert np.linalg.norm(tracks[1].xy_px - place(i)[1]) < 1.5
+    for i in range(45, 80):  # and one that is looked for and not there goes
+        tracks = tracker(found(place(i)[:1], None), i / 30)
+    assert [t.id for t in tracks] == ids[:1]
