@@ -19,7 +19,7 @@ from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, IrtrackError, Source
 from irtrack.gui.edits import Edits
 from irtrack.gui.store import LIVE_FRAMES, ResultStore
-from irtrack.gui.viewer import Viewer, let_go
+from irtrack.gui.viewer import Viewer, frame_at
 from irtrack.imaging.regions import Regions
 from irtrack.pipeline import Pipeline, State
 from irtrack.sinks.record import RecordSwitch
@@ -435,16 +435,6 @@ class Player:
         self._review = index
         self._pending = index if frame is None else None
         return None if frame is None else self._remember(self.store.get(frame))
-
-
-def frame_at(source: Source, index: int) -> Frame | None:
-    """One frame of a recording; lets go of the decoder that found it."""
-    source.seek(index)
-    iterator = iter(source)
-    try:
-        return next(iterator, None)
-    finally:
-        let_go(iterator)
 
 
 def one_line(error: BaseException) -> str:

@@ -118,3 +118,13 @@ def let_go(frames: Iterator[Frame] | None) -> None:
     close = getattr(frames, "close", None)
     if close is not None:
         close()
+
+
+def frame_at(source: Source, index: int) -> Frame | None:
+    """One frame of a recording; lets go of the decoder that found it."""
+    source.seek(index)
+    iterator = iter(source)
+    try:
+        return next(iterator, None)
+    finally:
+        let_go(iterator)

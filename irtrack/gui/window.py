@@ -31,11 +31,11 @@ from irtrack.gui.help import HelpSheet
 from irtrack.gui.menus import build_menus
 from irtrack.gui.outputs import Outputs
 from irtrack.gui.player import Player
+from irtrack.gui.region_tool import RegionTool
 from irtrack.gui.side import SidePanel
 from irtrack.gui.status import StatusLine
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
-from irtrack.imaging.regions import Regions
 
 TICK_MS, TABLE_S = 15, 0.2
 MANY, MANY_TABLE_S = 50, 0.5
@@ -67,9 +67,8 @@ class MainWindow(QMainWindow):
         self.alarms = Alarms()
         self.alarms.rules = self.habits.alarms
         self._from_set = self._to_set = False
-        self._region_kind = ""
         self._build()
-        self.outputs, self.editor = Outputs(self), TrackEditor(self)
+        self.outputs, self.editor, self.regions = Outputs(self), TrackEditor(self), RegionTool(self)
         build_menus(self)
         self._connect()
         self._take_habits()
@@ -117,8 +116,6 @@ class MainWindow(QMainWindow):
         d.smallest_changed.connect(self.player.set_smallest)
         d.model_changed.connect(self.player.set_model)
         d.file_wanted.connect(self.ask_model)
-        d.region_wanted.connect(self.draw_region)
-        d.regions_cleared.connect(self.clear_regions)
         p.shown_changed.connect(self.canvas.set_shown)
         p.display_changed.connect(self.canvas.set_display)
         p.lock_changed.connect(self._lock_gain)
@@ -136,7 +133,6 @@ class MainWindow(QMainWindow):
         t.span_changed.connect(self._set_span)
         self.canvas.hovered.connect(self._hover)
         self.canvas.picked.connect(self._pick)
-        self.canvas.region_drawn.connect(self._region_drawn)
         self.canvas.overlays.label_of = lambda track: self.player.edits.label(track)
         self.canvas.set_display(self.player.settings.display)
 
@@ -155,7 +151,7 @@ class MainWindow(QMainWindow):
         self.transport.to_button.setChecked(False)
         self.player.open(source)
         self.habits = self.habits.opened(source, "://" in source or source.split(":")[0] in LIVE_KINDS)
-        self._use_regions(self.habits.regions_of(source))
+        self.regions.use(self.habits.regions_of(source))
         self._show_side()
         self.hint.setText(f"Opening {Path(source).name} ...")
         self.hint.show()
@@ -285,42 +281,6 @@ class MainWindow(QMainWindow):
                 alarms=self.alarms.rules,
             ),
             habits_path(),
-        )
-
-    # -- regions --------------------------------------------------------------------------------------------------
-
-    def draw_region(self, kind: str) -> None:
-        """Begin a region of a kind on the picture."""
-        if self.canvas.result is None:
-            return
-        self._region_kind = kind
-        self.canvas.start_region(kind)
-        self.status.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
-
-    def _region_drawn(self, corners: list[tuple[float, float]]) -> None:
-        opened = self.player.opened
-        if not corners or opened is None:
-            self.status.say("no region was drawn")
-            return
-        kept = self.canvas.regions.get(self._region_kind, ())
-        regions = self.canvas.regions | {self._region_kind: (*kept, tuple(corners))}
-        self.habits = self.habits.with_regions(opened.text, regions)
-        self._use_regions(regions)
-        self.status.say("the region counts from now on, and is kept for this source")
-
-    def clear_regions(self) -> None:
-        """None of this source."""
-        if self.player.opened is not None:
-            self.habits = self.habits.with_regions(self.player.opened.text, {})
-        self._use_regions({})
-
-    def _use_regions(self, regions: dict[str, tuple[tuple[tuple[float, float], ...], ...]]) -> None:
-        self.canvas.regions = regions
-        self.canvas.draw_regions()
-        self.alarms.area = regions.get("alarm", ())
-        given = Regions.of(self.player.settings.detector)
-        self.player.set_regions(
-            Regions(given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
         )
 
     # -- tracks ---------------------------------------------------------------------------------------------------
