@@ -57,6 +57,8 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     """
     height, width = x.shape[-2:]
     band = height
+    if torch.compiler.is_exporting():
+        return exported_statistics(x, padded, kernel, shift)
     if not torch.is_grad_enabled():
         outputs, channels = kernel.shape[:2]
         on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
@@ -68,8 +70,9 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     square: Tensor | None = None
     for top in range(0, height, band):
         rows = min(band, height - top)
-        keys = F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift)
-        part, length = products_and_squares(x[:, :, top : top + rows], keys)
+        keys = pixels_by_channels(F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift))
+        part = pixels_by_channels(x[:, :, top : top + rows]).transpose(1, 2) @ keys
+        length = (keys * keys).sum(1, dtype=torch.float32)
         product = part if product is None else product + part
         square = length if square is None else square + length
     assert product is not None
@@ -77,13 +80,27 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     return product, square
 
 
-def products_and_squares(x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """X K' (B, C, O) and |K|^2 (B, O) of x (B, C, h, W) and keys (B, O, h, W), in the layout that suits who runs it."""
-    if torch.compiler.is_exporting():  # other engines keep channels first, and sum fast along the last axis alone
-        k = keys.flatten(2)
-        return x.flatten(2) @ k.transpose(1, 2), (k * k).sum(2)
-    k = pixels_by_channels(keys)
-    return pixels_by_channels(x).transpose(1, 2) @ k, (k * k).sum(1, dtype=torch.float32)
+EXPORTED_BANDS = {16: 8, 8: 8, 32: 4}
+"""Bands of keys by the channels of the input, in an exported graph: the levels at which all of them leave the cache."""
+
+
+def exported_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    """`key_statistics` for other engines: they keep channels first, and sum fast along the last axis alone.
+
+    A fixed number of bands, whatever the frame's size: heights are multiples of 32 at the finest level.
+    """
+    bands = EXPORTED_BANDS.get(x.shape[1], 1)
+    rows = x.shape[2] // bands
+    product: Tensor | None = None
+    square: Tensor | None = None
+    for i in range(bands):
+        keys = F.conv2d(padded[:, :, i * rows : (i + 1) * rows + 2 * shift], kernel, dilation=shift).flatten(2)
+        part, length = x[:, :, i * rows : (i + 1) * rows].flatten(2) @ keys.transpose(1, 2), (keys * keys).sum(2)
+        product = part if product is None else product + part
+        square = length if square is None else square + length
+    assert product is not None
+    assert square is not None
+    return product, square
 
 
 @dataclass
