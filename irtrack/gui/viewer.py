@@ -30,25 +30,25 @@ class Viewer:
         self._bytes = 0
         self._wanted: int | None = None
         self._closing = False
-        self._error: BaseException | None = None
+        self._failed: dict[int, Exception] = {}
         self._thread = threading.Thread(target=self._work, name="irtrack-view", daemon=True)
         self._thread.start()
 
     def get(self, index: int, wait_s: float = 0.0) -> Frame | None:
         """A picture, if it is at hand within `wait_s`; else it is on its way, and asking again will give it.
 
-        Raises what the source raised.
+        Raises what the source raised at this picture.
         """
         with self._control:
             self._wanted = index
             self._control.notify_all()
-            self._control.wait_for(lambda: index in self._kept or self._error is not None, wait_s)
+            self._control.wait_for(lambda: index in self._kept or index in self._failed, wait_s)
             if index in self._kept:
                 self._kept.move_to_end(index)
                 return self._kept[index]
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
+            if index in self._failed:
+                self._wanted = None
+                raise self._failed.pop(index)
             return None
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class Viewer:
                     frames = frames if frame is not None else None
                 except Exception as error:
                     with self._control:
-                        self._error, self._wanted, frames = error, None, None
+                        self._failed[target], frames = error, None
                         self._control.notify_all()
         finally:
             let_go(frames)
@@ -93,7 +93,7 @@ class Viewer:
             while not self._closing:
                 if self._wanted is not None:
                     for index in range(self._wanted, self._wanted + AHEAD):
-                        if index not in self._kept:
+                        if index not in self._kept and index not in self._failed:
                             return index
                 self._control.wait()
             return None
