@@ -36,6 +36,7 @@ def shared_data() -> Path:
 def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings of whoever runs it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-of-the-test"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-of-the-test"))
 
 
 @pytest.fixture(scope="session")

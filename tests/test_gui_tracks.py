@@ -67,6 +67,24 @@ def test_a_name_stands_in_picture_table_and_export(
     assert window.side.sorted.index(0, 0).data() == str(first)
 
 
+def test_edits_that_were_not_exported_are_saved(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data-of-the-test" / "irtrack" / "autosave"
+    first, *_ = seen_whole(qtbot, window, clip)
+    window.open(str(clip))
+    assert not folder.exists()  # nothing was edited
+    seen_whole(qtbot, window, clip)
+    window.editor.rename("drone A")
+    window.outputs.export(tmp_path / "all.jsonl")
+    window.open(str(clip))
+    assert not folder.exists()  # exported
+    seen_whole(qtbot, window, clip)
+    window.editor.rename("drone B")
+    window.close()
+    (saved,) = folder.glob("scene-*.jsonl")
+    assert '"name": "drone B"' in saved.read_text()
+    assert first
+
+
 def test_deleting_and_bringing_back(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
     first, *others = seen_whole(qtbot, window, clip)
     qtbot.keyClick(window, Qt.Key.Key_Delete)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 from PySide6.QtCore import QDir
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
 from irtrack.core import IrtrackError
 from irtrack.gui.controls import named
+from irtrack.gui.edits import Edits
 from irtrack.gui.export import SUFFIXES, VideoExport, export_tracks, new_name, save_annotated, save_plain
 
 if TYPE_CHECKING:
     from irtrack.gui.window import MainWindow
+
+
+AUTOSAVES = 20
+
+log = logging.getLogger(__name__)
 
 
 class Outputs:
@@ -23,6 +31,8 @@ class Outputs:
     def __init__(self, window: MainWindow) -> None:
         self._window = window
         self._recorded, self._recording_since = Path(), 0.0
+        self._safe = Edits()
+        """The edits that an exported log of all tracks has."""
         self.video: VideoExport | None = None
         self.progress = ProgressRow()
         self.progress.cancel.clicked.connect(self.cancel_video)
@@ -50,9 +60,27 @@ class Outputs:
         player = self._window.player
         try:
             frames = export_tracks(player.store.results(), path, player.settings, player.edits, only)
+            self._safe = player.edits if only is None else self._safe
             self._window.status.say(f"exported {frames} frames to {path}")
         except IrtrackError as error:
             self._window.show_error(str(error))
+
+    def save_edits(self) -> None:
+        """Before another source is opened, or the window closes: names, marks, merges and deletions that were not
+        exported go, with their tracks, into a log in the user's data folder, where the newest `AUTOSAVES` are kept."""
+        player = self._window.player
+        if player.edits not in (Edits(), self._safe) and player.opened is not None:
+            folder = Path(platformdirs.user_data_dir("irtrack", appauthor=False)) / "autosave"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                path = new_name(folder, Path(player.opened.text).stem or "tracks", ".jsonl")
+                export_tracks(player.store.results(), path, player.settings, player.edits)
+                for old in sorted(folder.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)[:-AUTOSAVES]:
+                    old.unlink()
+                self._window.status.say(f"the edited tracks were saved as {path}")
+            except (IrtrackError, OSError) as error:
+                log.warning("edited tracks could not be saved: %s", error)
+        self._safe = Edits()
 
     def ask_snapshot(self, plain: bool = False) -> None:
         path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")

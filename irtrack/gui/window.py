@@ -141,6 +141,7 @@ class MainWindow(QMainWindow):
     def open(self, source: str) -> None:
         """Open a source: a path or any SOURCE text."""
         self.banner.hide()
+        self.outputs.save_edits()
         self.canvas.clear()
         self.canvas.selected = None
         self.editor.reset()
@@ -419,5 +420,6 @@ class MainWindow(QMainWindow):
         self._timer.stop()
         self._keep_habits()
         self.outputs.cancel_video()
+        self.outputs.save_edits()
         self.player.shutdown()
         super().closeEvent(event)
