@@ -113,15 +113,20 @@ def play(screen: Screen, scene: Scene, program: subprocess.Popen[bytes]) -> None
         return len(places) == len(truth) and fitted(places, truth)[2] < 6
 
     until(at_last_frame, "the clip was not played to its end, with a mask on every target")
+    time.sleep(3)  # the frame before the last looks much like it: let it come to its end, where it pauses
     scale, shift, _ = fitted(masks(screen.picture()), truth)
     assert scale > 4  # the picture fills the window
     screen.do("search", "--onlyvisible", "--name", "irtrack", "windowfocus")  # there is no window manager to do it
+    first = scale * scene.truth(0).xy_px + shift
+
+    def at_first_frame() -> bool:
+        """Masks are where the first frame's targets are."""
+        places = masks(screen.picture())
+        return len(places) > 0 and bool(np.linalg.norm(first[:, None] - places, axis=2).min(0).max() < 8)
+
+    assert not at_first_frame()
     screen.do("key", "Home")
-    first = scene.truth(0).xy_px
-    until(lambda: len(masks(screen.picture())) > 0 and not at_last_frame(), "Home did not go to the start")
-    places = masks(screen.picture())
-    nearest = np.linalg.norm((scale * first + shift)[:, None] - places, axis=2).min(0)
-    assert nearest.max() < 8  # masks of the first frame, on the first frame
+    until(at_first_frame, "Home did not go to the start, or its masks are not in their places")
     screen.do("key", "End")
     until(at_last_frame, "End did not go to the end")
     before = masks(screen.picture())
