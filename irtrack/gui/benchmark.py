@@ -121,7 +121,8 @@ def run(seconds: float = SECONDS, scene: str = "crowd,frames=45,scr=14") -> Iter
         os.environ["XDG_CONFIG_HOME"] = folder  # the habits of whoever runs this stay as they are
         for mode, detector in (("results at the camera's rate", replayed), ("live detection", None)):
             window = MainWindow(SETTINGS if detector else replace(SETTINGS, detector=DetectorSettings(device="cpu")))
-            window.player.use(detector)
+            if detector is not None:
+                window.player.use(detector)
             window.show()
             try:
                 window.open(f"simcam:{scene}")

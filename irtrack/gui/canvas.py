@@ -116,7 +116,6 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         if resized:
             self.fit()
         self.overlays.draw(result.detections.mask, [t for t in result.tracks if t.confirmed], self.selected)
-        self.draw_regions()
         self.legend.setVisible(self.overlays.shown.legend)
         levels = (0.0, 1.0) if palette == SCORE_PALETTE and self.showing_scores else self._agc.levels
         self.legend.show_levels(palette, *levels)

@@ -52,10 +52,10 @@ def export_tracks(
     return count
 
 
-def save_annotated(result: FrameResult, path: Path, display: DisplaySettings, edits: Edits) -> None:
-    """The picture with masks and tracks as PNG, enlarged where it is small. Raises SinkError."""
+def save_annotated(result: FrameResult, path: Path, display: DisplaySettings, edits: Edits, trail: int) -> None:
+    """The picture with masks and tracks as PNG, enlarged where small; `trail` as of `annotate`. Raises SinkError."""
     scale = max(1, 720 // result.frame.image.shape[0])
-    picture = annotate(result, scale, Agc(display), display.palette, edits.plain_label)
+    picture = annotate(result, scale, Agc(display), display.palette, edits.plain_label, trail)
     write_png(path, picture[:, :, ::-1])
 
 
@@ -90,13 +90,21 @@ class VideoExport:
     """
 
     def __init__(
-        self, text: str, store: ResultStore, path: Path, settings: Settings, display: DisplaySettings, edits: Edits
+        self,
+        text: str,
+        store: ResultStore,
+        path: Path,
+        settings: Settings,
+        display: DisplaySettings,
+        edits: Edits,
+        trail: int,
     ) -> None:
+        """`trail` as of `annotate`."""
         self.path, self.done, self.total = path, 0, len(store)
         self.error: str | None = None
         self._cancelled = False
         check_target(path, force=False)
-        self._work = (text, store, settings, display, edits)
+        self._work = (text, store, settings, display, edits, trail)
         self._thread = threading.Thread(target=self._run, name="irtrack-export", daemon=True)
         self._thread.start()
 
@@ -125,10 +133,9 @@ class VideoExport:
                 self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        text, store, settings, display, edits = self._work
+        text, store, settings, display, edits, trail = self._work
         source = corrected(open_source(text), settings.capture)
         try:
-            trail = round(settings.tracker.trail_s * (source.info.fps or 30.0))
             sink = VideoSink(self.path, fps=source.info.fps, display=display, label=edits.plain_label, trail=trail)
             try:
                 for frame in source:

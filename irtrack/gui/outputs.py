@@ -96,7 +96,13 @@ class Outputs:
             if plain:
                 save_plain(result, path)
             else:
-                save_annotated(result, path, self._window.side.display.display, self._window.player.edits)
+                save_annotated(
+                    result,
+                    path,
+                    self._window.side.display.display,
+                    self._window.player.edits,
+                    self._window.canvas.overlays.trail_points,
+                )
             self._window.status.say(f"saved {path}")
         except IrtrackError as error:
             self._window.show_error(str(error))
@@ -146,6 +152,7 @@ class Outputs:
             display = window.side.display.display
             self.video = VideoExport(
                 player.opened.text, player.store, path, player.settings, display, player.edits,
+                window.canvas.overlays.trail_points,
             )  # fmt: skip
         except IrtrackError as error:
             window.show_error(str(error))

@@ -143,9 +143,14 @@ class Overlays:
             strokes.append(Stroke(REGION_RGB[kind], np.array(unfinished), dashed=True))
         self.regions.show_strokes(strokes)
 
+    @property
+    def trail_points(self) -> int:
+        """So many points of each trail are shown."""
+        return max(2, round(self.shown.trail_s * self.fps))
+
     def _trails(self, tracks: Sequence[Track], colours: Sequence[Colour]) -> list[Stroke]:
         """A stroke for each colour; those of tracks that coast are dashed."""
-        points = max(2, round(self.shown.trail_s * self.fps))
+        points = self.trail_points
         groups: dict[tuple[Colour, bool], list[Floats]] = {}
         for track, colour in zip(tracks, colours, strict=True):
             groups.setdefault((colour, track.status is TrackStatus.COASTING), []).append(track.trail[-points:])

@@ -184,6 +184,11 @@ class Player:
         return time.monotonic() - self.pipeline.last_captured_s
 
     @property
+    def fps(self) -> float:
+        """Frames a second of the open source, or a guess."""
+        return (self.opened.source.info.fps if self.opened else None) or 30.0
+
+    @property
     def frames(self) -> int | None:
         """Number of frames of the open source, where it says."""
         return self.opened.source.info.frames if self.opened else None
@@ -344,7 +349,7 @@ class Player:
                 if message.first is not None:
                     first = FrameResult(message.first, Detections.empty(), (), {})
             else:
-                self._use(message)
+                self.use(message)
         if self.opened is not None and self._detector is not None and self.pipeline is None and self.error is None:
             source, suits = self.opened.source, self.settings.detector.mode != "auto"
             if suits or source.live == isinstance(self._detector, Attentive):
@@ -354,13 +359,8 @@ class Player:
                 self._load(source)
         return first
 
-    def use(self, detector: Detector | None) -> None:
-        """Take a detector of the caller's instead of loading one, as far as the settings allow."""
-        if detector is not None:
-            self._use(detector)
-
-    def _use(self, detector: Detector) -> None:
-        """A detector that was loaded: the one before goes."""
+    def use(self, detector: Detector) -> None:
+        """Take a detector, loaded here or the caller's: the one before goes."""
         self._detector, self._loaded = detector, self.settings.detector
         gc.freeze()  # what libraries made at import stays: walking through it again and again would stop the picture
         detector.threshold, detector.min_area_px, detector.regions = self.threshold, self.smallest_px, self.regions
@@ -396,8 +396,7 @@ class Player:
         if self.span is not None and following > self.span[1]:
             return self.turn_round()
         if following in self.store:
-            fps = (self.opened.source.info.fps if self.opened else None) or 30.0
-            wait_s = 1 / (fps * self.speed) if self.speed else 0.0
+            wait_s = 1 / (self.fps * self.speed) if self.speed else 0.0
             self._review_due = max(self._review_due + wait_s, time.monotonic() - 0.05)
             return self._show_stored(following)
         at = self._review

@@ -210,21 +210,15 @@ class MainWindow(QMainWindow):
         if newest is not None:
             self.seek(newest)
 
-    @property
-    def fps(self) -> float:
-        """Of the open source, or a guess."""
-        opened = self.player.opened
-        return (opened.source.info.fps if opened else None) or 30.0
-
     def seek_time(self, seconds: float) -> None:
         """To the frame of a time."""
         if self.player.opened is not None:
-            self.seek(round(seconds * self.fps))
+            self.seek(round(seconds * self.player.fps))
 
     def ask_time(self) -> None:
         if self.player.opened is None or self.player.live or self.player.frames is None:
             return
-        longest = (self.player.frames - 1) / self.fps
+        longest = (self.player.frames - 1) / self.player.fps
         seconds, ok = QInputDialog.getDouble(self, "To a time", f"Seconds (0 to {longest:.2f})", 0.0, 0.0, longest, 2)
         if ok:
             self.seek_time(seconds)
@@ -328,7 +322,7 @@ class MainWindow(QMainWindow):
         if shown is None:
             return
         result = self.player.edits.apply(shown)
-        self.canvas.overlays.fps = self.fps
+        self.canvas.overlays.fps = self.player.fps
         self.canvas.show_result(result)
         if self.canvas.show_scores:
             self.player.want_scores()
