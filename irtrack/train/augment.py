@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,11 +15,8 @@ from numpy.typing import NDArray
 
 from irtrack.config import Checked, option
 from irtrack.core import Floats
-from irtrack.train.data import Sample
-
-Rng = np.random.Generator
-Grey = NDArray[Any]
-Mask = NDArray[np.bool_]
+from irtrack.train.data import Grey, Mask, Rng, Sample
+from irtrack.train.paste import paste_target
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,7 @@ class AugmentSettings(Checked):
     scale_low: float = option(0.6, "smallest zoom", low=0.1, high=1.0)
     scale_high: float = option(2.2, "largest zoom", low=1.0, high=8.0)
     inject: float = option(0.35, "chance that synthetic targets are added", low=0.0, high=1.0)
+    paste: float = option(0.0, "chance that targets of other images are added", low=0.0, high=1.0)
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
     clutter: float = option(0.2, "chance of burnt-in text, reticles and bars (never labelled)", low=0.0, high=1.0)
     sensor: float = option(0.5, "chance of each of gain, noise, blur, stripes and compression", low=0.0, high=1.0)
@@ -177,10 +174,20 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
 
 
 def training_crop(
-    sample: Sample, size: int, settings: AugmentSettings, rng: Rng, near: tuple[float, float] | None = None
+    sample: Sample,
+    size: int,
+    settings: AugmentSettings,
+    rng: Rng,
+    near: tuple[float, float] | None = None,
+    donors: Sequence[Sample] = (),
 ) -> tuple[Grey, Mask]:
-    """One crop: image (size, size) float32 in [0, 1] on the grid of 8-bit levels, mask (size, size) bool."""
+    """One crop: image (size, size) float32 in [0, 1] on the grid of 8-bit levels, mask (size, size) bool.
+
+    `near`: where, in (x, y); `donors`: images whose targets are pasted.
+    """
     image, mask = crop(sample, size, settings, rng, near)
+    for donor in donors:
+        image, mask = paste_target(image, mask, donor, rng)
     if rng.random() < settings.invert:
         image = 255 - image
     if rng.random() < settings.inject:
@@ -218,5 +225,8 @@ def training_batch(
     for row, position in enumerate(positions):
         rng = np.random.default_rng([*key, position])
         sample, near = mix.draw(rng)
-        images[row, 0], masks[row, 0] = training_crop(sample, size, settings, rng, near)
+        donors = []
+        if settings.paste and rng.random() < settings.paste:
+            donors = [mix.draw(rng)[0] for _ in range(int(rng.integers(1, 4)))]
+        images[row, 0], masks[row, 0] = training_crop(sample, size, settings, rng, near, donors)
     return images, masks

@@ -12,12 +12,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import IrtrackError
+
+Rng = np.random.Generator
+Grey = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 
