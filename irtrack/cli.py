@@ -57,7 +57,7 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         "--backend",
         default=None,
         choices=BACKENDS,
-        help="engine for whole frames on the CPU; auto (default): the fastest of those installed, by a trial once",
+        help="engine on the CPU; native: kernels in C, compiled on first use; auto (default): the fastest there is",
     )
     group.add_argument(
         "--precision",

@@ -374,16 +374,17 @@ def simulate(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """`irtrack export`: a model as ONNX, compared with the torch form where an engine is installed."""
-    from irtrack.detect.backends import available, export_onnx, make_backend
+    from irtrack.detect.backends import OWN, available, export_onnx, make_backend
     from irtrack.detect.weights import load_weights
     from irtrack.sinks.text import check_target
 
     check_target(args.out, args.force)
     network = load_weights(args.weights).network
     export_onnx(network, args.out)
-    for name in available():
+    engines = [name for name in available() if name not in OWN]
+    for name in engines:
         make_backend(name, network, args.out)
-    checked = f"agrees with torch in {' and '.join(available())}" if available() else "no engine here to check it with"
+    checked = f"agrees with torch in {' and '.join(engines)}" if engines else "no engine here to check it with"
     print(f"  wrote {args.out} ({checked})")
     return 0
 

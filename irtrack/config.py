@@ -89,7 +89,7 @@ def polygons_text(outlines: Iterable[Polygon]) -> str:
 
 
 MODES = ("auto", "exact", "video", "live")
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+BACKENDS = ("auto", "torch", "native", "onnxruntime", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -111,7 +111,8 @@ class DetectorSettings(Checked):
     live_bands: int = option(0, "in mode live, bands seen in turn; 0 fits them to the time there is", low=0, high=64)
     backend: str = option(
         "auto",
-        "engine for whole frames on a CPU: torch, onnxruntime, openvino; auto: the fastest here, by a trial",
+        "engine on a CPU: torch, native (kernels in C, where there is a compiler), for whole frames also onnxruntime "
+        "and openvino; auto: the fastest here, by a trial",
     )
     include: str = option("", "X,Y X,Y X,Y ...; ... in pixels: polygons to look in; empty: the whole picture")
     exclude: str = option("", "the same: polygons to leave out")

@@ -22,7 +22,7 @@ from torch import Tensor
 from irtrack.bench.report import Row, median_ms
 from irtrack.config import DetectorSettings, TrackerSettings
 from irtrack.core import IrtrackError
-from irtrack.detect.backends import available, make_backend
+from irtrack.detect.backends import available, make_backend, native_form
 from irtrack.detect.detector import NetworkDetector, keep_large_blocks
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
@@ -113,6 +113,10 @@ def forms(full: DATransNet, slim: DATransNet, reference: Path | None) -> dict[tu
     out["torch", "datransnet-s exact"] = prepare(slim, CPU)
     out["torch", "datransnet-s video"] = VideoNetwork(prepare(slim, CPU), every)
     out["torch", "datransnet-s video bfloat16"] = VideoNetwork(prepare(slim, CPU, torch.bfloat16), every)
+    if "native" in available():
+        out["native", "video"] = VideoNetwork(native_form(full), every)
+        out["native", "datransnet-s exact"] = native_form(slim)
+        out["native", "datransnet-s video"] = VideoNetwork(native_form(slim), every)
     return out
 
 
@@ -151,7 +155,7 @@ def stages(rounds: int) -> Iterator[Row]:
     width, height = SIZES[-1]
     scene = Scene(scene_from_text(f"clutter,width={width},height={height},seed=1"))
     weights = load_weights("datransnet-s")
-    detector = NetworkDetector(weights, DetectorSettings(backend="torch"), CPU)
+    detector = NetworkDetector(weights, DetectorSettings(mode="exact"), CPU)
     tracker = KalmanTracker(TrackerSettings())
     taken: dict[str, list[float]] = {"scores": [], "extraction": [], "tracker": []}
     for i in range(rounds + 2):
@@ -167,5 +171,10 @@ def stages(rounds: int) -> Iterator[Row]:
             seconds.append(b - a)
     for stage, seconds in taken.items():
         yield Row(
-            stage, "torch", "datransnet-s exact", f"{width}x{height}", torch.get_num_threads(), median_ms(seconds[2:])
+            stage,
+            detector.backend,
+            "datransnet-s exact",
+            f"{width}x{height}",
+            torch.get_num_threads(),
+            median_ms(seconds[2:]),
         )

@@ -1,8 +1,10 @@
-"""Other engines for whole frames: ONNX Runtime and OpenVINO, from an ONNX file that `irtrack export` writes.
+"""Engines for the network on a CPU: torch, torch with kernels in C (`native`), ONNX Runtime, OpenVINO.
 
-The exported graph is the prepared network with keys made (`directional.py`), for any height and width that are
-multiples of 32; each engine is compared with the torch form at load and refused where it differs. On a CPU the torch
-form is usually faster, since sums of keys without keys (`autocorrelation.py`) have no place in ONNX: the trial decides.
+`native` is the prepared network with other arithmetic and does all that it does: parts of frames, attention kept. The
+other two run whole frames, from an ONNX file that `irtrack export` writes: the prepared network with keys made
+(`directional.py`), for any height and width that are multiples of 32; exporting takes a minute. Each is compared with
+the torch form at load and refused where it differs. A short trial decides between torch and `native`, which was faster than
+the other two wherever it was measured; where it is missing, they are tried too.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ from torch import Tensor
 
 from irtrack.core import IrtrackError
 from irtrack.detect.inference import prepare
+from irtrack.detect.native import NativeKernels
+from irtrack.detect.native.build import compiler
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import Weights
+
+CPU = torch.device("cpu")
 
 Backend = Callable[[Tensor], Tensor]
 """Grey input (1, 1, H, W) in [0, 1], H and W multiples of 32, to logits of the same shape."""
@@ -35,23 +41,25 @@ LIMIT = 1e-3
 TRIAL_SIZE = (256, 320)
 TRIAL_ROUNDS = 8
 GAIN = 0.8
-"""Another engine is taken only where its time is below this share of torch's: a trial on a busy machine is rough."""
+"""Another engine is taken only where its time is below this share of our own: a trial on a busy machine is rough."""
 
-NAMES = ("torch", "onnxruntime", "openvino")
+OWN = ("torch", "native")
+NAMES = (*OWN, "onnxruntime", "openvino")
 
 log = logging.getLogger(__name__)
 
 
 def available() -> list[str]:
-    """Engines that are installed beside torch."""
-    return [name for name in NAMES[1:] if importlib.util.find_spec(name) is not None]
+    """Engines that there are beside torch."""
+    installed = [name for name in NAMES if name not in OWN and importlib.util.find_spec(name) is not None]
+    return ["native", *installed] if compiler() is not None else installed
 
 
 def export_onnx(network: DATransNet, path: Path) -> None:
     """Write the network as ONNX, input `grey` (1, 1, H, W) and output `logits`. Raises IrtrackError."""
     if importlib.util.find_spec("onnxscript") is None:
         raise IrtrackError("exporting needs the packages onnx and onnxscript: pip install 'irtrack[onnx]'")
-    ready = prepare(network, torch.device("cpu"))
+    ready = prepare(network, CPU)
     sides = {2: 32 * torch.export.Dim("rows32", min=1, max=128), 3: 32 * torch.export.Dim("columns32", min=1, max=128)}
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -118,39 +126,55 @@ def openvino_backend(path: Path, threads: int) -> Backend:
     return lambda x: torch.from_numpy(request.infer({0: x.cpu().numpy()})[0].copy())
 
 
+def native_form(network: DATransNet) -> DATransNet:
+    """The prepared network with kernels in C, checked against torch's on one frame. Raises IrtrackError."""
+    form = prepare(network, CPU, arithmetic=NativeKernels(cache_folder()))
+    check("native", form, network)
+    return form
+
+
+def check(name: str, backend: Backend, network: DATransNet) -> None:
+    """Raises IrtrackError where an engine gives other scores than the torch form on a frame of noise."""
+    x = torch.rand((1, 1, *TRIAL_SIZE), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        worst = float((backend(x).sigmoid() - prepare(network, CPU)(x).sigmoid()).abs().max())
+    if not worst <= LIMIT:
+        raise IrtrackError(f"backend {name} gives other scores than torch (by {worst:.2g}): use --backend torch")
+
+
 def make_backend(name: str, network: DATransNet, path: Path | None = None) -> Backend:
-    """An engine ready to run, checked against the torch form on one frame. Raises IrtrackError where it differs."""
+    """An engine ready to run, checked against the torch form on one frame. Raises IrtrackError where it differs.
+
+    `path`: an exported file, instead of exporting one.
+    """
     if name not in NAMES:
         raise IrtrackError(f"unknown backend {name!r}: it is one of auto, {', '.join(NAMES)}")
-    ready = prepare(network, torch.device("cpu"))
     if name == "torch":
-        return ready
+        return prepare(network, CPU)
+    if name == "native":
+        return native_form(network)
     if name not in available():
         extra = {"onnxruntime": "onnx", "openvino": "openvino"}[name]
         raise IrtrackError(f"backend {name} is not installed: pip install 'irtrack[{extra}]'")
     make = {"onnxruntime": onnxruntime_backend, "openvino": openvino_backend}[name]
     backend = make(path or cached_onnx(network), torch.get_num_threads())
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand((1, 1, *TRIAL_SIZE), generator=generator)
-    with torch.inference_mode():
-        worst = float((backend(x).sigmoid() - ready(x).sigmoid()).abs().max())
-    if not worst <= LIMIT:
-        raise IrtrackError(f"backend {name} gives other scores than torch (by {worst:.2g}): use --backend torch")
+    check(name, backend, network)
     return backend
 
 
 def fastest(weights: Weights) -> str:
     """The fastest engine for these weights here, found by a short trial and remembered."""
-    if not available():
+    others = ["native"] if "native" in available() else available()
+    if not others:
         return "torch"
     memory = cache_folder() / "backends.json"
-    key = " ".join([weights.name, str(weights.entry.get("sha256", "")), str(torch.get_num_threads()), *available()])
+    key = " ".join([weights.name, str(weights.entry.get("sha256", "")), str(torch.get_num_threads()), *others])
     known = read_memory(memory)
     if known.get(key) in NAMES:
         return known[key]
     x = torch.rand(1, 1, *TRIAL_SIZE)
     engines: dict[str, Backend] = {}
-    for name in ("torch", *available()):
+    for name in ("torch", *others):
         try:
             engines[name] = make_backend(name, weights.network)
         except Exception as error:  # an engine that does not start is not the fastest
@@ -167,9 +191,10 @@ def fastest(weights: Weights) -> str:
 
 
 def chosen(taken: dict[str, float]) -> str:
-    """The engine to use, from the seconds of each: torch, unless another one is clearly faster."""
+    """The engine to use, from the seconds of each: the faster of our own, unless another one is clearly faster."""
+    own = min((n for n in taken if n in OWN), key=lambda n: taken[n])
     best = min(taken, key=lambda n: taken[n])
-    return best if taken[best] < GAIN * taken["torch"] else "torch"
+    return best if taken[best] < GAIN * taken[own] else own
 
 
 def read_memory(path: Path) -> dict[str, str]:

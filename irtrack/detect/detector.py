@@ -14,7 +14,7 @@ from torch import Tensor
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, Image, IrtrackError, Scores
-from irtrack.detect.backends import fastest, make_backend
+from irtrack.detect.backends import OWN, fastest, make_backend, native_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
@@ -80,6 +80,13 @@ def check_size(shape: tuple[int, ...]) -> None:
         )
 
 
+def pick_backend(weights: Weights, settings: DetectorSettings, device: torch.device) -> str:
+    """The engine's name; where there is only torch, torch."""
+    if device.type != "cpu" or pick_precision(settings.precision, device) != torch.float32:
+        return "torch"
+    return fastest(weights) if settings.backend == "auto" else settings.backend
+
+
 class NetworkDetector:
     """Runs DATransNet on frames of any size. `threshold`, area limits and `regions` may be changed between
     frames.
@@ -92,15 +99,19 @@ class NetworkDetector:
         keep_large_blocks()
         if settings.threads and device.type == "cpu":
             torch.set_num_threads(settings.threads)
-        self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
+        self.backend = pick_backend(weights, settings, device)
+        """The engine that runs whole frames."""
+        if self.backend == "native":
+            self._network = native_form(weights.network)
+        else:
+            self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
         self._run: Callable[[Tensor], Tensor] = self._network
         if settings.mode == "video":
             self._run = VideoNetwork(self._network, settings.refresh_every)
         elif device.type == "cuda":
             self._run = GraphedNetwork(self._network)
-        elif settings.precision in ("auto", "float32") and settings.backend != "torch":
-            name = fastest(weights) if settings.backend == "auto" else settings.backend
-            self._run = self._network if name == "torch" else make_backend(name, weights.network)
+        elif settings.mode != "live" and self.backend not in OWN:
+            self._run = make_backend(self.backend, weights.network)
         self.regions = Regions.of(settings)
         self._allowed: tuple[Regions, tuple[int, ...], NDArray[np.bool_] | None] | None = None
         self.fixed_levels = settings.fixed_levels()

@@ -6,9 +6,10 @@
 - `FastDATrans` keeps its products of weights ready and folds the output convolution into the attention's kernel where
   that is fewer operations.
 - `FastGFEM` never writes the matrix of all pairs of pixels.
-- `FastDecoder` convolves the two halves of its input apart instead of joining them.
+- `FastDecoder` convolves the two halves of its input without joining them.
 - `FastHead` is one small stencil to one channel.
 
+How a 3x3 convolution, sums of keys and the head are computed is left to `Kernels`: torch, or C on a CPU (`native/`).
 Convolutions can run in half precision; what attention is made of, sums over all pixels, stays in single precision.
 """
 
@@ -22,15 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from irtrack.detect.directional import (
-    Sums,
-    attended_kernels,
-    attention_from_scores,
-    cosines,
-    interleave,
-    score_sums,
-    stencil,
-)
+from irtrack.detect.directional import Sums, attended_kernels, attention_from_scores, cosines, interleave, stencil
+from irtrack.detect.kernels import HEAD_PLACES, Kernels
 from irtrack.detect.network import (
     GFEM,
     ConvNormRelu,
@@ -51,8 +45,9 @@ class FastDATrans(nn.Module):
     them anew. `collect` has the next frames, parts of one, add up what attention is made of; `renew` makes it of that.
     """
 
-    def __init__(self, block: DATrans) -> None:
+    def __init__(self, block: DATrans, arithmetic: Kernels) -> None:
         super().__init__()
+        self.kernels = arithmetic
         conv = cast(nn.Conv2d, block.out_conv[0])
         self.shifts, self.area_px = block.shifts, block.area_px
         channels = conv.out_channels
@@ -65,7 +60,7 @@ class FastDATrans(nn.Module):
         self.keep = False
         self.collect: slice | None = None
         """Rows of the input, at this block's resolution, whose sums are added up; None for none."""
-        self._kept: list[Tensor] | None = None
+        self._kept: list[list[Tensor]] | None = None
         self.collected: Sums | None = None
 
     def forget(self) -> None:
@@ -85,47 +80,64 @@ class FastDATrans(nn.Module):
             # Neither keys nor values see a constant, their taps sum to zero; without it their sums lose no digits.
             wide = x.float()
             mean = wide.mean((2, 3), keepdim=True)
-            padded = self.padded(wide - mean)
+            bordered = self.bordered(wide - mean)
             if self.collect is not None:
-                part = self.sums(wide, mean, padded, self.collect)
+                part = self.sums(wide, mean, bordered, self.collect)
                 self.collected = part if self.collected is None else self.collected + part
             if kept is None:
-                kept = self._kept = self.effective_kernels(self.sums(wide, mean, padded))
-            padded = [p.to(x.dtype) for p in padded]
+                kept = self._kept = self.effective_kernels(self.sums(wide, mean, bordered, slice(0, x.shape[2])))
+            bordered = [p.to(x.dtype) for p in bordered]
         else:
-            padded = self.padded(x)
-        made = [self.apply_to(i, padded, kept) for i in range(len(x))]
+            bordered = self.bordered(x)
+        made = [self.apply_to(i, bordered, kept) for i in range(len(x))]
         return made[0] if len(made) == 1 else torch.cat(made)
 
-    def padded(self, x: Tensor) -> list[Tensor]:
+    def bordered(self, x: Tensor) -> list[Tensor]:
         """The input with a reflected border of each shift."""
-        return [F.pad(x, (d,) * 4, mode="reflect") for d in self.shifts]
+        return [self.kernels.bordered(x, d) for d in self.shifts]
 
-    def sums(self, x: Tensor, mean: Tensor, padded: list[Tensor], rows: slice | None = None) -> Sums:
-        """What the attention of x (B, C, H, W), or of these rows of it, is made of."""
-        if rows is not None:
-            wide = [slice(rows.start, rows.stop + 2 * d) for d in self.shifts]
-            x, padded = x[:, :, rows], [p[:, :, w] for p, w in zip(padded, wide, strict=True)]
-        return score_sums(x, mean, padded, list(self.key_kernels), self.shifts)
+    def sums(self, x: Tensor, mean: Tensor, bordered: list[Tensor], rows: slice) -> Sums:
+        """What the attention of these rows of x (B, C, H, W) is made of."""
+        return self.kernels.sums(x, mean, bordered, list(self.key_kernels), self.shifts, rows)
 
-    def effective_kernels(self, sums: Sums) -> list[Tensor]:
-        """Attention times values (and times the output convolution) as a kernel (B, O, C, 3, 3) for each shift."""
+    def effective_kernels(self, sums: Sums) -> list[list[Tensor]]:
+        """Attention times values (and times the output convolution): kernels of each picture, for each shift."""
         attention = attention_from_scores(cosines(sums, self.wq), self.area_px)
         made = attended_kernels(attention, list(self.value_kernels))
         if self.folds:
             made = [(self.out_weight.flatten(1) @ k.flatten(2)).unflatten(2, k.shape[2:]) for k in made]
-        return [k.to(self.dtype) for k in made]
+        return [[self.kernels.weights(picture.to(self.dtype)) for picture in k] for k in made]
 
-    def apply_to(self, i: int, padded: list[Tensor], kept: list[Tensor]) -> Tensor:
+    def apply_to(self, i: int, bordered: list[Tensor], kept: list[list[Tensor]]) -> Tensor:
         """Picture `i` through its kernels, or through the only ones."""
-        j = min(i, len(kept[0]) - 1)
-        bias = self.out_bias.to(self.dtype) if self.folds else None
-        y = F.conv2d(padded[0][i : i + 1], kept[0][j], bias, dilation=self.shifts[0])
-        for p, k, d in zip(padded[1:], kept[1:], self.shifts[1:], strict=True):
-            y += F.conv2d(p[i : i + 1], k[j], dilation=d)
-        if not self.folds:
-            y = F.conv2d(y, self.out_weight.to(self.dtype), self.out_bias.to(self.dtype))
-        return F.relu_(y)
+        y: Tensor | None = None
+        bias = self.out_bias.to(self.dtype)
+        for p, k, d in zip(bordered, kept, self.shifts, strict=True):
+            y = self.kernels.convolve(
+                [p[i : i + 1]],
+                k[min(i, len(k) - 1)],
+                bias if self.folds and y is None else None,
+                shift=d,
+                reflect=True,
+                slope=0.0 if self.folds and d == self.shifts[-1] else 1.0,
+                onto=y,
+            )
+        assert y is not None
+        return y if self.folds else F.relu_(F.conv2d(y, self.out_weight.to(self.dtype), bias))
+
+
+class Stencil(nn.Module):
+    """A 3x3 convolution whose norm is folded in, of parts joined by channels."""
+
+    def __init__(self, conv: nn.Conv2d, arithmetic: Kernels) -> None:
+        super().__init__()
+        self.kernels = arithmetic
+        self.weight = frozen(arithmetic.weights(conv.weight))
+        self.bias = None if conv.bias is None else frozen(conv.bias)
+
+    def forward(self, *parts: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        """Parts (B, C, H, W) -> (B, O, H, W), as `Kernels.convolve`."""
+        return self.kernels.convolve(parts, self.weight, self.bias, slope=slope, onto=onto)
 
 
 class FastGFEM(nn.Module):
@@ -136,11 +148,12 @@ class FastGFEM(nn.Module):
     width) are written anew.
     """
 
-    def __init__(self, block: GFEM) -> None:
+    def __init__(self, block: GFEM, arithmetic: Kernels) -> None:
         super().__init__()
         sp = block.sp
         self.g, self.theta, self.phi, self.W, self.fc1 = sp.g, sp.theta, sp.phi, sp.W, block.ca["fc1"]
-        self.tra_conv_1, self.tra_conv_2, self.out_conv = block.tra_conv_1, block.tra_conv_2, block.out_conv
+        self.tra_conv_1 = block.tra_conv_1
+        self.tra_conv_2, self.out_conv = Stencil(block.tra_conv_2, arithmetic), Stencil(block.out_conv, arithmetic)
         self.place: int | None = None
         self.update: slice | None = None
         self._key = self._value = self._spatial = torch.empty(0)
@@ -164,7 +177,7 @@ class FastGFEM(nn.Module):
         channel = torch.sigmoid(self.fc1(self._spatial.mean((2, 3), keepdim=True)))
         pooled = F.max_pool2d(channel * x, 2)
         pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        return cast(Tensor, self.out_conv(self.tra_conv_1(spatial) + self.tra_conv_2(pooled)))
+        return cast(Tensor, self.out_conv(self.tra_conv_2(pooled, onto=self.tra_conv_1(spatial))))
 
     def _write(self, whole: Tensor, part: Tensor, start: int, step: int) -> None:
         assert self.place is not None
@@ -193,32 +206,29 @@ def doubled(x: Tensor, tent: Tensor) -> Tensor:
 
 
 class FastDecoder(nn.Module):
-    """`Decoder` without the joined map: a convolution is linear, so each half has its own and they add."""
+    """`Decoder` without the joined map: a convolution is linear, each half has its own and they add."""
 
-    def __init__(self, block: Decoder) -> None:
+    def __init__(self, block: Decoder, arithmetic: Kernels) -> None:
         super().__init__()
-        first, second = (cast(ConvNormRelu, m) for m in block.nConvs)
-        half = first.conv.in_channels // 2
         self.gate = block.sattn[0]
-        self.weight_skip, self.weight_up = frozen(first.conv.weight[:, :half]), frozen(first.conv.weight[:, half:])
-        self.bias, self.second = frozen(cast(Tensor, first.conv.bias)), second.conv
-        self.tent = frozen(TENT.expand(half, 1, 4, 4))
+        self.first, self.second = (Stencil(cast(ConvNormRelu, m).conv, arithmetic) for m in block.nConvs)
+        self.tent = frozen(TENT.expand(cast(nn.Conv2d, self.gate).out_channels, 1, 4, 4))
 
     def forward(self, x: Tensor, skip: Tensor, encoded: Tensor) -> Tensor:
         """As `Decoder.forward`."""
         x = doubled(x, self.tent)
         x *= self.gate(encoded).sigmoid_()
-        y = F.conv2d(skip, self.weight_skip, self.bias, padding=1)
-        y += F.conv2d(x, self.weight_up, padding=1)
-        return F.relu_(self.second(F.relu_(y)))
+        return cast(Tensor, self.second(self.first(skip, x, slope=0.0), slope=0.0))
 
 
 class FastResidual(nn.Module):
     """`ResidualBlock` with its norms folded, working in place."""
 
-    def __init__(self, block: ResidualBlock) -> None:
+    def __init__(self, block: ResidualBlock, arithmetic: Kernels) -> None:
         super().__init__()
-        self.conv1, self.conv2, self.shortcut = block.conv1, block.conv2, block.shortcut
+        # The library is better at convolving a single channel.
+        self.conv1 = Stencil(block.conv1, arithmetic if block.conv1.in_channels > 1 else Kernels())
+        self.conv2, self.shortcut = Stencil(block.conv2, arithmetic), block.shortcut
         self.scales: nn.Parameter | None = None
         if isinstance(self.shortcut, nn.Conv2d) and self.shortcut.in_channels == 1:
             # One channel times a number for each output: the library's convolution takes four times as long for that.
@@ -228,18 +238,19 @@ class FastResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, O, H, W)."""
         grey, x = x, x.to(self.conv1.weight.dtype)
-        y = self.conv2(F.leaky_relu_(self.conv1(x), 0.01))
+        y = self.conv1(x, slope=0.01)
         if self.scales is not None:
+            y = self.conv2(y)
             return F.leaky_relu_(y.float().addcmul_(grey, self.scales), 0.01).to(y.dtype)
-        y += x if self.shortcut is None else self.shortcut(x)
-        return F.leaky_relu_(y, 0.01)
+        return cast(Tensor, self.conv2(y, slope=0.01, onto=x.clone() if self.shortcut is None else self.shortcut(x)))
 
 
 class FastHead(nn.Module):
     """The depth-wise convolutions and the 1x1 to one channel as a 3x3, a 1x11 and an 11x1 stencil that add."""
 
-    def __init__(self, depthwise: InceptionDepthwise, point: nn.Conv2d) -> None:
+    def __init__(self, depthwise: InceptionDepthwise, point: nn.Conv2d, arithmetic: Kernels) -> None:
         super().__init__()
+        self.kernels = arithmetic
         c = point.in_channels // 4
         w = point.weight.flatten(1)
         same, square, wide, high = (w[:, i * c : (i + 1) * c, None, None] for i in range(4))
@@ -251,15 +262,15 @@ class FastHead(nn.Module):
         for i, conv in enumerate(branches):
             bias += w[:, (i + 1) * c : (i + 2) * c] @ cast(Tensor, conv.bias)
         self.square = frozen(torch.cat([F.pad(same, (1, 1, 1, 1)), square], 1))
-        self.wide, self.high, self.bias, self.c = frozen(wide), frozen(high), frozen(bias), c
+        self.wide, self.high, self.bias = frozen(wide), frozen(high), frozen(bias)
+        whole = torch.zeros(4 * c, 11, 11)
+        whole[: 2 * c, 4:7, 4:7], whole[2 * c : 3 * c, 5:6] = self.square[0], self.wide[0]
+        whole[3 * c :, :, 5:6] = self.high[0]
+        self.taps = frozen(torch.stack([whole[:, 5 + row, 5 + column] for row, column in HEAD_PLACES]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, 1, H, W)."""
-        c = self.c
-        y = F.conv2d(x[:, : 2 * c], self.square, self.bias, padding=1)
-        y += F.conv2d(x[:, 2 * c : 3 * c], self.wide, padding=(0, 5))
-        y += F.conv2d(x[:, 3 * c :], self.high, padding=(5, 0))
-        return y.float()
+        return self.kernels.head(x, self.square, self.wide, self.high, self.taps, self.bias)
 
 
 def frozen(tensor: Tensor) -> nn.Parameter:
@@ -293,16 +304,16 @@ def folded(conv: nn.Module, norm: nn.Module) -> nn.Conv2d:
     return fuse_conv_bn_eval(conv, norm)
 
 
-def swapped(module: nn.Module) -> nn.Module | None:
+def swapped(module: nn.Module, arithmetic: Kernels) -> nn.Module | None:
     """The faster form of a part (its norms folded), where there is one."""
     if isinstance(module, DATrans):
-        return FastDATrans(module)
+        return FastDATrans(module, arithmetic)
     if isinstance(module, GFEM):
-        return FastGFEM(module)
+        return FastGFEM(module, arithmetic)
     if isinstance(module, Decoder):
-        return FastDecoder(module)
+        return FastDecoder(module, arithmetic)
     if isinstance(module, ResidualBlock):
-        return FastResidual(module)
+        return FastResidual(module, arithmetic)
     return None
 
 
@@ -321,15 +332,25 @@ def lower(network: nn.Module, dtype: torch.dtype) -> None:
                     parameter.data = parameter.data.to(dtype)
 
 
-def prepare(network: DATransNet, device: torch.device, dtype: torch.dtype = torch.float32) -> DATransNet:
-    """The network ready to run on a device, in a precision: folded, swapped, channels-last; logits are single."""
+def prepare(
+    network: DATransNet,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    arithmetic: Kernels | None = None,
+) -> DATransNet:
+    """The network ready to run on a device, in a precision: folded, swapped, channels-last; logits are single.
+
+    `arithmetic`: other kernels than those of torch.
+    """
+    arithmetic = arithmetic or Kernels()
     ready = fold_batch_norm(network)
     for parent in list(ready.modules()):
         for name, child in parent.named_children():
-            fast = swapped(child)
+            fast = swapped(child, arithmetic)
             if fast is not None:
                 setattr(parent, name, fast)
-    ready.outc = nn.Sequential(FastHead(cast(InceptionDepthwise, ready.outc[0]), cast(nn.Conv2d, ready.outc[1])))
+    depthwise, point = cast(InceptionDepthwise, ready.outc[0]), cast(nn.Conv2d, ready.outc[1])
+    ready.outc = nn.Sequential(FastHead(depthwise, point, arithmetic))
     ready.requires_grad_(False)
     if dtype != torch.float32:
         lower(ready, dtype)

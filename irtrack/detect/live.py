@@ -49,8 +49,7 @@ class LiveDetector(NetworkDetector):
         self, weights: Weights, settings: DetectorSettings, device: torch.device, interval_s: float, bands: int = 0
     ) -> None:
         """`bands`: look at that many bands in turn whatever the time; 0 fits them to the time there is."""
-        # Parts of frames need the network's own blocks: no other engine can run them, so none is tried.
-        super().__init__(weights, replace(settings, mode="exact", backend="torch"), device)
+        super().__init__(weights, replace(settings, mode="live"), device)
         self._tiles_turn = False
         self._looked: list[tuple[int, int, int, int]] = []
         self.scan_frames = 1
