@@ -3,8 +3,8 @@
 `native` is the prepared network with other arithmetic and does all that it does: parts of frames, attention kept. The
 other two run whole frames, from an ONNX file that `irtrack export` writes: the prepared network with keys made
 (`directional.py`), for any height and width that are multiples of 32; exporting takes a minute. Each is compared with
-the torch form at load and refused where it differs. A short trial decides between torch and `native`, which was faster than
-the other two wherever it was measured; where it is missing, they are tried too.
+the torch form at load and refused where it differs. A short trial decides between torch and `native`, which was faster
+than the other two wherever it was measured; where it is missing, they are tried instead.
 """
 
 from __future__ import annotations

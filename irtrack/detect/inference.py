@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from irtrack.detect.directional import Sums, attended_kernels, attention_from_scores, cosines, interleave, stencil
-from irtrack.detect.kernels import HEAD_PLACES, Kernels
+from irtrack.detect.kernels import HEAD_PLACES, TENT, Kernels
 from irtrack.detect.network import (
     GFEM,
     ConvNormRelu,
@@ -52,7 +52,10 @@ class FastDATrans(nn.Module):
         self.shifts, self.area_px = block.shifts, block.area_px
         channels = conv.out_channels
         self.wq = frozen(interleave([w.flatten(1) for w in kernels(block.query_convs)], 0))
-        self.key_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.key_convs))
+        self.key_weights = nn.ModuleList(
+            nn.ParameterList(frozen(w) for w in arithmetic.key_weights(stencil(weight, channels)))
+            for weight in kernels(block.key_convs)
+        )
         self.value_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.value_convs))
         self.out_weight, self.out_bias = frozen(conv.weight), frozen(cast(Tensor, conv.bias))
         self.folds = channels <= conv.in_channels
@@ -80,7 +83,7 @@ class FastDATrans(nn.Module):
             # Neither keys nor values see a constant, their taps sum to zero; without it their sums lose no digits.
             wide = x.float()
             mean = wide.mean((2, 3), keepdim=True)
-            bordered = self.bordered(wide - mean)
+            bordered = self.kernels.bordered(wide, self.shifts, mean)
             if self.collect is not None:
                 part = self.sums(wide, mean, bordered, self.collect)
                 self.collected = part if self.collected is None else self.collected + part
@@ -88,17 +91,14 @@ class FastDATrans(nn.Module):
                 kept = self._kept = self.effective_kernels(self.sums(wide, mean, bordered, slice(0, x.shape[2])))
             bordered = [p.to(x.dtype) for p in bordered]
         else:
-            bordered = self.bordered(x)
+            bordered = self.kernels.bordered(x, self.shifts)
         made = [self.apply_to(i, bordered, kept) for i in range(len(x))]
         return made[0] if len(made) == 1 else torch.cat(made)
 
-    def bordered(self, x: Tensor) -> list[Tensor]:
-        """The input with a reflected border of each shift."""
-        return [self.kernels.bordered(x, d) for d in self.shifts]
-
     def sums(self, x: Tensor, mean: Tensor, bordered: list[Tensor], rows: slice) -> Sums:
         """What the attention of these rows of x (B, C, H, W) is made of."""
-        return self.kernels.sums(x, mean, bordered, list(self.key_kernels), self.shifts, rows)
+        keys = [list(cast(nn.ParameterList, k)) for k in self.key_weights]
+        return self.kernels.sums(x, mean, bordered, keys, self.shifts, rows)
 
     def effective_kernels(self, sums: Sums) -> list[list[Tensor]]:
         """Attention times values (and times the output convolution): kernels of each picture, for each shift."""
@@ -190,35 +190,25 @@ def tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2).unsqueeze(1)
 
 
-TENT = torch.outer(torch.tensor([0.25, 0.75, 0.75, 0.25]), torch.tensor([0.25, 0.75, 0.75, 0.25]))
-"""What a pixel spreads to in bilinear interpolation to twice the size."""
-
-
-def doubled(x: Tensor, tent: Tensor) -> Tensor:
-    """Bilinear interpolation of x (B, C, H, W) to twice the size, as a transposed convolution by `tent` (C, 1, 4, 4).
-
-    On large maps that takes a third of the time of the library's interpolation. Other engines have a fast one.
-    """
-    if torch.compiler.is_exporting():
-        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-    wide = F.pad(x.to(tent.dtype), (1, 1, 1, 1), mode="replicate")
-    return F.conv_transpose2d(wide, tent, stride=2, padding=3, groups=len(tent)).to(x.dtype)
-
-
 class FastDecoder(nn.Module):
     """`Decoder` without the joined map: a convolution is linear, each half has its own and they add."""
 
     def __init__(self, block: Decoder, arithmetic: Kernels) -> None:
         super().__init__()
-        self.gate = block.sattn[0]
+        self.kernels = arithmetic
+        gate = cast(nn.Conv2d, block.sattn[0])
+        self.gate, self.gate_bias = frozen(gate.weight), frozen(cast(Tensor, gate.bias))
         self.first, self.second = (Stencil(cast(ConvNormRelu, m).conv, arithmetic) for m in block.nConvs)
-        self.tent = frozen(TENT.expand(cast(nn.Conv2d, self.gate).out_channels, 1, 4, 4))
+        self.tent = frozen(TENT.expand(gate.out_channels, 1, 4, 4))
 
     def forward(self, x: Tensor, skip: Tensor, encoded: Tensor) -> Tensor:
         """As `Decoder.forward`."""
-        x = doubled(x, self.tent)
-        x *= self.gate(encoded).sigmoid_()
+        x = self.kernels.lift(x, encoded, self.gate, self.gate_bias, self.tent)
         return cast(Tensor, self.second(self.first(skip, x, slope=0.0), slope=0.0))
+
+
+SLOPE = 0.01
+"""Of the leaky rectifiers."""
 
 
 class FastResidual(nn.Module):
@@ -226,23 +216,42 @@ class FastResidual(nn.Module):
 
     def __init__(self, block: ResidualBlock, arithmetic: Kernels) -> None:
         super().__init__()
-        # The library is better at convolving a single channel.
-        self.conv1 = Stencil(block.conv1, arithmetic if block.conv1.in_channels > 1 else Kernels())
-        self.conv2, self.shortcut = Stencil(block.conv2, arithmetic), block.shortcut
-        self.scales: nn.Parameter | None = None
-        if isinstance(self.shortcut, nn.Conv2d) and self.shortcut.in_channels == 1:
-            # One channel times a number for each output: the library's convolution takes four times as long for that.
-            self.conv2.bias = frozen(cast(Tensor, self.conv2.bias) + cast(Tensor, self.shortcut.bias))
-            self.scales, self.shortcut = frozen(self.shortcut.weight.transpose(0, 1)), None
+        self.conv1, self.conv2 = Stencil(block.conv1, arithmetic), Stencil(block.conv2, arithmetic)
+        self.shortcut = block.shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, O, H, W)."""
-        grey, x = x, x.to(self.conv1.weight.dtype)
-        y = self.conv1(x, slope=0.01)
-        if self.scales is not None:
-            y = self.conv2(y)
-            return F.leaky_relu_(y.float().addcmul_(grey, self.scales), 0.01).to(y.dtype)
-        return cast(Tensor, self.conv2(y, slope=0.01, onto=x.clone() if self.shortcut is None else self.shortcut(x)))
+        y = self.conv1(x, slope=SLOPE)
+        return cast(Tensor, self.conv2(y, slope=SLOPE, onto=x.clone() if self.shortcut is None else self.shortcut(x)))
+
+
+class FastFirst(nn.Module):
+    """`ResidualBlock` of a single channel, whose shortcut is the channel times a number for each output."""
+
+    def __init__(self, block: ResidualBlock, arithmetic: Kernels) -> None:
+        super().__init__()
+        self.kernels, shortcut = arithmetic, cast(nn.Conv2d, block.shortcut)
+        self.weight, self.bias = frozen(block.conv1.weight), frozen(cast(Tensor, block.conv1.bias))
+        self.second = frozen(arithmetic.weights(block.conv2.weight))
+        self.second_bias = frozen(cast(Tensor, block.conv2.bias) + cast(Tensor, shortcut.bias))
+        self.scales = frozen(shortcut.weight.transpose(0, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, O, H, W)."""
+        weights, biases = (self.weight, self.second), (self.bias, self.second_bias)
+        return self.kernels.begin(x, weights, biases, self.scales, SLOPE)
+
+
+class FastPool(nn.Module):
+    """The maxima of blocks of 2 x 2."""
+
+    def __init__(self, arithmetic: Kernels) -> None:
+        super().__init__()
+        self.kernels = arithmetic
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H // 2, W // 2)."""
+        return self.kernels.halve(x)
 
 
 class FastHead(nn.Module):
@@ -313,7 +322,9 @@ def swapped(module: nn.Module, arithmetic: Kernels) -> nn.Module | None:
     if isinstance(module, Decoder):
         return FastDecoder(module, arithmetic)
     if isinstance(module, ResidualBlock):
-        return FastResidual(module, arithmetic)
+        return (FastResidual if module.conv1.in_channels > 1 else FastFirst)(module, arithmetic)
+    if isinstance(module, nn.MaxPool2d):
+        return FastPool(arithmetic)
     return None
 
 

@@ -208,14 +208,15 @@ class DATransNet(nn.Module):
         self.decoder2 = Decoder(c2, c1)
         self.decoder1 = Decoder(c1, c1)
         self.outc = nn.Sequential(InceptionDepthwise(c1), nn.Conv2d(c1, 1, 1))
+        self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Grey input in [0, 1] (B, 1, H, W) -> logits (B, 1, H, W); the score is their sigmoid."""
         x1 = self.inc(x)
-        x2 = self.encoder1(F.max_pool2d(x1, 2))
-        x3 = self.encoder2(F.max_pool2d(x2, 2))
-        x4 = self.encoder3(F.max_pool2d(x3, 2))
-        d = self.GFEM(self.encoder4(F.max_pool2d(x4, 2)))
+        x2 = self.encoder1(self.pool(x1))
+        x3 = self.encoder2(self.pool(x2))
+        x4 = self.encoder3(self.pool(x3))
+        d = self.GFEM(self.encoder4(self.pool(x4)))
         d = self.decoder4(d, self.contras4(x4), x4)
         d = self.decoder3(d, self.contras3(x3), x3)
         d = self.decoder2(d, self.contras2(x2), x2)

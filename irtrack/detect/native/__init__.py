@@ -12,11 +12,9 @@ from ctypes import c_float, c_int, c_long, c_void_p
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from irtrack.detect.autocorrelation import window_sums
-from irtrack.detect.directional import Sums, pixels_by_channels
+from irtrack.detect.directional import Sums
 from irtrack.detect.kernels import Kernels
 from irtrack.detect.native.build import load_library
 
@@ -37,18 +35,26 @@ class NativeKernels(Kernels):
         picture, size, flag = c_void_p, c_long, c_int
         self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, flag]
         self._convolve.argtypes += [c_float, picture]
-        self._pair_sums.argtypes = [picture, *[size] * 4, picture, picture]
+        self._pair_sums.argtypes = [picture, *[size] * 4, picture, picture, picture]
+        self._cross_sums = library.cross_sums
+        self._cross_sums.argtypes = [picture, picture, *[size] * 3, picture, picture]
         self._head.argtypes = [picture, *[size] * 3, picture, c_float, picture]
-        self._head.restype = None
+        self._pad, self._halve, self._begin, self._lift = library.pad, library.halve, library.begin, library.lift
+        self._pad.argtypes = [picture, *[size] * 3, picture, size, picture]
+        self._halve.argtypes = [picture, *[size] * 3, picture]
+        self._begin.argtypes = [picture, *[size] * 3, picture, picture, picture, c_float, picture, picture]
+        self._lift.argtypes = [picture, *[size] * 3, *[picture] * 4]
+        for procedure in (self._head, self._pad, self._halve, self._begin):
+            procedure.restype = None
 
     def weights(self, kernel: Tensor) -> Tensor:
         """(O, C, 3, 3) -> G W G' (16, C, O)."""
         both = torch.kron(FILTER, FILTER)
         return (both @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
 
-    def bordered(self, x: Tensor, shift: int) -> Tensor:
-        """x itself: `convolve` reflects where it reads."""
-        return x
+    def bordered(self, x: Tensor, shifts: Sequence[int], mean: Tensor | None = None) -> list[Tensor]:
+        """x itself: `convolve` reflects where it reads, and `sums` takes the mean off."""
+        return [x] * len(shifts)
 
     def convolve(
         self,
@@ -93,57 +99,95 @@ class NativeKernels(Kernels):
                 raise MemoryError("no memory to convolve a frame")
         return out.permute(0, 3, 1, 2)
 
+    def key_weights(self, kernel: Tensor) -> list[Tensor]:
+        """By tap (O, 9C), and for `convolve`."""
+        return [kernel.permute(0, 2, 3, 1).flatten(1), self.weights(kernel)]
+
     def sums(
         self,
         x: Tensor,
         mean: Tensor,
         bordered: Sequence[Tensor],
-        key_kernels: Sequence[Tensor],
+        keys: Sequence[Sequence[Tensor]],
         shifts: Sequence[int],
         rows: slice,
     ) -> Sums:
         """As `Kernels.sums`, by pairs of taps or by keys, whichever is expected to be faster."""
+        parts = [self.sums_of_one(x[i : i + 1], mean[i : i + 1], keys, shifts, rows) for i in range(len(x))]
+        return Sums(
+            torch.cat([p.gram for p in parts]),
+            [torch.cat([p.products[s] for p in parts]) for s in range(len(shifts))],
+            [torch.cat([p.squares[s] for p in parts]) for s in range(len(shifts))],
+        )
+
+    def sums_of_one(
+        self, x: Tensor, mean: Tensor, keys: Sequence[Sequence[Tensor]], shifts: Sequence[int], rows: slice
+    ) -> Sums:
+        """`sums` of one picture (1, C, H, W)."""
         part = x[:, :, rows]
-        pixels = pixels_by_channels(part)
-        made = []
-        for centred, kernel, shift in zip(bordered, key_kernels, shifts, strict=True):
-            if pays(kernel.shape[1], kernel.shape[0], part.shape[2], part.shape[3], shift):
-                padded = F.pad(centred, (shift,) * 4, mode="reflect")[:, :, rows.start : rows.stop + 2 * shift]
-                made.append(self.statistics(mean.flatten(1), padded, kernel, shift))
-            else:
-                keys = self.convolve([centred], self.weights(kernel), shift=shift, reflect=True, rows=rows)
-                keys = pixels_by_channels(keys)
-                made.append((pixels.transpose(1, 2) @ keys, (keys * keys).sum(1)))
-        return Sums(pixels.transpose(1, 2) @ pixels, [m[0] for m in made], [m[1] for m in made])
-
-    def statistics(self, mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-        """X K' (B, C, O) and |K|^2 (B, O) over all pixels of the frame, as `autocorrelated_statistics`.
-
-        mean (B, C) of the input X; padded (B, C, H + 2 shift, W + 2 shift): X less its mean; kernel (O, C, 3, 3).
-        """
-        by_tap = kernel.permute(0, 2, 3, 1).flatten(1)  # (O, 9C)
+        channels, height, width = part.shape[1:]
+        gram: Tensor | None = None
+        centred: Tensor | None = None
         products, squares = [], []
-        for own_mean, picture in zip(mean, padded, strict=True):
-            pairs, centre = self.pair_sums(picture[None], shift)
-            seen = by_tap @ window_sums(picture[None], shift).T.flatten()
-            products.append((by_tap @ centre).T + own_mean[:, None] * seen)
-            squares.append(((by_tap @ pairs) * by_tap).sum(1))
-        return torch.stack(products), torch.stack(squares)
+        for (by_tap, weights), shift in zip(keys, shifts, strict=True):
+            if pays(channels, len(by_tap), height, width, shift):
+                padded = self.padded(x, mean, shift)[:, :, rows.start : rows.stop + 2 * shift]
+                pairs, centre, taps = self.pair_sums(padded, shift)
+                product = (by_tap @ centre).T + mean[0, :, 0] * (by_tap @ taps)
+                square = ((by_tap @ pairs) * by_tap).sum(1)
+                # Of x = P + m: the sum of P P' is the centre tap's with itself, that of P its own.
+                own, m = slice(4 * channels, 5 * channels), mean[0, :, 0, 0]
+                aside = torch.outer(m, taps[own])
+                gram = centre[own] + aside + aside.T + height * width * torch.outer(m, m)
+            else:
+                centred = self.padded(x, mean, 0) if centred is None else centred
+                made = self.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
+                product, square = self.cross_sums(part, made)
+            products.append(product[None])
+            squares.append(square[None])
+        return Sums((self.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
 
-    def pair_sums(self, padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    def padded(self, x: Tensor, mean: Tensor, shift: int) -> Tensor:
+        """x (B, C, H, W) less its mean (B, C, 1, 1), with a reflected border."""
+        pixels, means = channels_last(x), mean.flatten(1).contiguous()
+        count, height, width, c = pixels.shape
+        out = torch.empty(count, height + 2 * shift, width + 2 * shift, c)
+        for i in range(count):
+            self._pad(pixels[i].data_ptr(), height, width, c, means[i].data_ptr(), shift, out[i].data_ptr())
+        return out.permute(0, 3, 1, 2)
+
+    def pair_sums(self, padded: Tensor, shift: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over a frame's pixels of products of taps, of one picture (1, C, H + 2 shift, W + 2 shift).
 
-        pairs (9C, 9C): a quadratic form in it is that of all pairs of taps; centre (9C, C): each tap with the pixel.
+        pairs (9C, 9C): a quadratic form in it is that of all pairs of taps; centre (9C, C): each tap with the pixel;
+        taps (9C,): each tap alone.
         """
         pixels = channels_last(padded)[0]
         height, width, c = pixels.shape
-        pairs, centre = torch.zeros(9 * c, 9 * c), torch.zeros(9 * c, c)
+        pairs, centre, taps = torch.zeros(9 * c, 9 * c), torch.zeros(9 * c, c), torch.zeros(9 * c)
         short = self._pair_sums(
-            pixels.data_ptr(), height - 2 * shift, width - 2 * shift, c, shift, pairs.data_ptr(), centre.data_ptr()
+            pixels.data_ptr(),
+            height - 2 * shift,
+            width - 2 * shift,
+            c,
+            shift,
+            pairs.data_ptr(),
+            centre.data_ptr(),
+            taps.data_ptr(),
         )
         if short:
             raise MemoryError("no memory for the sums of a frame")
-        return pairs, centre
+        return pairs, centre, taps
+
+    def cross_sums(self, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """X K' (C, O) and |K|^2 (O,) over the pixels of x (1, C, H, W) and keys (1, O, H, W)."""
+        a, b = channels_last(x), channels_last(keys)
+        c, d = a.shape[3], b.shape[3]
+        product, square = torch.zeros(d, c), torch.zeros(d)
+        pixels = a.shape[1] * a.shape[2]
+        if self._cross_sums(a.data_ptr(), b.data_ptr(), pixels, c, d, product.data_ptr(), square.data_ptr()):
+            raise MemoryError("no memory for the sums of a frame")
+        return product.T, square
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         """As `Kernels.head`, by the taps."""
@@ -153,6 +197,66 @@ class NativeKernels(Kernels):
         for picture, logits in zip(pixels, out, strict=True):
             self._head(picture.data_ptr(), height, width, c, taps.data_ptr(), float(bias), logits.data_ptr())
         return out
+
+    def begin(
+        self,
+        grey: Tensor,
+        weights: tuple[Tensor, Tensor],
+        biases: tuple[Tensor, Tensor],
+        scales: Tensor,
+        slope: float,
+    ) -> Tensor:
+        """As `Kernels.begin`."""
+        grey = grey.contiguous()
+        count, _, height, width = grey.shape
+        c = len(biases[0])
+        by_tap = weights[0].reshape(c, 9).T.contiguous()
+        y, scaled = torch.empty(2, count, height, width, c)
+        for i in range(count):
+            self._begin(
+                grey[i].data_ptr(),
+                height,
+                width,
+                c,
+                by_tap.data_ptr(),
+                biases[0].data_ptr(),
+                scales.data_ptr(),
+                slope,
+                y[i].data_ptr(),
+                scaled[i].data_ptr(),
+            )
+        parts, onto = [y.permute(0, 3, 1, 2)], scaled.permute(0, 3, 1, 2)
+        return self.convolve(parts, weights[1], biases[1], slope=slope, onto=onto)
+
+    def halve(self, x: Tensor) -> Tensor:
+        """As `Kernels.halve`."""
+        pixels = channels_last(x)
+        count, height, width, c = pixels.shape
+        out = torch.empty(count, height // 2, width // 2, c)
+        for i in range(count):
+            self._halve(pixels[i].data_ptr(), height, width, c, out[i].data_ptr())
+        return out.permute(0, 3, 1, 2)
+
+    def lift(self, x: Tensor, encoded: Tensor, weight: Tensor, bias: Tensor, tent: Tensor) -> Tensor:
+        """As `Kernels.lift`."""
+        pixels, gating = channels_last(x), channels_last(encoded)
+        count, height, width, c = pixels.shape
+        gate = weight.flatten(1).T.contiguous()
+        out = torch.empty(count, 2 * height, 2 * width, c)
+        for i in range(count):
+            short = self._lift(
+                pixels[i].data_ptr(),
+                height,
+                width,
+                c,
+                gating[i].data_ptr(),
+                gate.data_ptr(),
+                bias.data_ptr(),
+                out[i].data_ptr(),
+            )
+            if short:
+                raise MemoryError("no memory to double a map")
+        return out.permute(0, 3, 1, 2)
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def load_library(cache: Path) -> ctypes.CDLL:
     cc = compiler()
     if cc is None:
         raise IrtrackError("backend native needs a C compiler: install gcc or clang, or use --backend torch")
-    texts = [p.read_text(encoding="utf-8") for p in sorted(FOLDER.glob("*.[ch]"))]
+    texts = [p.read_text(encoding="utf-8") for p in sorted(FOLDER.glob("*.[chi]*"))]
     key = hashlib.sha256("\0".join([*texts, cc, *FLAGS, processor()]).encode()).hexdigest()
     path = cache / f"native-{key[:16]}.so"
     try:

@@ -11,78 +11,21 @@
 
 #include "vectors.h"
 
-enum { PIECES = 5, LAGS = 13, LONGEST = 4096 /* pixels to a sum in single precision */ };
+enum { PIECES = 5, LAGS = 13, LONGEST = 4096 /* pixels to a sum in single precision */, SHORT = 256 };
 
 /* Rows and columns, in shifts, between the two taps of a pair. */
 static const int LAG[LAGS][2] = {{0, 0}, {0, 1},  {0, 2},  {1, -2}, {1, -1}, {1, 0}, {1, 1},
                                  {1, 2}, {2, -2}, {2, -1}, {2, 0},  {2, 1},  {2, 2}};
 
-/* A tile of the sum over pixels of a b', added to `out` (channel of b, channel of a): `wide` vectors of channels of a by
-   `tall` channels of b, all of it in registers. */
-#define TILE(NAME, VEC)                                                                                               \
-    INLINE void NAME(const float *a, const float *b, long rows, long step, long pixels, long c, int wide, int tall,   \
-                     float *out)                                                                                      \
-    {                                                                                                                 \
-        const int lanes = sizeof(VEC) / sizeof(float);                                                                \
-        VEC sum[2][16];                                                                                               \
-        for (int k = 0; k < wide; k++)                                                                                \
-            for (int m = 0; m < tall; m++)                                                                            \
-                sum[k][m] = (VEC){0};                                                                                 \
-        for (long y = 0; y < rows; y++) {                                                                             \
-            const float *p = a + y * step, *q = b + y * step;                                                         \
-            for (long x = 0; x < pixels; x++, p += c, q += c) {                                                       \
-                const VEC first = *(const VEC *)p, second = wide > 1 ? *(const VEC *)(p + lanes) : first;             \
-                _Pragma("GCC unroll 16") for (int m = 0; m < tall; m++)                                               \
-                {                                                                                                     \
-                    sum[0][m] += first * q[m];                                                                        \
-                    if (wide > 1)                                                                                     \
-                        sum[1][m] += second * q[m];                                                                   \
-                }                                                                                                     \
-            }                                                                                                         \
-        }                                                                                                             \
-        for (int k = 0; k < wide; k++)                                                                                \
-            for (int m = 0; m < tall; m++)                                                                            \
-                *(VEC *)(out + m * c + k * lanes) += sum[k][m];                                                       \
-    }
-
-TILE(tile_four, four)
-TILE(tile_eight, eight)
-TILE(tile_sixteen, sixteen)
-
-#define OUTER(TILED, LANES, WIDE, TALL)                                                                               \
-    for (long k = 0; k < c; k += (LANES) * (WIDE))                                                                    \
-        for (long m = 0; m < c; m += (TALL))                                                                          \
-            TILED(a + k, b + m, rows, step, pixels, c, WIDE, TALL, out + m * c + k);
-
-/* The sum over pixels of a b', all C x C of it, added to `out`. */
-static void outer(const float *a, const float *b, long rows, long step, long pixels, long c, float *out)
-{
-#if defined(__AVX512F__)
-    if (c % 32 == 0) {
-        OUTER(tile_sixteen, 16, 2, 8)
-        return;
-    }
-    if (c % 16 == 0) {
-        OUTER(tile_sixteen, 16, 1, 16)
-        return;
-    }
-#endif
-#if defined(__AVX__)
-    if (c % 16 == 0) {
-        OUTER(tile_eight, 8, 2, 4)
-        return;
-    }
-    if (c % 8 == 0) {
-        OUTER(tile_eight, 8, 1, 8)
-        return;
-    }
-#endif
-    if (MANY_REGISTERS && c % 8 == 0) {
-        OUTER(tile_four, 4, 2, 8)
-        return;
-    }
-    OUTER(tile_four, 4, 1, 4)
-}
+#define VEC four
+#include "pairs.inc"
+#undef VEC
+#define VEC eight
+#include "pairs.inc"
+#undef VEC
+#define VEC sixteen
+#include "pairs.inc"
+#undef VEC
 
 /* Where the pieces of a side of `length` pixels with a border of `shift` begin and end. */
 static void cut(long length, long shift, long edge[PIECES + 1])
@@ -91,9 +34,13 @@ static void cut(long length, long shift, long edge[PIECES + 1])
     memcpy(edge, edges, sizeof edges);
 }
 
-/* The sums of rows piece `r`, (LAGS, PIECES, C, C), added to those of the windows that it is in. */
-static void fold(const float *part, int r, long c, float *pairs, float *centre)
+/* The sums of rows piece `r`, (LAGS, PIECES, C, C) and (PIECES, C), added to those of the windows that it is in. */
+static void fold(const float *part, const float *lone, int r, long c, float *pairs, float *centre, float *taps)
 {
+    for (int t = 0; t < 9; t++)
+        for (int k = t % 3; k < t % 3 + 3; k++)
+            for (long a = 0; a < c && r >= t / 3 && r <= t / 3 + 2; a++)
+                taps[t * c + a] += lone[k * c + a];
     for (int l = 0; l < LAGS; l++)
         for (int t = 0; t < 9; t++) {
             const int u = t / 3, v = t % 3, i = LAG[l][0], j = LAG[l][1];
@@ -120,17 +67,17 @@ static void fold(const float *part, int r, long c, float *pairs, float *centre)
 /* padded: (height + 2 shift, width + 2 shift, C); height and width are at least 2 shift, C is a multiple of 4. The outputs
    begin as zeros. pairs: (9 C, 9 C), row (t', channel), column (t, channel): between(t, t') for t' = t, twice that for t'
    after t, nothing before, which is what a quadratic form needs. centre: (9 C, C), row (t', channel), column the channel of
-   the centre tap. Returns 1 where memory is short, else 0. */
-int pair_sums(const float *padded, long height, long width, long c, long shift, float *pairs, float *centre)
+   the centre tap; taps: (9 C), the sums of P(p + shift t) themselves. Returns 1 where memory is short, else 0. */
+int pair_sums(const float *padded, long height, long width, long c, long shift, float *pairs, float *centre, float *taps)
 {
-    const long step = (width + 2 * shift) * c, size = sizeof(float) * LAGS * PIECES * c * c;
+    const long step = width + 2 * shift, size = sizeof(float) * PIECES * (LAGS * c * c + c);
     long rows[PIECES + 1], columns[PIECES + 1];
     int failed = 0;
     cut(height, shift, rows);
     cut(width, shift, columns);
 #pragma omp parallel
     {
-        float *part = malloc(size);
+        float *part = malloc(size), *lone = part + LAGS * PIECES * c * c;
         if (!part)
 #pragma omp atomic write
             failed = 1;
@@ -145,19 +92,57 @@ int pair_sums(const float *padded, long height, long width, long c, long shift, 
                 if (!used++)
                     memset(part, 0, size);
                 const long count = top + band < rows[r + 1] ? band : rows[r + 1] - top;
+                for (int k = 0; k < PIECES; k++)
+                    for (long y = top; y < top + count; y++)
+                        for (long x = columns[k]; x < columns[k + 1]; x++)
+                            for (long a = 0; a < c; a++)
+                                lone[k * c + a] += padded[(y * step + x) * c + a];
                 for (int l = 0; l < LAGS; l++)
                     for (int k = 0; k < PIECES; k++) {
                         const int i = LAG[l][0], j = LAG[l][1];
                         if (r + i >= PIECES || k + j < 0 || k + j >= PIECES) /* in no window with its partner */
                             continue;
-                        const float *a = padded + top * step + columns[k] * c;
-                        outer(a, a + i * shift * step + j * shift * c, count, step, columns[k + 1] - columns[k], c,
-                              part + (l * PIECES + k) * c * c);
+                        const float *a = padded + (top * step + columns[k]) * c;
+                        CHOOSE(c, outer, a, a + (i * step + j) * shift * c, count, step, columns[k + 1] - columns[k], c, c,
+                               part + (l * PIECES + k) * c * c);
                     }
             }
             if (used)
 #pragma omp critical
-                fold(part, r, c, pairs, centre);
+                fold(part, lone, r, c, pairs, centre, taps);
+        }
+        free(part);
+    }
+    return failed;
+}
+
+/* Sums over pixels of a b' and of b b, without crossing channels in the second: a (pixels, c), b (pixels, d), channels
+   multiples of 4; product (d, c) and square (d) begin as zeros; square may be NULL. Returns 1 where memory is short. */
+int cross_sums(const float *a, const float *b, long pixels, long c, long d, float *product, float *square)
+{
+    const long bands = (pixels + SHORT - 1) / SHORT;
+    int failed = 0;
+#pragma omp parallel
+    {
+        float *part = calloc(d * (c + 1), sizeof(float)), *own = part + d * c;
+        if (!part)
+#pragma omp atomic write
+            failed = 1;
+#pragma omp barrier
+#pragma omp for schedule(dynamic, 1)
+        for (long n = 0; n < (failed ? 0 : bands); n++) {
+            const long first = n * SHORT, count = first + SHORT < pixels ? SHORT : pixels - first;
+            CHOOSE(c, outer, a + first * c, b + first * d, 1, 0, count, c, d, part);
+            for (long x = first; square && x < first + count; x++)
+                for (long k = 0; k < d; k++)
+                    own[k] += b[x * d + k] * b[x * d + k];
+        }
+#pragma omp critical
+        {
+            for (long n = 0; part && n < d * c; n++)
+                product[n] += part[n];
+            for (long k = 0; part && square && k < d; k++)
+                square[k] += own[k];
         }
         free(part);
     }

@@ -1,0 +1,74 @@
+/* What happens to every pixel by itself or with its neighbours, in one pass instead of several. */
+
+#include "product.h"
+
+#define VEC four
+#include "elements.inc"
+#undef VEC
+#define VEC eight
+#include "elements.inc"
+#undef VEC
+#define VEC sixteen
+#include "elements.inc"
+#undef VEC
+
+/* x (height, width, c) less mean (c), reflected: out (height + 2 shift, width + 2 shift, c). */
+void pad(const float *x, long height, long width, long c, const float *mean, long shift, float *out)
+{
+#pragma omp parallel for schedule(static)
+    for (long y = -shift; y < height + shift; y++) {
+        const long row = y < 0 ? -y : y < height ? y : 2 * (height - 1) - y;
+        CHOOSE(c, pad_line, x + row * width * c, width, c, mean, shift, out + (y + shift) * (width + 2 * shift) * c);
+    }
+}
+
+/* Maxima of blocks of 2 x 2 of x (height, width, c): out (height / 2, width / 2, c). */
+void halve(const float *x, long height, long width, long c, float *out)
+{
+#pragma omp parallel for schedule(static)
+    for (long y = 0; y < height / 2; y++) {
+        const float *upper = x + 2 * y * width * c;
+        CHOOSE(c, halve_lines, upper, upper + width * c, width / 2, c, out + y * (width / 2) * c);
+    }
+}
+
+/* grey (height, width): out (height, width, c), its 3x3 convolution by weights (9, c) plus bias, negative values times
+   slope; scaled (height, width, c), grey times scale (c). */
+void begin(const float *grey, long height, long width, long c, const float *weights, const float *bias, const float *scale,
+           float slope, float *out, float *scaled)
+{
+#pragma omp parallel for schedule(static)
+    for (long y = 0; y < height; y++) {
+        const float *const line[3] = {y ? grey + (y - 1) * width : NULL, grey + y * width,
+                                      y + 1 < height ? grey + (y + 1) * width : NULL};
+        const long at = y * width * c;
+        CHOOSE(c, begin_line, line, width, c, weights, bias, scale, slope, out + at, scaled + at);
+    }
+}
+
+/* x (height, width, c), bilinear at twice the size, times the sigmoid of weights (c, c) of encoded (2 height, 2 width, c)
+   plus bias: out (2 height, 2 width, c). Returns 1 where memory is short, else 0. */
+int lift(const float *x, long height, long width, long c, const float *encoded, const float *weights, const float *bias,
+         float *out)
+{
+    int failed = 0;
+#pragma omp parallel
+    {
+        float *blend = malloc(sizeof(float) * c * (width + 2 * ABREAST));
+        float *gate = blend + width * c, *part = gate + ABREAST * c;
+        if (!blend)
+#pragma omp atomic write
+            failed = 1;
+        else
+            memset(part, 0, sizeof(float) * ABREAST * c);
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (long y = 0; y < (failed ? 0 : 2 * height); y++) {
+            const long above = (y + 1) / 2 - 1, upper = above < 0 ? 0 : above, lower = above + 1 < height ? above + 1 : above;
+            CHOOSE(c, lift_line, x + upper * width * c, x + lower * width * c, y % 2 ? 0.75f : 0.25f, width, c,
+                   encoded + y * 2 * width * c, weights, bias, blend, gate, part, out + y * 2 * width * c);
+        }
+        free(blend);
+    }
+    return failed;
+}
