@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from irtrack.detect.autocorrelation import autocorrelated_statistics, autocorrelation, pays
-from irtrack.detect.inference import TENT, doubled, prepare
+from irtrack.detect.inference import prepare
+from irtrack.detect.kernels import TENT, doubled
 from irtrack.detect.network import DATransNet
 from irtrack.detect.scoring import pad_to_multiple, score_map
 from irtrack.detect.weights import build, load_weights, read_tensors

@@ -162,9 +162,12 @@ def make_backend(name: str, network: DATransNet, path: Path | None = None) -> Ba
     return backend
 
 
-def fastest(weights: Weights) -> str:
-    """The fastest engine for these weights here, found by a short trial and remembered."""
-    others = ["native"] if "native" in available() else available()
+def fastest(weights: Weights, whole: bool = True) -> str:
+    """The fastest engine for these weights here, found by a short trial and remembered.
+
+    `whole`: whether only whole frames will be run, which is all that some engines can do.
+    """
+    others = ["native"] if "native" in available() else available() if whole else []
     if not others:
         return "torch"
     memory = cache_folder() / "backends.json"

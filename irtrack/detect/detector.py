@@ -84,7 +84,8 @@ def pick_backend(weights: Weights, settings: DetectorSettings, device: torch.dev
     """The engine's name; where there is only torch, torch."""
     if device.type != "cpu" or pick_precision(settings.precision, device) != torch.float32:
         return "torch"
-    return fastest(weights) if settings.backend == "auto" else settings.backend
+    whole = settings.mode in ("auto", "exact")
+    return fastest(weights, whole) if settings.backend == "auto" else settings.backend
 
 
 class NetworkDetector:

@@ -216,13 +216,16 @@ class FastResidual(nn.Module):
 
     def __init__(self, block: ResidualBlock, arithmetic: Kernels) -> None:
         super().__init__()
-        self.conv1, self.conv2 = Stencil(block.conv1, arithmetic), Stencil(block.conv2, arithmetic)
-        self.shortcut = block.shortcut
+        self.kernels, self.conv1 = arithmetic, Stencil(block.conv1, arithmetic)
+        shortcut = block.shortcut if isinstance(block.shortcut, nn.Conv2d) else None
+        made = arithmetic.residual_weights(block.conv2.weight, None if shortcut is None else shortcut.weight)
+        self.weights = nn.ParameterList(frozen(w) for w in made)
+        bias = cast(Tensor, block.conv2.bias)
+        self.bias = frozen(bias if shortcut is None else bias + cast(Tensor, shortcut.bias))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, O, H, W)."""
-        y = self.conv1(x, slope=SLOPE)
-        return cast(Tensor, self.conv2(y, slope=SLOPE, onto=x.clone() if self.shortcut is None else self.shortcut(x)))
+        return self.kernels.residual(self.conv1(x, slope=SLOPE), x, list(self.weights), self.bias, SLOPE)
 
 
 class FastFirst(nn.Module):
@@ -334,10 +337,12 @@ SINGLE = ("tent", "scales")
 
 def lower(network: nn.Module, dtype: torch.dtype) -> None:
     """Have a prepared network convolve in `dtype`; attention is still made in single precision."""
+    blocks = [m for m in network.modules() if isinstance(m, FastDATrans)]
+    kept = {part for block in blocks for part in block.modules()}
+    for block in blocks:
+        block.dtype = dtype
     for module in network.modules():
-        if isinstance(module, FastDATrans):
-            module.dtype = dtype
-        elif not isinstance(module, nn.ParameterList):
+        if module not in kept:
             for name, parameter in module.named_parameters(recurse=False):
                 if name not in SINGLE:
                     parameter.data = parameter.data.to(dtype)

@@ -109,6 +109,15 @@ class Kernels:
         y = self.convolve([y], weights[1], biases[1])
         return F.leaky_relu_(y.float().addcmul_(grey, scales), slope).to(y.dtype)
 
+    def residual_weights(self, kernel: Tensor, shortcut: Tensor | None) -> list[Tensor]:
+        """The last kernel (O, C, 3, 3) of a residual block and its shortcut's (O, D, 1, 1) as `residual` takes them."""
+        return [kernel] if shortcut is None else [kernel, shortcut]
+
+    def residual(self, y: Tensor, x: Tensor, weights: Sequence[Tensor], bias: Tensor, slope: float) -> Tensor:
+        """The end of a residual block: y (B, C, H, W) convolved plus the shortcut of x (B, D, H, W), rectified."""
+        onto = F.conv2d(x, weights[1]) if len(weights) > 1 else x.clone()
+        return self.convolve([y], weights[0], bias, slope=slope, onto=onto)
+
     def halve(self, x: Tensor) -> Tensor:
         """Maxima of blocks of 2 x 2: (B, C, H, W) -> (B, C, H // 2, W // 2)."""
         return F.max_pool2d(x, 2)

@@ -12,6 +12,7 @@ from ctypes import c_float, c_int, c_long, c_void_p
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from irtrack.detect.directional import Sums
@@ -33,7 +34,7 @@ class NativeKernels(Kernels):
         library = load_library(cache)
         self._convolve, self._pair_sums, self._head = library.convolve, library.pair_sums, library.head
         picture, size, flag = c_void_p, c_long, c_int
-        self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, flag]
+        self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, picture]
         self._convolve.argtypes += [c_float, picture]
         self._pair_sums.argtypes = [picture, *[size] * 4, picture, picture, picture]
         self._cross_sums = library.cross_sums
@@ -74,7 +75,8 @@ class NativeKernels(Kernels):
         count, height, width, _ = pixels[0].shape
         rows = slice(0, height) if rows is None else rows
         bias = torch.zeros(outputs) if bias is None else bias
-        out = torch.empty(count, rows.stop - rows.start, width, outputs) if onto is None else channels_last(onto)
+        out = torch.empty(count, rows.stop - rows.start, width, outputs)
+        added = None if onto is None else channels_last(onto)
         first, second = pixels[0], pixels[1] if len(pixels) > 1 else None
         for i in range(count):
             short = self._convolve(
@@ -91,7 +93,7 @@ class NativeKernels(Kernels):
                 weights.data_ptr(),
                 bias.data_ptr(),
                 outputs,
-                onto is not None,
+                None if added is None else added[i].data_ptr(),
                 slope,
                 out[i].data_ptr(),
             )
@@ -227,6 +229,17 @@ class NativeKernels(Kernels):
             )
         parts, onto = [y.permute(0, 3, 1, 2)], scaled.permute(0, 3, 1, 2)
         return self.convolve(parts, weights[1], biases[1], slope=slope, onto=onto)
+
+    def residual_weights(self, kernel: Tensor, shortcut: Tensor | None) -> list[Tensor]:
+        """As `Kernels.residual_weights`: the shortcut as the centre tap of a kernel for channels behind the others."""
+        if shortcut is None:
+            return [self.weights(kernel)]
+        return [self.weights(torch.cat([kernel, F.pad(shortcut, (1, 1, 1, 1))], 1))]
+
+    def residual(self, y: Tensor, x: Tensor, weights: Sequence[Tensor], bias: Tensor, slope: float) -> Tensor:
+        """As `Kernels.residual`."""
+        joined = weights[0].shape[1] > y.shape[1]
+        return self.convolve([y, x] if joined else [y], weights[0], bias, slope=slope, onto=None if joined else x)
 
     def halve(self, x: Tensor) -> Tensor:
         """As `Kernels.halve`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -44,8 +45,10 @@ def load_library(cache: Path) -> ctypes.CDLL:
     key = hashlib.sha256("\0".join([*texts, cc, *FLAGS, processor()]).encode()).hexdigest()
     path = cache / f"native-{key[:16]}.so"
     try:
-        if not path.exists():
-            compile_to(path, cc)
+        if path.exists():
+            with contextlib.suppress(OSError):  # damaged: compiled again
+                return ctypes.CDLL(str(path))
+        compile_to(path, cc)
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise IrtrackError(f"backend native does not load ({error}): use --backend torch") from error

@@ -34,10 +34,10 @@ INLINE long inside(long k, long length, int reflect)
 INLINE long first_line(long n, long shift) { return n / shift * 2 * shift + n % shift; }
 
 /* Pixels (height, width, c) and (height, width, d), the second where d > 0, to out (rows, width, o), rows `top` and on;
-   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. `onto`: out
-   holds what is added. Results below zero are multiplied by slope. Returns 1 where memory is short, else 0. */
+   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. `onto`,
+   if not NULL, is added, shaped as out. Results below zero are multiplied by slope. Returns 1 where memory is short, else 0. */
 int convolve(const float *x, long c, const float *x2, long d, long height, long width, long top, long rows, int reflect,
-             long shift, const float *u, const float *bias, long o, int onto, float slope, float *out)
+             long shift, const float *u, const float *bias, long o, const float *onto, float slope, float *out)
 {
     const long down = (rows + 2 * shift - 1) / (2 * shift) * shift, across = (width + 2 * shift - 1) / (2 * shift) * shift;
     const long all = c + d;
@@ -65,7 +65,7 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
             }
             for (long start = 0; y < rows && start < across; start += TILES) {
                 const long tiles = start + TILES < across ? TILES : across - start;
-                float *result[TILES][4];
+                long result[TILES][4];
                 for (long t = 0; t < tiles; t++) {
                     const long left = first_line(start + t, shift);
                     const int within = whole && left >= shift && left + 2 * shift < width;
@@ -75,12 +75,12 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
                         CHOOSE(d, tile, line2, left, width, shift, reflect, within, d, patch, place + c, TILES * all);
                     for (int i = 0; i < 4; i++) {
                         const long row = y + i / 2 * shift, column = left + i % 2 * shift;
-                        result[t][i] = row < rows && column < width ? out + (row * width + column) * o : NULL;
+                        result[t][i] = row < rows && column < width ? (row * width + column) * o : -1;
                     }
                 }
                 CHOOSE(o, products, v, u, all, o, tiles, m);
                 for (long t = 0; t < tiles; t++)
-                    CHOOSE(o, gather, m + t * o, TILES * o, o, bias, onto, slope, result[t]);
+                    CHOOSE(o, gather, m + t * o, TILES * o, o, bias, onto, slope, result[t], out);
             }
         }
         free(v);

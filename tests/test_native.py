@@ -1,0 +1,292 @@
+"""Kernels in C against torch in double precision, and what happens where they cannot be had."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from irtrack.cli import main
+from irtrack.config import DetectorSettings
+from irtrack.core import IrtrackError
+from irtrack.detect import backends, native
+from irtrack.detect.detector import NetworkDetector, make_detector
+from irtrack.detect.inference import FastDATrans, prepare
+from irtrack.detect.kernels import HEAD_PLACES, TENT, Kernels
+from irtrack.detect.native import NativeKernels, build
+from irtrack.detect.network import DATransNet
+from irtrack.detect.scoring import score_map
+from irtrack.detect.video import VideoNetwork
+from irtrack.detect.weights import build as build_network
+from irtrack.detect.weights import load_weights, save_weights
+from irtrack.simulate import Scene, scene_from_text
+
+needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="no C compiler here")
+CPU = torch.device("cpu")
+LIMIT = 5e-5
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+    if build.compiler() is None:
+        pytest.skip("no C compiler here")
+    return NativeKernels(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "native-cache")
+
+
+def picture(*shape: int) -> torch.Tensor:
+    return torch.randn(shape).to(memory_format=torch.channels_last)
+
+
+def close(found: torch.Tensor, expected: torch.Tensor, limit: float = 1e-5) -> bool:
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= limit * expected.abs().max())
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.parametrize("reflect", [False, True])
+@pytest.mark.parametrize(
+    ("size", "inputs", "outputs"),
+    [((4, 4), 8, 8), ((5, 41), 16, 16), ((64, 33), 4, 12), ((17, 100), 32, 16), ((9, 8), 20, 128), ((6, 7), 128, 64)],
+)
+def test_convolution(
+    kernels: NativeKernels, size: tuple[int, int], inputs: int, outputs: int, shift: int, reflect: bool
+) -> None:
+    torch.manual_seed(1)
+    x, kernel, bias = picture(2, inputs, *size), torch.randn(outputs, inputs, 3, 3), torch.randn(outputs)
+    onto = picture(2, outputs, *size)
+    wide = F.pad(x.double(), (shift,) * 4, mode="reflect") if reflect else F.pad(x.double(), (shift,) * 4)
+    expected = F.conv2d(wide, kernel.double(), bias.double(), dilation=shift)
+    weights = kernels.weights(kernel)
+    assert close(kernels.convolve([x], weights, bias, shift=shift, reflect=reflect), expected)
+    rectified = kernels.convolve([x], weights, bias, shift=shift, reflect=reflect, slope=0.1, onto=onto)
+    assert close(rectified, F.leaky_relu(expected + onto, 0.1))
+    some = kernels.convolve([x], weights, bias, shift=shift, reflect=reflect, rows=slice(1, 4))
+    assert close(some, expected[:, :, 1:4])
+
+
+def test_convolution_of_two_parts(kernels: NativeKernels) -> None:
+    torch.manual_seed(2)
+    a, b, kernel = picture(1, 8, 30, 50), picture(1, 16, 30, 50), torch.randn(8, 24, 3, 3)
+    expected = F.relu(F.conv2d(torch.cat([a, b], 1).double(), kernel.double(), padding=1))
+    assert close(kernels.convolve([a, b], kernels.weights(kernel), slope=0.0), expected)
+
+
+@pytest.mark.parametrize("shift", [1, 3])
+@pytest.mark.parametrize("channels", [4, 8, 12, 16, 32, 64])
+@pytest.mark.parametrize("size", [(6, 6), (7, 40), (64, 33), (150, 70)])
+def test_sums_of_keys(kernels: NativeKernels, size: tuple[int, int], channels: int, shift: int) -> None:
+    """Those of pairs of taps and those of keys, against keys in double precision, with a mean that is not zero."""
+    torch.manual_seed(3)
+    x = (picture(2, channels, *size) + 3).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(2 * channels, channels, 3, 3)
+    kernel -= kernel.mean((2, 3), keepdim=True)
+    mean = x.mean((2, 3), keepdim=True)
+    rows = slice(1, size[0] - 1) if size[0] > 8 else slice(0, size[0])
+    keys = F.conv2d(F.pad(x.double(), (shift,) * 4, mode="reflect"), kernel.double(), dilation=shift)
+    keys, pixels = keys[:, :, rows].flatten(2), x.double()[:, :, rows].flatten(2)
+    with pytest.MonkeyPatch.context() as patch:
+        for answer in (True, False):
+            patch.setattr(native, "pays", lambda *_, answer=answer: answer)
+            found = kernels.sums(x, mean, [x], [kernels.key_weights(kernel)], [shift], rows)
+            assert close(found.squares[0], keys.square().sum(2))
+            assert close(found.products[0], pixels @ keys.transpose(1, 2), 2e-4)  # large terms that cancel
+            assert close(found.gram, pixels @ pixels.transpose(1, 2))
+
+
+def test_pairs_are_used_where_they_pay() -> None:
+    assert native.pays(16, 64, 512, 640, 3)
+    assert not native.pays(128, 256, 32, 32, 1)
+    assert not native.pays(16, 64, 5, 640, 3)  # not higher than the border
+
+
+@pytest.mark.parametrize("size", [(4, 4), (12, 13), (33, 64)])
+@pytest.mark.parametrize("channels", [4, 8, 16, 32])
+def test_the_rest(kernels: NativeKernels, size: tuple[int, int], channels: int) -> None:
+    """First block, maxima, gated doubling, end of a residual block and head, as torch computes them."""
+    torch.manual_seed(4)
+    height, width = size
+    x, grey = picture(2, channels, *size), picture(2, 1, *size)
+    plain, encoded = Kernels(), picture(2, channels, 2 * height, 2 * width)
+    assert torch.equal(kernels.halve(x), F.max_pool2d(x, 2))
+    kernel, bias = torch.randn(channels, channels, 3, 3), torch.randn(channels)
+    first, scales = torch.randn(channels, 1, 3, 3), torch.randn(1, channels, 1, 1)
+    found, expected = (k.begin(grey, (first, k.weights(kernel)), (bias, bias), scales, 0.1) for k in (kernels, plain))
+    assert close(found, expected)
+    for shortcut in (None, torch.randn(channels, channels, 1, 1)):
+        found, expected = (k.residual(x, x, k.residual_weights(kernel, shortcut), bias, 0.1) for k in (kernels, plain))
+        assert close(found, expected)
+    gate, tent = torch.randn(channels, channels, 1, 1), TENT.expand(channels, 1, 4, 4)
+    assert close(kernels.lift(x, encoded, gate, bias, tent), plain.lift(x, encoded, gate, bias, tent))
+    extreme = kernels.lift(x, 1e4 * encoded, gate, bias, tent)
+    assert torch.isfinite(extreme).all()
+    stencils = (
+        torch.randn(1, channels // 2, 3, 3),
+        torch.randn(1, channels // 4, 1, 11),
+        torch.randn(1, channels // 4, 11, 1),
+    )
+    whole = torch.zeros(channels, 11, 11)
+    whole[: channels // 2, 4:7, 4:7] = stencils[0]
+    whole[channels // 2 : -(channels // 4), 5:6] = stencils[1]
+    whole[-(channels // 4) :, :, 5:6] = stencils[2]
+    taps = torch.stack([whole[:, 5 + r, 5 + c] for r, c in HEAD_PLACES])
+    assert close(kernels.head(x, *stencils, taps, bias[:1]), plain.head(x, *stencils, taps, bias[:1]))
+
+
+@pytest.mark.parametrize("name", ["datransnet", "datransnet-s", "random"])
+@pytest.mark.parametrize("img_size", [256, 512])
+@pytest.mark.parametrize("size", [(2, 2), (31, 65), (40, 333), (200, 256)])
+def test_the_network(kernels: NativeKernels, name: str, img_size: int, size: tuple[int, int]) -> None:
+    """Two smooth pictures, where sums of products are large beside those of differences, against the readable form."""
+    rng = np.random.default_rng(8)
+    y, x = np.mgrid[: size[0], : size[1]] / 100
+    sky = 0.4 + 0.2 * np.sin(x) + 0.1 * np.cos(2 * y) + rng.normal(0, 0.004, (2, 1, *size))
+    sky[:, 0, size[0] // 2, size[1] // 2] += 0.4
+    frames = torch.from_numpy(sky.clip(0, 1).astype(np.float32))
+    torch.manual_seed(5)
+    network = DATransNet(base=8).eval() if name == "random" else load_weights(name).network
+    network = build_network(network.state_dict(), img_size, Path(name))
+    with torch.inference_mode():
+        found = score_map(prepare(network, CPU, arithmetic=kernels), frames)
+        readable = score_map(network.set_fused(False), frames)
+    assert (found - readable).abs().max() < LIMIT
+
+
+def test_a_part_of_a_frame_adds_up(kernels: NativeKernels) -> None:
+    """The sums of two halves of a picture are those of the whole: what live mode relies on."""
+    torch.manual_seed(6)
+    block = next(
+        m
+        for m in prepare(load_weights("datransnet-s").network, CPU, arithmetic=kernels).modules()
+        if isinstance(m, FastDATrans)
+    )
+    x = picture(1, 8, 64, 96)
+    mean = x.mean((2, 3), keepdim=True)
+    bordered = kernels.bordered(x, block.shifts, mean)
+    whole = block.sums(x, mean, bordered, slice(0, 64))
+    halves = block.sums(x, mean, bordered, slice(0, 32)) + block.sums(x, mean, bordered, slice(32, 64))
+    for a, b in zip(
+        [whole.gram, *whole.products, *whole.squares], [halves.gram, *halves.products, *halves.squares], strict=True
+    ):
+        assert close(b, a, 1e-4)
+
+
+@needs_compiler
+def test_video_mode_and_detector(kernels: NativeKernels) -> None:
+    image = Scene(scene_from_text("sky,width=200,height=150,seed=3")).image(75)
+    made = [
+        make_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode="exact", backend=b))
+        for b in ("native", "torch")
+    ]
+    assert [d.backend for d in made] == ["native", "torch"]
+    found = [d(image) for d in made]
+    assert len(found[0].xy_px) == len(found[1].xy_px) > 0
+    assert abs(found[0].xy_px - found[1].xy_px).max() < 1e-2
+    network = load_weights("datransnet-s").network
+    video, x = VideoNetwork(prepare(network, CPU, arithmetic=kernels)), torch.rand(1, 1, 64, 96)
+    with torch.inference_mode():
+        alone = prepare(network, CPU)(x).sigmoid()
+        for _ in range(6):
+            assert (video(x).sigmoid() - alone).abs().max() < LIMIT
+
+
+@needs_compiler
+def test_the_threads_are_those_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "threads.c"
+    source.write_text(
+        "#include <omp.h>\nint threads(void) {\n int n = 0;\n#pragma omp parallel\n#pragma omp single\n"
+        " n = omp_get_num_threads();\n return n;\n}\n"
+    )
+    monkeypatch.setattr(build, "FOLDER", tmp_path)
+    library = build.load_library(tmp_path)
+    before = torch.get_num_threads()
+    try:
+        for count in (1, 3, 2):
+            torch.set_num_threads(count)
+            assert library.threads() == count
+    finally:
+        torch.set_num_threads(before)
+
+
+@needs_compiler
+def test_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    NativeKernels(tmp_path)
+    made = list(tmp_path.iterdir())
+    assert [p.suffix for p in made] == [".so"]
+    monkeypatch.setattr(build, "compile_to", None)  # a second compilation would fail
+    NativeKernels(tmp_path)
+
+
+@needs_compiler
+def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+    NativeKernels(tmp_path / "one")
+    name = next((tmp_path / "one").iterdir()).name
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / name).write_bytes(b"not a library")
+    NativeKernels(tmp_path / "two")
+    assert (tmp_path / "two" / name).stat().st_size > 10_000
+
+
+def test_a_file_that_does_not_load_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = 'while [ "$1" != -o ]; do shift; done; echo nonsense > "$2"\n'
+    monkeypatch.setenv("CC", fake_compiler(tmp_path, script))
+    with pytest.raises(IrtrackError, match=r"backend native does not load .*use --backend torch"):
+        NativeKernels(tmp_path / "cache")
+
+
+def fake_compiler(folder: Path, script: str) -> str:
+    path = folder / "badcc"
+    path.write_text("#!/bin/sh\n" + script)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_compiler_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", fake_compiler(tmp_path, "echo 'native.c:1: error: no such thing' >&2; exit 1\n"))
+    with pytest.raises(
+        IrtrackError, match=r"backend native does not compile here \(native.c:1: error: no such thing\)"
+    ):
+        NativeKernels(tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`auto` does with torch; `native` is one clear line and another exit code."""
+    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    monkeypatch.setattr(backends, "NAMES", backends.OWN)  # the other engines take a minute to export
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(DATransNet(base=4), weights)
+    assert "native" not in backends.available()
+    settings = DetectorSettings(weights=str(weights), device="cpu", mode="exact")
+    assert make_detector(settings).backend == "torch"
+    scene = "simcam:sky,width=64,height=48,frames=5"
+    assert main(["run", scene, "--weights", str(weights), "--backend", "native", "--csv", str(tmp_path / "t.csv")]) != 0
+    assert "backend native needs a C compiler: install gcc or clang" in capsys.readouterr().err
+
+
+@needs_compiler
+def test_kernels_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "FILTER", native.FILTER * 1.01)
+    with pytest.raises(IrtrackError, match="backend native gives other scores than torch"):
+        backends.native_form(load_weights("datransnet-s").network)
+
+
+@needs_compiler
+def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "chosen", lambda taken: "native" if "native" in taken else "torch")
+    weights = load_weights("datransnet-s")
+    for mode in ("exact", "video", "live"):
+        detector = NetworkDetector(weights, DetectorSettings(mode=mode), CPU)
+        assert detector.backend == "native"
+        assert any(isinstance(getattr(m, "kernels", None), NativeKernels) for m in detector._network.modules())
+    assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
