@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import stat
 from pathlib import Path
@@ -31,11 +32,20 @@ CPU = torch.device("cpu")
 LIMIT = 5e-5
 
 
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+PROCESSORS = ["native", "x86-64-v3", "x86-64"] if platform.machine() == "x86_64" else ["native"]
+
+
+@pytest.fixture(scope="module", params=PROCESSORS)
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+    """As compiled for this processor, for one with AVX2 and for one with SSE2: vectors of three widths."""
     if build.compiler() is None:
         pytest.skip("no C compiler here")
-    return NativeKernels(tmp_path_factory.mktemp("native"))
+    if request.param == "x86-64-v3" and "avx2" not in build.processor():
+        pytest.skip("no AVX2 here")
+    flags = [flag.replace("native", request.param) for flag in build.FLAGS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "FLAGS", flags)
+        return NativeKernels(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture(autouse=True)

@@ -39,6 +39,6 @@ def run(seconds: float = SECONDS, mode: str = "auto") -> Iterator[Row]:
     interval = 1e3 * (at[late][-1] - at[late][0]) / (late.sum() - 1)
     threads, size = torch.get_num_threads(), "640x512"
     scan = f"datransnet-s {mode}, all in {getattr(detector, 'scan_frames', 1)} frames"
-    yield Row("interval", "torch", scan, size, threads, float(interval))
-    yield Row("latency p50", "torch", scan, size, threads, float(np.percentile(latency[late], 50)))
-    yield Row("latency p95", "torch", scan, size, threads, float(np.percentile(latency[late], 95)))
+    yield Row("interval", detector.backend, scan, size, threads, float(interval))
+    yield Row("latency p50", detector.backend, scan, size, threads, float(np.percentile(latency[late], 50)))
+    yield Row("latency p95", detector.backend, scan, size, threads, float(np.percentile(latency[late], 95)))

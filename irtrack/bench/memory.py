@@ -10,6 +10,7 @@ from pathlib import Path
 
 from irtrack.bench.report import Row
 from irtrack.core import IrtrackError
+from irtrack.detect.backends import OWN, available
 
 WIDTH, HEIGHT = 1280, 1024
 
@@ -17,13 +18,13 @@ CODE = """
 import resource, sys
 from pathlib import Path
 import torch
+from irtrack.detect.backends import make_backend
 from irtrack.detect.detector import keep_large_blocks
-from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
 form, model, width, height = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 network = load_weights(model).network
-if form == "exact":
-    network = prepare(network, torch.device("cpu"))
+if form in ("torch", "native"):
+    network = make_backend(form, network)
 elif form == "readable":
     network.set_fused(False)
 else:
@@ -43,11 +44,15 @@ def run(reference: Path | None = None) -> Iterator[Row]:
     """A row for each form; `median_ms` holds MiB here, as the stage's name says."""
     base: float | None = None
     compared = [(str(reference.resolve()), "datransnet")] if reference is not None else []
-    for form, model in (*compared, ("readable", "datransnet"), ("exact", "datransnet"), ("exact", "datransnet-s")):
+    compared += [("readable", "datransnet")]
+    engines = [name for name in OWN if name == "torch" or name in available()]
+    compared += [(name, model) for name in engines for model in ("datransnet", "datransnet-s")]
+    for form, model in compared:
         mib = extra_mib(form, model)
         base = base or mib
-        mode = f"{model} {'reference' if form.startswith(os.sep) else form}"
-        yield Row("memory, MiB", "torch", mode, f"{WIDTH}x{HEIGHT}", 0, mib, base / mib)
+        exact = form in engines
+        mode = f"{model} {'exact' if exact else 'reference' if form.startswith(os.sep) else form}"
+        yield Row("memory, MiB", form if exact else "torch", mode, f"{WIDTH}x{HEIGHT}", 0, mib, base / mib)
 
 
 def extra_mib(form: str, model: str) -> float:

@@ -33,7 +33,7 @@ TRACKS = 80
 
 
 BEAT_MS = 5
-SETTINGS = Settings(detector=DetectorSettings(weights="datransnet-s", device="cpu", mode="exact", backend="torch"))
+SETTINGS = Settings(detector=DetectorSettings(weights="datransnet-s", device="cpu", mode="exact"))
 
 Figure = tuple[str, str, str, float]
 """Stage, mode, size, milliseconds."""
