@@ -123,7 +123,7 @@ class FastDATrans(nn.Module):
                 onto=y,
             )
         assert y is not None
-        return y if self.folds else F.relu_(F.conv2d(y, self.out_weight.to(self.dtype), bias))
+        return y if self.folds else self.kernels.mix(y, self.out_weight.to(self.dtype), bias, slope=0.0)
 
 
 class Stencil(nn.Module):
@@ -150,34 +150,43 @@ class FastGFEM(nn.Module):
 
     def __init__(self, block: GFEM, arithmetic: Kernels) -> None:
         super().__init__()
-        sp = block.sp
-        self.g, self.theta, self.phi, self.W, self.fc1 = sp.g, sp.theta, sp.phi, sp.W, block.ca["fc1"]
-        self.tra_conv_1 = block.tra_conv_1
+        sp, self.kernels = block.sp, arithmetic
+        convs = [sp.theta, cast(nn.Conv2d, sp.phi[0]), cast(nn.Conv2d, sp.g[0])]
+        self.tokens = frozen(torch.cat([c.weight for c in convs]))
+        self.tokens_bias = frozen(torch.cat([cast(Tensor, c.bias) for c in convs]))
+        widen = cast(nn.Conv2d, sp.W[0])
+        self.widen, self.widen_bias = frozen(widen.weight), frozen(cast(Tensor, widen.bias))
+        self.fc1 = cast(nn.Conv2d, block.ca["fc1"])
+        self.transfer, self.transfer_bias = frozen(block.tra_conv_1.weight), frozen(cast(Tensor, block.tra_conv_1.bias))
         self.tra_conv_2, self.out_conv = Stencil(block.tra_conv_2, arithmetic), Stencil(block.out_conv, arithmetic)
         self.place: int | None = None
         self.update: slice | None = None
-        self._key = self._value = self._spatial = torch.empty(0)
+        self._pooled = self._spatial = torch.empty(0)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        query = tokens(self.theta(x))
+        k = self.kernels
+        made = k.mix(x, self.tokens, self.tokens_bias)
+        inner = made.shape[1] // 3
         if self.place is None:
-            self._key, self._value = self.phi(x), self.g(x)
+            self._pooled = k.halve(made[:, inner:])
         elif self.update is not None:
             half = slice(self.update.start // 2, self.update.stop // 2)
-            self._write(self._key, self.phi(x)[:, :, half], half.start, 2)
-            self._write(self._value, self.g(x)[:, :, half], half.start, 2)
-        key, value = (tokens(m).expand(len(x), -1, -1, -1) for m in (self._key, self._value))
+            self._write(self._pooled, k.halve(made[:, inner:])[:, :, half], half.start, 2)
+        query = tokens(made[:, :inner])
+        key, value = (tokens(m).expand(len(x), -1, -1, -1) for m in self._pooled.split(inner, 1))
         y = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-        spatial: Tensor = self.W(y[:, 0].transpose(1, 2).unflatten(2, x.shape[-2:]))
+        y = y[:, 0].unflatten(1, x.shape[-2:]).permute(0, 3, 1, 2)
+        spatial = k.mix(y, self.widen, self.widen_bias)
         if self.place is None:
             self._spatial = spatial
         elif self.update is not None:
             self._write(self._spatial, spatial[:, :, self.update], self.update.start, 1)
         channel = torch.sigmoid(self.fc1(self._spatial.mean((2, 3), keepdim=True)))
-        pooled = F.max_pool2d(channel * x, 2)
+        pooled = k.halve(channel * x)
         pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        return cast(Tensor, self.out_conv(self.tra_conv_2(pooled, onto=self.tra_conv_1(spatial))))
+        transferred = k.mix(spatial, self.transfer, self.transfer_bias)
+        return cast(Tensor, self.out_conv(self.tra_conv_2(pooled, onto=transferred)))
 
     def _write(self, whole: Tensor, part: Tensor, start: int, step: int) -> None:
         assert self.place is not None

@@ -59,6 +59,11 @@ class Kernels:
         assert onto is not None
         return onto if slope == 1.0 else F.leaky_relu_(onto, slope) if slope else F.relu_(onto)
 
+    def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
+        """A 1x1 convolution by weight (O, C, 1, 1), rectified: (B, C, H, W) -> (B, O, H, W)."""
+        y = F.conv2d(x, weight, bias)
+        return y if slope == 1.0 else F.leaky_relu_(y, slope) if slope else F.relu_(y)
+
     def key_weights(self, kernel: Tensor) -> list[Tensor]:
         """The kernel (O, C, 3, 3) of the keys of one shift in the forms that `sums` takes."""
         return [kernel]

@@ -45,6 +45,8 @@ class NativeKernels(Kernels):
         self._halve.argtypes = [picture, *[size] * 3, picture]
         self._begin.argtypes = [picture, *[size] * 3, picture, picture, picture, c_float, picture, picture]
         self._lift.argtypes = [picture, *[size] * 3, *[picture] * 4]
+        self._mix = library.mix
+        self._mix.argtypes = [picture, size, size, picture, picture, size, c_float, picture]
         for procedure in (self._head, self._pad, self._halve, self._begin):
             procedure.restype = None
 
@@ -76,29 +78,26 @@ class NativeKernels(Kernels):
         rows = slice(0, height) if rows is None else rows
         bias = torch.zeros(outputs) if bias is None else bias
         out = torch.empty(count, rows.stop - rows.start, width, outputs)
-        added = None if onto is None else channels_last(onto)
-        first, second = pixels[0], pixels[1] if len(pixels) > 1 else None
-        for i in range(count):
+        channels = [p.shape[3] for p in pixels] + [0] * (2 - len(pixels))
+        nothing = [None] * count
+        given = [addresses(p) for p in pixels] + [nothing] * (2 - len(pixels))
+        onto_at = nothing if onto is None else addresses(channels_last(onto))
+        for first, second, added, made in zip(*given, onto_at, addresses(out), strict=True):
             short = self._convolve(
-                first[i].data_ptr(),
-                first.shape[3],
-                None if second is None else second[i].data_ptr(),
-                0 if second is None else second.shape[3],
-                height,
-                width,
-                rows.start,
-                rows.stop - rows.start,
-                reflect,
-                shift,
-                weights.data_ptr(),
-                bias.data_ptr(),
-                outputs,
-                None if added is None else added[i].data_ptr(),
-                slope,
-                out[i].data_ptr(),
+                *(first, channels[0], second, channels[1], height, width, rows.start, rows.stop - rows.start, reflect),
+                *(shift, weights.data_ptr(), bias.data_ptr(), outputs, added, slope, made),
             )
-            if short:
-                raise MemoryError("no memory to convolve a frame")
+            check_memory(short)
+        return out.permute(0, 3, 1, 2)
+
+    def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
+        """As `Kernels.mix`."""
+        pixels, weights = channels_last(x), weight.flatten(1).T.contiguous()
+        outputs = len(bias)
+        out = torch.empty(*pixels.shape[:3], outputs)
+        count, c = out.numel() // outputs, pixels.shape[3]
+        matrix = (weights.data_ptr(), bias.data_ptr(), outputs)
+        check_memory(self._mix(pixels.data_ptr(), count, c, *matrix, slope, out.data_ptr()))
         return out.permute(0, 3, 1, 2)
 
     def key_weights(self, kernel: Tensor) -> list[Tensor]:
@@ -154,8 +153,8 @@ class NativeKernels(Kernels):
         pixels, means = channels_last(x), mean.flatten(1).contiguous()
         count, height, width, c = pixels.shape
         out = torch.empty(count, height + 2 * shift, width + 2 * shift, c)
-        for i in range(count):
-            self._pad(pixels[i].data_ptr(), height, width, c, means[i].data_ptr(), shift, out[i].data_ptr())
+        for picture, own, made in zip(addresses(pixels), addresses(means), addresses(out), strict=True):
+            self._pad(picture, height, width, c, own, shift, made)
         return out.permute(0, 3, 1, 2)
 
     def pair_sums(self, padded: Tensor, shift: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,18 +166,8 @@ class NativeKernels(Kernels):
         pixels = channels_last(padded)[0]
         height, width, c = pixels.shape
         pairs, centre, taps = torch.zeros(9 * c, 9 * c), torch.zeros(9 * c, c), torch.zeros(9 * c)
-        short = self._pair_sums(
-            pixels.data_ptr(),
-            height - 2 * shift,
-            width - 2 * shift,
-            c,
-            shift,
-            pairs.data_ptr(),
-            centre.data_ptr(),
-            taps.data_ptr(),
-        )
-        if short:
-            raise MemoryError("no memory for the sums of a frame")
+        made = (pairs.data_ptr(), centre.data_ptr(), taps.data_ptr())
+        check_memory(self._pair_sums(pixels.data_ptr(), height - 2 * shift, width - 2 * shift, c, shift, *made))
         return pairs, centre, taps
 
     def cross_sums(self, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,8 +176,8 @@ class NativeKernels(Kernels):
         c, d = a.shape[3], b.shape[3]
         product, square = torch.zeros(d, c), torch.zeros(d)
         pixels = a.shape[1] * a.shape[2]
-        if self._cross_sums(a.data_ptr(), b.data_ptr(), pixels, c, d, product.data_ptr(), square.data_ptr()):
-            raise MemoryError("no memory for the sums of a frame")
+        made = (product.data_ptr(), square.data_ptr())
+        check_memory(self._cross_sums(a.data_ptr(), b.data_ptr(), pixels, c, d, *made))
         return product.T, square
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
@@ -196,8 +185,8 @@ class NativeKernels(Kernels):
         pixels = channels_last(x)
         count, height, width, c = pixels.shape
         out = torch.empty(count, 1, height, width)
-        for picture, logits in zip(pixels, out, strict=True):
-            self._head(picture.data_ptr(), height, width, c, taps.data_ptr(), float(bias), logits.data_ptr())
+        for picture, logits in zip(addresses(pixels), addresses(out), strict=True):
+            self._head(picture, height, width, c, taps.data_ptr(), float(bias), logits)
         return out
 
     def begin(
@@ -214,19 +203,9 @@ class NativeKernels(Kernels):
         c = len(biases[0])
         by_tap = weights[0].reshape(c, 9).T.contiguous()
         y, scaled = torch.empty(2, count, height, width, c)
-        for i in range(count):
-            self._begin(
-                grey[i].data_ptr(),
-                height,
-                width,
-                c,
-                by_tap.data_ptr(),
-                biases[0].data_ptr(),
-                scales.data_ptr(),
-                slope,
-                y[i].data_ptr(),
-                scaled[i].data_ptr(),
-            )
+        given = (by_tap.data_ptr(), biases[0].data_ptr(), scales.data_ptr(), slope)
+        for picture, made, times in zip(addresses(grey), addresses(y), addresses(scaled), strict=True):
+            self._begin(picture, height, width, c, *given, made, times)
         parts, onto = [y.permute(0, 3, 1, 2)], scaled.permute(0, 3, 1, 2)
         return self.convolve(parts, weights[1], biases[1], slope=slope, onto=onto)
 
@@ -246,8 +225,8 @@ class NativeKernels(Kernels):
         pixels = channels_last(x)
         count, height, width, c = pixels.shape
         out = torch.empty(count, height // 2, width // 2, c)
-        for i in range(count):
-            self._halve(pixels[i].data_ptr(), height, width, c, out[i].data_ptr())
+        for picture, made in zip(addresses(pixels), addresses(out), strict=True):
+            self._halve(picture, height, width, c, made)
         return out.permute(0, 3, 1, 2)
 
     def lift(self, x: Tensor, encoded: Tensor, weight: Tensor, bias: Tensor, tent: Tensor) -> Tensor:
@@ -256,20 +235,22 @@ class NativeKernels(Kernels):
         count, height, width, c = pixels.shape
         gate = weight.flatten(1).T.contiguous()
         out = torch.empty(count, 2 * height, 2 * width, c)
-        for i in range(count):
-            short = self._lift(
-                pixels[i].data_ptr(),
-                height,
-                width,
-                c,
-                gating[i].data_ptr(),
-                gate.data_ptr(),
-                bias.data_ptr(),
-                out[i].data_ptr(),
-            )
-            if short:
-                raise MemoryError("no memory to double a map")
+        weights = (gate.data_ptr(), bias.data_ptr())
+        for picture, own, made in zip(addresses(pixels), addresses(gating), addresses(out), strict=True):
+            check_memory(self._lift(picture, height, width, c, own, *weights, made))
         return out.permute(0, 3, 1, 2)
+
+
+def check_memory(short: int) -> None:
+    """Raises MemoryError where a kernel says that memory was short."""
+    if short:
+        raise MemoryError("no memory for a frame's maps")
+
+
+def addresses(x: Tensor) -> list[int]:
+    """Those of the pictures of a contiguous batch."""
+    start, step = x.data_ptr(), 4 * (x.numel() // len(x))
+    return [start + i * step for i in range(len(x))]
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -66,8 +66,8 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
             for (long start = 0; y < rows && start < across; start += TILES) {
                 const long tiles = start + TILES < across ? TILES : across - start;
                 long result[TILES][4];
+                long left = first_line(start, shift), until_next = shift - start % shift;
                 for (long t = 0; t < tiles; t++) {
-                    const long left = first_line(start + t, shift);
                     const int within = whole && left >= shift && left + 2 * shift < width;
                     float *place = v + t * all;
                     CHOOSE(c, tile, line, left, width, shift, reflect, within, c, patch, place, TILES * all);
@@ -77,6 +77,8 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
                         const long row = y + i / 2 * shift, column = left + i % 2 * shift;
                         result[t][i] = row < rows && column < width ? (row * width + column) * o : -1;
                     }
+                    left += --until_next ? 1 : shift + 1; /* to the next stretch's first line */
+                    until_next = until_next ? until_next : shift;
                 }
                 CHOOSE(o, products, v, u, all, o, tiles, m);
                 for (long t = 0; t < tiles; t++)

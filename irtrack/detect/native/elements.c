@@ -72,3 +72,25 @@ int lift(const float *x, long height, long width, long c, const float *encoded, 
     }
     return failed;
 }
+
+/* A 1x1 convolution: x (pixels, c) weights (c, o) + bias (o), negative values times slope: out (pixels, o). Returns 1 where
+   memory is short, else 0. */
+int mix(const float *x, long pixels, long c, const float *weights, const float *bias, long o, float slope, float *out)
+{
+    int failed = 0;
+#pragma omp parallel
+    {
+        float *part = calloc(ABREAST * (c + o), sizeof(float)), *room = part + ABREAST * c;
+        if (!part)
+#pragma omp atomic write
+            failed = 1;
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (long first = 0; first < (failed ? 0 : pixels); first += ABREAST) {
+            const long count = first + ABREAST < pixels ? ABREAST : pixels - first;
+            CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, part, room, out + first * o);
+        }
+        free(part);
+    }
+    return failed;
+}
