@@ -129,14 +129,18 @@ def test_the_rest(kernels: NativeKernels, size: tuple[int, int], channels: int) 
     assert torch.equal(kernels.halve(x), F.max_pool2d(x, 2))
     kernel, bias = torch.randn(channels, channels, 3, 3), torch.randn(channels)
     first, scales = torch.randn(channels, 1, 3, 3), torch.randn(1, channels, 1, 1)
-    found, expected = (k.begin(grey, (first, k.weights(kernel)), (bias, bias), scales, 0.1) for k in (kernels, plain))
+    found, expected = (
+        k.begin(grey, (k.begin_weights(first), k.weights(kernel)), (bias, bias), scales, 0.1) for k in (kernels, plain)
+    )
     assert close(found, expected)
     for shortcut in (None, torch.randn(channels, channels, 1, 1)):
         found, expected = (k.residual(x, x, k.residual_weights(kernel, shortcut), bias, 0.1) for k in (kernels, plain))
         assert close(found, expected)
     gate, tent = torch.randn(channels, channels, 1, 1), TENT.expand(channels, 1, 4, 4)
-    assert close(kernels.lift(x, encoded, gate, bias, tent), plain.lift(x, encoded, gate, bias, tent))
-    extreme = kernels.lift(x, 1e4 * encoded, gate, bias, tent)
+    own = kernels.mix_weights(gate)
+    assert close(kernels.lift(x, encoded, own, bias, tent), plain.lift(x, encoded, gate, bias, tent))
+    assert close(kernels.mix(x, own, bias, 0.1), plain.mix(x, gate, bias, 0.1))
+    extreme = kernels.lift(x, 1e4 * encoded, own, bias, tent)
     assert torch.isfinite(extreme).all()
     stencils = (
         torch.randn(1, channels // 2, 3, 3),

@@ -58,6 +58,7 @@ class FastDATrans(nn.Module):
         )
         self.value_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.value_convs))
         self.out_weight, self.out_bias = frozen(conv.weight), frozen(cast(Tensor, conv.bias))
+        self.mix_weight = frozen(arithmetic.mix_weights(conv.weight))
         self.folds = channels <= conv.in_channels
         self.dtype = torch.float32
         self.keep = False
@@ -123,7 +124,7 @@ class FastDATrans(nn.Module):
                 onto=y,
             )
         assert y is not None
-        return y if self.folds else self.kernels.mix(y, self.out_weight.to(self.dtype), bias, slope=0.0)
+        return y if self.folds else self.kernels.mix(y, self.mix_weight.to(self.dtype), bias, slope=0.0)
 
 
 class Stencil(nn.Module):
@@ -152,12 +153,13 @@ class FastGFEM(nn.Module):
         super().__init__()
         sp, self.kernels = block.sp, arithmetic
         convs = [sp.theta, cast(nn.Conv2d, sp.phi[0]), cast(nn.Conv2d, sp.g[0])]
-        self.tokens = frozen(torch.cat([c.weight for c in convs]))
+        self.tokens = frozen(arithmetic.mix_weights(torch.cat([c.weight for c in convs])))
         self.tokens_bias = frozen(torch.cat([cast(Tensor, c.bias) for c in convs]))
         widen = cast(nn.Conv2d, sp.W[0])
-        self.widen, self.widen_bias = frozen(widen.weight), frozen(cast(Tensor, widen.bias))
+        self.widen, self.widen_bias = frozen(arithmetic.mix_weights(widen.weight)), frozen(cast(Tensor, widen.bias))
         self.fc1 = cast(nn.Conv2d, block.ca["fc1"])
-        self.transfer, self.transfer_bias = frozen(block.tra_conv_1.weight), frozen(cast(Tensor, block.tra_conv_1.bias))
+        self.transfer = frozen(arithmetic.mix_weights(block.tra_conv_1.weight))
+        self.transfer_bias = frozen(cast(Tensor, block.tra_conv_1.bias))
         self.tra_conv_2, self.out_conv = Stencil(block.tra_conv_2, arithmetic), Stencil(block.out_conv, arithmetic)
         self.place: int | None = None
         self.update: slice | None = None
@@ -206,7 +208,7 @@ class FastDecoder(nn.Module):
         super().__init__()
         self.kernels = arithmetic
         gate = cast(nn.Conv2d, block.sattn[0])
-        self.gate, self.gate_bias = frozen(gate.weight), frozen(cast(Tensor, gate.bias))
+        self.gate, self.gate_bias = frozen(arithmetic.mix_weights(gate.weight)), frozen(cast(Tensor, gate.bias))
         self.first, self.second = (Stencil(cast(ConvNormRelu, m).conv, arithmetic) for m in block.nConvs)
         self.tent = frozen(TENT.expand(gate.out_channels, 1, 4, 4))
 
@@ -243,7 +245,10 @@ class FastFirst(nn.Module):
     def __init__(self, block: ResidualBlock, arithmetic: Kernels) -> None:
         super().__init__()
         self.kernels, shortcut = arithmetic, cast(nn.Conv2d, block.shortcut)
-        self.weight, self.bias = frozen(block.conv1.weight), frozen(cast(Tensor, block.conv1.bias))
+        self.weight, self.bias = (
+            frozen(arithmetic.begin_weights(block.conv1.weight)),
+            frozen(cast(Tensor, block.conv1.bias)),
+        )
         self.second = frozen(arithmetic.weights(block.conv2.weight))
         self.second_bias = frozen(cast(Tensor, block.conv2.bias) + cast(Tensor, shortcut.bias))
         self.scales = frozen(shortcut.weight.transpose(0, 1))

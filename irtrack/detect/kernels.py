@@ -59,8 +59,12 @@ class Kernels:
         assert onto is not None
         return onto if slope == 1.0 else F.leaky_relu_(onto, slope) if slope else F.relu_(onto)
 
+    def mix_weights(self, kernel: Tensor) -> Tensor:
+        """A kernel (O, C, 1, 1) in the form that `mix` and `lift` take."""
+        return kernel
+
     def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
-        """A 1x1 convolution by weight (O, C, 1, 1), rectified: (B, C, H, W) -> (B, O, H, W)."""
+        """A 1x1 convolution, rectified: (B, C, H, W) -> (B, O, H, W)."""
         y = F.conv2d(x, weight, bias)
         return y if slope == 1.0 else F.leaky_relu_(y, slope) if slope else F.relu_(y)
 
@@ -96,6 +100,10 @@ class Kernels:
         y += F.conv2d(x[:, 3 * c :], high, padding=(5, 0))
         return y.float()
 
+    def begin_weights(self, kernel: Tensor) -> Tensor:
+        """The first kernel (O, 1, 3, 3) in the form that `begin` takes."""
+        return kernel
+
     def begin(
         self,
         grey: Tensor,
@@ -106,7 +114,7 @@ class Kernels:
     ) -> Tensor:
         """A residual block of one channel (B, 1, H, W) -> (B, O, H, W).
 
-        Two convolutions, the first by a plain kernel (O, 1, 3, 3), and a shortcut, the channel times scales
+        Two convolutions, the weights of the first made by `begin_weights`, and a shortcut, the channel times scales
         (1, O, 1, 1); biases (O,) of both; negative values are multiplied by `slope` behind each.
         """
         first = weights[0]
@@ -130,7 +138,7 @@ class Kernels:
     def lift(self, x: Tensor, encoded: Tensor, weight: Tensor, bias: Tensor, tent: Tensor) -> Tensor:
         """x (B, C, H, W), bilinear at twice the size, times the sigmoid of a 1x1 convolution of encoded.
 
-        encoded (B, C, 2H, 2W); weight (C, C, 1, 1); tent (C, 1, 4, 4): what a pixel spreads to.
+        encoded (B, C, 2H, 2W); weight, of C channels to C, as of `mix`; tent (C, 1, 4, 4): what a pixel spreads to.
         """
         return doubled(x, tent).mul_(F.conv2d(encoded, weight, bias).sigmoid_())
 

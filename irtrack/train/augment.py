@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from irtrack.config import Checked, option
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng, Sample
-from irtrack.train.paste import paste_target
+from irtrack.train.paste import erased, paste_target
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class AugmentSettings(Checked):
     scale_high: float = option(2.2, "largest zoom", low=1.0, high=8.0)
     inject: float = option(0.35, "chance that synthetic targets are added", low=0.0, high=1.0)
     paste: float = option(0.0, "chance that targets of other images are added", low=0.0, high=1.0)
+    erase: float = option(0.0, "chance that the image's own targets are erased", low=0.0, high=1.0)
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
     clutter: float = option(0.2, "chance of burnt-in text, reticles and bars (never labelled)", low=0.0, high=1.0)
     sensor: float = option(0.5, "chance of each of gain, noise, blur, stripes and compression", low=0.0, high=1.0)
@@ -225,6 +226,8 @@ def training_batch(
     for row, position in enumerate(positions):
         rng = np.random.default_rng([*key, position])
         sample, near = mix.draw(rng)
+        if settings.erase and rng.random() < settings.erase:
+            sample = erased(sample)
         donors = []
         if settings.paste and rng.random() < settings.paste:
             donors = [mix.draw(rng)[0] for _ in range(int(rng.integers(1, 4)))]

@@ -1,4 +1,7 @@
-"""Real targets of other images, pasted: each labelled target on many backgrounds. numpy and cv2 only.
+"""Real targets of other images, pasted, and an image's own, erased. numpy and cv2 only.
+
+Pasting shows each labelled target on many backgrounds; erasing shows backgrounds without any, which sets whose every
+image has a target do not have: a network trained on those alone says "here" to whatever is most like a target.
 
 Ghiasi et al., "Simple Copy-Paste is a Strong Data Augmentation Method", CVPR 2021, here for targets without a sharp
 edge: what is carried over is a target less its background, added to the other image's grey levels.
@@ -68,3 +71,10 @@ def paste_target(image: Grey, mask: Mask, donor: Sample, rng: Rng) -> tuple[Grey
     image[window] = added
     mask[window] |= own
     return image, mask
+
+
+def erased(sample: Sample) -> Sample:
+    """The image without its targets and their halos, inpainted from around (Telea 2004)."""
+    halo = cv2.dilate(sample.mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+    image = cv2.inpaint(sample.image, halo, 3, cv2.INPAINT_TELEA)
+    return Sample(sample.name, image.astype(np.uint8), np.zeros_like(sample.mask))

@@ -74,31 +74,34 @@ class NativeKernels(Kernels):
         """As `Kernels.convolve`; `rows`: only these of the result."""
         outputs = weights.shape[2]
         pixels = [channels_last(x) for x in parts]
-        count, height, width, _ = pixels[0].shape
+        count, _, height, width = pixels[0].shape
         rows = slice(0, height) if rows is None else rows
-        bias = torch.zeros(outputs) if bias is None else bias
-        out = torch.empty(count, rows.stop - rows.start, width, outputs)
-        channels = [p.shape[3] for p in pixels] + [0] * (2 - len(pixels))
+        out = empty(count, outputs, rows.stop - rows.start, width)
+        channels = [p.shape[1] for p in pixels] + [0] * (2 - len(pixels))
+        bias_at = None if bias is None else bias.data_ptr()
         nothing = [None] * count
         given = [addresses(p) for p in pixels] + [nothing] * (2 - len(pixels))
         onto_at = nothing if onto is None else addresses(channels_last(onto))
         for first, second, added, made in zip(*given, onto_at, addresses(out), strict=True):
             short = self._convolve(
                 *(first, channels[0], second, channels[1], height, width, rows.start, rows.stop - rows.start, reflect),
-                *(shift, weights.data_ptr(), bias.data_ptr(), outputs, added, slope, made),
+                *(shift, weights.data_ptr(), bias_at, outputs, added, slope, made),
             )
             check_memory(short)
-        return out.permute(0, 3, 1, 2)
+        return out
+
+    def mix_weights(self, kernel: Tensor) -> Tensor:
+        """(O, C, 1, 1) -> (C, O)."""
+        return kernel.flatten(1).T.contiguous()
 
     def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
         """As `Kernels.mix`."""
-        pixels, weights = channels_last(x), weight.flatten(1).T.contiguous()
-        outputs = len(bias)
-        out = torch.empty(*pixels.shape[:3], outputs)
-        count, c = out.numel() // outputs, pixels.shape[3]
-        matrix = (weights.data_ptr(), bias.data_ptr(), outputs)
-        check_memory(self._mix(pixels.data_ptr(), count, c, *matrix, slope, out.data_ptr()))
-        return out.permute(0, 3, 1, 2)
+        x = channels_last(x)
+        count, c, height, width = x.shape
+        out = empty(count, len(bias), height, width)
+        matrix = (weight.data_ptr(), bias.data_ptr(), len(bias))
+        check_memory(self._mix(x.data_ptr(), count * height * width, c, *matrix, slope, out.data_ptr()))
+        return out
 
     def key_weights(self, kernel: Tensor) -> list[Tensor]:
         """By tap (O, 9C), and for `convolve`."""
@@ -150,12 +153,12 @@ class NativeKernels(Kernels):
 
     def padded(self, x: Tensor, mean: Tensor, shift: int) -> Tensor:
         """x (B, C, H, W) less its mean (B, C, 1, 1), with a reflected border."""
-        pixels, means = channels_last(x), mean.flatten(1).contiguous()
-        count, height, width, c = pixels.shape
-        out = torch.empty(count, height + 2 * shift, width + 2 * shift, c)
-        for picture, own, made in zip(addresses(pixels), addresses(means), addresses(out), strict=True):
+        x, means = channels_last(x), mean.flatten(1).contiguous()
+        count, c, height, width = x.shape
+        out = empty(count, c, height + 2 * shift, width + 2 * shift)
+        for picture, own, made in zip(addresses(x), addresses(means), addresses(out), strict=True):
             self._pad(picture, height, width, c, own, shift, made)
-        return out.permute(0, 3, 1, 2)
+        return out
 
     def pair_sums(self, padded: Tensor, shift: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sums over a frame's pixels of products of taps, of one picture (1, C, H + 2 shift, W + 2 shift).
@@ -163,31 +166,34 @@ class NativeKernels(Kernels):
         pairs (9C, 9C): a quadratic form in it is that of all pairs of taps; centre (9C, C): each tap with the pixel;
         taps (9C,): each tap alone.
         """
-        pixels = channels_last(padded)[0]
-        height, width, c = pixels.shape
+        padded = channels_last(padded)
+        _, c, height, width = padded.shape
         pairs, centre, taps = torch.zeros(9 * c, 9 * c), torch.zeros(9 * c, c), torch.zeros(9 * c)
         made = (pairs.data_ptr(), centre.data_ptr(), taps.data_ptr())
-        check_memory(self._pair_sums(pixels.data_ptr(), height - 2 * shift, width - 2 * shift, c, shift, *made))
+        check_memory(self._pair_sums(padded.data_ptr(), height - 2 * shift, width - 2 * shift, c, shift, *made))
         return pairs, centre, taps
 
     def cross_sums(self, x: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
         """X K' (C, O) and |K|^2 (O,) over the pixels of x (1, C, H, W) and keys (1, O, H, W)."""
         a, b = channels_last(x), channels_last(keys)
-        c, d = a.shape[3], b.shape[3]
+        c, d, pixels = a.shape[1], b.shape[1], a.shape[2] * a.shape[3]
         product, square = torch.zeros(d, c), torch.zeros(d)
-        pixels = a.shape[1] * a.shape[2]
         made = (product.data_ptr(), square.data_ptr())
         check_memory(self._cross_sums(a.data_ptr(), b.data_ptr(), pixels, c, d, *made))
         return product.T, square
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         """As `Kernels.head`, by the taps."""
-        pixels = channels_last(x)
-        count, height, width, c = pixels.shape
+        x = channels_last(x)
+        count, c, height, width = x.shape
         out = torch.empty(count, 1, height, width)
-        for picture, logits in zip(addresses(pixels), addresses(out), strict=True):
+        for picture, logits in zip(addresses(x), addresses(out), strict=True):
             self._head(picture, height, width, c, taps.data_ptr(), float(bias), logits)
         return out
+
+    def begin_weights(self, kernel: Tensor) -> Tensor:
+        """(O, 1, 3, 3) -> (9, O)."""
+        return kernel.flatten(1).T.contiguous()
 
     def begin(
         self,
@@ -201,13 +207,11 @@ class NativeKernels(Kernels):
         grey = grey.contiguous()
         count, _, height, width = grey.shape
         c = len(biases[0])
-        by_tap = weights[0].reshape(c, 9).T.contiguous()
-        y, scaled = torch.empty(2, count, height, width, c)
-        given = (by_tap.data_ptr(), biases[0].data_ptr(), scales.data_ptr(), slope)
+        y, scaled = empty(count, c, height, width), empty(count, c, height, width)
+        given = (weights[0].data_ptr(), biases[0].data_ptr(), scales.data_ptr(), slope)
         for picture, made, times in zip(addresses(grey), addresses(y), addresses(scaled), strict=True):
             self._begin(picture, height, width, c, *given, made, times)
-        parts, onto = [y.permute(0, 3, 1, 2)], scaled.permute(0, 3, 1, 2)
-        return self.convolve(parts, weights[1], biases[1], slope=slope, onto=onto)
+        return self.convolve([y], weights[1], biases[1], slope=slope, onto=scaled)
 
     def residual_weights(self, kernel: Tensor, shortcut: Tensor | None) -> list[Tensor]:
         """As `Kernels.residual_weights`: the shortcut as the centre tap of a kernel for channels behind the others."""
@@ -222,23 +226,22 @@ class NativeKernels(Kernels):
 
     def halve(self, x: Tensor) -> Tensor:
         """As `Kernels.halve`."""
-        pixels = channels_last(x)
-        count, height, width, c = pixels.shape
-        out = torch.empty(count, height // 2, width // 2, c)
-        for picture, made in zip(addresses(pixels), addresses(out), strict=True):
+        x = channels_last(x)
+        count, c, height, width = x.shape
+        out = empty(count, c, height // 2, width // 2)
+        for picture, made in zip(addresses(x), addresses(out), strict=True):
             self._halve(picture, height, width, c, made)
-        return out.permute(0, 3, 1, 2)
+        return out
 
     def lift(self, x: Tensor, encoded: Tensor, weight: Tensor, bias: Tensor, tent: Tensor) -> Tensor:
         """As `Kernels.lift`."""
-        pixels, gating = channels_last(x), channels_last(encoded)
-        count, height, width, c = pixels.shape
-        gate = weight.flatten(1).T.contiguous()
-        out = torch.empty(count, 2 * height, 2 * width, c)
-        weights = (gate.data_ptr(), bias.data_ptr())
-        for picture, own, made in zip(addresses(pixels), addresses(gating), addresses(out), strict=True):
-            check_memory(self._lift(picture, height, width, c, own, *weights, made))
-        return out.permute(0, 3, 1, 2)
+        x, encoded = channels_last(x), channels_last(encoded)
+        count, c, height, width = x.shape
+        out = empty(count, c, 2 * height, 2 * width)
+        gate = (weight.data_ptr(), bias.data_ptr())
+        for picture, own, made in zip(addresses(x), addresses(encoded), addresses(out), strict=True):
+            check_memory(self._lift(picture, height, width, c, own, *gate, made))
+        return out
 
 
 def check_memory(short: int) -> None:
@@ -254,8 +257,13 @@ def addresses(x: Tensor) -> list[int]:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H, W, C), contiguous; a view where the layout is channels-last."""
-    return x.permute(0, 2, 3, 1).contiguous()
+    """x (B, C, H, W) as the kernels want it; itself where it is so already."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def empty(*shape: int) -> Tensor:
+    """Room for a map (B, C, H, W)."""
+    return torch.empty(shape, memory_format=torch.channels_last)
 
 
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:

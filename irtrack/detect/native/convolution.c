@@ -34,8 +34,8 @@ INLINE long inside(long k, long length, int reflect)
 INLINE long first_line(long n, long shift) { return n / shift * 2 * shift + n % shift; }
 
 /* Pixels (height, width, c) and (height, width, d), the second where d > 0, to out (rows, width, o), rows `top` and on;
-   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. `onto`,
-   if not NULL, is added, shaped as out. Results below zero are multiplied by slope. Returns 1 where memory is short, else 0. */
+   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. bias
+   (o) and `onto`, shaped as out, are added if not NULL. Results below zero are multiplied by slope. Returns 1 where memory is short, else 0. */
 int convolve(const float *x, long c, const float *x2, long d, long height, long width, long top, long rows, int reflect,
              long shift, const float *u, const float *bias, long o, const float *onto, float slope, float *out)
 {
