@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SAMPLE := assets/sample.mkv
 
-# Qt and its X11 parts, a virtual screen, a font.
+# Qt and its X11 parts, a virtual screen, a font, a compiler for the network's kernels.
 DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 libdbus-1-3 libxkbcommon-x11-0 \
-	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core
+	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core gcc libc6-dev
 
 # What tests start: as cameras an RTSP server for the system's own Python and Aravis' simulated GigE Vision camera; as a
 # hand on keyboard and mouse xdotool.

@@ -21,7 +21,7 @@ def report() -> list[str]:
             lines.append(f"ok       {name} {version(name)}")
         except PackageNotFoundError:
             lines.append(f"missing  {name}: pip install {name}")
-    return [*lines, window_line(), *torch_lines()]
+    return [*lines, window_line(), compiler_line(), *torch_lines()]
 
 
 def window_line() -> str:
@@ -32,6 +32,16 @@ def window_line() -> str:
     except (ImportError, PackageNotFoundError) as error:
         hint = "" if sys.platform != "linux" else "; on Debian: apt install libgl1 libegl1 libxkbcommon0 libxcb-cursor0"
         return f"missing  PySide6 ({error}){hint}"
+
+
+def compiler_line() -> str:
+    """Whether the network's kernels in C can be compiled."""
+    from irtrack.detect.native.build import compiler
+
+    found = compiler()
+    if found is None:
+        return "missing  a C compiler: without one the network takes about twice as long on a CPU; install gcc or clang"
+    return f"ok       C compiler {found}: the network's kernels are compiled for this processor on first use"
 
 
 def torch_lines() -> list[str]:

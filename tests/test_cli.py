@@ -330,6 +330,7 @@ def test_doctor_names_the_models() -> None:
     done = irtrack("doctor")
     assert done.returncode == 0, done.stderr
     assert "ok       model datransnet-s" in done.stdout
+    assert " C compiler" in done.stdout
 
 
 def test_real_clip(data: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ done
 if [ "$(id -u)" = 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     { apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing; } >/dev/null 2>&1 && exit 0
-    echo "could not install these packages (the window and some tests need them):$missing"
+    echo "could not install these packages (the window, speed and some tests need them):$missing"
 else
-    echo "the window and some tests need these packages: sudo apt install$missing"
+    echo "the window, speed and some tests need these packages: sudo apt install$missing"
 fi
 exit 0
