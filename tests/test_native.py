@@ -304,15 +304,3 @@ def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
         assert detector.backend == "native"
         assert any(isinstance(getattr(m, "kernels", None), NativeKernels) for m in detector._network.modules())
     assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
-
-
-@needs_compiler
-def test_channels_that_do_not_fit_run_in_torch(tmp_path: Path) -> None:
-    torch.manual_seed(9)
-    save_weights(DATransNet(base=6).eval(), tmp_path / "six.safetensors")
-    weights = load_weights(str(tmp_path / "six.safetensors"))
-    with pytest.raises(IrtrackError, match="backend native needs a multiple of 4 channels, not 6"):
-        backends.native_form(weights.network)
-    detector = NetworkDetector(weights, DetectorSettings(mode="exact"), CPU)
-    assert detector.backend == "torch"
-    assert detector.scores(np.zeros((40, 50), np.uint8)).shape == (40, 50)

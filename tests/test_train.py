@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from irtrack.core import IrtrackError
+from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights
@@ -29,6 +29,7 @@ from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
 from irtrack.train.optimisers import Muon, matrix
 from irtrack.train.pack import pack
+from irtrack.train.paste import erased, lift_target, paste_target
 from irtrack.train.publish import KEPT, add_figures, publish
 from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
 
@@ -435,3 +436,50 @@ def test_injected_targets_are_like_published_ones() -> None:
     assert 3 < low < 10
     assert 14 < middle < 27
     assert 55 < high < 130
+
+
+@pytest.mark.parametrize("pair", ["base=6", "crop=100", "loss=none", "rate=fast"])
+def test_settings_that_cannot_be_are_one_line(pair: str) -> None:
+    with pytest.raises(ConfigError, match=pair.split("=")[0]):
+        settings_from({}, [pair])
+
+
+def test_pasted_targets_are_where_the_mask_says(samples: list[Sample]) -> None:
+    """On a flat background a pasted target's brightest pixel lies in its mask, and nothing else changes."""
+    rng = np.random.default_rng(3)
+    flat, empty = np.full((96, 96), 60.0, np.float32), np.zeros((96, 96), bool)
+    pasted = 0
+    for donor in samples:
+        image, mask = paste_target(flat, empty, donor, rng)
+        if not mask.any():
+            assert np.array_equal(image, flat)
+            continue
+        pasted += 1
+        change = np.abs(image - flat)
+        assert mask[np.unravel_index(change.argmax(), change.shape)]
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((15, 15), np.uint8)) > 0
+        assert (change[~near] < 1).all()
+    assert pasted > 0
+    donor = Sample("none", np.zeros((40, 40), np.uint8), np.zeros((40, 40), bool))
+    assert lift_target(donor, rng) is None
+
+
+def test_erased_targets_are_gone(samples: list[Sample]) -> None:
+    for sample in samples:
+        out = erased(sample)
+        assert not out.mask.any()
+        far = cv2.dilate(sample.mask.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+        assert np.array_equal(out.image[far], sample.image[far])
+        if sample.mask.any():
+            assert np.ptp(out.image[sample.mask]) < np.ptp(
+                sample.image[cv2.dilate(sample.mask.astype(np.uint8), None) > 0]
+            )
+
+
+def test_augmented_batches_with_pasted_and_erased_targets(samples: list[Sample]) -> None:
+    settings = AugmentSettings(paste=1.0, erase=1.0, inject=0.0, clutter=0.0, sensor=0.0, zoom=0.0)
+    mix = Mix([samples], [1.0])
+    images, masks = training_batch(mix, range(6), 64, settings, (1, 2))
+    again, _ = training_batch(mix, range(6), 64, settings, (1, 2))
+    assert np.array_equal(images, again)
+    assert masks.any((1, 2, 3)).sum() >= 1

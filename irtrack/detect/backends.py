@@ -128,8 +128,6 @@ def openvino_backend(path: Path, threads: int) -> Backend:
 
 def native_form(network: DATransNet) -> DATransNet:
     """The prepared network with kernels in C, checked against torch's on one frame. Raises IrtrackError."""
-    if network.base % 4:
-        raise IrtrackError(f"backend native needs a multiple of 4 channels, not {network.base}: use --backend torch")
     form = prepare(network, CPU, arithmetic=NativeKernels(cache_folder()))
     check("native", form, network)
     return form

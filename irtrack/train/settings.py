@@ -52,6 +52,8 @@ class TrainSettings(Checked):
         for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("loss", tuple(LOSSES))):
             if getattr(self, name) not in known:
                 raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        if self.base % 4:
+            raise ConfigError(f"base = {self.base} must be a multiple of 4")
         if self.crop % 32:
             raise ConfigError(f"crop = {self.crop} must be a multiple of 32")
         drop_fractions(self)
