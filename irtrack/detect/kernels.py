@@ -19,7 +19,7 @@ HEAD_PLACES = [
 
 
 class Kernels:
-    """How 3x3 convolutions, sums of keys and the last stencils are computed."""
+    """How the parts of a prepared network are computed: here by torch, on any device and in any precision."""
 
     def weights(self, kernel: Tensor) -> Tensor:
         """A kernel (O, C, 3, 3) in the form that `convolve` takes."""

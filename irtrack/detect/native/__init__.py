@@ -81,7 +81,8 @@ class NativeKernels(Kernels):
         bias_at = None if bias is None else bias.data_ptr()
         nothing = [None] * count
         given = [addresses(p) for p in pixels] + [nothing] * (2 - len(pixels))
-        onto_at = nothing if onto is None else addresses(channels_last(onto))
+        onto = None if onto is None else channels_last(onto)  # held by its name while its address is used
+        onto_at = nothing if onto is None else addresses(onto)
         for first, second, added, made in zip(*given, onto_at, addresses(out), strict=True):
             short = self._convolve(
                 *(first, channels[0], second, channels[1], height, width, rows.start, rows.stop - rows.start, reflect),
