@@ -1,8 +1,8 @@
 /* 3x3 convolutions, dilated or not, by Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for
    Convolutional Neural Networks", CVPR 2016): two by two results from 16 products for each pair of channels, not 36.
 
-   With X the 4x4 pixels that a tile of results sees, W a kernel, the results are A' ((G W G') * (B' X B)) A; the products
-   * of all channels are 16 matrix products over the tiles. Pixels `shift` apart form lattices of their own; a tile is two
+   With X the 4x4 pixels that a tile of results sees, W a kernel, the results are A' ((G W G') * (B' X B)) A; the products of
+   all channels, *, are 16 matrix products over the tiles. Pixels `shift` apart form lattices of their own; a tile is two
    by two results of one lattice. */
 
 #include "product.h"
@@ -34,8 +34,9 @@ INLINE long inside(long k, long length, int reflect)
 INLINE long first_line(long n, long shift) { return n / shift * 2 * shift + n % shift; }
 
 /* Pixels (height, width, c) and (height, width, d), the second where d > 0, to out (rows, width, o), rows `top` and on;
-   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. bias
-   (o) and `onto`, shaped as out, are added if not NULL. Results below zero are multiplied by slope. Returns 1 where memory is short, else 0. */
+   numbers of channels are multiples of 4. u: (16, c + d, o), G W G'. Outside, the picture is reflected or zero. bias (o) and
+   `onto`, shaped as out, are added if not NULL. Results below zero are multiplied by slope. Returns 1 where memory is
+   short, else 0. */
 int convolve(const float *x, long c, const float *x2, long d, long height, long width, long top, long rows, int reflect,
              long shift, const float *u, const float *bias, long o, const float *onto, float slope, float *out)
 {
