@@ -66,9 +66,8 @@ def test_blocks_are_renewed_in_turn(scene: Scene) -> None:
     with torch.inference_mode():
         for _ in range(17):
             video(x)
-            made.append(
-                [m._kept for m in kept.modules() if isinstance(m, FastDATrans)]
-            )  # kept, so that ids are not reused
+            # The objects, not their ids, which are used again once an object is gone.
+            made.append([m._kept for m in kept.modules() if isinstance(m, FastDATrans)])
     changes = np.array([[a is not b for a, b in zip(*pair, strict=True)] for pair in pairwise(made)])
     assert changes.sum(1).max() == 1
     assert (changes.sum(0) == 2).all()

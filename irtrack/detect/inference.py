@@ -57,9 +57,9 @@ class FastDATrans(nn.Module):
             for weight in kernels(block.key_convs)
         )
         self.value_kernels = nn.ParameterList(frozen(stencil(w, channels)) for w in kernels(block.value_convs))
-        self.out_weight, self.out_bias = frozen(conv.weight), frozen(cast(Tensor, conv.bias))
-        self.mix_weight = frozen(arithmetic.mix_weights(conv.weight))
         self.folds = channels <= conv.in_channels
+        self.out_weight = frozen(conv.weight if self.folds else arithmetic.mix_weights(conv.weight))
+        self.out_bias = frozen(cast(Tensor, conv.bias))
         self.dtype = torch.float32
         self.keep = False
         self.collect: slice | None = None
@@ -124,7 +124,7 @@ class FastDATrans(nn.Module):
                 onto=y,
             )
         assert y is not None
-        return y if self.folds else self.kernels.mix(y, self.mix_weight.to(self.dtype), bias, slope=0.0)
+        return y if self.folds else self.kernels.mix(y, self.out_weight.to(self.dtype), bias, slope=0.0)
 
 
 class Stencil(nn.Module):

@@ -22,8 +22,11 @@ from irtrack.detect.native.build import load_library
 KEY_COST, PAIR_LAGS = 6.3, 13
 """What a pixel costs: of a channel of keys for each channel of the input, and of a pair of channels of the input."""
 
-FILTER = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+LINE = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 """G of F(2x2, 3x3): a line of a kernel to four places."""
+
+FILTER = torch.kron(LINE, LINE)
+"""The nine taps of a kernel to its 16 places."""
 
 
 class NativeKernels(Kernels):
@@ -52,8 +55,7 @@ class NativeKernels(Kernels):
 
     def weights(self, kernel: Tensor) -> Tensor:
         """(O, C, 3, 3) -> G W G' (16, C, O)."""
-        both = torch.kron(FILTER, FILTER)
-        return (both @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
+        return (FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
 
     def bordered(self, x: Tensor, shifts: Sequence[int], mean: Tensor | None = None) -> list[Tensor]:
         """x itself: `convolve` reflects where it reads, and `sums` takes the mean off."""

@@ -20,15 +20,8 @@ INLINE long inside(long k, long length, int reflect)
     return k >= 0 && k < length ? k : -1; /* beyond the reflected border: results that nobody sees */
 }
 
-#define VEC four
-#include "convolution.inc"
-#undef VEC
-#define VEC eight
-#include "convolution.inc"
-#undef VEC
-#define VEC sixteen
-#include "convolution.inc"
-#undef VEC
+#define TEMPLATE "convolution.inc"
+#include "lanes.h"
 
 /* The first of the two lines of tile `n`: lines come in stretches of 2 shift, of which the first shift begin tiles. */
 INLINE long first_line(long n, long shift) { return n / shift * 2 * shift + n % shift; }
@@ -42,19 +35,16 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
 {
     const long down = (rows + 2 * shift - 1) / (2 * shift) * shift, across = (width + 2 * shift - 1) / (2 * shift) * shift;
     const long all = c + d;
-    int failed = 0;
+    const long size = PLACES * (TILES * (all + o) + all); /* v, m and patch */
+    float *room = room_for_threads(size);
+    if (!room)
+        return 1;
 #pragma omp parallel
     {
-        float *v = aligned_alloc(64, sizeof(float) * PLACES * (TILES * (all + o) + all));
+        float *v = own_room(room, size, PLACES * TILES * all); /* zeros, as a last group of tiles is not full */
         float *m = v + PLACES * TILES * all, *patch = m + PLACES * TILES * o;
-        if (!v)
-#pragma omp atomic write
-            failed = 1;
-        else
-            memset(v, 0, PLACES * TILES * all * sizeof(float)); /* a last group of tiles is not full */
-#pragma omp barrier
 #pragma omp for schedule(dynamic, 1)
-        for (long n = 0; n < (failed ? 0 : down); n++) {
+        for (long n = 0; n < down; n++) {
             const long y = first_line(n, shift);
             const float *line[4], *line2[4];
             int whole = 1;
@@ -86,7 +76,7 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
                     CHOOSE(o, gather, m + t * o, TILES * o, o, bias, onto, slope, result[t], out);
             }
         }
-        free(v);
     }
-    return failed;
+    free(room);
+    return 0;
 }

@@ -2,15 +2,8 @@
 
 #include "product.h"
 
-#define VEC four
-#include "elements.inc"
-#undef VEC
-#define VEC eight
-#include "elements.inc"
-#undef VEC
-#define VEC sixteen
-#include "elements.inc"
-#undef VEC
+#define TEMPLATE "elements.inc"
+#include "lanes.h"
 
 /* x (height, width, c) less mean (c), reflected: out (height + 2 shift, width + 2 shift, c). */
 void pad(const float *x, long height, long width, long c, const float *mean, long shift, float *out)
@@ -51,46 +44,41 @@ void begin(const float *grey, long height, long width, long c, const float *weig
 int lift(const float *x, long height, long width, long c, const float *encoded, const float *weights, const float *bias,
          float *out)
 {
-    int failed = 0;
+    const long size = c * (width + 2 * ABREAST);
+    float *room = room_for_threads(size);
+    if (!room)
+        return 1;
 #pragma omp parallel
     {
-        float *blend = malloc(sizeof(float) * c * (width + 2 * ABREAST));
-        float *gate = blend + width * c, *part = gate + ABREAST * c;
-        if (!blend)
-#pragma omp atomic write
-            failed = 1;
-        else
-            memset(part, 0, sizeof(float) * ABREAST * c);
-#pragma omp barrier
+        float *part = own_room(room, size, ABREAST * c), *gate = part + ABREAST * c, *blend = gate + ABREAST * c;
 #pragma omp for schedule(static)
-        for (long y = 0; y < (failed ? 0 : 2 * height); y++) {
+        for (long y = 0; y < 2 * height; y++) {
             const long above = (y + 1) / 2 - 1, upper = above < 0 ? 0 : above, lower = above + 1 < height ? above + 1 : above;
             CHOOSE(c, lift_line, x + upper * width * c, x + lower * width * c, y % 2 ? 0.75f : 0.25f, width, c,
                    encoded + y * 2 * width * c, weights, bias, blend, gate, part, out + y * 2 * width * c);
         }
-        free(blend);
     }
-    return failed;
+    free(room);
+    return 0;
 }
 
 /* A 1x1 convolution: x (pixels, c) weights (c, o) + bias (o), negative values times slope: out (pixels, o). Returns 1 where
    memory is short, else 0. */
 int mix(const float *x, long pixels, long c, const float *weights, const float *bias, long o, float slope, float *out)
 {
-    int failed = 0;
+    const long size = ABREAST * (c + o);
+    float *room = room_for_threads(size);
+    if (!room)
+        return 1;
 #pragma omp parallel
     {
-        float *part = calloc(ABREAST * (c + o), sizeof(float)), *room = part + ABREAST * c;
-        if (!part)
-#pragma omp atomic write
-            failed = 1;
-#pragma omp barrier
+        float *part = own_room(room, size, ABREAST * c), *made = part + ABREAST * c;
 #pragma omp for schedule(static)
-        for (long first = 0; first < (failed ? 0 : pixels); first += ABREAST) {
+        for (long first = 0; first < pixels; first += ABREAST) {
             const long count = first + ABREAST < pixels ? ABREAST : pixels - first;
-            CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, part, room, out + first * o);
+            CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, part, made, out + first * o);
         }
-        free(part);
     }
-    return failed;
+    free(room);
+    return 0;
 }

@@ -9,15 +9,8 @@ static const int TAP[TAPS][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {
                                  {0, -5},  {0, -4}, {0, -3}, {0, -2}, {0, 2},  {0, 3},  {0, 4},  {0, 5}, {-5, 0},
                                  {-4, 0},  {-3, 0}, {-2, 0}, {2, 0},  {3, 0},  {4, 0},  {5, 0}};
 
-#define VEC four
-#include "head.inc"
-#undef VEC
-#define VEC eight
-#include "head.inc"
-#undef VEC
-#define VEC sixteen
-#include "head.inc"
-#undef VEC
+#define TEMPLATE "head.inc"
+#include "lanes.h"
 
 /* picture: (height, width, C), C a multiple of 4; weights: (TAPS, C); out: (height, width). */
 void head(const float *picture, long height, long width, long c, const float *weights, float bias, float *out)

@@ -17,15 +17,8 @@ enum { PIECES = 5, LAGS = 13, LONGEST = 4096 /* pixels to a sum in single precis
 static const int LAG[LAGS][2] = {{0, 0}, {0, 1},  {0, 2},  {1, -2}, {1, -1}, {1, 0}, {1, 1},
                                  {1, 2}, {2, -2}, {2, -1}, {2, 0},  {2, 1},  {2, 2}};
 
-#define VEC four
-#include "pairs.inc"
-#undef VEC
-#define VEC eight
-#include "pairs.inc"
-#undef VEC
-#define VEC sixteen
-#include "pairs.inc"
-#undef VEC
+#define TEMPLATE "pairs.inc"
+#include "lanes.h"
 
 /* Where the pieces of a side of `length` pixels with a border of `shift` begin and end. */
 static void cut(long length, long shift, long edge[PIECES + 1])
@@ -70,19 +63,17 @@ static void fold(const float *part, const float *lone, int r, long c, float *pai
    the centre tap; taps: (9 C), the sums of P(p + shift t) themselves. Returns 1 where memory is short, else 0. */
 int pair_sums(const float *padded, long height, long width, long c, long shift, float *pairs, float *centre, float *taps)
 {
-    const long step = width + 2 * shift, size = sizeof(float) * PIECES * (LAGS * c * c + c);
+    const long step = width + 2 * shift, size = PIECES * (LAGS * c * c + c);
     long rows[PIECES + 1], columns[PIECES + 1];
-    int failed = 0;
+    float *room = room_for_threads(size);
+    if (!room)
+        return 1;
     cut(height, shift, rows);
     cut(width, shift, columns);
 #pragma omp parallel
     {
-        float *part = malloc(size), *lone = part + LAGS * PIECES * c * c;
-        if (!part)
-#pragma omp atomic write
-            failed = 1;
-#pragma omp barrier
-        for (int r = 0; r < PIECES && !failed; r++) {
+        float *part = own_room(room, size, 0), *lone = part + LAGS * PIECES * c * c;
+        for (int r = 0; r < PIECES; r++) {
             const long share = (rows[r + 1] - rows[r]) / (4 * omp_get_num_threads());
             long band = LONGEST / width < share ? LONGEST / width : share;
             band = band > 1 ? band : 1;
@@ -90,13 +81,11 @@ int pair_sums(const float *padded, long height, long width, long c, long shift, 
 #pragma omp for schedule(dynamic, 1) nowait
             for (long top = rows[r]; top < rows[r + 1]; top += band) {
                 if (!used++)
-                    memset(part, 0, size);
+                    memset(part, 0, sizeof(float) * size);
                 const long count = top + band < rows[r + 1] ? band : rows[r + 1] - top;
                 for (int k = 0; k < PIECES; k++)
-                    for (long y = top; y < top + count; y++)
-                        for (long x = columns[k]; x < columns[k + 1]; x++)
-                            for (long a = 0; a < c; a++)
-                                lone[k * c + a] += padded[(y * step + x) * c + a];
+                    CHOOSE(c, add_up, padded + (top * step + columns[k]) * c, count, step, columns[k + 1] - columns[k], c,
+                           lone + k * c);
                 for (int l = 0; l < LAGS; l++)
                     for (int k = 0; k < PIECES; k++) {
                         const int i = LAG[l][0], j = LAG[l][1];
@@ -111,26 +100,24 @@ int pair_sums(const float *padded, long height, long width, long c, long shift, 
 #pragma omp critical
                 fold(part, lone, r, c, pairs, centre, taps);
         }
-        free(part);
     }
-    return failed;
+    free(room);
+    return 0;
 }
 
 /* Sums over pixels of a b' and of b b, without crossing channels in the second: a (pixels, c), b (pixels, d), channels
    multiples of 4; product (d, c) and square (d) begin as zeros; square may be NULL. Returns 1 where memory is short. */
 int cross_sums(const float *a, const float *b, long pixels, long c, long d, float *product, float *square)
 {
-    const long bands = (pixels + SHORT - 1) / SHORT;
-    int failed = 0;
+    const long bands = (pixels + SHORT - 1) / SHORT, size = d * (c + 1);
+    float *room = room_for_threads(size);
+    if (!room)
+        return 1;
 #pragma omp parallel
     {
-        float *part = calloc(d * (c + 1), sizeof(float)), *own = part + d * c;
-        if (!part)
-#pragma omp atomic write
-            failed = 1;
-#pragma omp barrier
+        float *part = own_room(room, size, size), *own = part + d * c;
 #pragma omp for schedule(dynamic, 1)
-        for (long n = 0; n < (failed ? 0 : bands); n++) {
+        for (long n = 0; n < bands; n++) {
             const long first = n * SHORT, count = first + SHORT < pixels ? SHORT : pixels - first;
             CHOOSE(c, outer, a + first * c, b + first * d, 1, 0, count, c, d, part);
             for (long x = first; square && x < first + count; x++)
@@ -139,12 +126,12 @@ int cross_sums(const float *a, const float *b, long pixels, long c, long d, floa
         }
 #pragma omp critical
         {
-            for (long n = 0; part && n < d * c; n++)
+            for (long n = 0; n < d * c; n++)
                 product[n] += part[n];
-            for (long k = 0; part && square && k < d; k++)
+            for (long k = 0; square && k < d; k++)
                 square[k] += own[k];
         }
-        free(part);
     }
-    return failed;
+    free(room);
+    return 0;
 }

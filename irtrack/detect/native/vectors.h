@@ -1,6 +1,6 @@
 /* Vectors of floats, and names that all kernels share. Pictures are float32, channels last.
 
-   What is written once for all widths of a vector is in *.inc, included with VEC defined as `four`, `eight` and
+   What is written once for all widths of a vector is in *.inc, included by lanes.h with VEC defined as `four`, `eight` and
    `sixteen`; NAMED(f) is then f_four, f_eight, f_sixteen. */
 
 #include <omp.h>
@@ -57,3 +57,18 @@ INLINE int lanes_of(long channels)
         else                                                                                                          \
             FUNCTION##_four(__VA_ARGS__);                                                                             \
     } while (0)
+
+/* Floats of a thread's room: a whole number of the widest vectors, so that each room begins at one. */
+INLINE long room_size(long floats) { return (floats + 15) / 16 * 16; }
+
+/* Room of so many floats for each thread, to be freed; NULL where memory is short. */
+INLINE float *room_for_threads(long floats)
+{
+    return aligned_alloc(sizeof(sixteen), sizeof(float) * room_size(floats) * omp_get_max_threads());
+}
+
+/* What of it belongs to the thread that asks, its first `zeros` floats set to zero. */
+INLINE float *own_room(float *room, long floats, long zeros)
+{
+    return memset(room + omp_get_thread_num() * room_size(floats), 0, sizeof(float) * zeros);
+}
