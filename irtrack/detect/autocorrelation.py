@@ -1,9 +1,8 @@
 """Statistics of a DATrans block's keys from the autocorrelation of its input: exact, and keys are never made.
 
 Keys K are a dilated 3x3 convolution of the padded input P, so X K' and |K|^2 over pixels are sums over pairs of taps of
-F(l) = sum over u of P(u) P(u + l)', at lags l of 0, 1 and 2 shifts a side. F is what the gradient of a convolution's
-weights is made of, and that is how it is computed: the library's routine reads P once, where keys of 8 x hidden
-channels would have to be written and read again (five times faster at 16 channels on a CPU).
+F(l) = sum over u of P(u) P(u + l)', at lags l of 0, 1 and 2 shifts a side: 13 products of C x C, where keys of 8 x
+hidden channels would have to be written and read again.
 
 F sums over all of the plane, P being zero outside. The keys that reach beyond the frame, a ring of two shifts round it,
 are made and taken off again.
@@ -15,41 +14,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KEYS_RATE, LAGS_RATE, PAIRS_RATE = 40.0, 85.0, 60.0
+KEYS_RATE, LAGS_RATE, PAIRS_RATE = 60.0, 37.5, 60.0
 """Multiply-adds a nanosecond of a core: convolution of keys, autocorrelation, products of pairs of taps (measured)."""
 
-BAND_ROWS = 64
-"""Rows summed at a time."""
-
-LAGS = 15
-"""Lags computed: three rows of five; the other two rows follow by symmetry."""
-
-
-def lower_lags(centre: Tensor, moved: Tensor, shift: int) -> Tensor:
-    """Sums over u of A_a(u) B_b(u + shift (i, j)) for i in 0, 1, 2 and j in -2 .. 2: (C, C, 3, 5).
-
-    centre: A (1, C, h, W); moved: B (1, C, h + 2 shift, W), taken as zero to its left and right.
-    """
-    c = centre.shape[1]
-    like = torch.empty((c, c, 3, 5), device=centre.device, dtype=centre.dtype).to(memory_format=torch.channels_last)
-    gradient: Tensor = torch.ops.aten.convolution_backward(
-        centre, moved, like, None, [1, 1], [0, 2 * shift], [shift, shift], False, [0, 0], 1, [False, True, False]
-    )[1]
-    return gradient
+LAGS = [(0, 0), (0, 1), (0, 2), *((i, j) for i in (1, 2) for j in range(-2, 3))]
+"""Lags computed, in shifts: the others follow by symmetry."""
 
 
 def autocorrelation(padded: Tensor, shift: int) -> Tensor:
     """F (C, C, 5, 5) of one picture P (1, C, H, W): F[a, b, 2 + i, 2 + j] = sum over u of P_a(u) P_b(u + shift (i, j)).
 
-    In bands of rows: long sums in single precision lose digits.
+    Rows lie one after the other with zeros between and behind them, so that a lag is a distance in memory. Each product
+    is the gradient of the weights of a 1x1 convolution: the library's routine for that takes half of the time of its
+    matrix product where matrices are so long and narrow, or of the gradient of a 3x5 kernel with 16 channels.
     """
-    reach, height = 2 * shift, padded.shape[2]
-    last = padded[:, :, -reach:]
-    lower = lower_lags(last, F.pad(last, (0, 0, 0, reach)), shift)
-    for top in range(0, height - reach, BAND_ROWS):
-        stop = min(top + BAND_ROWS, height - reach)
-        lower = lower + lower_lags(padded[:, :, top:stop], padded[:, :, top : stop + reach], shift)
-    return torch.cat([lower[:, :, 1:].transpose(0, 1).flip(2, 3), lower], 2)
+    _, c, rows, columns = padded.shape
+    reach, step = 2 * shift, columns + 2 * shift
+    plane = F.pad(padded, (0, reach, 0, reach + 1)).permute(0, 2, 3, 1).flatten()
+    like = padded.new_empty(c, c, 1, 1)
+
+    def moved(row: int, column: int) -> Tensor:
+        at = shift * (row * step + column) * c
+        return torch.as_strided(plane, (1, c, rows, step), (plane.numel(), 1, step * c, c), at)
+
+    made = padded.new_empty(c, c, 5, 5)
+    for i, j in LAGS:
+        product = torch.ops.aten.convolution_backward(
+            moved(0, 0), moved(i, j), like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )[1][..., 0, 0]
+        made[..., 2 + i, 2 + j], made[..., 2 - i, 2 - j] = product, product.T
+    return made
 
 
 def autocorrelated_statistics(mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
@@ -82,12 +76,18 @@ def statistics_of_one(mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) 
 
 
 def window_sums(padded: Tensor, shift: int) -> Tensor:
-    """Sums (C, 9) of what each tap sees over the frame: windows one shift apart, within the padded picture."""
+    """Sums (C, 9) of what each tap sees over the frame, less the sum of all: windows of the padded picture.
+
+    Kernels whose taps sum to zero do not see what is the same for all taps, so only the border is looked at.
+    """
     reach, rows = 2 * shift, padded[0].permute(1, 2, 0)  # (H, W, C), the layout in memory
-    whole, first, last = rows.sum(0), rows[:reach], rows[-reach:]
-    windows = [whole - last.sum(0), whole - first[:shift].sum(0) - last[shift:].sum(0), whole - first.sum(0)]
-    width = len(whole) - reach
-    return torch.stack([w[j * shift : j * shift + width].sum(0) for w in windows for j in range(3)], 1)
+    height, width = len(rows) - reach, rows.shape[1] - reach
+    made = []
+    outside = [torch.cat([rows[:, : k * shift], rows[:, width + k * shift :]], 1).sum((0, 1)) for k in range(3)]
+    for k in range(3):
+        above_and_below = torch.cat([rows[: k * shift], rows[height + k * shift :]]).sum(0)
+        made += [-outside[j] - above_and_below[j * shift : j * shift + width].sum(0) for j in range(3)]
+    return torch.stack(made, 1)
 
 
 def ring(padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
@@ -102,6 +102,6 @@ def ring(padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:
     """Whether this is expected to be faster than making the keys of a frame, by counting multiply-adds."""
     keys = 10 * channels * outputs / KEYS_RATE
-    ring_px = 8 * shift * (height + width + 4 * shift)
+    ring_px = 4 * shift * (height + width + 4 * shift)
     fixed = 81 * channels**2 * outputs / PAIRS_RATE
-    return LAGS * channels**2 / LAGS_RATE * height * width + fixed + ring_px * keys < keys * height * width
+    return len(LAGS) * channels**2 / LAGS_RATE * height * width + fixed + ring_px * keys < keys * height * width
