@@ -22,11 +22,17 @@ from irtrack.detect.native.build import load_library
 KEY_COST, PAIR_LAGS = 6.3, 13
 """What a pixel costs: of a channel of keys for each channel of the input, and of a pair of channels of the input."""
 
-LINE = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-"""G of F(2x2, 3x3): a line of a kernel to four places."""
+NEAR, FAR = 0.5**0.5, 2.0**0.5
+LINE = torch.tensor(
+    [
+        *([1, 0, 0], [-2 / 3, -2 / 3 * NEAR, -1 / 3], [-2 / 3, 2 / 3 * NEAR, -1 / 3]),
+        *([1 / 6, FAR / 6, 1 / 3], [1 / 6, -FAR / 6, 1 / 3], [0, 0, 1]),
+    ]
+)
+"""G of F(4x4, 3x3): a line of a kernel to its values at six places, 0, -+ `NEAR`, -+ `FAR` and infinity."""
 
 FILTER = torch.kron(LINE, LINE)
-"""The nine taps of a kernel to its 16 places."""
+"""The nine taps of a kernel to its 36 places."""
 
 
 class NativeKernels(Kernels):
@@ -54,7 +60,7 @@ class NativeKernels(Kernels):
             procedure.restype = None
 
     def weights(self, kernel: Tensor) -> Tensor:
-        """(O, C, 3, 3) -> G W G' (16, C, O)."""
+        """(O, C, 3, 3) -> G W G' (36, C, O)."""
         return (FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
 
     def bordered(self, x: Tensor, shifts: Sequence[int], mean: Tensor | None = None) -> list[Tensor]:
