@@ -19,7 +19,7 @@ from irtrack.detect.directional import Sums
 from irtrack.detect.kernels import Kernels
 from irtrack.detect.native.build import load_library
 
-KEY_COST, PAIR_LAGS = 6.3, 13
+KEY_COST, PAIR_LAGS = 4.8, 13
 """What a pixel costs: of a channel of keys for each channel of the input, and of a pair of channels of the input."""
 
 NEAR, FAR = 0.5**0.5, 2.0**0.5

@@ -6,6 +6,7 @@
    by four results of one lattice. */
 
 #include "product.h"
+#include "shares.h"
 
 enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 12 /* at a time, a multiple of ABREAST */ };
 
@@ -57,14 +58,16 @@ int convolve(const float *x, long c, const float *x2, long d, long height, long 
     float *room = room_for_threads(size);
     if (!room)
         return 1;
+    SHARES(shares);
 #pragma omp parallel
     {
         float *v = own_room(room, size, PLACES * TILES * all); /* zeros, as a last group of tiles is not full */
         float *m = v + PLACES * TILES * all, *patch = m + PLACES * TILES * o;
         const long share = (count + omp_get_num_threads() - 1) / omp_get_num_threads();
         const long group = share < TILES ? share : TILES;
-#pragma omp for schedule(dynamic, 1)
-        for (long start = 0; start < count; start += group) {
+        EACH_PIECE(n, shares, (count + group - 1) / group)
+        {
+            const long start = n * group;
             const long tiles = start + group < count ? group : count - start;
             struct results to[TILES];
             for (long t = 0; t < tiles; t++) {

@@ -1,6 +1,9 @@
 /* What happens to every pixel by itself or with its neighbours, in one pass instead of several. */
 
 #include "product.h"
+#include "shares.h"
+
+enum { RUN = 32 * ABREAST /* pixels of a piece */ };
 
 #define TEMPLATE "elements.inc"
 #include "lanes.h"
@@ -8,18 +11,22 @@
 /* x (height, width, c) less mean (c), reflected: out (height + 2 shift, width + 2 shift, c). */
 void pad(const float *x, long height, long width, long c, const float *mean, long shift, float *out)
 {
-#pragma omp parallel for schedule(static)
-    for (long y = -shift; y < height + shift; y++) {
-        const long row = y < 0 ? -y : y < height ? y : 2 * (height - 1) - y;
-        CHOOSE(c, pad_line, x + row * width * c, width, c, mean, shift, out + (y + shift) * (width + 2 * shift) * c);
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(n, shares, height + 2 * shift)
+    {
+        const long y = n - shift, row = y < 0 ? -y : y < height ? y : 2 * (height - 1) - y;
+        CHOOSE(c, pad_line, x + row * width * c, width, c, mean, shift, out + n * (width + 2 * shift) * c);
     }
 }
 
 /* Maxima of blocks of 2 x 2 of x (height, width, c): out (height / 2, width / 2, c). */
 void halve(const float *x, long height, long width, long c, float *out)
 {
-#pragma omp parallel for schedule(static)
-    for (long y = 0; y < height / 2; y++) {
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(y, shares, height / 2)
+    {
         const float *upper = x + 2 * y * width * c;
         CHOOSE(c, halve_lines, upper, upper + width * c, width / 2, c, out + y * (width / 2) * c);
     }
@@ -30,8 +37,10 @@ void halve(const float *x, long height, long width, long c, float *out)
 void begin(const float *grey, long height, long width, long c, const float *weights, const float *bias, const float *scale,
            float slope, float *out, float *scaled)
 {
-#pragma omp parallel for schedule(static)
-    for (long y = 0; y < height; y++) {
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(y, shares, height)
+    {
         const float *const line[3] = {y ? grey + (y - 1) * width : NULL, grey + y * width,
                                       y + 1 < height ? grey + (y + 1) * width : NULL};
         const long at = y * width * c;
@@ -48,11 +57,12 @@ int lift(const float *x, long height, long width, long c, const float *encoded, 
     float *room = room_for_threads(size);
     if (!room)
         return 1;
+    SHARES(shares);
 #pragma omp parallel
     {
         float *part = own_room(room, size, ABREAST * c), *gate = part + ABREAST * c, *blend = gate + ABREAST * c;
-#pragma omp for schedule(static)
-        for (long y = 0; y < 2 * height; y++) {
+        EACH_PIECE(y, shares, 2 * height)
+        {
             const long above = (y + 1) / 2 - 1, upper = above < 0 ? 0 : above, lower = above + 1 < height ? above + 1 : above;
             CHOOSE(c, lift_line, x + upper * width * c, x + lower * width * c, y % 2 ? 0.75f : 0.25f, width, c,
                    encoded + y * 2 * width * c, weights, bias, blend, gate, part, out + y * 2 * width * c);
@@ -70,11 +80,12 @@ int mix(const float *x, long pixels, long c, const float *weights, const float *
     float *room = room_for_threads(size);
     if (!room)
         return 1;
+    SHARES(shares);
 #pragma omp parallel
     {
         float *part = own_room(room, size, ABREAST * c), *made = part + ABREAST * c;
-#pragma omp for schedule(static)
-        for (long first = 0; first < pixels; first += ABREAST) {
+        EACH_PIECE(n, shares, (pixels + RUN - 1) / RUN)
+        for (long first = n * RUN; first < pixels && first < (n + 1) * RUN; first += ABREAST) {
             const long count = first + ABREAST < pixels ? ABREAST : pixels - first;
             CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, part, made, out + first * o);
         }

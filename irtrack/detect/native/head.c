@@ -1,5 +1,6 @@
 /* The network's last stencils, all channels to one logit. */
 
+#include "shares.h"
 #include "vectors.h"
 
 enum { REACH = 5, TAPS = 25, TOGETHER = 8 /* pixels */ };
@@ -15,7 +16,8 @@ static const int TAP[TAPS][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {
 /* picture: (height, width, C), C a multiple of 4; weights: (TAPS, C); out: (height, width). */
 void head(const float *picture, long height, long width, long c, const float *weights, float bias, float *out)
 {
-#pragma omp parallel for schedule(static)
-    for (long y = 0; y < height; y++)
-        CHOOSE(c, row_of_logits, picture, height, width, c, weights, bias, y, out);
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(y, shares, height)
+    CHOOSE(c, row_of_logits, picture, height, width, c, weights, bias, y, out);
 }

@@ -9,6 +9,7 @@
    over windows of the picture that differ at its border alone: they are summed in pieces, five a side, the middle one
    common to all windows, and each window adds up its nine pieces. 13 lags suffice: between(t', t) is the transpose. */
 
+#include "shares.h"
 #include "vectors.h"
 
 enum { PIECES = 5, LAGS = 13, LONGEST = 4096 /* pixels to a sum in single precision */, SHORT = 256 };
@@ -64,42 +65,54 @@ static void fold(const float *part, const float *lone, int r, long c, float *pai
 int pair_sums(const float *padded, long height, long width, long c, long shift, float *pairs, float *centre, float *taps)
 {
     const long step = width + 2 * shift, size = PIECES * (LAGS * c * c + c);
-    long rows[PIECES + 1], columns[PIECES + 1];
+    const long threads = omp_get_max_threads();
+    long rows[PIECES + 1], columns[PIECES + 1], band[PIECES], before[PIECES + 1] = {0};
     float *room = room_for_threads(size);
     if (!room)
         return 1;
     cut(height, shift, rows);
     cut(width, shift, columns);
+    for (int r = 0; r < PIECES; r++) {
+        const long most = LONGEST / width, share = (rows[r + 1] - rows[r]) / (4 * threads);
+        band[r] = most < share ? most : share;
+        band[r] = band[r] > 1 ? band[r] : 1;
+        before[r + 1] = before[r] + (rows[r + 1] - rows[r] + band[r] - 1) / band[r];
+    }
+    SHARES(shares);
 #pragma omp parallel
     {
         float *part = own_room(room, size, 0), *lone = part + LAGS * PIECES * c * c;
-        for (int r = 0; r < PIECES; r++) {
-            const long share = (rows[r + 1] - rows[r]) / (4 * omp_get_num_threads());
-            long band = LONGEST / width < share ? LONGEST / width : share;
-            band = band > 1 ? band : 1;
-            int used = 0;
-#pragma omp for schedule(dynamic, 1) nowait
-            for (long top = rows[r]; top < rows[r + 1]; top += band) {
-                if (!used++)
-                    memset(part, 0, sizeof(float) * size);
-                const long count = top + band < rows[r + 1] ? band : rows[r + 1] - top;
-                for (int k = 0; k < PIECES; k++)
-                    CHOOSE(c, add_up, padded + (top * step + columns[k]) * c, count, step, columns[k + 1] - columns[k], c,
-                           lone + k * c);
-                for (int l = 0; l < LAGS; l++)
-                    for (int k = 0; k < PIECES; k++) {
-                        const int i = LAG[l][0], j = LAG[l][1];
-                        if (r + i >= PIECES || k + j < 0 || k + j >= PIECES) /* in no window with its partner */
-                            continue;
-                        const float *a = padded + (top * step + columns[k]) * c;
-                        CHOOSE(c, outer, a, a + (i * step + j) * shift * c, count, step, columns[k + 1] - columns[k], c, c,
-                               part + (l * PIECES + k) * c * c);
-                    }
-            }
-            if (used)
+        int summed = -1; /* the piece of rows that `part` belongs to */
+        EACH_PIECE(n, shares, before[PIECES])
+        {
+            int r = 0;
+            while (n >= before[r + 1])
+                r++;
+            if (r != summed) {
+                if (summed >= 0)
 #pragma omp critical
-                fold(part, lone, r, c, pairs, centre, taps);
+                    fold(part, lone, summed, c, pairs, centre, taps);
+                memset(part, 0, sizeof(float) * size);
+                summed = r;
+            }
+            const long top = rows[r] + (n - before[r]) * band[r];
+            const long count = top + band[r] < rows[r + 1] ? band[r] : rows[r + 1] - top;
+            for (int k = 0; k < PIECES; k++)
+                CHOOSE(c, add_up, padded + (top * step + columns[k]) * c, count, step, columns[k + 1] - columns[k], c,
+                       lone + k * c);
+            for (int l = 0; l < LAGS; l++)
+                for (int k = 0; k < PIECES; k++) {
+                    const int i = LAG[l][0], j = LAG[l][1];
+                    if (r + i >= PIECES || k + j < 0 || k + j >= PIECES) /* in no window with its partner */
+                        continue;
+                    const float *a = padded + (top * step + columns[k]) * c;
+                    CHOOSE(c, outer, a, a + (i * step + j) * shift * c, count, step, columns[k + 1] - columns[k], c, c,
+                           part + (l * PIECES + k) * c * c);
+                }
         }
+        if (summed >= 0)
+#pragma omp critical
+            fold(part, lone, summed, c, pairs, centre, taps);
     }
     free(room);
     return 0;
@@ -113,11 +126,12 @@ int cross_sums(const float *a, const float *b, long pixels, long c, long d, floa
     float *room = room_for_threads(size);
     if (!room)
         return 1;
+    SHARES(shares);
 #pragma omp parallel
     {
         float *part = own_room(room, size, size), *own = part + d * c;
-#pragma omp for schedule(dynamic, 1)
-        for (long n = 0; n < bands; n++) {
+        EACH_PIECE(n, shares, bands)
+        {
             const long first = n * SHORT, count = first + SHORT < pixels ? SHORT : pixels - first;
             CHOOSE(c, outer, a + first * c, b + first * d, 1, 0, count, c, d, part);
             for (long x = first; square && x < first + count; x++)
