@@ -19,11 +19,12 @@ from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
+from irtrack.train import soup
 from irtrack.train.augment import AugmentSettings, Mix, inject_targets, training_batch
 from irtrack.train.backgrounds import background
 from irtrack.train.commands import load_sets, parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
-from irtrack.train.evaluation import evaluate
+from irtrack.train.evaluation import evaluate, turned
 from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
@@ -385,6 +386,36 @@ def test_evaluation_of_a_perfect_network(samples: list[Sample]) -> None:
     figures, table = evaluate(Oracle(), samples)  # type: ignore[arg-type]
     assert figures["Pd"] == 0
     assert len(table) == len(samples)
+
+
+def test_turned_images_are_all_eight(samples: list[Sample]) -> None:
+    eight = turned(samples[:1])
+    assert len({s.image.tobytes() + str(s.image.shape).encode() for s in eight}) == 8
+    original = samples[0]
+    for sample in eight:  # grey levels of the target go along with its mask
+        assert sample.image[sample.mask].sum() == original.image[original.mask].sum()
+        assert sample.mask.sum() == original.mask.sum()
+
+
+def test_the_mean_of_weights(samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path / "set", samples)
+    networks = []
+    for seed, base in ((1, 4), (2, 4), (3, 8)):
+        torch.manual_seed(seed)
+        networks.append(DATransNet(base).eval())
+        settings = {"img_size": 256, "base": base}
+        torch.save({"state_dict": networks[-1].state_dict(), "settings": settings}, tmp_path / f"{seed}.pt")
+    parts = [f"{tmp_path / '1.pt'}=3", str(tmp_path / "2.pt")]
+    assert soup.main([str(tmp_path / "mean.pt"), *parts, "--val", str(tmp_path / "set")]) == 0
+    assert capsys.readouterr().out.count("value") == 3
+    mean = load_weights(str(tmp_path / "mean.pt")).network.state_dict()
+    for key, (a, b) in {k: (networks[0].state_dict()[k], networks[1].state_dict()[k]) for k in mean}.items():
+        if a.is_floating_point():
+            assert torch.allclose(mean[key], 0.75 * a + 0.25 * b, atol=1e-6), key
+    for wrong in (str(tmp_path / "3.pt"), f"{tmp_path / '2.pt'}=much", str(tmp_path / "none.pt")):
+        assert soup.main([str(tmp_path / "no.pt"), parts[0], wrong, "--val", str(tmp_path / "set")]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "no.pt").exists()
 
 
 def test_packed_data_is_what_the_recipes_name(data: Path, tmp_path: Path) -> None:

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from irtrack.core import Floats, IrtrackError
+from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.train.augment import Mix, training_batch
 from irtrack.train.data import Sample
-from irtrack.train.evaluation import evaluate
+from irtrack.train.evaluation import evaluate, selection_value, turned
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
@@ -243,8 +244,12 @@ class Keeper:
 
     def validate(self, run: Run) -> None:
         """Figures of the averaged weights; the best are kept."""
-        figures = {n: evaluate(run.average, v, device=self.device)[0] for n, v in self.validation.items()}
-        value = sum(f["IoU"] + f["Pd"] - f["Fa_1e-6"] / 10 for f in figures.values()) / len(figures)
+        network = prepare(run.average, torch.device(self.device))
+        figures = {}
+        for name, samples in self.validation.items():
+            seen = turned(samples) if self.settings.validate_turned else samples
+            figures[name] = evaluate(network, seen, device=self.device)[0]
+        value = sum(map(selection_value, figures.values())) / len(figures)
         print(f"step {run.step} validation " + json.dumps(figures), flush=True)
         row = {"loss": run.running, "value": value} | flatten(figures)
         self.journal.validation(run.step, row)

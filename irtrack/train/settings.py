@@ -42,6 +42,7 @@ class TrainSettings(Checked):
     mine_every: int = option(1000, "steps between minings", low=1)
     mine_images: int = option(200, "training images looked at in a mining", low=1)
     validate_every: int = option(400, "steps between validations", low=1)
+    validate_turned: bool = option(False, "validate on each image in all its turns, eight times as many")
     save_every: int = option(50, "steps between saves of last.pt", low=1)
     panels: int = option(6, "validation images drawn at each validation", low=0)
     seed: int = option(0, "seed of weights and crops", low=0)
