@@ -33,41 +33,65 @@ def extract(
     from the mask.
     """
     mask = scores > threshold
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    if count <= 1:
+    rows, columns = occupied(mask, 1), occupied(mask, 0)
+    if not len(rows):
         return Detections.empty(mask, scores)
+    if 2 * len(rows) * len(columns) > mask.size:  # not worth the copies
+        rows, columns = np.arange(mask.shape[0]), np.arange(mask.shape[1])
+    whole = len(rows) * len(columns) == mask.size
+    window: Any = np.s_[:, :] if whole else np.ix_(rows, columns)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask[window].view(np.uint8), connectivity=8, ltype=cv2.CV_32S
+    )
+    size = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    corner = np.stack([columns[stats[1:, cv2.CC_STAT_LEFT]], rows[stats[1:, cv2.CC_STAT_TOP]]], 1)
     area = stats[1:, cv2.CC_STAT_AREA]
     keep = area >= min_area_px
     if max_area_px is not None:
         keep &= area <= max_area_px
-    mean, std = background(image, mask, stats[1:])
-    where = np.flatnonzero(mask)
+    mean, std = background(image, mask, corner, size)
+    near = image[window]
+    where = np.flatnonzero(labels)
     label = labels.ravel()[where] - 1
     n = count - 1
-    value = image.ravel()[where].astype(np.float64)
+    value = near.ravel()[where].astype(np.float64)
     target_mean = np.bincount(label, value, n) / area
     contrast = target_mean - mean
-    xy = centroids(labels, image, mean, contrast)
+    xy = centroids(labels, near, mean, contrast, rows, columns)
     if allowed is not None:
         column, row = np.clip(np.round(xy).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1]).T
         keep &= allowed[row, column]
     order = np.argsort(label, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(label, minlength=n))[:-1]))
-    best = np.maximum.reduceat(scores.ravel()[where][order], starts)
-    box = stats[1:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].astype(np.float64)
-    box[:, :2] -= 0.5
+    best = np.maximum.reduceat(scores[window].ravel()[where][order], starts)
+    box = np.concatenate([corner - 0.5, size], 1)
     if not keep.all():
-        mask = np.concatenate(([False], keep))[labels]
+        mask[window] = np.concatenate(([False], keep))[labels]
     snr = np.abs(contrast) / np.maximum(std, QUANTISATION_STD)
     return Detections(
         xy[keep], best[keep].astype(np.float64), area[keep].astype(np.float64), box[keep], snr[keep], mask, scores
     )
 
 
+def occupied(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Rows (axis 1) or columns (axis 0) with target pixels, and those next to them.
+
+    Components are the same in what is left of a frame without the others, most of it: those that do not touch have an
+    empty row or column between them still.
+    """
+    some: NDArray[np.bool_] = np.asarray(mask.any(axis))
+    wide = some.copy()
+    wide[1:] |= some[:-1]
+    wide[:-1] |= some[1:]
+    return np.flatnonzero(wide)
+
+
 def background(
-    image: Image, mask: NDArray[np.bool_], stats: NDArray[np.int32]
+    image: Image, mask: NDArray[np.bool_], corner: NDArray[np.intp], size: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the pixels round each component (N,), in counts, by integral images.
+
+    corner and size (N, 2) of the components in (x, y).
 
     Pixels of any target, grown by one, do not count; where nothing else is left, the whole frame's values stand in.
     """
@@ -78,10 +102,8 @@ def background(
     depth = cv2.CV_32S if image.dtype == np.uint8 and image.size < 1 << 23 else cv2.CV_64F
     total, squares = cv2.integral2(grey, sdepth=depth, sqdepth=cv2.CV_64F)
     counts = cv2.integral(free, sdepth=cv2.CV_32S)
-    left = np.maximum(stats[:, cv2.CC_STAT_LEFT] - BACKGROUND_REACH_PX, 0)
-    top = np.maximum(stats[:, cv2.CC_STAT_TOP] - BACKGROUND_REACH_PX, 0)
-    right = np.minimum(stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH] + BACKGROUND_REACH_PX, w)
-    bottom = np.minimum(stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT] + BACKGROUND_REACH_PX, h)
+    left, top = np.maximum(corner - BACKGROUND_REACH_PX, 0).T
+    right, bottom = np.minimum(corner + size + BACKGROUND_REACH_PX, [w, h]).T
 
     def box_sum(table: NDArray[Any]) -> NDArray[np.float64]:
         corners = (
@@ -101,9 +123,17 @@ def background(
 
 
 def centroids(
-    labels: NDArray[np.int32], image: Image, mean: NDArray[np.float64], contrast: NDArray[np.float64]
+    labels: NDArray[np.int32],
+    image: Image,
+    mean: NDArray[np.float64],
+    contrast: NDArray[np.float64],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Contrast-weighted centroids (N, 2) in (x, y) of the components grown by one pixel."""
+    """Contrast-weighted centroids (N, 2) in (x, y) of the components grown by one pixel.
+
+    labels and image are of these rows and columns of the frame.
+    """
     n, width = len(mean), labels.shape[1]
     if n < 65535:
         grown = cv2.dilate(labels.astype(np.uint16), np.ones((3, 3), np.uint8)).astype(np.int32)
@@ -117,4 +147,4 @@ def centroids(
     weight = np.maximum((image.ravel()[where] - mean[label]) * sign[label], 0.0)
     weight += 1e-6 * (labels.ravel()[where] > 0)  # a component without contrast is centred on its own pixels
     total = np.bincount(label, weight, n)
-    return np.stack([np.bincount(label, weight * x, n), np.bincount(label, weight * y, n)], 1) / total[:, None]
+    return np.stack([np.bincount(label, weight * to[k], n) for to, k in ((columns, x), (rows, y))], 1) / total[:, None]
