@@ -40,7 +40,7 @@ def compiler_line() -> str:
 
     found = compiler()
     if found is None:
-        return "missing  a C compiler: without one the network takes about twice as long on a CPU; install gcc or clang"
+        return "missing  a C compiler: without one the network takes about twice as long on a CPU; install gcc"
     return f"ok       C compiler {found}: the network's kernels are compiled for this processor on first use"
 
 

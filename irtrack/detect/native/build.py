@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from irtrack.core import IrtrackError
@@ -19,9 +20,14 @@ COMPILE_S = 120.0
 
 
 def compiler() -> str | None:
-    """The C compiler's path: `$CC`, else cc, gcc or clang."""
-    names = (os.environ.get("CC", ""), "cc", "gcc", "clang")
-    return next((path for name in names if name and (path := shutil.which(name))), None)
+    """The C compiler's path: `$CC`, else gcc or cc.
+
+    On Linux not clang: its threads are not those of torch, which there come from gcc's OpenMP library, and with both at
+    work a frame took six times as long.
+    """
+    paths = [path for name in (os.environ.get("CC", ""), "gcc", "cc") if name and (path := shutil.which(name))]
+    fits = [p for p in paths if sys.platform != "linux" or "clang" not in Path(p).resolve().name]
+    return fits[0] if fits else None
 
 
 def processor() -> str:
@@ -40,7 +46,7 @@ def load_library(cache: Path) -> ctypes.CDLL:
     """
     cc = compiler()
     if cc is None:
-        raise IrtrackError("backend native needs a C compiler: install gcc or clang, or use --backend torch")
+        raise IrtrackError("backend native needs a C compiler: install gcc, or use --backend torch")
     texts = [p.read_text(encoding="utf-8") for p in sorted(FOLDER.glob("*.[chi]*"))]
     key = hashlib.sha256("\0".join([*texts, cc, *FLAGS, processor()]).encode()).hexdigest()
     path = cache / f"native-{key[:16]}.so"
