@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,13 @@ def pixels_by_channels(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
+EXPORTED_BANDS = {16: 8, 8: 8, 32: 4}
+"""Bands of keys by the channels of the input, in an exported graph: the levels at which all of them leave the cache.
+
+Their number is fixed there, whatever the frame's size: heights are multiples of 32 at the finest level.
+"""
+
+
 def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     """X K' (B, C, 8*hidden) and |K|^2 (B, 8*hidden) over all pixels, for the keys of one shift.
 
@@ -56,51 +64,35 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
     elsewhere in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096 would need gigabytes.
     """
     height, width = x.shape[-2:]
-    band = height
+    outputs, channels = kernel.shape[:2]
+    bands, rows = 1, height
     if torch.compiler.is_exporting():
-        return exported_statistics(x, padded, kernel, shift)
-    if not torch.is_grad_enabled():
-        outputs, channels = kernel.shape[:2]
+        bands = EXPORTED_BANDS.get(channels, 1)
+        rows = height // bands
+    elif not torch.is_grad_enabled():
         on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
         if on_cpu and pays(channels, outputs, height, width, shift):
             return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
         band_bytes = BAND_BYTES if x.device.type == "cpu" else GPU_BAND_BYTES
-        band = max(8, band_bytes // (4 * kernel.shape[0] * width * x.shape[0]))
-    product: Tensor | None = None
-    square: Tensor | None = None
-    for top in range(0, height, band):
-        rows = min(band, height - top)
-        keys = pixels_by_channels(F.conv2d(padded[:, :, top : top + rows + 2 * shift], kernel, dilation=shift))
-        part = pixels_by_channels(x[:, :, top : top + rows]).transpose(1, 2) @ keys
-        length = (keys * keys).sum(1, dtype=torch.float32)
-        product = part if product is None else product + part
-        square = length if square is None else square + length
-    assert product is not None
-    assert square is not None
-    return product, square
+        rows = max(8, band_bytes // (4 * outputs * width * len(x)))
+        bands = -(-height // rows)
+    made = [
+        statistics_of_rows(
+            x[:, :, i * rows : (i + 1) * rows], padded[:, :, i * rows : (i + 1) * rows + 2 * shift], kernel, shift
+        )
+        for i in range(bands)
+    ]
+    return reduce(torch.add, [m[0] for m in made]), reduce(torch.add, [m[1] for m in made])
 
 
-EXPORTED_BANDS = {16: 8, 8: 8, 32: 4}
-"""Bands of keys by the channels of the input, in an exported graph: the levels at which all of them leave the cache."""
-
-
-def exported_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """`key_statistics` for other engines: they keep channels first, and sum fast along the last axis alone.
-
-    A fixed number of bands, whatever the frame's size: heights are multiples of 32 at the finest level.
-    """
-    bands = EXPORTED_BANDS.get(x.shape[1], 1)
-    rows = x.shape[2] // bands
-    product: Tensor | None = None
-    square: Tensor | None = None
-    for i in range(bands):
-        keys = F.conv2d(padded[:, :, i * rows : (i + 1) * rows + 2 * shift], kernel, dilation=shift).flatten(2)
-        part, length = x[:, :, i * rows : (i + 1) * rows].flatten(2) @ keys.transpose(1, 2), (keys * keys).sum(2)
-        product = part if product is None else product + part
-        square = length if square is None else square + length
-    assert product is not None
-    assert square is not None
-    return product, square
+def statistics_of_rows(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    """`key_statistics` of a band of rows by its keys."""
+    keys = F.conv2d(padded, kernel, dilation=shift)
+    if torch.compiler.is_exporting():  # other engines keep channels first, and sum fast along the last axis alone
+        keys = keys.flatten(2)
+        return x.flatten(2) @ keys.transpose(1, 2), (keys * keys).sum(2)
+    keys = pixels_by_channels(keys)
+    return pixels_by_channels(x).transpose(1, 2) @ keys, (keys * keys).sum(1, dtype=torch.float32)
 
 
 @dataclass

@@ -35,7 +35,7 @@ OVERLAP_PX = 8
 TILE_PX = 96
 """Side of the tile around a track, margin included; the track is at least a third of it from its borders."""
 
-PASS_S = 0.003
+PASS_S = 0.002
 """Time of a pass through the network however small."""
 
 SHARE = 0.8
