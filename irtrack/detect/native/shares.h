@@ -1,8 +1,8 @@
 /* Work shared out among threads: pieces 0 .. count - 1, in the order of the picture's rows.
 
    Each thread takes the pieces of its own stretch, the same part of the picture in each layer, which its cache still holds
-   from the layer before; then what the others have not begun, since cores are not equally fast or free. (On two cores
-   that do not share a cache, with pieces to whoever comes first, a frame took half as long again.) */
+   from the layer before; then what the others have not begun, since cores are not equally fast or free. (With pieces to
+   whoever comes first, frames at times took half as long again, it seems when the two cores shared no cache.) */
 
 #include <omp.h>
 #include <stdatomic.h>
