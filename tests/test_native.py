@@ -6,6 +6,7 @@ import platform
 import shutil
 import stat
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "native-cache")
 
 
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """torch's threads, set back at the end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 def picture(*shape: int) -> torch.Tensor:
     return torch.randn(shape).to(memory_format=torch.channels_last)
 
@@ -85,18 +94,16 @@ def test_convolution(
 
 
 @pytest.mark.parametrize("threads", [1, 3, 7])
-def test_any_number_of_threads_does_all_the_work_once(kernels: NativeKernels, threads: int) -> None:
+def test_any_number_of_threads_does_all_the_work_once(
+    kernels: NativeKernels, threads: int, set_threads: Callable[[int], None]
+) -> None:
     torch.manual_seed(11)
     x, kernel = picture(1, 16, 50, 70), torch.randn(16, 16, 3, 3)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        made = kernels.convolve([x], kernels.weights(kernel), shift=3)
-        pairs, centre, _ = kernels.pair_sums(x, 3)
-        halved = kernels.halve(x)
-        mixed = kernels.mix(x, kernels.mix_weights(kernel[..., :1, :1]), torch.zeros(16))
-    finally:
-        torch.set_num_threads(before)
+    set_threads(threads)
+    made = kernels.convolve([x], kernels.weights(kernel), shift=3)
+    pairs, centre, _ = kernels.pair_sums(x, 3)
+    halved = kernels.halve(x)
+    mixed = kernels.mix(x, kernels.mix_weights(kernel[..., :1, :1]), torch.zeros(16))
     assert close(made, F.conv2d(x.double(), kernel.double(), padding=3, dilation=3))
     inner = x[0, :, 3:-3, 3:-3].flatten(1).double()
     assert close(centre[4 * 16 : 5 * 16], inner @ inner.T)
@@ -235,7 +242,9 @@ def test_video_mode_and_detector(kernels: NativeKernels) -> None:
 
 
 @needs_compiler
-def test_the_threads_are_those_of_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threads_are_those_of_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_threads: Callable[[int], None]
+) -> None:
     source = tmp_path / "threads.c"
     source.write_text(
         "#include <omp.h>\nint threads(void) {\n int n = 0;\n#pragma omp parallel\n#pragma omp single\n"
@@ -243,13 +252,9 @@ def test_the_threads_are_those_of_torch(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(build, "FOLDER", tmp_path)
     library = build.load_library(tmp_path)
-    before = torch.get_num_threads()
-    try:
-        for count in (1, 3, 2):
-            torch.set_num_threads(count)
-            assert library.threads() == count
-    finally:
-        torch.set_num_threads(before)
+    for count in (1, 3, 2):
+        set_threads(count)
+        assert library.threads() == count
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="where torch's threads are those of gcc's library")

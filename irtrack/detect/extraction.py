@@ -36,10 +36,9 @@ def extract(
     rows, columns = occupied(mask, 1), occupied(mask, 0)
     if not len(rows):
         return Detections.empty(mask, scores)
+    window: Any = np.ix_(rows, columns)
     if 2 * len(rows) * len(columns) > mask.size:  # not worth the copies
-        rows, columns = np.arange(mask.shape[0]), np.arange(mask.shape[1])
-    whole = len(rows) * len(columns) == mask.size
-    window: Any = np.s_[:, :] if whole else np.ix_(rows, columns)
+        rows, columns, window = np.arange(mask.shape[0]), np.arange(mask.shape[1]), np.s_[:, :]
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         mask[window].view(np.uint8), connectivity=8, ltype=cv2.CV_32S
     )

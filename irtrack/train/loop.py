@@ -25,7 +25,7 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.train.augment import Mix, training_batch
 from irtrack.train.data import Sample
-from irtrack.train.evaluation import evaluate, selection_value, turned
+from irtrack.train.evaluation import evaluate_sets, turned
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
@@ -225,6 +225,12 @@ class Keeper:
     device: str
     journal: Journal
     about: dict[str, Any]
+    judged: Mapping[str, Sequence[Sample]] = field(init=False)
+    """What the weights are judged by: the validation images, or those in all their turns."""
+
+    def __post_init__(self) -> None:
+        turns = self.settings.validate_turned
+        self.judged = {n: turned(v) for n, v in self.validation.items()} if turns else self.validation
 
     def after_step(self, run: Run, bar: tqdm[Any]) -> None:
         """Whatever is due at `run.step`."""
@@ -244,12 +250,7 @@ class Keeper:
 
     def validate(self, run: Run) -> None:
         """Figures of the averaged weights; the best are kept."""
-        network = prepare(run.average, torch.device(self.device))
-        figures = {}
-        for name, samples in self.validation.items():
-            seen = turned(samples) if self.settings.validate_turned else samples
-            figures[name] = evaluate(network, seen, device=self.device)[0]
-        value = sum(map(selection_value, figures.values())) / len(figures)
+        figures, value = evaluate_sets(prepare(run.average, torch.device(self.device)), self.judged, self.device)
         print(f"step {run.step} validation " + json.dumps(figures), flush=True)
         row = {"loss": run.running, "value": value} | flatten(figures)
         self.journal.validation(run.step, row)

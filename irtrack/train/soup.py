@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,9 +20,8 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import build, load_weights
 from irtrack.train.commands import load_sets, parse_set
-from irtrack.train.data import Sample
-from irtrack.train.evaluation import evaluate, selection_value, turned
-from irtrack.train.loop import atomic_save
+from irtrack.train.evaluation import evaluate_sets, turned
+from irtrack.train.loop import atomic_save, flatten
 
 
 def mean_weights(networks: Sequence[DATransNet], shares: Sequence[float]) -> dict[str, Tensor]:
@@ -50,14 +49,6 @@ def parse_part(text: str) -> tuple[str, float]:
         raise ConfigError(f"{text!r}: the share {share!r} is not a number") from error
 
 
-def figures_of(network: DATransNet, validation: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
-    """By set and figure, and `value`, the mean over sets of what checkpoints are chosen by."""
-    ready = prepare(network, torch.device("cpu"))
-    by_set = {name: evaluate(ready, turned(samples))[0] for name, samples in validation.items()}
-    out = {f"{name} turned {key}": value for name, row in by_set.items() for key, value in row.items()}
-    return out | {"value": sum(map(selection_value, by_set.values())) / len(by_set)}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m irtrack.train.soup", description=__doc__)
@@ -76,13 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cook(out: Path, parts: Sequence[tuple[str, float]], validation: Sequence[str], root: Path) -> int:
     """Measure the parts and their mean, and write that."""
     sets = load_sets([parse_set(text) for text in validation], root)
+    judged = {f"{name} turned": turned(samples) for name, samples in sets.items()}
     networks = [load_weights(name).network for name, _ in parts]
     first = networks[0]
     mean = build(mean_weights(networks, [share for _, share in parts]), first.img_size, out)
     names = [name for name, _ in parts]
-    measured = [figures_of(network, sets) for network in (*networks, mean)]
-    for name, figures in zip((*names, "mean"), measured, strict=True):
-        print(name, " ".join(f"{key} {value:.2f}" for key, value in figures.items()))
+    measured = []
+    for network in (*networks, mean):
+        figures, value = evaluate_sets(prepare(network, torch.device("cpu")), judged)
+        measured.append(flatten(figures) | {"value": value})
+    for name, row in zip((*names, "mean"), measured, strict=True):
+        print(name, " ".join(f"{key} {figure:.2f}" for key, figure in row.items()))
     settings = {"base": first.base, "img_size": first.img_size}
     about = {"parts": [f"{name}={share:g}" for name, share in parts]}
     atomic_save({"state_dict": mean.state_dict(), "settings": settings, "figures": measured[-1], "about": about}, out)
