@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from irtrack.detect.autocorrelation import autocorrelated_statistics, autocorrelation, pays
+from irtrack.detect.autocorrelation import LAGS, autocorrelated_statistics, pays, whole_products
 from irtrack.detect.inference import prepare
 from irtrack.detect.kernels import TENT, doubled
 from irtrack.detect.network import DATransNet
@@ -108,28 +108,29 @@ def test_any_size_is_padded_and_cropped(size: tuple[int, int]) -> None:
 def test_autocorrelation_by_definition() -> None:
     torch.manual_seed(6)
     p = torch.randn(1, 3, 14, 17, dtype=torch.float64)
-    f = autocorrelation(p, 3)
-    for i in range(-2, 3):
-        for j in range(-2, 3):
-            dy, dx = 3 * i, 3 * j
-            a = p[0, :, max(0, -dy) : 14 - max(0, dy), max(0, -dx) : 17 - max(0, dx)].flatten(1)
-            b = p[0, :, max(0, dy) : 14 + min(0, dy), max(0, dx) : 17 + min(0, dx)].flatten(1)
-            assert torch.allclose(f[:, :, 2 + i, 2 + j], a @ b.T)
+    for (i, j), product in zip(LAGS, whole_products(p, 3), strict=True):
+        dy, dx = 3 * i, 3 * j
+        a = p[0, :, : 14 - dy, max(0, -dx) : 17 - max(0, dx)].flatten(1)
+        b = p[0, :, dy:, max(0, dx) : 17 + min(0, dx)].flatten(1)
+        assert torch.allclose(product, a @ b.T)
 
 
 @pytest.mark.parametrize("shift", [1, 3])
 @pytest.mark.parametrize("size", [(4, 4), (5, 40), (64, 33), (150, 70)])
-def test_statistics_of_keys_without_keys(size: tuple[int, int], shift: int) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_statistics_of_keys_without_keys(size: tuple[int, int], shift: int, layout: torch.memory_format) -> None:
     """Against the keys themselves in double precision, with a mean that is not zero and a batch of two."""
     torch.manual_seed(7)
     x = torch.randn(2, 8, *size).double() + 5
     kernel = torch.randn(32, 8, 3, 3).double()
     kernel -= kernel.mean((2, 3), keepdim=True)
-    mean = x.mean((2, 3))
-    padded = F.pad(x - mean[..., None, None], (shift,) * 4, mode="reflect")
+    mean = x.mean((2, 3)) + 0.1  # as that of a frame of which x is a part
+    padded = F.pad(x - mean[..., None, None], (shift,) * 4, mode="reflect").contiguous(memory_format=layout)
     keys = F.conv2d(padded, kernel, dilation=shift).flatten(2)
-    product, square = autocorrelated_statistics(mean, padded, kernel, shift)
-    assert torch.allclose(product, x.flatten(2) @ keys.transpose(1, 2))
+    gram, product, square = autocorrelated_statistics(mean, padded, kernel, shift)
+    rows = x.flatten(2)
+    assert torch.allclose(gram, rows @ rows.transpose(1, 2))
+    assert torch.allclose(product, rows @ keys.transpose(1, 2))
     assert torch.allclose(square, keys.square().sum(2))
 
 

@@ -1,107 +1,216 @@
 """Statistics of a DATrans block's keys from the autocorrelation of its input: exact, and keys are never made.
 
-Keys K are a dilated 3x3 convolution of the padded input P, so X K' and |K|^2 over pixels are sums over pairs of taps of
-F(l) = sum over u of P(u) P(u + l)', at lags l of 0, 1 and 2 shifts a side: 13 products of C x C, where keys of 8 x
-hidden channels would have to be written and read again.
+Keys K are a dilated 3x3 convolution of the padded input P, so X K' and |K|^2 over the frame are sums over pairs of taps
+(s, t) of
 
-F sums over all of the plane, P being zero outside. The keys that reach beyond the frame, a ring of two shifts round it,
-are made and taken off again.
+    between(s, t) = sum over u of P(u + s) P(u + t)',    u a pixel of the frame, s and t of nine places,
+
+a C x C matrix each, where keys of 8 x hidden channels would have to be written and read again. All pairs of one lag
+t - s sum the same products, over windows of P that differ at the border alone:
+
+- `whole_products`: sums over all of P, at lags of 0, 1 and 2 shifts a side, 13 of 25 since the others are transposes;
+- `Strips`: the same over the strips of one shift by which a window is smaller than P, which are taken off;
+- `corner_taps`: what was taken off twice and is added again, pixel by pixel.
+
+`PLAIN` and `TURNED` say which products make a pair of taps. `native/pairs.c` makes the same sums.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-KEYS_RATE, LAGS_RATE, PAIRS_RATE = 60.0, 37.5, 60.0
-"""Multiply-adds a nanosecond of a core: convolution of keys, autocorrelation, products of pairs of taps (measured)."""
+KEYS, CALLS = 0.86, 57e6
+"""Multiply-adds of products of pixels that take as long as one of keys, and as the calls of `pair_sums` (measured)."""
 
-LAGS = [(0, 0), (0, 1), (0, 2), *((i, j) for i in (1, 2) for j in range(-2, 3))]
-"""Lags computed, in shifts: the others follow by symmetry."""
+FAR_LAGS = [(1, j) for j in range(-2, 3)]
+LAGS = [(0, 0), (0, 1), (0, 2), *FAR_LAGS, *((2, j) for j in range(-2, 3))]
+"""Rows and columns, in shifts, of the lags of `whole_products`; FAR_LAGS: those of a strip to the next one."""
+
+TAPS = [(row, column) for row in range(3) for column in range(3)]
+CENTRE = TAPS.index((1, 1))
+PAIRS = [(s, t) for s in range(9) for t in range(s, 9)]
+"""Pairs of taps; those in the other order are transposes."""
+FIRST, SECOND = torch.tensor(PAIRS).unbind(1)
+
+OUTSIDE = {0: [(1, 0), (1, 1)], 1: [(0, 0), (1, 1)], 2: [(0, 0), (0, 1)]}
+"""Strips (side, which of its two) outside the window of a tap, by its row or column.
+
+Side 0 is the upper or left one. Strips 0 have a next one within P, strips 1.
+"""
 
 
-def autocorrelation(padded: Tensor, shift: int) -> Tensor:
-    """F (C, C, 5, 5) of one picture P (1, C, H, W): F[a, b, 2 + i, 2 + j] = sum over u of P_a(u) P_b(u + shift (i, j)).
+def pair_coefficients() -> tuple[Tensor, Tensor]:
+    """What a pair of taps is made of (pairs + 9, products), of the products and of their transposes.
+
+    First PAIRS, twice where s != t, as often as they stand in a quadratic form; then each tap with the centre.
+    Products are `whole_products` (13), then those of strips (44), of columns at the transposes of the lags of rows: a
+    pair whose lag points to the left is seen from its other tap.
+    """
+    plain, turned = torch.zeros(2, len(PAIRS), len(LAGS) + 24 + 20).unbind()
+
+    def near(lag: int, side: int, which: int) -> int:
+        return len(LAGS) + 8 * lag + 2 * side + which
+
+    def far(lag: int, side: int) -> int:
+        return len(LAGS) + 24 + 4 * (lag + 2) + side
+
+    for pair, (s, t) in enumerate(PAIRS):
+        (row, column), (other_row, other_column) = TAPS[s], TAPS[t]
+        i, j = other_row - row, other_column - column
+        plain[pair, LAGS.index((i, j))] = 1
+        for side, which in OUTSIDE[row]:
+            if i == 0:
+                plain[pair, near(j, side, which)] -= 1
+            elif i == 1 and which == 0:
+                plain[pair, far(j, side)] -= 1
+        for side, which in OUTSIDE[column if j >= 0 else other_column]:
+            if j == 0:
+                plain[pair, near(i, 2 + side, which)] -= 1
+            elif j == 1 and which == 0:
+                plain[pair, far(i, 2 + side)] -= 1
+            elif j == -1 and which == 0:
+                turned[pair, far(-i, 2 + side)] -= 1
+    before = [PAIRS.index((t, CENTRE)) for t in range(CENTRE + 1)]
+    behind = [PAIRS.index((CENTRE, t)) for t in range(CENTRE + 1, 9)]
+    times = 2.0 - (FIRST == SECOND).float()[:, None]
+    return (
+        torch.cat([plain * times, plain[before], turned[behind]]),
+        torch.cat([turned * times, turned[before], plain[behind]]),
+    )
+
+
+PLAIN, TURNED = pair_coefficients()
+MISSED = torch.zeros(9, 8)
+"""Which strips (side, which of its two; rows, then columns) are outside the window of a tap."""
+for _tap, (_row, _column) in enumerate(TAPS):
+    for _side, _which in [*OUTSIDE[_row], *((2 + side, which) for side, which in OUTSIDE[_column])]:
+        MISSED[_tap, 2 * _side + _which] = 1
+
+
+def whole_products(padded: Tensor, shift: int) -> Tensor:
+    """Sums (13, C, C) over u of P(u) P(u + shift lag)' for LAGS, P (1, C, H, W) being zero outside.
 
     Rows lie one after the other with zeros between and behind them, so that a lag is a distance in memory. Each product
-    is the gradient of the weights of a 1x1 convolution: the library's routine for that takes half of the time of its
-    matrix product where matrices are so long and narrow, or of the gradient of a 3x5 kernel with 16 channels.
+    is the gradient of the weights of a 1x1 convolution: with 16 channels the library's routine for that is faster than
+    its matrix product, where matrices are so long and narrow, or than its gradient of a 3x5 kernel.
     """
-    _, c, rows, columns = padded.shape
-    reach, step = 2 * shift, columns + 2 * shift
-    plane = F.pad(padded, (0, reach, 0, reach + 1)).permute(0, 2, 3, 1).flatten()
+    _, c, height, width = padded.shape
+    step = width + 2 * shift
+    plane = padded.new_zeros((height + 2 * shift + 1) * step * c)
+    plane.as_strided((height, width, c), (step * c, c, 1)).copy_(padded[0].permute(1, 2, 0))
     like = padded.new_empty(c, c, 1, 1)
 
     def moved(row: int, column: int) -> Tensor:
         at = shift * (row * step + column) * c
-        return torch.as_strided(plane, (1, c, rows, step), (plane.numel(), 1, step * c, c), at)
+        return plane.as_strided((1, c, height, step), (plane.numel(), 1, step * c, c), at)
 
-    made = padded.new_empty(c, c, 5, 5)
-    for i, j in LAGS:
-        product = torch.ops.aten.convolution_backward(
-            moved(0, 0), moved(i, j), like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
-        )[1][..., 0, 0]
-        made[..., 2 + i, 2 + j], made[..., 2 - i, 2 - j] = product, product.T
-    return made
+    products = [
+        torch.ops.aten.convolution_backward(
+            moved(0, 0), moved(*lag), like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )[1]
+        for lag in LAGS
+    ]
+    return torch.stack(products)[..., 0, 0]
 
 
-def autocorrelated_statistics(mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """X K' (B, C, O) and |K|^2 (B, O) over all pixels of the frame, for the keys of one shift.
+def strip_products(padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+    """The same products over strips of one shift (44, C, C), and the strips' sums (8, C).
+
+    Two strips a side: of the upper and lower side as they are, of the left and right transposed. First 24, by lag (0,
+    0..2), side and strip; then 20, by FAR_LAGS and side, of strips 0 with strips 1.
+    """
+    _, c, height, width = padded.shape
+    deep, step = 2 * shift, max(height, width) + 2 * shift
+    down, right = padded.stride()[2:]
+    rows = padded.as_strided((2, deep, width, c), ((height - deep) * down, down, right, padded.stride(1)))
+    columns = padded.as_strided((2, deep, height, c), ((width - deep) * right, right, down, padded.stride(1)))
+    flat = padded.new_zeros((4 * deep * step + deep) * c)
+    sides = flat[: -deep * c].view(4, deep, step, c)
+    sides[:2, :, :width], sides[2:, :, :height] = rows, columns
+    size = shift * step
+
+    def strips(count: int, every: int, start: int) -> Tensor:
+        return flat.as_strided((count, size, c), (every * size * c, c, 1), start * c)
+
+    all_strips, first = strips(8, 1, 0), strips(4, 2, 0).transpose(1, 2)
+    near = [torch.bmm(all_strips.transpose(1, 2), strips(8, 1, j * shift)) for j in range(3)]
+    far = [torch.bmm(first, strips(4, 2, size + j * shift)) for _, j in FAR_LAGS]
+    return torch.cat(near + far), all_strips.sum(1)
+
+
+def corner_taps(padded: Tensor, shift: int) -> Tensor:
+    """What the nine taps of places beyond two sides of the frame see (16 shift^2, 9 C), P being zero outside."""
+    _, c, height, width = padded.shape
+    deep = 2 * shift
+    down, right = padded.stride()[2:]
+    size = (2, deep, 2, deep, c)
+    ends = padded.as_strided(size, ((height - deep) * down, down, (width - deep) * right, right, padded.stride(1)))
+    corners = padded.new_zeros(4 * deep, 4 * deep, c)
+    corners[deep:-deep, deep:-deep].unflatten(1, (2, deep)).unflatten(0, (2, deep)).copy_(ends)
+    line = 4 * deep * c
+    steps = (2 * deep * line, line, 2 * deep * c, c, shift * line, shift * c, 1)
+    return corners.as_strided((2, deep, 2, deep, 3, 3, c), steps).reshape(-1, 9 * c)
+
+
+def pair_sums(padded: Tensor, shift: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over a frame's pixels of products of taps, of one picture P (1, C, H + 2 shift, W + 2 shift).
+
+    pairs (9C, 9C): a quadratic form in it is that of all pairs of taps; centre (9C, C): each tap with the pixel; taps
+    (9C,): each tap alone.
+    """
+    c = padded.shape[1]
+    strips, sums = strip_products(padded, shift)
+    products = torch.cat([whole_products(padded, shift), strips]).flatten(1)
+    made = (PLAIN.to(products.dtype) @ products).unflatten(1, (c, c))
+    made += (TURNED.to(products.dtype) @ products).unflatten(1, (c, c)).transpose(1, 2)
+    corners = corner_taps(padded, shift)
+    pairs = padded.new_zeros(9, c, 9, c)
+    pairs.transpose(1, 2)[FIRST, SECOND] = made[: len(PAIRS)]
+    pairs = pairs.view(9 * c, 9 * c).addmm_(corners.T, corners)
+    centre = made[len(PAIRS) :].flatten(0, 1).addmm_(corners.T, corners[:, CENTRE * c : (CENTRE + 1) * c])
+    # Rows first: twelve times as fast as both at once, in this layout.
+    total = padded[0].permute(1, 2, 0).sum(0).sum(0)
+    taps = (total - MISSED.to(sums.dtype) @ sums).flatten() + corners.sum(0)
+    return pairs, centre, taps
+
+
+def statistics_of_pairs(
+    mean: Tensor, by_tap: Tensor, sums: tuple[Tensor, Tensor, Tensor], pixels: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """X X' (C, C), X K' (C, O) and |K|^2 (O,) of one picture X = P + mean.
+
+    mean (C,); by_tap (O, 9C): the kernel of the keys, whose taps sum to zero; sums: `pair_sums` of P.
+    """
+    pairs, centre, taps = sums
+    c = len(mean)
+    own = slice(CENTRE * c, (CENTRE + 1) * c)
+    product = (by_tap @ centre).T + torch.outer(mean, by_tap @ taps)
+    square = ((by_tap @ pairs) * by_tap).sum(1)
+    aside = torch.outer(mean, taps[own] + mean * (pixels / 2))
+    return centre[own] + aside + aside.T, product, square
+
+
+def autocorrelated_statistics(
+    mean: Tensor, padded: Tensor, kernel: Tensor, shift: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """X X' (B, C, C), X K' (B, C, O) and |K|^2 (B, O) over all pixels of the frame, for the keys of one shift.
 
     mean (B, C) of the input X; padded (B, C, H + 2 shift, W + 2 shift): X less its mean, padded by reflection; kernel
     (O, C, 3, 3), whose taps sum to zero.
     """
-    samples = [statistics_of_one(mean[i], padded[i : i + 1], kernel, shift) for i in range(len(padded))]
-    return torch.stack([s[0] for s in samples]), torch.stack([s[1] for s in samples])
-
-
-def statistics_of_one(mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """X K' (C, O) and |K|^2 (O,) of one picture: mean (C,), padded (1, C, H + 2 shift, W + 2 shift)."""
-    c = padded.shape[1]
-    f = autocorrelation(padded, shift)
-    taps = kernel.flatten(2)  # (O, C, 9)
-    product = f[:, :, 1:4, 1:4].flatten(1) @ taps.flatten(1).T
-    product += mean[:, None] * (taps.flatten(1) @ window_sums(padded, shift).flatten())
-    row, column = torch.arange(3).repeat_interleave(3), torch.arange(3).repeat(3)
-    between = f[:, :, row - row[:, None] + 2, column - column[:, None] + 2]  # (C, C, tap, tap)
-    by_tap = taps.transpose(1, 2).flatten(1)  # (O, 9C)
-    square = ((by_tap @ between.permute(2, 0, 3, 1).reshape(9 * c, 9 * c)) * by_tap).sum(1)
-    for strips in ring(padded, shift):
-        keys = F.conv2d(strips, kernel, dilation=shift).permute(0, 2, 3, 1).flatten(0, 2)
-        centre = strips[:, :, shift:-shift, shift:-shift].permute(0, 2, 3, 1).flatten(0, 2)
-        square -= (keys * keys).sum(0)
-        product -= centre.T @ keys
-    return product, square
-
-
-def window_sums(padded: Tensor, shift: int) -> Tensor:
-    """Sums (C, 9) of what each tap sees over the frame, less the sum of all: windows of the padded picture.
-
-    Kernels whose taps sum to zero do not see what is the same for all taps, so only the border is looked at.
-    """
-    reach, rows = 2 * shift, padded[0].permute(1, 2, 0)  # (H, W, C), the layout in memory
-    height, width = len(rows) - reach, rows.shape[1] - reach
-    made = []
-    outside = [torch.cat([rows[:, : k * shift], rows[:, width + k * shift :]], 1).sum((0, 1)) for k in range(3)]
-    for k in range(3):
-        above_and_below = torch.cat([rows[: k * shift], rows[height + k * shift :]]).sum(0)
-        made += [-outside[j] - above_and_below[j * shift : j * shift + width].sum(0) for j in range(3)]
-    return torch.stack(made, 1)
-
-
-def ring(padded: Tensor, shift: int) -> tuple[Tensor, Tensor]:
-    """What keys outside the frame are made of (2, C, h, w): top and bottom, then left and right between them."""
-    reach = 2 * shift
-    top, bottom = padded[:, :, :reach], padded[:, :, -reach:]
-    left, right = padded[..., :reach], padded[..., -reach:]
-    ends = [F.pad(top, (reach, reach, reach, 0)), F.pad(bottom, (reach, reach, 0, reach))]
-    return torch.cat(ends), torch.cat([F.pad(left, (reach, 0)), F.pad(right, (0, reach))])
+    by_tap = kernel.flatten(2).transpose(1, 2).flatten(1)
+    pixels = (padded.shape[2] - 2 * shift) * (padded.shape[3] - 2 * shift)
+    pictures = padded.split(1)
+    samples = [statistics_of_pairs(m, by_tap, pair_sums(p, shift), pixels) for m, p in zip(mean, pictures, strict=True)]
+    gram, product, square = (torch.stack(parts) for parts in zip(*samples, strict=True))
+    return gram, product, square
 
 
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:
     """Whether this is expected to be faster than making the keys of a frame, by counting multiply-adds."""
-    keys = 10 * channels * outputs / KEYS_RATE
-    ring_px = 4 * shift * (height + width + 4 * shift)
-    fixed = 81 * channels**2 * outputs / PAIRS_RATE
-    return len(LAGS) * channels**2 / LAGS_RATE * height * width + fixed + ring_px * keys < keys * height * width
+    whole = len(LAGS) * (height + 2 * shift) * (width + 4 * shift)
+    strips = 64 * shift * (max(height, width) + 4 * shift)
+    pairs = 2 * PLAIN.numel() + 81 * outputs + 16 * shift**2 * 90
+    keys = 10 * channels * outputs * height * width
+    return channels**2 * (whole + strips + pairs) + CALLS < KEYS * keys

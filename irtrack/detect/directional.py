@@ -57,11 +57,11 @@ Their number is fixed there, whatever the frame's size: heights are multiples of
 """
 
 
-def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
+def key_statistics(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) -> tuple[Tensor, Tensor]:
     """X K' (B, C, 8*hidden) and |K|^2 (B, 8*hidden) over all pixels, for the keys of one shift.
 
-    mean (B, C, 1, 1) of x; padded: x less its mean. Without gradients, keys are not made at all where that pays, and
-    elsewhere in bands of rows that stay in the cache and are forgotten: a frame of 4096x4096 would need gigabytes.
+    padded: x less its mean. Without gradients keys are made in bands of rows that stay in the cache and are forgotten:
+    a frame of 4096x4096 would need gigabytes.
     """
     height, width = x.shape[-2:]
     outputs, channels = kernel.shape[:2]
@@ -70,9 +70,6 @@ def key_statistics(x: Tensor, mean: Tensor, padded: Tensor, kernel: Tensor, shif
         bands = EXPORTED_BANDS.get(channels, 1)
         rows = height // bands
     elif not torch.is_grad_enabled():
-        on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
-        if on_cpu and pays(channels, outputs, height, width, shift):
-            return autocorrelated_statistics(mean.flatten(1), padded, kernel, shift)
         band_bytes = BAND_BYTES if x.device.type == "cpu" else GPU_BAND_BYTES
         rows = max(8, band_bytes // (4 * outputs * width * len(x)))
         bands = -(-height // rows)
@@ -117,10 +114,32 @@ class Sums:
 def score_sums(
     x: Tensor, mean: Tensor, padded: Sequence[Tensor], key_kernels: Sequence[Tensor], shifts: Sequence[int]
 ) -> Sums:
-    """The sums over x (B, C, H, W); `padded`: x less its mean (B, C, 1, 1) with a border of each shift."""
-    rows = x.flatten(2) if torch.compiler.is_exporting() else pixels_by_channels(x).transpose(1, 2)
-    made = [key_statistics(x, mean, p, k, d) for p, k, d in zip(padded, key_kernels, shifts, strict=True)]
-    return Sums(rows @ rows.transpose(1, 2), [m[0] for m in made], [m[1] for m in made])
+    """The sums over x (B, C, H, W); `padded`: x less its mean (B, C, 1, 1) with a border of each shift.
+
+    Without gradients, keys are not made at all where that pays.
+    """
+    gram: Tensor | None = None
+    products, squares = [], []
+    for p, kernel, shift in zip(padded, key_kernels, shifts, strict=True):
+        if without_keys(x, kernel, shift):
+            gram, product, square = autocorrelated_statistics(mean.flatten(1), p, kernel, shift)
+        else:
+            product, square = key_statistics(x, p, kernel, shift)
+        products.append(product)
+        squares.append(square)
+    if gram is None:
+        rows = x.flatten(2) if torch.compiler.is_exporting() else pixels_by_channels(x).transpose(1, 2)
+        gram = rows @ rows.transpose(1, 2)
+    return Sums(gram, products, squares)
+
+
+def without_keys(x: Tensor, kernel: Tensor, shift: int) -> bool:
+    """Whether the statistics of these keys are those of the autocorrelation."""
+    if torch.compiler.is_exporting() or torch.is_grad_enabled():
+        return False
+    outputs, channels = kernel.shape[:2]
+    on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
+    return on_cpu and pays(channels, outputs, x.shape[2], x.shape[3], shift)
 
 
 def cosines(sums: Sums, wq: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """The network's arithmetic in C, for single precision on a CPU, where the machine has a C compiler.
 
 Convolutions need less than half of the products (`convolution.c`), and sums over pixels of products of keys are made of
-sums of products of pixels, without keys (`pairs.c`; the idea of `autocorrelation.py`, with a border that costs next to
-nothing). Threads are those of torch, whose OpenMP library serves both.
+sums of products of pixels, without keys (`pairs.c`; as in `autocorrelation.py`). Threads are those of torch, whose
+OpenMP library serves both.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from irtrack.detect.autocorrelation import statistics_of_pairs
 from irtrack.detect.directional import Sums
 from irtrack.detect.kernels import Kernels
 from irtrack.detect.native.build import load_library
@@ -145,13 +146,8 @@ class NativeKernels(Kernels):
         for (by_tap, weights), shift in zip(keys, shifts, strict=True):
             if pays(channels, len(by_tap), height, width, shift):
                 padded = self.padded(x, mean, shift)[:, :, rows.start : rows.stop + 2 * shift]
-                pairs, centre, taps = self.pair_sums(padded, shift)
-                product = (by_tap @ centre).T + mean[0, :, 0] * (by_tap @ taps)
-                square = ((by_tap @ pairs) * by_tap).sum(1)
-                # Of x = P + m: the sum of P P' is the centre tap's with itself, that of P its own.
-                own, m = slice(4 * channels, 5 * channels), mean[0, :, 0, 0]
-                aside = torch.outer(m, taps[own])
-                gram = centre[own] + aside + aside.T + height * width * torch.outer(m, m)
+                sums = self.pair_sums(padded, shift)
+                gram, product, square = statistics_of_pairs(mean.flatten(), by_tap, sums, height * width)
             else:
                 centred = self.padded(x, mean, 0) if centred is None else centred
                 made = self.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
@@ -170,11 +166,7 @@ class NativeKernels(Kernels):
         return out
 
     def pair_sums(self, padded: Tensor, shift: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums over a frame's pixels of products of taps, of one picture (1, C, H + 2 shift, W + 2 shift).
-
-        pairs (9C, 9C): a quadratic form in it is that of all pairs of taps; centre (9C, C): each tap with the pixel;
-        taps (9C,): each tap alone.
-        """
+        """As `autocorrelation.pair_sums`."""
         padded = channels_last(padded)
         _, c, height, width = padded.shape
         pairs, centre, taps = torch.zeros(9 * c, 9 * c), torch.zeros(9 * c, c), torch.zeros(9 * c)
