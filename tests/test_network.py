@@ -127,7 +127,8 @@ def test_statistics_of_keys_without_keys(size: tuple[int, int], shift: int, layo
     mean = x.mean((2, 3)) + 0.1  # as that of a frame of which x is a part
     padded = F.pad(x - mean[..., None, None], (shift,) * 4, mode="reflect").contiguous(memory_format=layout)
     keys = F.conv2d(padded, kernel, dilation=shift).flatten(2)
-    gram, product, square = autocorrelated_statistics(mean, padded, kernel, shift)
+    total = x.sum((2, 3)) - size[0] * size[1] * mean
+    gram, product, square = autocorrelated_statistics(mean, total, padded, kernel, shift)
     rows = x.flatten(2)
     assert torch.allclose(gram, rows @ rows.transpose(1, 2))
     assert torch.allclose(product, rows @ keys.transpose(1, 2))

@@ -112,17 +112,25 @@ class Sums:
 
 
 def score_sums(
-    x: Tensor, mean: Tensor, padded: Sequence[Tensor], key_kernels: Sequence[Tensor], shifts: Sequence[int]
+    x: Tensor,
+    mean: Tensor,
+    padded: Sequence[Tensor],
+    key_kernels: Sequence[Tensor],
+    shifts: Sequence[int],
+    total: Tensor | None = None,
 ) -> Sums:
-    """The sums over x (B, C, H, W); `padded`: x less its mean (B, C, 1, 1) with a border of each shift.
+    """The sums over x (B, C, H, W); `padded`: x less mean (B, C, 1, 1) with a border of each shift.
 
-    Without gradients, keys are not made at all where that pays.
+    total (B, C): sums of x less mean; none where mean is that of x itself. Without gradients, keys are not made at all
+    where that pays.
     """
     gram: Tensor | None = None
     products, squares = [], []
     for p, kernel, shift in zip(padded, key_kernels, shifts, strict=True):
         if without_keys(x, kernel, shift):
-            gram, product, square = autocorrelated_statistics(mean.flatten(1), p, kernel, shift)
+            m = mean.flatten(1)
+            left = torch.zeros_like(m) if total is None else total
+            gram, product, square = autocorrelated_statistics(m, left, p, kernel, shift)
         else:
             product, square = key_statistics(x, p, kernel, shift)
         products.append(product)
@@ -187,8 +195,9 @@ def attended_kernels(attention: Tensor, value_kernels: Sequence[Tensor]) -> list
     out = []
     for s, kernel in enumerate(value_kernels):
         # Column j of head i is flat value channel i * 8 hidden + j, which is channel (flat // n) of shift (flat % n).
-        weight = attention[..., s::n] @ kernel.reshape(n, -1, kernel[0].numel())
-        out.append(weight.reshape(len(attention), -1, *kernel.shape[1:]))
+        by_tap = kernel.permute(0, 2, 3, 1)  # as in memory: nothing is copied, and the result is channels-last
+        weight = attention[..., s::n] @ by_tap.reshape(n, -1, kernel[0].numel())
+        out.append(weight.reshape(len(attention), -1, *by_tap.shape[1:]).permute(0, 1, 4, 2, 3))
     return out
 
 

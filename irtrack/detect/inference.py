@@ -106,7 +106,9 @@ class FastDATrans(nn.Module):
         attention = attention_from_scores(cosines(sums, self.wq), self.area_px)
         made = attended_kernels(attention, list(self.value_kernels))
         if self.folds:
-            made = [(self.out_weight.flatten(1) @ k.flatten(2)).unflatten(2, k.shape[2:]) for k in made]
+            by_tap = [k.permute(0, 1, 3, 4, 2) for k in made]
+            made = [(self.out_weight.flatten(1) @ k.flatten(2)).unflatten(2, k.shape[2:]) for k in by_tap]
+            made = [k.permute(0, 1, 4, 2, 3) for k in made]
         return [[self.kernels.weights(picture.to(self.dtype)) for picture in k] for k in made]
 
     def apply_to(self, i: int, bordered: list[Tensor], kept: list[list[Tensor]]) -> Tensor:

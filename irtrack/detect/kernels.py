@@ -87,7 +87,10 @@ class Kernels:
         """
         wide = [slice(rows.start, rows.stop + 2 * d) for d in shifts]
         padded = [p[:, :, w] for p, w in zip(bordered, wide, strict=True)]
-        return score_sums(x[:, :, rows], mean, padded, [k[0] for k in keys], shifts)
+        part, total = x[:, :, rows], None
+        if part.shape[2] < x.shape[2]:
+            total = (part.sum((2, 3), keepdim=True) - part[0, 0].numel() * mean).flatten(1)
+        return score_sums(part, mean, padded, [k[0] for k in keys], shifts, total)
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         """Logits (B, 1, H, W) of x (B, 4c, H, W): a 3x3 stencil (1, 2c, 3, 3), a 1x11 one (1, c) and an 11x1 one.
@@ -135,7 +138,11 @@ class Kernels:
 
     def halve(self, x: Tensor) -> Tensor:
         """Maxima of blocks of 2 x 2: (B, C, H, W) -> (B, C, H // 2, W // 2)."""
-        return F.max_pool2d(x, 2)
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
+            return F.max_pool2d(x, 2)
+        height, width = (n // 2 * 2 for n in x.shape[2:])  # large maps take a fifth of the time this way
+        rows = torch.maximum(x[:, :, :height:2, :width], x[:, :, 1:height:2, :width])
+        return torch.maximum(rows[..., ::2], rows[..., 1::2])
 
     def lift(self, x: Tensor, encoded: Tensor, weight: Tensor, bias: Tensor, tent: Tensor) -> Tensor:
         """x (B, C, H, W), bilinear at twice the size, times the sigmoid of a 1x1 convolution of encoded.
