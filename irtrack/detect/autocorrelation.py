@@ -108,9 +108,10 @@ def whole_products(padded: Tensor, shift: int) -> Tensor:
         at = shift * (row * step + column) * c
         return plane.as_strided((1, c, height, step), (plane.numel(), 1, step * c, c), at)
 
+    here = moved(0, 0)
     products = [
         torch.ops.aten.convolution_backward(
-            moved(0, 0), moved(*lag), like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+            here, moved(*lag), like, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
         )[1]
         for lag in LAGS
     ]
