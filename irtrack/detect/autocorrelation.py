@@ -9,7 +9,7 @@ a C x C matrix each, where keys of 8 x hidden channels would have to be written 
 t - s sum the same products, over windows of P that differ at the border alone:
 
 - `whole_products`: sums over all of P, at lags of 0, 1 and 2 shifts a side, 13 of 25 since the others are transposes;
-- `Strips`: the same over the strips of one shift by which a window is smaller than P, which are taken off;
+- `strip_products`: the same over the strips of one shift by which a window is smaller than P, which are taken off;
 - `corner_taps`: what was taken off twice and is added again, pixel by pixel.
 
 `PLAIN` and `TURNED` say which products make a pair of taps. `native/pairs.c` makes the same sums.
@@ -36,7 +36,7 @@ FIRST, SECOND = torch.tensor(PAIRS).unbind(1)
 OUTSIDE = {0: [(1, 0), (1, 1)], 1: [(0, 0), (1, 1)], 2: [(0, 0), (0, 1)]}
 """Strips (side, which of its two) outside the window of a tap, by its row or column.
 
-Side 0 is the upper or left one. Strips 0 have a next one within P, strips 1.
+Side 0 is the upper or left one. Of a side's two strips, 0 is the upper or left one; 1 lies next to it.
 """
 
 
@@ -82,6 +82,7 @@ def pair_coefficients() -> tuple[Tensor, Tensor]:
 
 PLAIN, TURNED = pair_coefficients()
 TURNED_PAIRS = TURNED.any(1).nonzero().flatten()
+"""Rows of TURNED that are not empty."""
 MISSED = torch.zeros(9, 8)
 """Which strips (side, which of its two; rows, then columns) are outside the window of a tap."""
 for _tap, (_row, _column) in enumerate(TAPS):
