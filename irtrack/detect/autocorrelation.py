@@ -82,12 +82,12 @@ def pair_coefficients() -> tuple[Tensor, Tensor]:
 
 PLAIN, TURNED = pair_coefficients()
 TURNED_PAIRS = TURNED.any(1).nonzero().flatten()
-"""Rows of TURNED that are not empty."""
-MISSED = torch.zeros(9, 8)
-"""Which strips (side, which of its two; rows, then columns) are outside the window of a tap."""
-for _tap, (_row, _column) in enumerate(TAPS):
-    for _side, _which in [*OUTSIDE[_row], *((2 + side, which) for side, which in OUTSIDE[_column])]:
-        MISSED[_tap, 2 * _side + _which] = 1
+TURNED = TURNED[TURNED_PAIRS]
+"""Only the rows that are not empty, those of TURNED_PAIRS."""
+MISSED = torch.tensor(
+    [[strip in OUTSIDE[n] for n in tap for strip in ((0, 0), (0, 1), (1, 0), (1, 1))] for tap in TAPS]
+).float()
+"""Which strips of rows, then of columns, are outside the window of a tap (9, 8)."""
 
 
 def whole_products(padded: Tensor, shift: int) -> Tensor:
@@ -168,7 +168,7 @@ def pair_sums(padded: Tensor, total: Tensor, shift: int) -> tuple[Tensor, Tensor
     strips, sums = strip_products(padded, shift)
     products = torch.cat([whole_products(padded, shift), strips]).flatten(1)
     made = (PLAIN.to(products.dtype) @ products).unflatten(1, (c, c))
-    turned = (TURNED[TURNED_PAIRS].to(products.dtype) @ products).unflatten(1, (c, c))
+    turned = (TURNED.to(products.dtype) @ products).unflatten(1, (c, c))
     made.index_add_(0, TURNED_PAIRS, turned.transpose(1, 2))
     corners = corner_taps(padded, shift)
     pairs = padded.new_zeros(9, c, 9, c)
@@ -191,6 +191,7 @@ def statistics_of_pairs(
     own = slice(CENTRE * c, (CENTRE + 1) * c)
     product = (by_tap @ centre).T + torch.outer(mean, by_tap @ taps)
     square = ((by_tap @ pairs) * by_tap).sum(1)
+    # The sum of P P' is that of the centre tap with itself, that of P the centre tap's.
     aside = torch.outer(mean, taps[own] + mean * (pixels / 2))
     return centre[own] + aside + aside.T, product, square
 
