@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -88,8 +89,38 @@ def statistics_of_rows(x: Tensor, padded: Tensor, kernel: Tensor, shift: int) ->
     if torch.compiler.is_exporting():  # other engines keep channels first, and sum fast along the last axis alone
         keys = keys.flatten(2)
         return x.flatten(2) @ keys.transpose(1, 2), (keys * keys).sum(2)
-    keys = pixels_by_channels(keys)
-    return pixels_by_channels(x).transpose(1, 2) @ keys, (keys * keys).sum(1, dtype=torch.float32)
+    keys, rows = pixels_by_channels(keys), pixels_by_channels(x)
+    if torch.is_grad_enabled():
+        return KeySums.apply(rows, keys)  # type: ignore[no-any-return, no-untyped-call]
+    return rows.transpose(1, 2) @ keys, (keys * keys).sum(1, dtype=torch.float32)
+
+
+class KeySums(torch.autograd.Function):
+    """X K' (B, C, O) in the keys' type and |K|^2 (B, O) in float32 of rows (B, N, C) and keys (B, N, O), for training.
+
+    Written as products of matrices of one type, both ways: left to autograd, the squares' gradient alone was a third of
+    a step in bfloat16, for types that alternate.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        same = rows.to(keys.dtype)
+        ctx.save_for_backward(same, keys)
+        ctx.rows_type = rows.dtype
+        product = torch.bmm(same.transpose(1, 2), keys)
+        if keys.dtype == torch.float32:
+            return product, (keys * keys).sum(1)
+        # The diagonal of K K', by stretches that are added in float32: a sum over all pixels would lose digits.
+        stretches = keys.unflatten(1, (-1, 1024)) if keys.shape[1] % 1024 == 0 else keys.unsqueeze(1)
+        parts = torch.matmul(stretches.transpose(2, 3), stretches).diagonal(dim1=2, dim2=3)
+        return product, parts.float().sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, product: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+        rows, keys = ctx.saved_tensors
+        of_keys = torch.bmm(rows, product)
+        of_keys.addcmul_(keys, (2 * square).to(keys.dtype).unsqueeze(1))
+        return torch.bmm(keys, product.transpose(1, 2)).to(ctx.rows_type), of_keys
 
 
 @dataclass
