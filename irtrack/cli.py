@@ -128,6 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="S",
         help="try for so long to reach a camera that was lost before giving up (30; 0: end at once)",
     )
+    strict_option(run)
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)
@@ -153,6 +154,7 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
     track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
     log_options(track)
+    strict_option(track)
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
 
     score = commands.add_parser(
@@ -165,6 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--distance", type=float, default=5.0, metavar="PX", help="a track further off than this is no match (5)"
     )
+    strict_option(score)
     score.add_argument("--json", type=Path, metavar="OUT")
     score.add_argument("--force", action="store_true", help="overwrite OUT")
 
@@ -175,6 +178,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     detect.add_argument("images", nargs="+", metavar="IMAGES", help="image files, folders or globs")
     detect.add_argument("--out", type=Path, required=True, metavar="DIR")
+    strict_option(detect)
     detect.add_argument("--force", action="store_true", help="write into a folder that holds files")
     detector_options(detect)
 
@@ -232,6 +236,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def strict_option(parser: argparse.ArgumentParser) -> None:
+    """Of every command that reads what others wrote."""
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 where there is anything to remark on what was read"
+    )
+
+
 def log_options(outputs: argparse._ActionsContainer) -> None:
     """Outputs that `irtrack run` and `irtrack track` share."""
     outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
@@ -278,6 +289,7 @@ def train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
     train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    strict_option(train)
     train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
 
 
@@ -292,6 +304,7 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
     evaluate.add_argument("--threshold", type=float, default=None)
     evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    strict_option(evaluate)
     evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
 
 

@@ -6,6 +6,7 @@ Coordinates, said once: x to the right, y down, in pixels; (0, 0) is the centre 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -205,9 +206,55 @@ class FrameResult:
     captured_s: float = 0.0
 
 
+class Remarks:
+    """What the user should know of what was read or made, where it is not quite what it seems: said once, counted.
+
+    Shared by threads. A summary prints them; with `--strict` each makes a run end with exit code 1.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def add(self, text: str, count: int = 1) -> None:
+        """Say `text`, one clear part of a line, `count` times more."""
+        with self._lock:
+            self._counts[text] = self._counts.get(text, 0) + count
+
+    def take(self, other: Remarks) -> None:
+        """Add those of another."""
+        for text, count in other.counts().items():
+            self.add(text, count)
+
+    def counts(self) -> dict[str, int]:
+        """Each text and how often it was said, in order of their first times."""
+        with self._lock:
+            return dict(self._counts)
+
+    def lines(self) -> list[str]:
+        """Texts with their counts where these are above one."""
+        return [text if n == 1 else f"{text} ({n} times)" for text, n in self.counts().items()]
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+
+class Clock(StrEnum):
+    """Where the times of a source's frames come from."""
+
+    FILE = "times of the file"
+    GIVEN = "rate from --fps"
+    ASSUMED = "rate assumed"
+    ARRIVAL = "times of arrival"
+    SCENE = "times of the scene"
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source before it is read. `frames` and `fps` are None where the source does not say."""
+    """What is known of a source. `frames` and `fps` are None where the source does not say.
+
+    `remarks` grow while it is read: what was skipped, mended or assumed.
+    """
 
     name: str
     width: int
@@ -215,6 +262,8 @@ class SourceInfo:
     bits: int
     fps: float | None
     frames: int | None
+    clock: Clock = Clock.FILE
+    remarks: Remarks = field(default_factory=Remarks, compare=False)
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.capture.grey import colour_to_grey
-from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, Image, SourceError, SourceInfo, frozen
 
 HELP = "write camera:N or a device path, then ,format=Y16 ,format=P2PRO ,size=160x120 ,fps=9 as needed"
 
@@ -102,7 +102,9 @@ class CameraSource:
             self._capture.release()
             raise
         rate = self._capture.get(cv2.CAP_PROP_FPS) or None
-        self.info = SourceInfo(text, first.shape[1], first.shape[0], 8 * first.dtype.itemsize, rate, None)
+        self.info = SourceInfo(
+            text, first.shape[1], first.shape[0], 8 * first.dtype.itemsize, rate, None, Clock.ARRIVAL
+        )
 
     def _set(self) -> None:
         """Format first: OpenCV's V4L2 part forgets that it should not convert when the format changes."""

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from irtrack.core import Frame, SourceError, SourceInfo
+from irtrack.core import Clock, Frame, SourceError, SourceInfo
 
 READ_TIMEOUT_S = 2.5
 POLL_S = 0.2
@@ -93,7 +93,7 @@ class IndustrialSource(ABC):
             raise
         self._first = first
         height, width = first.image.shape
-        self.info = SourceInfo(text, width, height, 8 * first.image.dtype.itemsize, self._rate(), None)
+        self.info = SourceInfo(text, width, height, 8 * first.image.dtype.itemsize, self._rate(), None, Clock.ARRIVAL)
 
     @abstractmethod
     def _connect(self) -> None:

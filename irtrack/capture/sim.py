@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from irtrack.core import ConfigError, Frame, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, ConfigError, Frame, SourceError, SourceInfo, frozen
 from irtrack.simulate import SCENES, Scene, scene_from_text
 
 
@@ -21,7 +21,7 @@ class SimSource:
         self.scene = scene_of(text)
         self._next = 0
         s = self.scene.settings
-        self.info = SourceInfo(f"sim:{text}", s.width, s.height, s.bits, s.fps, s.frames)
+        self.info = SourceInfo(f"sim:{text}", s.width, s.height, s.bits, s.fps, s.frames, Clock.SCENE)
 
     def __iter__(self) -> Iterator[Frame]:
         while self._next < self.scene.settings.frames:
@@ -52,7 +52,7 @@ class SimCamera:
         s = scene.settings
         self.pictures = [frozen(scene.image(i)) for i in range(s.frames)]
         self._frames, self._closed = frames, threading.Event()
-        self.info = SourceInfo(f"simcam:{text}", s.width, s.height, s.bits, s.fps, None)
+        self.info = SourceInfo(f"simcam:{text}", s.width, s.height, s.bits, s.fps, None, Clock.ARRIVAL)
 
     def __iter__(self) -> Iterator[Frame]:
         fps, n = self.info.fps or 30.0, len(self.pictures)

@@ -11,7 +11,7 @@ import numpy as np
 
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.open import redact
-from irtrack.core import Frame, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, SourceError, SourceInfo, frozen
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 2.5
 SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
@@ -51,7 +51,7 @@ class StreamSource:
             raise
         grey, bits = frame_to_grey(self._first)
         rate = float(self._stream.average_rate) if self._stream.average_rate else None
-        self.info = SourceInfo(self._name, grey.shape[1], grey.shape[0], bits, rate, None)
+        self.info = SourceInfo(self._name, grey.shape[1], grey.shape[0], bits, rate, None, Clock.ARRIVAL)
         self._closed, self._reading = False, threading.Lock()
 
     def __iter__(self) -> Iterator[Frame]:

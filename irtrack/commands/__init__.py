@@ -1,0 +1,22 @@
+"""What each command does. Every function takes the parsed arguments and returns an exit code."""
+
+from irtrack.commands.detect import detect
+from irtrack.commands.logs import score, track
+from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, train, window
+from irtrack.commands.run import flat, run
+
+__all__ = [
+    "bench",
+    "cameras",
+    "detect",
+    "doctor",
+    "evaluate",
+    "export",
+    "flat",
+    "run",
+    "score",
+    "simulate",
+    "track",
+    "train",
+    "window",
+]
