@@ -220,10 +220,11 @@ def make_parser() -> argparse.ArgumentParser:
         description="network: forms and modes of DATransNet in turn, in one run; ratio is the time of the authors' "
         "code (--reference) or else of the readable form over this one's. live: a simulated 640x512 camera at 30 "
         "frames a second. memory: peak of a 1280x1024 frame. tracker: CPU time a frame for 10 to 5,000 targets, "
-        "beside norfair and roboflow's trackers where they are installed; ratio is how many times longer they take.",
+        "beside norfair and roboflow's trackers where they are installed; ratio is how many times longer they take. "
+        "neighbours: a frame on a quiet machine and beside busy processes, by how idle threads wait.",
     )
     bench.add_argument(
-        "what", nargs="?", default="network", choices=("network", "live", "memory", "tracker", "display")
+        "what", nargs="?", default="network", choices=("network", "live", "memory", "tracker", "display", "neighbours")
     )
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
     bench.add_argument("--rounds", type=int, default=12, metavar="N", help="turns of each form, two frames each (12)")

@@ -92,6 +92,10 @@ def bench(args: argparse.Namespace) -> int:
         from irtrack.gui.benchmark import run as run_display
 
         rows = [Row(stage, "Qt", mode, size, 0, value) for stage, mode, size, value in run_display()]
+    elif args.what == "neighbours":
+        from irtrack.bench import neighbours
+
+        rows = list(neighbours.run(args.rounds))
     elif args.what == "memory":
         from irtrack.bench import memory
 
