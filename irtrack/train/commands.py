@@ -62,6 +62,7 @@ def train(args: argparse.Namespace) -> int:
     from irtrack.detect.weights import load_weights
     from irtrack.train.loop import train as train_network
     from irtrack.train.settings import load_recipe, settings_from
+    from irtrack.train.trial import bfloat16_works
 
     keep_large_blocks()
     recipe = load_recipe(args.recipe) if args.recipe else {}
@@ -88,6 +89,9 @@ def train(args: argparse.Namespace) -> int:
     if init:
         network = load_weights(init).network
         start, settings = network.state_dict(), replace(settings, base=network.base, img_size=network.img_size)
+    if settings.bf16 and device.type == "cpu" and not bfloat16_works(settings):
+        print("note: bfloat16 does not work on this processor at these sizes; float32 instead, which takes longer")
+        settings = replace(settings, bf16=False)
     best = train_network(
         list(sets.values()),
         shares,

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,8 @@ class Run:
     def load(self, path: Path, settings: TrainSettings, device: str) -> None:
         """Go on from there. Raises IrtrackError where the file is of another run."""
         state = torch.load(path, map_location=device, weights_only=True)
-        if TrainSettings.from_dict(state["settings"]) != settings:
+        saved = TrainSettings.from_dict(state["settings"])
+        if replace(saved, bf16=settings.bf16) != settings:  # another machine's arithmetic may go on with it
             raise IrtrackError(f"{path} was made with other settings: choose another folder or delete it")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
