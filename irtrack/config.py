@@ -161,7 +161,11 @@ class TrackerSettings(Checked):
         low=0.0,
     )
     coast_s: float = option(
-        0.8, "a confirmed track without detections is deleted after this", unit="s", low=0.0, high=60.0
+        0.8,
+        "a confirmed track without detections is deleted after this, and the time in which each place is seen once",
+        unit="s",
+        low=0.0,
+        high=60.0,
     )
     gate_probability: float = option(0.999, "chance that the true measurement lies in the gate", low=0.5, high=0.999999)
     quiet_px_s2: float = option(40.0, "standard deviation of acceleration in quiet flight", unit="px/s^2", low=0.0)

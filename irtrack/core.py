@@ -72,7 +72,7 @@ class Detections:
     (c - 0.5, r - 0.5, 1, 1). snr (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or
     None where detections came without an image. scores: (H, W) float32, the map that they were found in, where it is
     still at hand. looked (M, 4): left, top, width and height of the parts that were looked at, where that was not all
-    of the frame.
+    of the frame. scan_s: time in which every place is looked at once, where that takes more than a frame.
     """
 
     xy_px: Floats
@@ -83,6 +83,7 @@ class Detections:
     mask: NDArray[np.bool_] | None = None
     scores: Scores | None = None
     looked: Floats | None = None
+    scan_s: float = 0.0
 
     def __post_init__(self) -> None:
         n = len(self.xy_px)
@@ -152,8 +153,9 @@ class Track:
 class Tracks(Sequence[Track]):
     """The tracks of one frame: arrays, and snapshots of single tracks that are made when they are asked for.
 
-    `id` (N,), `confirmed` (N,), `x` (N, 4): position and velocity. `scene` (2, 3): from where points of the scene lay
-    in the first frame to where they lie in this one. `make(i)` gives the snapshot of row i.
+    `id` (N,), `confirmed` (N,), `x` (N, 4): position and velocity, `P` (N, 4, 4): their covariance. `fixed` (N,): seen
+    for long, and has not left its place. `scene` (2, 3): from where points of the scene lay in the first frame to where
+    they lie in this one. `make(i)` gives the snapshot of row i.
     """
 
     def __init__(
@@ -163,14 +165,18 @@ class Tracks(Sequence[Track]):
         x: Floats,
         scene: Floats,
         make: Callable[[int], Track],
+        P: Floats | None = None,
+        fixed: NDArray[np.bool_] | None = None,
     ) -> None:
         self.id, self.confirmed, self.x, self.scene = frozen(id), frozen(confirmed), frozen(x), scene
+        self.P = frozen(np.zeros((len(id), 4, 4)) if P is None else P)
+        self.fixed = frozen(np.zeros(len(id), bool) if fixed is None else fixed)
         self._make = make
         self._made: tuple[Track, ...] | None = None
 
     def unmade(self) -> Tracks:
         """The same without the snapshots that were made so far: some arrays instead of many objects, to keep."""
-        return Tracks(self.id, self.confirmed, self.x, self.scene, self._make)
+        return Tracks(self.id, self.confirmed, self.x, self.scene, self._make, self.P, self.fixed)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -301,15 +307,28 @@ class Detector(Protocol):
 class Attentive(Protocol):
     """A detector that may look at part of a frame only, and so wants to know where the tracks are."""
 
-    def look_at(self, tracks: Sequence[Track], spent_s: float) -> None:
+    def expect(self, time_s: float) -> None:
+        """Told before each frame: its time."""
+        ...
+
+    def look_at(self, tracks: Tracks, spent_s: float) -> None:
         """Told after each frame; `spent_s`: time that went into other things than detecting."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A detector that carries something from frame to frame."""
+
+    def again(self, image: Image) -> Detections:
+        """Detections of a frame that was seen before, which leave no trace in what is carried on."""
         ...
 
 
 class Tracker(Protocol):
     """Links detections over time. Called once for each frame, in order."""
 
-    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Sequence[Track]: ...
+    def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks: ...
 
     def reset(self) -> None:
         """Forget every track; identities are not used again."""

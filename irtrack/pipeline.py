@@ -14,7 +14,19 @@ from dataclasses import replace
 from enum import StrEnum
 
 from irtrack.channel import Channel, Closed
-from irtrack.core import Attentive, Detections, Detector, Frame, FrameResult, Sink, Source, Track, Tracker, TrackStatus
+from irtrack.core import (
+    Attentive,
+    Detections,
+    Detector,
+    Frame,
+    FrameResult,
+    Remembering,
+    Sink,
+    Source,
+    Track,
+    Tracker,
+    TrackStatus,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +39,8 @@ def process_frame(
 ) -> FrameResult:
     """Detect and track one frame, with the milliseconds of each stage."""
     start = time.perf_counter()
+    if isinstance(detector, Attentive):
+        detector.expect(frame.time_s)
     detections = detector(frame.image)
     detected = time.perf_counter()
     tracks = tracker(detections, frame.time_s, frame.image)
@@ -305,7 +319,8 @@ class Pipeline:
 
     def _redetect(self, before: FrameResult) -> None:
         start = time.perf_counter()
-        detections = self.detector(before.frame.image)
+        look = self.detector.again if isinstance(self.detector, Remembering) else self.detector
+        detections = look(before.frame.image)
         stage_ms = before.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}
         again = replace(before, detections=detections, tracks=relinked(before.tracks, detections), stage_ms=stage_ms)
         if self._last is not None and self._last.frame.index == before.frame.index:

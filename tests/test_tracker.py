@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -89,7 +90,8 @@ def test_confirmed_after_m_of_n_and_deleted_after_coasting() -> None:
     assert states == [TrackStatus.TENTATIVE, TrackStatus.TENTATIVE, TrackStatus.CONFIRMED]
     coasting = [tracker(at(), (3 + i) / 30) for i in range(12)]
     lived = [len(t) for t in coasting]
-    assert lived == [1] * 8 + [0] * 4 or lived == [1] * 9 + [0] * 3  # 0.3 s is nine frames, by a rounding error or not
+    # 0.3 s and the time of a frame are ten frames, by a rounding error or not.
+    assert lived == [1] * 9 + [0] * 3 or lived == [1] * 10 + [0] * 2
     assert coasting[0][0].status is TrackStatus.COASTING
     assert coasting[0][0].detection is None
     assert coasting[3][0].xy_px[0] == pytest.approx(16, abs=0.5)  # coasts along its velocity
@@ -268,3 +270,42 @@ def test_a_place_that_was_not_looked_at_is_no_miss() -> None:
     for i in range(45, 80):  # and one that is looked for and not there goes
         tracks = tracker(found(place(i)[:1], None), i / 30)
     assert [t.id for t in tracks] == ids[:1]
+
+
+def moving_track(image: np.ndarray | None) -> tuple[KalmanTracker, int]:  # type: ignore[type-arg]
+    """A tracker with one confirmed track at (40, 50), 90 px/s to the left, at the end of frame 19 of 30 a second."""
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    for i in range(20):
+        tracks = tracker(at((97 - 3.0 * i, 50.0)), i / 30, image)
+    assert [t.status for t in tracks] == ["confirmed"]
+    return tracker, tracks[0].id
+
+
+def nothing_seen(scan_s: float) -> Detections:
+    """A frame of which only a corner was looked at."""
+    empty = Detections.empty()
+    return replace(empty, looked=np.array([[180.0, 90.0, 10.0, 10.0]]), scan_s=scan_s)
+
+
+@pytest.mark.parametrize(("rate", "scan_s"), [(30.0, 0.0), (30.0, 0.4), (10.0, 0.4), (3.0, 1.0)])
+def test_a_track_that_is_never_looked_at_dies_in_time(rate: float, scan_s: float) -> None:
+    """At most `coast_s` and the time of a scan after it was last seen, at any rate of results."""
+    tracker, _ = moving_track(None)
+    coast_s, last_s, lived_s = tracker.settings.coast_s, 19 / 30, 0.0
+    for k in range(1, 100):
+        time_s = last_s + k / rate
+        if len(tracker(nothing_seen(scan_s), time_s)):
+            lived_s = time_s - last_s
+    limit = coast_s + max(scan_s, 1 / rate)
+    assert limit - 1 / rate - 1e-6 <= lived_s <= limit + 1e-6
+
+
+def test_a_track_ends_outside_the_picture() -> None:
+    image = np.zeros((100, 200), np.uint8)
+    tracker, _ = moving_track(image)
+    left = 0
+    for i in range(20, 60):
+        tracks = tracker(nothing_seen(5.0), i / 30, image)
+        assert all(-0.5 <= t.xy_px[0] < 199.5 for t in tracks)
+        left = i if len(tracks) else left
+    assert 30 <= left <= 34  # it crosses the edge 13.5 frames after the last detection

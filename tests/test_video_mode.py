@@ -10,7 +10,7 @@ import torch
 
 from irtrack.build import make_tracker
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import ConfigError, Frame, Image
+from irtrack.core import ConfigError, Floats, Frame, Image, Tracks
 from irtrack.detect.detector import NetworkDetector, make_detector
 from irtrack.detect.inference import FastDATrans, prepare
 from irtrack.detect.live import LiveDetector
@@ -146,8 +146,16 @@ def test_many_tracks_have_the_frame_seen_whole(scene: Scene) -> None:
     detector.scores(scene.image(0))
     detector.scores(scene.image(1))
     y, x = np.mgrid[16:256:24, 16:320:24]
-    detector._expected = np.stack([x.ravel(), y.ravel()], 1).astype(float)
+    many = np.column_stack([x.ravel(), y.ravel(), np.zeros((x.size, 2))]).astype(float)
+    detector.look_at(tracks_at(many), 0.0)
     assert (detector.scores(scene.image(2)) > 0).all()
+
+
+def tracks_at(x: Floats, sure: bool = True) -> Tracks:
+    """Tracks with these states (N, 4), well known."""
+    n = len(x)
+    P = np.tile(np.diag([0.5, 0.5, 1.0, 1.0]), (n, 1, 1))
+    return Tracks(np.arange(n), np.full(n, sure), x, np.eye(2, 3), lambda i: pytest.fail("not asked for"), P)
 
 
 def test_a_mode_that_does_not_exist_is_refused() -> None:
@@ -162,7 +170,7 @@ def test_parts_after_whole_frames_use_attention_of_whole_frames(scene: Scene) ->
         for image in frames(scene, range(whole_frames)):
             detector.scores(image)
         kept = [b._kept for b in detector._video.blocks]
-        detector._bands = 4
+        detector._scan.bands = 4
         detector.scores(scene.image(whole_frames))
         assert all(k is not None for k in kept)
         assert all(b._kept is k for b, k in zip(detector._video.blocks, kept, strict=True))
@@ -180,3 +188,26 @@ def test_no_engine_for_whole_frames_is_tried_for_parts(monkeypatch: pytest.Monke
     monkeypatch.setattr("irtrack.detect.backends.available", lambda: ["onnxruntime", "openvino"])
     monkeypatch.setattr("irtrack.detect.backends.export_onnx", None)
     live_detector(4)
+
+
+@pytest.mark.parametrize("mode", ["exact", "video", "live"])
+def test_a_second_look_leaves_no_trace(mode: str) -> None:
+    """A frame gone back to, of 16 bits and of another scene: all later scores are as if it had not been looked at."""
+    first = Scene(scene_from_text("camera16,width=192,height=160,seed=3"))
+    images = [np.asarray(first.image(i)) for i in range(8)]
+    images = [images[0], *(np.clip(i.astype(float) * (1 + 0.02 * k), 0, 65535).astype(np.uint16)
+                           for k, i in enumerate(images[1:]))]  # fmt: skip
+    other = np.ascontiguousarray(images[0][::-1, ::-1] // 3)
+    bands = 4 if mode == "live" else 0
+    settings = DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, live_bands=bands)
+    plain, looked_back = make_detector(settings), make_detector(settings)
+    for k, image in enumerate(images):
+        expected = plain(image)
+        found = looked_back(image)
+        assert expected.scores is not None
+        assert found.scores is not None
+        assert np.abs(found.scores - expected.scores).max() < LIMIT
+        if k % 2:
+            again = looked_back.again(images[0].copy())
+            assert again.looked is None
+            looked_back.again(other)

@@ -80,6 +80,7 @@ class KalmanTracker:
         self._outage_s = 0.0
         self._clutter_px2 = 1e-5  # detections that belong to no track, for each pixel of a frame
         self._extent = np.array([64.0, 64.0])
+        self._frame: Floats | None = None  # width and height of the picture, where there is one
         self._shaking = 0.0
         self._register = Registration()
         self._looks = Looks()
@@ -93,6 +94,8 @@ class KalmanTracker:
         `image` (H, W) tells how the scene moved since the last call; without one the detections vote.
         """
         dt_s = self._predict(time_s)
+        if image is not None:
+            self._frame = np.array(image.shape[::-1], float)
         kind = self.settings.camera_motion
         if kind == "image" and image is not None:
             self._follow(self._register(image))
@@ -104,7 +107,7 @@ class KalmanTracker:
         self._bridge_outage(detections, dt_s)
         self._learn_clutter(rows, detections)
         self._update(rows, detections, time_s, dt_s)
-        rows = self._delete(rows, time_s)
+        rows = self._delete(rows, time_s, max(detections.scan_s, dt_s))
         rows = np.concatenate([rows, self._start(rows, detections, time_s)])
         return self._snapshots(rows, time_s)
 
@@ -198,13 +201,12 @@ class KalmanTracker:
         b = self._bank
         hit = np.flatnonzero(rows >= 0)
         d = rows[hit]
-        # A frame in which a track's place was not looked at says nothing of it.
-        told = (rows >= 0) | detections.looked_at(b.x[:, :2])
+        # A frame in which a track's place was not looked at says nothing of it; a place outside is known to be empty.
+        told = (rows >= 0) | detections.looked_at(b.x[:, :2]) | self._outside(b.x)
         b.frames += told
         b.hits = np.where(told, (b.hits << np.uint64(1)) | (rows >= 0).astype(np.uint64), b.hits)
         b.misses = np.where(rows >= 0, 0, b.misses + told)
         b.doubt = np.minimum(b.doubt + np.where(told & (rows < 0), MISS_NATS, 0.0), DOUBT_NATS)
-        b.seen_s += np.where(told, 0.0, dt_s)
         if len(hit):
             z, R = detections.xy_px[d], np.eye(2) * self._variance[d, None, None]
             self._believe(hit, z, R, time_s)
@@ -295,10 +297,18 @@ class KalmanTracker:
         several = np.uint64((1 << AWAY_HITS) - 1)
         return (self._bank.away & several) == several
 
-    def _delete(self, rows: Ints, time_s: float) -> Ints:
+    def _outside(self, x: Floats) -> NDArray[np.bool_]:
+        """Whether states (N, 4) lie outside the picture."""
+        if self._frame is None:
+            return np.zeros(len(x), bool)
+        return np.logical_or.reduce((x[:, :2] < -0.5) | (x[:, :2] >= self._frame - 0.5), 1)
+
+    def _delete(self, rows: Ints, time_s: float, scan_s: float) -> Ints:
+        """Forget what was not seen for too long, or has flown out. `scan_s`: in which every place is looked at once."""
         b, s = self._bank, self.settings
         unseen_s = time_s - b.seen_s
-        lost = unseen_s > np.where(b.fixed, FIXED_MEMORY_S, s.coast_s)
+        lost = unseen_s > np.where(b.fixed, FIXED_MEMORY_S, s.coast_s) + scan_s
+        lost |= (rows < 0) & self._outside(b.x)
         still_open = s.confirm_window - b.frames
         hopeless = ~b.ripe & ~b.fixed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < s.confirm_hits)
         keep = ~(lost | hopeless)
@@ -374,7 +384,7 @@ class KalmanTracker:
                 trail=trails[i],
             )
 
-        return Tracks(id_, confirmed, x, self._scene, snapshot)
+        return Tracks(id_, confirmed, x, self._scene, snapshot, P, b.fixed.copy())
 
 
 def blur(snr: Floats) -> Floats:
