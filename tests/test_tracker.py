@@ -309,3 +309,37 @@ def test_a_track_ends_outside_the_picture() -> None:
         assert all(-0.5 <= t.xy_px[0] < 199.5 for t in tracks)
         left = i if len(tracks) else left
     assert 30 <= left <= 34  # it crosses the edge 13.5 frames after the last detection
+
+
+@pytest.mark.parametrize("rate", [30.0, 10.0, 3.0, 1.0, 0.5])
+def test_a_target_is_believed_and_kept_at_any_rate_of_results(rate: float) -> None:
+    """One that flies at 12 px/s for 20 s: confirmed within two seconds or four results, and one identity throughout."""
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    ids, confirmed_s = set(), None
+    rng = np.random.default_rng(5)
+    for i in range(int(20 * rate)):
+        time_s = i / rate
+        seen = i % 7 != 5  # each seventh look misses it
+        xy = np.array([30 + 12 * time_s, 40 + 3 * time_s]) + rng.normal(0, 0.3, 2)
+        tracks = [t for t in tracker(at(tuple(xy)) if seen else at(), time_s) if t.confirmed]
+        if tracks and confirmed_s is None:
+            confirmed_s = time_s
+        ids |= {t.id for t in tracks}
+        if confirmed_s is not None:
+            assert len(tracks) == 1
+            assert np.linalg.norm(tracks[0].xy_px - [30 + 12 * time_s, 40 + 3 * time_s]) < 4
+    assert confirmed_s is not None
+    assert confirmed_s <= max(2.0, 3 / rate)
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize("rate", [30.0, 10.0])
+def test_lamps_that_flicker_are_not_believed(rate: float) -> None:
+    """Five that stand still and flicker."""
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    rng = np.random.default_rng(6)
+    lamps = rng.uniform(20, 300, (5, 2))
+    for i in range(int(20 * rate)):
+        on = (lamps + rng.normal(0, 0.3, (5, 2)))[rng.random(5) < 0.8]
+        tracks = tracker(at(*map(tuple, on)), i / rate)
+        assert not any(t.confirmed for t in tracks)

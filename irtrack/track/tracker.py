@@ -22,6 +22,10 @@ from irtrack.track.trail import Trails
 ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
+FULL_LOOK_S, FEWEST_HITS = 0.1, 3
+"""Time between looks up to which tracks are judged by all the detections that the rules name. Looks further apart say
+more each, since chance does not stay at a target's place: in proportion fewer are asked, down to three."""
+
 STEADY = 0.7
 """Share of its frames (the last 64 at most) in which a track must have had a detection to be confirmed: hops between
 specks have gaps."""
@@ -75,6 +79,7 @@ class KalmanTracker:
     def reset(self) -> None:
         """Forget every track; identities are not used again."""
         self._time_s: float | None = None
+        self._now_s = 0.0
         self._bank = Bank()
         self._trails = Trails(self.settings.trail_s)
         self._outage_s = 0.0
@@ -114,7 +119,7 @@ class KalmanTracker:
     def _predict(self, time_s: float) -> float:
         """Move states on; returns the time step."""
         dt_s = 0.0 if self._time_s is None else max(0.0, time_s - self._time_s)
-        self._time_s = time_s
+        self._time_s = self._now_s = time_s
         b = self._bank
         if len(b) and dt_s:
             # Media times carry rounding noise; microseconds are far below it and keep the cache of F and Q warm.
@@ -225,9 +230,12 @@ class KalmanTracker:
         The log-likelihood ratio of target to clutter (Sittler 1964; Bar-Shalom et al. 2001, section 7.2).
         """
         b = self._bank
-        S = innovation_covariance(b.P[hit], R)
-        gain = log_density(xy - b.x[hit, :2], S) - np.log(self._clutter_px2)
-        b.doubt[hit] = np.maximum(b.doubt[hit] - np.clip(gain, -MISS_NATS, DOUBT_NATS), 0.0)
+        each = [
+            log_density(xy - b.xm[hit, m, :2], innovation_covariance(b.Pm[hit, m], R)) + np.log(b.mu[hit, m])
+            for m in range(MODELS)
+        ]
+        gain = np.logaddexp.reduce(each) - np.log(self._clutter_px2)
+        b.doubt[hit] = np.maximum(b.doubt[hit] - np.clip(gain, 0.0, DOUBT_NATS), 0.0)
         sure = hit[b.doubt[hit] == 0]
         b.seen_s[sure] = time_s
 
@@ -242,7 +250,7 @@ class KalmanTracker:
         """Where a track began is the mean of its first detections; later ones lie there or away."""
         b, limit = self._bank, self.settings.min_motion_px
         count = b.evidence[hit, 0]
-        early = count <= ANCHOR_HITS
+        early = count <= np.minimum(ANCHOR_HITS, self._asked(ANCHOR_HITS + 1)[hit] - 1)
         at, share = hit[early], 1 / count[early, None]
         b.anchor[at] += (xy[early] - b.anchor[at]) * share
         b.sensor[at] += (xy[early] - b.sensor[at]) * share
@@ -275,11 +283,19 @@ class KalmanTracker:
             on_sensor.note(places, b.id[mine])
             in_scene.note(moved_back(self._scene, places), b.id[mine])
 
+    def _asked(self, most: int) -> NDArray[np.int64]:
+        """Of `most` detections, how many are asked of each track, given the time between looks at it."""
+        b = self._bank
+        look_s = (self._now_s - b.born_s) / np.maximum(b.frames - 1, 1)
+        fewest = min(most, FEWEST_HITS)
+        share = np.minimum(FULL_LOOK_S / np.maximum(look_s, 1e-9), 1.0)
+        return (fewest + np.ceil((most - fewest) * share - 1e-9)).astype(np.int64)
+
     def _judge(self) -> None:
         """Ripe, moved, confirmed or fixed."""
         b, s = self._bank, self.settings
         window = np.uint64((1 << s.confirm_window) - 1)
-        b.ripe |= (np.bitwise_count(b.hits & window) >= s.confirm_hits) & self._clear()
+        b.ripe |= (np.bitwise_count(b.hits & window) >= self._asked(s.confirm_hits)) & self._clear()
         moved_on = self._moved()
         steady = np.bitwise_count(b.hits) >= STEADY * np.minimum(b.frames, 64)
         b.confirmed |= b.ripe & moved_on & steady
@@ -294,7 +310,7 @@ class KalmanTracker:
         """Whether each track has left the place where it began, on both grounds: several detections in a row say so."""
         if not self.settings.min_motion_px:
             return np.ones(len(self._bank), bool)
-        several = np.uint64((1 << AWAY_HITS) - 1)
+        several = (np.uint64(1) << (self._asked(AWAY_HITS + 1) - 1).astype(np.uint64)) - np.uint64(1)
         return (self._bank.away & several) == several
 
     def _outside(self, x: Floats) -> NDArray[np.bool_]:
@@ -308,6 +324,7 @@ class KalmanTracker:
         b, s = self._bank, self.settings
         unseen_s = time_s - b.seen_s
         lost = unseen_s > np.where(b.fixed, FIXED_MEMORY_S, s.coast_s) + scan_s
+        lost &= (rows < 0) | (b.doubt >= 2 * MISS_NATS)  # a detection that one miss makes doubtful is still one
         lost |= (rows < 0) & self._outside(b.x)
         still_open = s.confirm_window - b.frames
         hopeless = ~b.ripe & ~b.fixed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < s.confirm_hits)
