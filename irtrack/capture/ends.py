@@ -66,7 +66,7 @@ def boxes(f: BinaryIO, size: int) -> str:
 
 
 def never_ended(path: Path) -> bool:
-    """Whether a recorder never wrote the end of its file (killed, or streamed), so that what is missing is not known."""
+    """Whether a recorder never wrote the end of its file (killed, streamed): what is missing is not known."""
     with path.open("rb") as f:
         head, size = f.read(8), f.seek(0, 2)
         if head[:4] == b"RIFF":

@@ -57,6 +57,8 @@ def pulled(graph: Graph) -> Iterator[av.VideoFrame]:
     """What a graph has ready."""
     while True:
         try:
-            yield graph.pull()
+            picture = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):
             return
+        if isinstance(picture, av.VideoFrame):
+            yield picture

@@ -15,7 +15,14 @@ import numpy as np
 from irtrack.capture import flir
 from irtrack.capture.grey import as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
-    JPEG, PNG, TIFF, ends_early, is_webp, orientation_of, pictures_of, size_of,
+    JPEG,
+    PNG,
+    TIFF,
+    ends_early,
+    is_webp,
+    orientation_of,
+    pictures_of,
+    size_of,
 )  # fmt: skip
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
@@ -57,7 +64,7 @@ HEAD = 64 << 10
 class Pages(Protocol):
     """The pictures of one image file.
 
-    `times`: seconds, where the file has them. `shortfall`: why there should be more pictures, '' where there should not.
+    `times`: seconds, where the file has them. `shortfall`: why there should be more pictures, or ''.
     """
 
     count: int

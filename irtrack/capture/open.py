@@ -175,9 +175,15 @@ def as_text(paths: Sequence[Path]) -> str:
         return str(paths[0])
     kept = {p for p in paths if not is_dropping(p)} or set(paths)
     names = [p.name for p in kept]
-    start = os.path.commonprefix(names)
-    end = os.path.commonprefix([n[len(start) :][::-1] for n in names])[::-1]
+    start, end = common_start(names), common_start([n[::-1] for n in names])[::-1]
+    end = end[max(0, len(start) + len(end) - min(map(len, names))) :]
     for pattern in (f"*{Path(names[0]).suffix}", f"{glob.escape(start)}*{glob.escape(end)}"):
         if set(matching(paths[0].parent / pattern)) == kept:
             return str(paths[0].parent / pattern)
     return "\n".join(str(p) for p in kept)
+
+
+def common_start(names: Sequence[str]) -> str:
+    """What all names begin with."""
+    low, high = min(names), max(names)
+    return next((low[:i] for i, letter in enumerate(low) if letter != high[i : i + 1]), low)

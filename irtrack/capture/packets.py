@@ -10,17 +10,19 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import numpy as np
 
 FORMATS_WITHOUT_TIMES = frozenset(
-    "h264 hevc vvc mjpeg mjpeg_2000 m4v mpegvideo mpeg1video mpeg2video h263 h261 cavsvideo avs2 avs3 dirac dnxhd vc1 obu rawvideo".split()
-)
+    {"h264", "hevc", "vvc", "mjpeg", "mjpeg_2000", "m4v", "mpegvideo", "h263", "h261", "cavsvideo", "avs2", "avs3",
+     "dirac", "dnxhd", "vc1", "obu", "rawvideo"}
+)  # fmt: skip
 """FFmpeg's names of bare streams, whose times its demuxers invent."""
 
 JUMP_STEPS = 3
-"""Steps by which decoding times fall at least where a new recording begins."""
+"""Steps by which times fall at least where a new recording begins; less is a key frame out of its order."""
 
 
 @dataclass
@@ -66,25 +68,24 @@ class Index:
         return self.keys[at] if at >= 0 else 0
 
 
-def stamp(packet: av.Packet) -> int | None:
+def stamp(packet: av.Packet[Any]) -> int | None:
     """Presentation time of a packet, or its decoding time where it has none."""
     return packet.pts if packet.pts is not None else packet.dts
 
 
-def is_kept(packet: av.Packet) -> bool:
+def is_kept(packet: av.Packet[Any]) -> bool:
     """Whether it holds a picture that is shown. Empty ones repeat the picture before (AVI); edit lists discard some."""
     return bool(packet.size) and not packet.is_discard
 
 
-def is_hidden(codec: str, packet: av.Packet) -> bool:
+def is_hidden(codec: str, packet: av.Packet[Any]) -> bool:
     """Whether its picture is never shown: VP8 has such references."""
     return codec == "vp8" and not bytes(packet)[:1][0] & 0x10
 
 
-def make_index(packets: Iterable[av.Packet], codec: str, format_name: str, reorders: bool) -> Index:
+def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool) -> Index:
     """Read all packets once."""
-    pts: list[int | None] = []
-    dts: list[int | None] = []
+    found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
     problem, discarded = "", 0
     try:
@@ -92,38 +93,52 @@ def make_index(packets: Iterable[av.Packet], codec: str, format_name: str, reord
             if not is_kept(packet):
                 discarded += bool(packet.size)
                 continue
-            pts.append(stamp(packet))
-            dts.append(packet.dts)
+            found.append(stamp(packet))
             flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
         problem = str(getattr(error, "strerror", None) or error)
-    n = len(pts)
+    n = len(found)
     first = next((i for i, (key, _) in enumerate(flags) if key), 0)
     shown = [i for i in range(first, n) if not flags[i][1]]
-    bare = format_name in FORMATS_WITHOUT_TIMES or any(pts[i] is None for i in shown)
-    timed = not (bare or (format_name == "avi" and reorders))
-    if bare or not timed:
+    stamped = sum(time is not None for time in found)
+    bare = format_name in FORMATS_WITHOUT_TIMES or 2 * stamped < n
+    timed = not (bare or (reorders and (format_name == "avi" or stamped < n)))
+    pts = filled(found)
+    if not timed:
         order = shown
     else:
-        order = [i for part in parts(shown, pts, dts, flags) for i in sorted(part, key=lambda i: pts[i] or 0)]
+        order = [i for part in parts(shown, pts, flags) for i in sorted(part, key=lambda i: pts[i])]
     frame_of = [-1] * n
     for frame, packet_number in enumerate(order):
         frame_of[packet_number] = frame
-    ticks = None if bare else [pts[i] or 0 for i in order]
+    ticks = None if bare else [pts[i] for i in order]
     if ticks is not None and not timed:
         ticks.sort()
-    known = {t: i for i, t in enumerate(pts) if t is not None}
+    known = {t: i for i, t in enumerate(found) if t is not None}
     unique = len(known) == n and timed
     keys = [i for i in range(first, n) if flags[i][0]] or [0]
     return Index(timed, frame_of, order, ticks, keys, known if unique else {}, first, problem, discarded)
 
 
-def parts(
-    shown: list[int], pts: list[int | None], dts: list[int | None], flags: list[tuple[bool, bool]]
-) -> list[list[int]]:
-    """Packets of each recording in a file of several that were joined: times fall at a key frame."""
-    clock = [d if (d := dts[i]) is not None else (pts[i] or 0) for i in shown]
-    steps = np.diff(np.array(clock, np.float64))
-    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-    cuts = [k + 1 for k in np.flatnonzero(steps < -JUMP_STEPS * usual) if flags[shown[k + 1]][0]]
-    return [shown[a:b] for a, b in zip([0, *cuts], [*cuts, len(shown)], strict=True)]
+def filled(times: list[int | None]) -> list[int]:
+    """A missing time is that of the packet before: equal ones are spread later."""
+    out, last = [], 0
+    for time in times:
+        last = time if time is not None else last
+        out.append(last)
+    return out
+
+
+def parts(shown: list[int], pts: list[int], flags: list[tuple[bool, bool]]) -> list[list[int]]:
+    """Packets of each recording in a file of several that were joined: at a key frame the times fall."""
+    steps = np.diff(np.unique(np.array([pts[i] for i in shown], np.int64)))
+    usual = int(np.median(steps)) if len(steps) else 0
+    out: list[list[int]] = [[]]
+    top = None
+    for i in shown:
+        if top is not None and flags[i][0] and pts[i] < top - JUMP_STEPS * usual:
+            out.append([])
+            top = None
+        out[-1].append(i)
+        top = pts[i] if top is None else max(top, pts[i])
+    return out

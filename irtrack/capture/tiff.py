@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from irtrack.capture.grey import as_counts, colour_to_grey, oriented
 from irtrack.capture.ifd import COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS, Directories, Directory
 from irtrack.capture.reading import check_size, reading
 from irtrack.core import Image, Remarks, SourceError
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it warns of is an error here, said in one line
 
 SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "µs": 1e-6, "μs": 1e-6,
            "us": 1e-6, "usec": 1e-6, "ns": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0,

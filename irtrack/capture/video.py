@@ -14,7 +14,7 @@ import numpy as np
 from irtrack.capture.ends import ends_early, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
-from irtrack.capture.packets import Index, is_kept, make_index, stamp
+from irtrack.capture.packets import is_kept, make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.times import mended, rate_of
@@ -43,15 +43,13 @@ class VideoSource:
         self._bad: set[int] = set()
         self._problem = ""
         self._marked = -1
-        self._restarts = [(0, 0)]
-        """Where a bare stream can be read from: the frame that comes out first, and its packet."""
         self._learned, self._highest = 0, -1
         with reading(path, "is not a video that can be read: it is damaged, unfinished or of another kind"):
             self._container = open_container(path)
         try:
             with reading(path):
                 self._chosen = choose_stream(self._container, path, self._remarks)
-                self._stream = self._container.streams[self._chosen]
+                self._stream = video_stream(self._container, self._chosen)
                 self._prepare(fps)
         except BaseException:
             self._container.close()
@@ -72,6 +70,8 @@ class VideoSource:
         self._index = make_index(
             self._container.demux(stream), context.name if context else "", kind, bool(context and context.has_b_frames)
         )
+        self._restarts = [(0, self._index.before_key)]
+        """Where a bare stream can be read from: the frame that comes out first, and its packet."""
         if not self._index.frames:
             raise SourceError(f"{self._path} holds no frames: the recording was probably not finished")
         self._fields, self._orientation = "", 1
@@ -91,7 +91,7 @@ class VideoSource:
             halves = np.diff([*times, last]) / 2
             times = np.stack([times, times + halves], 1).ravel().tolist()
             rate = 2 * rate if rate else None
-        self._times: list[float] = list(times)
+        self._times: list[float] = np.asarray(times, np.float64).tolist()
         self._remark(kind, promised)
         self.info = SourceInfo(name, grey.shape[1], grey.shape[0], bits, rate, len(self._times), clock, self._remarks)
 
@@ -127,14 +127,12 @@ class VideoSource:
     def _decoded(self, start: int) -> Iterator[tuple[int, av.VideoFrame | Image]]:
         """Numbered frames from at or before frame `start` on, as they come out of the decoder."""
         if self._index.timed:
-            for picture in self._from_packet(self._index.key_before(start), start):
-                number, frame = picture
-                yield number, frame
+            yield from self._from_packet(self._index.key_before(start), start)
             return
         frame, packet = next(r for r in reversed(self._restarts) if r[0] <= start)
-        for number, picture_ in enumerate(self._from_packet(packet, start), frame):
-            self._learn(number, picture_[0])
-            yield number, picture_[1]
+        for number, (source_packet, picture) in enumerate(self._from_packet(packet, start), frame):
+            self._learn(number, source_packet)
+            yield number, picture
 
     def _learn(self, frame: int, packet: int) -> None:
         """From a picture that came out of the decoder of a bare stream: whether reading may begin there."""
@@ -154,7 +152,7 @@ class VideoSource:
             # The decoder hands these numbers through to the picture, whatever the order in which pictures come out.
             packet.pts = (frame if index.timed else number) if frame >= 0 else None
             packet.dts = None
-            broken = bool(packet.is_corrupt)
+            broken = bool(self._cut) and number == len(index.frame_of) - 1 and bool(packet.is_corrupt)
             try:
                 if self._raw is not None:
                     yield frame, self._raw.picture(bytes(packet))
@@ -186,7 +184,7 @@ class VideoSource:
         if frame >= wanted or not self._index.timed:
             self._bad.add(frame)
 
-    def _packets_from(self, first: int) -> Iterator[tuple[int, av.Packet]]:
+    def _packets_from(self, first: int) -> Iterator[tuple[int, av.Packet[Any]]]:
         """Numbered packets from `first` on.
 
         Some demuxers (MPEG-TS) land behind the time asked for; then an earlier time is asked for, and at last the file
@@ -206,7 +204,7 @@ class VideoSource:
             if number >= first or number < 0:
                 yield number, packet
 
-    def _numbered(self, sought: bool) -> Iterator[tuple[int, av.Packet]]:
+    def _numbered(self, sought: bool) -> Iterator[tuple[int, av.Packet[Any]]]:
         """Packets from the demuxer's position with their numbers; -1 for those without a picture that is shown."""
         packets, number = self._container.demux(self._stream), -1
         while True:
@@ -238,7 +236,7 @@ class VideoSource:
         self._container.close()
         with reading(self._path, "cannot be read any more"):
             self._container = open_container(self._path)
-            self._stream = self._container.streams[self._chosen]
+            self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
                 self._stream.thread_type = "AUTO"
 
@@ -325,7 +323,7 @@ def choose_stream(container: av.container.InputContainer, path: Path, remarks: R
         context = stream.codec_context
         pixels = (context.width or 0) * (context.height or 0) if context is not None else 0
         length = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        return "default" in str(stream.disposition), pixels, length, -stream.index
+        return "default" in kinds_of(stream), pixels, length, -stream.index
 
     best = max(films, key=worth)
     if stills:
@@ -337,19 +335,34 @@ def choose_stream(container: av.container.InputContainer, path: Path, remarks: R
     return best.index
 
 
+def video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:
+    """The video stream of a number."""
+    return next(s for s in container.streams.video if s.index == index)
+
+
+def side_data_of(frame: av.VideoFrame) -> list[Any]:
+    """What comes with a frame besides its pixels."""
+    return list(frame.side_data)
+
+
 def is_still(stream: av.VideoStream) -> bool:
     """Whether a stream holds a cover or thumbnails."""
-    return any(kind in str(stream.disposition) for kind in STILLS)
+    return any(kind in kinds_of(stream) for kind in STILLS)
+
+
+def kinds_of(stream: av.VideoStream) -> list[str]:
+    """FFmpeg's names of what a stream is for."""
+    return (stream.disposition.name or "").split("|")
 
 
 def orientation_of(frame: av.VideoFrame) -> int:
-    """How players turn the picture, as EXIF numbers it (1: not at all): quarter turns and mirrors of a display matrix."""
-    data = next((bytes(s) for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), b"")
+    """How players turn the picture, as EXIF numbers it (1: not at all): quarter turns and mirrors."""
+    data = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), b"")
     if len(data) < 36:
         return 1
     a, b, _, c, d = struct.unpack_from("=5i", data)
-    signs = tuple((value > 0) - (value < 0) if abs(value) > 1 << 12 else 0 for value in (a, b, c, d))
+    signs = [(value > 0) - (value < 0) if abs(value) > 1 << 12 else 0 for value in (a, b, c, d)]
     return {
         (-1, 0, 0, 1): 2, (-1, 0, 0, -1): 3, (1, 0, 0, -1): 4, (0, 1, 1, 0): 5,
         (0, 1, -1, 0): 6, (0, -1, -1, 0): 7, (0, -1, 1, 0): 8,
-    }.get(signs, 1)  # fmt: skip
+    }.get((signs[0], signs[1], signs[2], signs[3]), 1)  # fmt: skip
