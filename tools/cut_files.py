@@ -1,9 +1,10 @@
 """Are files that were cut short said to be so? Writes whole files of each format, cuts each at many lengths, reads it.
 
-    python tools/cut_files.py [--keep DIR]
+    python tools/cut_files.py [--only NAME]
 
 For each format: `whole` must be read without a word; each cut must be refused or, with what could be read, said. A cut
-that is not said, a wrong picture or a traceback is printed.
+that is not said, a wrong picture or a traceback is printed. What no reader can tell: bare streams, transport streams
+and SEQ files that were cut between two pictures.
 """
 
 from __future__ import annotations
@@ -29,11 +30,6 @@ from irtrack.sinks.record import MatroskaWriter, TiffWriter
 
 N, HEIGHT, WIDTH = 12, 60, 80
 SHARES = (0.02, 0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 0.95, 0.99)
-UNTOLD = {"ts": "cut between packets", "h264": "a bare stream", "mjpeg": "a bare stream",
-          "fmp4": "cut between fragments", "seq": "cut between pictures", "record.mkv": "cut between clusters",
-          "gif": "pictures that are missing"}  # fmt: skip
-"""Formats that have no way to tell some cuts, with the reason."""
-
 Images = list[NDArray[np.uint8]]
 
 
@@ -93,7 +89,9 @@ def seq(path: Path, images: Images) -> None:
 
 def csq(path: Path, images: Images) -> None:
     """A recording in JPEG-LS."""
-    path.write_bytes(b"".join(block(i.astype(np.uint16), imagecodecs.jpegls_encode(i.astype(np.uint16))) for i in images))
+    path.write_bytes(
+        b"".join(block(i.astype(np.uint16), imagecodecs.jpegls_encode(i.astype(np.uint16))) for i in images)
+    )
 
 
 def radiometric(path: Path, images: Images) -> None:
@@ -126,9 +124,11 @@ WRITERS: dict[str, Callable[[Path, Images], None]] = {
     "ffv1.avi": video("ffv1", "gray"), "mjpeg.avi": video("mjpeg", "yuvj420p"), "h264.avi": video("libx264", "yuv420p"),
     "ffv1.nut": video("ffv1", "gray"), "a.mp4": video("libx264", "yuv420p"),
     "fast.mp4": video("libx264", "yuv420p", c_movflags="faststart"),
-    "a.mov": video("mjpeg", "yuvj420p"), "fmp4.mp4": video("libx264", "yuv420p", g="3", c_movflags="frag_keyframe+empty_moov"),
+    "a.mov": video("mjpeg", "yuvj420p"),
+    "fmp4.mp4": video("libx264", "yuv420p", g="3", c_movflags="frag_keyframe+empty_moov"),
     "a.webm": video("libvpx", "yuv420p"), "vp9.webm": video("libvpx-vp9", "yuv420p"),
-    "a.ts": video("mpeg2video", "yuv420p"), "a.h264": video("libx264", "yuv420p"), "a.mjpeg": video("mjpeg", "yuvj420p"),
+    "a.ts": video("mpeg2video", "yuv420p"), "a.h264": video("libx264", "yuv420p"),
+    "a.mjpeg": video("mjpeg", "yuvj420p"),
     "a.gif": video("gif", "gray"), "a.apng": video("apng", "gray"),
 }  # fmt: skip
 
@@ -158,25 +158,27 @@ def cuts(path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         yield name, target
 
 
-def check(name: str, folder: Path) -> tuple[int, int, int, list[str]]:
-    """Cuts of one format that were refused, read in part and said, and not said; and what was wrong."""
+def check(name: str, folder: Path) -> tuple[int, int, int, int, list[str]]:
+    """Cuts of one format that were refused, read in part and said, lost nothing, and were not said; what was wrong."""
     path = folder / name
     WRITERS[name](path, pictures())
     frames, words = read(path)
     wrong = [f"whole, but: {words}"] if words else []
-    refused = part = silent = 0
+    refused = part = silent = harmless = 0
     for how, target in cuts(path, folder):
         got, words = read(target)
         refused += bool(words) and not got
         part += bool(words) and bool(got)
-        silent += not words
-        if not words:
-            wrong.append(f"{how}: nothing is said, {len(got)} of {len(frames)} pictures")
         true = {f.index: f.image for f in frames}
-        for f in got:
-            if f.index not in true or not np.array_equal(f.image, true[f.index]):
-                wrong.append(f"{how}: picture {f.index} of {len(frames)} is another ({len(got)} read)")
-    return refused, part, silent, wrong
+        whole = len(got) == len(frames) and all(np.array_equal(f.image, true[f.index]) for f in got)
+        silent += not words and not whole
+        harmless += not words and whole
+        if not words and not whole:
+            wrong.append(f"{how}: nothing is said, {len(got)} of {len(frames)} pictures")
+        other = [f.index for f in got if f.index not in true or not np.array_equal(f.image, true[f.index])]
+        if other:
+            wrong.append(f"{how}: pictures {other} of {len(frames)} are others ({len(got)} read)")
+    return refused, part, harmless, silent, wrong
 
 
 def main() -> int:
@@ -187,9 +189,9 @@ def main() -> int:
     total = said = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in (n for n in WRITERS if only in n):
-            refused, part, silent, wrong = check(name, Path(folder))
+            refused, part, harmless, silent, wrong = check(name, Path(folder))
             total, said = total + refused + part + silent, said + refused + part
-            print(f"{name:16s} refused {refused:2d}  part {part:2d}  not said {silent:2d}")
+            print(f"{name:16s} refused {refused:2d}  part {part:2d}  nothing lost {harmless:2d}  not said {silent:2d}")
             for line in wrong:
                 print(f"    {line}")
     print(f"{said} of {total} cuts said")

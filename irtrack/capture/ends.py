@@ -10,10 +10,15 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from irtrack.capture.headers import gif_pictures
+
 UNKNOWN = -1
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 MP4_KINDS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx"})
 NUT_INDEX = b"NX" + bytes.fromhex("DD672F23E64E")
+RIFF_SLACK = 8
+"""Bytes by which lengths in AVI files may be wrong: some writers count the header."""
+
 MOST_BOXES = 1_000_000
 
 
@@ -31,6 +36,8 @@ def ends_early(path: Path) -> str:
             return matroska(f, size)
         if head.startswith(b"nut/multimedia container"):
             return nut(f, size)
+        if head[:3] == b"GIF":
+            return "" if gif_pictures(head + f.read())[1] else "its end mark is missing"
         if size > 564 and transport(f):
             return "its last packet is not whole" if size % 188 else ""
     return ""
@@ -45,7 +52,7 @@ def riff(f: BinaryIO, size: int) -> str:
         if kind != b"RIFF" or not length:  # 0: never filled in
             break
         at += 8 + length + (length & 1)
-    return "it ends within its data" if at > size + 1 else ""
+    return "it ends within its data" if at > size + RIFF_SLACK else ""
 
 
 def boxes(f: BinaryIO, size: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 
 from irtrack.capture.ifd import ORIENTATION, BrokenDirectory, Directories
@@ -117,15 +118,17 @@ def pictures_of(code: bytes) -> int:
     elif is_webp(code):
         return max(1, sum(kind == b"ANMF" for kind, _ in webp_chunks(code)))
     elif code[:3] == b"GIF":
-        return max(1, gif_pictures(code))
+        return max(1, gif_pictures(code)[0])
     return 1
 
 
-def gif_pictures(code: bytes) -> int:
-    """Image blocks of a GIF, up to where it ends or breaks."""
+def gif_pictures(code: bytes) -> tuple[int, bool]:
+    """Pictures of a GIF, and whether it is whole up to its end mark."""
     flags = code[10] if len(code) > 12 else 0
     at, count = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0), 0
     while at < len(code):
+        if code[at] == 0x3B:
+            return count, True
         if code[at] == 0x21:
             at += 2
         elif code[at] == 0x2C and at + 10 < len(code):
@@ -137,7 +140,7 @@ def gif_pictures(code: bytes) -> int:
         while at < len(code) and code[at]:  # blocks of data, each behind its length
             at += 1 + code[at]
         at += 1
-    return count
+    return count, False
 
 
 def orientation_of(code: bytes) -> int:
@@ -161,12 +164,30 @@ def orientation_of(code: bytes) -> int:
 def ends_early(code: bytes) -> bool:
     """Whether a file lacks its end, where its kind says what that is: decoders fill up what is missing with grey."""
     if code.startswith(PNG):
-        return b"IEND" not in code[-4096:] and all(kind != b"IEND" for kind, _ in png_chunks(code))
+        return not any(kind == b"IEND" for kind, _ in png_chunks(code)) or len(code) < code.rfind(b"IEND") + 8
     if code.startswith(JPEG):
-        return b"\xff\xd9" not in code[-4096:] and b"\xff\xd9" not in code[code.rfind(b"\xff\xda") :]
+        data = code.find(next((body for marker, body in jpeg_segments(code) if marker == 0xDA), b"\xff\xda"))
+        return data < 0 or code.find(b"\xff\xd9", data) < 0
+    if code[:3] == b"GIF":
+        return not gif_pictures(code)[1]
     if is_webp(code):
         return len(code) < int(struct.unpack_from("<I", code, 4)[0]) + 8 - 1
     if code[:2] == b"BM" and len(code) >= 34:
         first, _, width, height, _, bits, packing = struct.unpack_from("<IIiiHHI", code, 10)
         return packing == 0 and len(code) < first + (width * bits + 31) // 32 * 4 * abs(height)
+    return False
+
+
+def is_spoilt(code: bytes) -> bool:
+    """Whether a part of a PNG that the picture needs has another sum than it says."""
+    if not code.startswith(PNG):
+        return False
+    at = 8
+    while at + 12 <= len(code):
+        length, kind = struct.unpack_from(">I4s", code, at)
+        end = at + 8 + length
+        needed = not kind[0] & 0x20
+        if needed and zlib.crc32(memoryview(code)[at + 4 : end]) != int.from_bytes(code[end : end + 4], "big"):
+            return True
+        at = end + 4
     return False

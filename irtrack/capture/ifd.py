@@ -34,6 +34,8 @@ class Directories:
         """Reads the header. Raises BrokenDirectory where there is none."""
         self._file = file
         self.size = file.seek(0, 2)
+        self.cut = False
+        """Whether the value of an entry goes on behind the end of the file."""
         head = self._read(0, min(16, self.size))
         self._order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if not self._order or len(head) < 8:
@@ -65,6 +67,8 @@ class Directories:
         entries: dict[int, tuple[int, int, int]] = {}
         for i, (tag, kind, number, value) in enumerate(struct.iter_unpack(self._order + form, table[: count * entry])):
             inside = SIZES.get(kind, 1) * number <= word  # small values stand in the entry itself
+            length = SIZES.get(kind, 1) * number
+            self.cut |= not inside and value <= self.size < value + length <= self.size + LONGEST
             entries[tag] = (kind, number, place + head + i * entry + 4 + word if inside else value)
         (following,) = struct.unpack(self._order + form[-1], table[count * entry :])
         return Directory(place, following, entries)
@@ -83,7 +87,7 @@ class Directories:
                 place = out[-1].next
         except BrokenDirectory as error:
             return out, str(error)
-        return out, ""
+        return out, "its end is missing" if self.cut else ""
 
     def numbers(self, directory: Directory, tag: int, most: int = 1024) -> list[int]:
         """Whole numbers of an entry, at most `most`; none where it is missing, of another type or outside the file."""

@@ -19,6 +19,7 @@ from irtrack.capture.headers import (
     PNG,
     TIFF,
     ends_early,
+    is_spoilt,
     is_webp,
     orientation_of,
     pictures_of,
@@ -40,6 +41,11 @@ SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
 DEFAULT_IMAGE_FPS = 30.0
 LARGEST_ANIMATION = 512 << 20
 """Bytes of all pictures of an animated image, which are decoded at once."""
+
+
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what OpenCV prints of damaged images is said in one line here
 
 
 def is_image_name(path: Path) -> bool:
@@ -125,18 +131,21 @@ class CodedPages:
     """PNG, JPEG, WebP, GIF, BMP, JPEG 2000 and netpbm files; pictures are decoded when they are asked for."""
 
     times: list[float] | None = None
-    shortfall = ""
 
     def __init__(self, path: Path) -> None:
         """Counts the pictures. Raises SourceError."""
         self._path = path
         self._decoded: list[Image] = []
+        self.shortfall = ""
         with reading(path, "cannot be read"):
             self._code = path.read_bytes()
         if not self._code:
             raise SourceError(f"{path} is empty (0 bytes)")
         with reading(path, "is not an image that can be read"):
-            self.count = 1 if flir.has_counts(self._code) else pictures_of(self._code)
+            counts = flir.has_counts(self._code)
+            self.count = 1 if counts else pictures_of(self._code)
+            if counts and ends_early(self._code):  # the counts stand before the view
+                self.shortfall = "the end of its coloured view is missing"
 
     def picture(self, index: int) -> Image:
         """Counts (H, W) of one picture. Raises SourceError."""
@@ -155,6 +164,8 @@ class CodedPages:
         check_size(self._path, *size)
         if ends_early(code):
             raise SourceError(f"{self._path} is cut short: its end is missing")
+        if is_spoilt(code):
+            raise SourceError(f"{self._path} is damaged: its parts do not have the sums that they say")
         if self.count > 1:
             if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
                 raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")
@@ -225,8 +236,7 @@ class ImagesSource:
             elif path.suffix.lower() in SEVERAL:
                 with suppress(SourceError):  # it is said when its turn comes
                     count, shortfall = pictures_in(path, remarks)
-            if shortfall and not self._shortfall:
-                self._shortfall = f"{path} is cut short or damaged ({shortfall})"
+            self._note(number, shortfall)
             self._frames += [(number, page) for page in range(count)]
         try:
             first = self._first()
@@ -264,7 +274,13 @@ class ImagesSource:
 
     def _picture(self, index: int) -> Image:
         number, page = self._frames[index]
-        return self._open(number, Remarks()).picture(page)
+        pages = self._open(number, Remarks())
+        self._note(number, pages.shortfall)
+        return pages.picture(page)
+
+    def _note(self, number: int, shortfall: str) -> None:
+        if shortfall and not self._shortfall:
+            self._shortfall = f"{self._paths[number]} is cut short or damaged ({shortfall})"
 
     def __iter__(self) -> Iterator[Frame]:
         bad, problem = 0, ""

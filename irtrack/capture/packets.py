@@ -47,6 +47,9 @@ class Index:
     discarded: int = 0
     """Packets that an edit list leaves out."""
 
+    last: bytes = field(default=b"", repr=False)
+    """The end of the last packet."""
+
     def __post_init__(self) -> None:
         self.key_set = frozenset(self.keys)
         self._time_of = {number: time for time, number in self.packet_at.items()}
@@ -87,12 +90,13 @@ def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, 
     """Read all packets once."""
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
-    problem, discarded = "", 0
+    problem, discarded, last = "", 0, None
     try:
         for packet in packets:
             if not is_kept(packet):
                 discarded += bool(packet.size)
                 continue
+            last = packet
             found.append(stamp(packet))
             flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
@@ -117,7 +121,18 @@ def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, 
     known = {t: i for i, t in enumerate(found) if t is not None}
     unique = len(known) == n and timed
     keys = [i for i in range(first, n) if flags[i][0]] or [0]
-    return Index(timed, frame_of, order, ticks, keys, known if unique else {}, first, problem, discarded)
+    return Index(
+        timed,
+        frame_of,
+        order,
+        ticks,
+        keys,
+        known if unique else {},
+        first,
+        problem,
+        discarded,
+        bytes(last)[-64:] if last is not None else b"",
+    )
 
 
 def filled(times: list[int | None]) -> list[int]:

@@ -24,6 +24,9 @@ from irtrack.paths import ffmpeg_url
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
 
+JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
+"""Bare streams of JPEGs, however short."""
+
 STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
 """Streams of these kinds are no film."""
 
@@ -70,6 +73,9 @@ class VideoSource:
         self._index = make_index(
             self._container.demux(stream), context.name if context else "", kind, bool(context and context.has_b_frames)
         )
+        if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
+            self._cut = "its last picture is not whole"
+        self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif")
         self._restarts = [(0, self._index.before_key)]
         """Where a bare stream can be read from: the frame that comes out first, and its packet."""
         if not self._index.frames:
@@ -152,7 +158,8 @@ class VideoSource:
             # The decoder hands these numbers through to the picture, whatever the order in which pictures come out.
             packet.pts = (frame if index.timed else number) if frame >= 0 else None
             packet.dts = None
-            broken = bool(self._cut) and number == len(index.frame_of) - 1 and bool(packet.is_corrupt)
+            is_last = number == len(index.frame_of) - 1
+            broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
             try:
                 if self._raw is not None:
                     yield frame, self._raw.picture(bytes(packet))
