@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from irtrack.capture.headers import gif_pictures
+from irtrack.capture.headers import gif
 
 UNKNOWN = -1
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
@@ -37,7 +37,7 @@ def ends_early(path: Path) -> str:
         if head.startswith(b"nut/multimedia container"):
             return nut(f, size)
         if head[:3] == b"GIF":
-            return "" if gif_pictures(head + f.read())[1] else "its end mark is missing"
+            return "" if gif(head + f.read()).whole else "its end mark is missing"
         if size > 564 and transport(f):
             return "its last packet is not whole" if size % 188 else ""
     return ""

@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from irtrack.capture.ifd import ORIENTATION, BrokenDirectory, Directories
 
@@ -118,18 +119,27 @@ def pictures_of(code: bytes) -> int:
     elif is_webp(code):
         return max(1, sum(kind == b"ANMF" for kind, _ in webp_chunks(code)))
     elif code[:3] == b"GIF":
-        return max(1, gif_pictures(code)[0])
+        return max(1, gif(code).pictures)
     return 1
 
 
-def gif_pictures(code: bytes) -> tuple[int, bool]:
-    """Pictures of a GIF, and whether it is whole up to its end mark."""
+class Gif(NamedTuple):
+    """What blocks a GIF has: pictures, those with a time, and whether it goes on to its end mark."""
+
+    pictures: int
+    timed: int
+    whole: bool
+
+
+def gif(code: bytes) -> Gif:
+    """Walks over the blocks of a GIF, up to where it ends or breaks."""
     flags = code[10] if len(code) > 12 else 0
-    at, count = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0), 0
+    at, count, timed = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0), 0, 0
     while at < len(code):
         if code[at] == 0x3B:
-            return count, True
+            return Gif(count, timed, True)
         if code[at] == 0x21:
+            timed += code[at + 1 : at + 2] == b"\xf9"
             at += 2
         elif code[at] == 0x2C and at + 10 < len(code):
             count += 1
@@ -140,7 +150,7 @@ def gif_pictures(code: bytes) -> tuple[int, bool]:
         while at < len(code) and code[at]:  # blocks of data, each behind its length
             at += 1 + code[at]
         at += 1
-    return count, False
+    return Gif(count, timed, False)
 
 
 def orientation_of(code: bytes) -> int:
@@ -169,7 +179,7 @@ def ends_early(code: bytes) -> bool:
         data = code.find(next((body for marker, body in jpeg_segments(code) if marker == 0xDA), b"\xff\xda"))
         return data < 0 or code.find(b"\xff\xd9", data) < 0
     if code[:3] == b"GIF":
-        return not gif_pictures(code)[1]
+        return not gif(code).whole
     if is_webp(code):
         return len(code) < int(struct.unpack_from("<I", code, 4)[0]) + 8 - 1
     if code[:2] == b"BM" and len(code) >= 34:

@@ -19,6 +19,7 @@ from irtrack.capture.headers import (
     PNG,
     TIFF,
     ends_early,
+    gif,
     is_spoilt,
     is_webp,
     orientation_of,
@@ -106,12 +107,13 @@ def pictures_in(path: Path, remarks: Remarks) -> tuple[int, str]:
 
 
 def moves(path: Path) -> bool:
-    """Whether it is an animated GIF or PNG, which FFmpeg reads with its times."""
+    """Whether it is an animated GIF or PNG with times, which FFmpeg reads."""
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(HEAD)
         if head.startswith(PNG):
             return pictures_of(head) > 1
-        return head.startswith(b"GIF") and pictures_of(head + f.read()) > 1
+        blocks = gif(head + f.read()) if head.startswith(b"GIF") else None
+    return blocks is not None and 1 < blocks.pictures <= blocks.timed
 
 
 def read_image(path: Path) -> Image:
@@ -182,6 +184,8 @@ class CodedPages:
             found = list(imagecodecs.gif_decode(self._code))
         if len(found) != self.count:
             raise ValueError(f"{len(found)} of {self.count} pictures")
+        if len({picture.shape for picture in found}) > 1:
+            raise ValueError("its pictures are parts of others: convert it to a video")
         return found
 
     def close(self) -> None:
@@ -191,15 +195,23 @@ class CodedPages:
 
 def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
     """One picture (H, W) or (H, W, 3 or 4) RGB(A). Raises ValueError."""
-    image = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None and code.startswith(JPEG):  # 12 bits and lossless ones
-        try:
-            return imagecodecs.jpeg8_decode(code)
-        except imagecodecs.Jpeg8Error:
-            return imagecodecs.ljpeg_decode(code)
-    if image is None:
+    if code.startswith(JPEG):
+        image = jpeg(code)
+        if image is not None:
+            return image
+    stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
         raise ValueError("no decoder takes it")
-    return image if image.ndim == 2 or image.shape[2] < 3 else image[:, :, [2, 1, 0, 3][: image.shape[2]]]
+    return stored if stored.ndim == 2 or stored.shape[2] < 3 else stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
+
+
+def jpeg(code: bytes) -> np.ndarray | None:  # type: ignore[type-arg]
+    """A JPEG of 8 or 12 bits, or a lossless one; None for colours of printing, which OpenCV converts."""
+    for decode in (imagecodecs.jpeg8_decode, imagecodecs.ljpeg_decode):
+        with suppress(imagecodecs.Jpeg8Error, imagecodecs.LjpegError):
+            image = decode(code)
+            return image if image.ndim == 2 or image.shape[2] != 4 else None
+    return None
 
 
 def grey_of(stored: np.ndarray) -> Image:  # type: ignore[type-arg]
