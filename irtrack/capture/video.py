@@ -24,6 +24,9 @@ from irtrack.paths import ffmpeg_url
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
 
+THREADS = "SLICE"
+"""FFmpeg's frame threads hand a picture over before it is known whether it is damaged."""
+
 JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
 """Bare streams of JPEGs, however short."""
 
@@ -65,7 +68,7 @@ class VideoSource:
             self._raw = raw_pictures(self._path)
         else:
             check_size(self._path, context.width, context.height)
-            stream.thread_type = "AUTO"
+            stream.thread_type = THREADS
         kind = self._container.format.name
         self._cut, promised, base = ends_early(self._path), stream.frames, stream.time_base
         average = float(stream.average_rate) if stream.average_rate else None
@@ -245,7 +248,7 @@ class VideoSource:
             self._container = open_container(self._path)
             self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
-                self._stream.thread_type = "AUTO"
+                self._stream.thread_type = THREADS
 
     def _pictures(self, start: int) -> Iterator[tuple[int, Image]]:
         """Numbered grey pictures from at or before `start` on."""
