@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -22,7 +25,8 @@ from irtrack.capture.images import image_files, is_image_name, read_image
 from irtrack.capture.open import as_text, grouped
 from irtrack.capture.times import mended
 from irtrack.cli import main
-from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, Remarks, SourceError
+from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, IrtrackError, Remarks, SourceError
+from irtrack.imaging.correction import load_correction
 
 Picture = NDArray[np.uint8 | np.uint16]
 
@@ -473,3 +477,87 @@ def test_the_limit_is_that_of_the_detector() -> None:
     from irtrack.detect import detector
 
     assert detector.LARGEST_SIDE_PX == LARGEST_SIDE_PX
+
+
+def zipped(path: Path, **members: bytes) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, body in members.items():
+            archive.writestr(f"{name}.npy", body)
+
+
+def npy(array: NDArray[Any], shape: str = "") -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    code = out.getvalue()
+    old = str(array.shape).encode()
+    return code.replace(old, shape.encode().ljust(len(old))) if shape else code
+
+
+class Planted:
+    """A pickle that leaves a file behind where it is run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
+
+
+def test_a_correction_file_runs_no_pickle(tmp_path: Path) -> None:
+    objects = np.empty((4, 4), object)
+    objects[:] = Planted(tmp_path / "ran")
+    zipped(tmp_path / "p.npz", offset=npy(objects), bad=npy(np.zeros((4, 4), bool)))
+    with pytest.raises(IrtrackError, match="no correction that irtrack flat wrote"):
+        load_correction(tmp_path / "p.npz")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_correction_files_are_bounded_and_plausible(tmp_path: Path) -> None:
+    good, bad = np.zeros((4, 6), np.float32), np.zeros((4, 6), bool)
+    zipped(tmp_path / "ok.npz", offset=npy(good), bad=npy(bad))
+    assert load_correction(tmp_path / "ok.npz").offset.shape == (4, 6)
+    wrong = {
+        "large": (npy(np.zeros((90000, 1), np.float32), "(90000, 90000)"), npy(bad)),
+        "flat": (npy(np.zeros(24, np.float32)), npy(bad)),
+        "nan": (npy(np.full((4, 6), np.nan, np.float32)), npy(bad)),
+        "inf": (npy(np.full((4, 6), 1e30, np.float32)), npy(bad)),
+        "other": (npy(good), npy(np.zeros((6, 4), bool))),
+        "none": (b"", b""),
+    }
+    for name, (offset, pixels) in wrong.items():
+        zipped(tmp_path / f"{name}.npz", offset=offset, bad=pixels)
+        with pytest.raises(IrtrackError, match="no correction that irtrack flat wrote") as caught:
+            load_correction(tmp_path / f"{name}.npz")
+        assert "\n" not in str(caught.value)
+
+
+def test_the_summary_says_what_was_read(tmp_path: Path, ramp: Picture, capsys: pytest.CaptureFixture[str]) -> None:
+    spot = np.full((64, 64), 90, np.uint8)
+    for i in range(4):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), spot)
+    call = ["run", *(str(tmp_path / f"{i}.png") for i in range(4)), "--weights", "datransnet-s", "--csv"]
+    assert main([*call, str(tmp_path / "a.csv"), "--fps", "5"]) == 0  # as the shell expands a pattern: one recording
+    said = capsys.readouterr().out
+    assert "read 4 frames of 64x64 pixels, 8 bits, 5 a second, rate from --fps" in said
+    assert f"wrote {tmp_path / 'a.csv'}" in said
+    (tmp_path / "2.png").write_bytes(b"no image")
+    assert main([*call, str(tmp_path / "b.csv")]) == 1
+    out = capsys.readouterr()
+    assert "read 3 of 4 frames of 64x64 pixels, 8 bits, 30 a second, rate assumed" in out.out
+    assert "2.png is not an image" in out.err
+
+
+def test_the_window_opens_images_of_one_folder_as_one(
+    tmp_path: Path, ramp: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str | None] = []
+    monkeypatch.setattr("irtrack.gui.app.open_window", lambda source, settings: opened.append(source) or 0)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), ramp)
+    assert main([str(tmp_path / f"{i}.png") for i in range(3)]) == 0
+    assert len(list(open_source(str(opened[0])))) == 3
+    assert main([]) == 0
+    assert opened[1] is None
+    assert main(["--debug", "sim:sky"]) == 0
+    assert main(["sim:sky", "sim:dim"]) == 1
+    assert opened[2:] == ["sim:sky"]

@@ -282,11 +282,12 @@ def test_raw_counts_of_a_matroska_file_and_names_of_unknown_codecs(tmp_path: Pat
             frame = av.VideoFrame.from_ndarray(PICTURES[i].astype(np.uint16) * 256, format="gray16le")
             frame.pts, frame.time_base = i, Fraction(1, RATE)
             out.mux(stream.encode(frame))
-    code = (tmp_path / "raw.mkv").read_bytes()
-    assert code.count(b"Y1\0\x10") == 1
-    (tmp_path / "raw.mkv").write_bytes(code.replace(b"Y1\0\x10", b"Y16 "))
+    code = bytearray((tmp_path / "raw.mkv").read_bytes())
+    at = code.index(b"\x63\xa2\xa8") + 3 + 16  # FFmpeg knows no FOURCC for it and leaves it out
+    code[at : at + 4] = b"Y16 "
+    (tmp_path / "raw.mkv").write_bytes(code)
     check_order_and_seeking(tmp_path / "raw.mkv")
-    (tmp_path / "odd.mkv").write_bytes(code.replace(b"Y1\0\x10", b"QX7 "))
+    (tmp_path / "odd.mkv").write_bytes(code.replace(b"Y16 ", b"QX7 "))
     (tmp_path / "odd.avi").write_bytes(avi(b"QX7 ", [b"abc"] * 3))
     for name in ("odd.mkv", "odd.avi"):
         with pytest.raises(SourceError, match="codec 'QX7'") as caught:
@@ -328,35 +329,63 @@ def test_names_with_colons_are_read_and_written(tmp_path: Path, monkeypatch: pyt
     assert len(read_all(Path("5:6.mkv"))[0]) == 3
 
 
-def interlaced(path: Path, first: str, **options: str) -> None:
-    """Two moments in each frame: a bar moves by 2 px from field to field, `first` says which field shows first."""
+def woven(top_first: bool) -> list[Picture]:
+    """Two moments in each frame: a bar moves by 2 px from field to field."""
     pictures = []
     for i in range(N):
-        woven = np.full((HEIGHT, WIDTH), 60, np.uint8)
+        picture = np.full((HEIGHT, WIDTH), 60, np.uint8)
         for moment in (0, 1):
-            rows = moment if first == "tff" else 1 - moment
             x = 4 + 2 * (2 * i + moment)
-            woven[rows::2, x : x + 4] = 220
-        pictures.append(woven)
+            picture[(moment if top_first else 1 - moment) :: 2, x : x + 4] = 220
+        pictures.append(picture)
+    return pictures
+
+
+def interlaced(path: Path, first: str, **options: str) -> None:
+    """H.264 whose frames say which field shows first."""
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=RATE)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
         stream.options = {"crf": "6", "x264-params": f"{first}=1", **options}
         stream.codec_context.gop_size = 7
         graph = Graph()
-        start = graph.add_buffer(
-            width=WIDTH, height=HEIGHT, format=av.VideoFormat("yuv420p"), time_base=Fraction(1, RATE)
-        )
+        form = av.VideoFormat("yuv420p")
+        start = graph.add_buffer(width=WIDTH, height=HEIGHT, format=form, time_base=Fraction(1, RATE))
         marked, end = graph.add("setfield", first), graph.add("buffersink")
         start.link_to(marked)
         marked.link_to(end)
         graph.configure()
-        for i, picture in enumerate(pictures):
+        for i, picture in enumerate(woven(first == "tff")):
             frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format="yuv420p")
             frame.pts, frame.time_base = i, Fraction(1, RATE)
             graph.push(frame)
             out.mux(stream.encode(graph.pull()))
         out.mux(stream.encode(None))
+
+
+def check_fields(frames: list[Frame]) -> None:
+    """One bar at one place, which moves by 2 px a picture: no comb, no going back."""
+    for f in frames[2:-2]:
+        above = np.clip(f.image[8:-8].astype(float).mean(0) - 70, 0, None)
+        centre = float((above * np.arange(WIDTH)).sum() / above.sum())
+        assert centre == pytest.approx(4 + 2 * f.index + 1.5, abs=0.8)
+
+
+@pytest.mark.parametrize("order", [2, 3, 4, 5])  # FFmpeg's AVFieldOrder: top first, bottom first, and by display
+def test_fields_of_a_recording_whose_header_alone_says_their_order(tmp_path: Path, order: int) -> None:
+    path = tmp_path / "tv.mov"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("png", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "gray"
+        stream.codec_context.field_order = order
+        for i, picture in enumerate(woven(order in (2, 5))):
+            frame = av.VideoFrame.from_ndarray(picture, format="gray")
+            frame.pts, frame.time_base = i, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    frames, words, _ = read_all(path)
+    assert (len(frames), words) == (2 * N, "")
+    check_fields(frames)
 
 
 @pytest.mark.parametrize("first", ["tff", "bff"])
@@ -372,16 +401,30 @@ def test_fields_of_interlaced_recordings_are_pictures_at_the_field_rate(
     assert source.info.fps == pytest.approx(2 * RATE, rel=0.01)
     assert source.info.remarks.lines() == [f"tv.{suffix}: interlaced: each field is a picture, at the field rate"]
     assert [f.time_s for f in frames] == pytest.approx([i / 2 / RATE for i in range(2 * N)], abs=1e-3)
-    for f in frames[2:-2]:  # one bar at one place, which moves by 2 px a picture: no comb, no going back
-        above = np.clip(f.image[8:-8].astype(float).mean(0) - 70, 0, None)
-        centre = float((above * np.arange(WIDTH)).sum() / above.sum())
-        assert centre == pytest.approx(4 + 2 * f.index + 1.5, abs=0.8)
+    check_fields(frames)
     for index in (17, 0, 2 * N - 1, 16, 3, 22):
         source.seek(index)
         got = next(iter(source))
         assert got.index == index
         assert np.array_equal(got.image, frames[index].image)
     source.close()
+
+
+def test_deep_colour_keeps_its_depth(tmp_path: Path) -> None:
+    path = tmp_path / "deep.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "gbrp10le"
+        for i in range(3):
+            colour = np.full((HEIGHT, WIDTH, 3), 20_000 + 64 * i, np.uint16)  # a step of one in ten bits
+            frame = av.VideoFrame.from_ndarray(colour, format="rgb48le").reformat(format="gbrp10le")
+            frame.pts, frame.time_base = i, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    levels = [int(f.image[5, 5]) for f in read_all(path)[0]]
+    assert read_all(path)[0][0].image.dtype == np.uint16
+    assert np.diff(levels).tolist() == pytest.approx([64, 64], abs=3)
+    assert levels[0] == pytest.approx(20_000, abs=70)
 
 
 def test_pictures_that_are_never_shown_have_no_number() -> None:

@@ -64,7 +64,8 @@ def spread(times: np.ndarray, usual: float) -> np.ndarray:  # type: ignore[type-
     if len(starts) == len(times):
         return times
     lengths = np.diff(np.concatenate([starts, [len(times)]]))
-    room = np.concatenate([np.diff(times[starts]), [usual * max(1.0, lengths[-1] / np.median(lengths))]])
+    last = lengths[-1] / np.median(lengths[:-1]) if len(lengths) > 1 else lengths[-1]
+    room = np.concatenate([np.diff(times[starts]), [usual * max(1.0, float(last))]])
     inside = np.arange(len(times)) - np.repeat(starts, lengths)
     return times + inside * np.repeat(room / lengths, lengths)
 

@@ -129,7 +129,8 @@ class Run:
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
         for path in self._written:
-            print(f"  wrote {path}")
+            there = path.exists() and path.stat().st_size > 0
+            print(f"  wrote {path}" if there else f"  nothing was written to {path}")
 
 
 def described(info: SourceInfo, read: int) -> str:
