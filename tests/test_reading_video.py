@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -122,6 +123,55 @@ def test_a_given_rate_acts_on_every_recording(tmp_path: Path, suffix: str) -> No
     source.seek(5)
     assert next(iter(source)).time_s == pytest.approx(5 / 9)
     source.close()
+
+
+def test_pictures_that_an_edit_list_leaves_out_are_not_missing(tmp_path: Path) -> None:
+    path = tmp_path / "trimmed.mp4"
+    encode(path, bf="0")
+    code = bytearray(path.read_bytes())
+    at = code.index(b"elst") + 16  # behind version, count and duration: where the film begins in its media
+    (start,) = struct.unpack_from(">I", code, at)
+    with av.open(str(path)) as f:
+        base = f.streams.video[0].time_base
+    struct.pack_into(">I", code, at, start + int(Fraction(3, RATE) / base))
+    path.write_bytes(code)
+    frames, words, remarks = read_all(path)
+    assert (words, remarks) == ("", [])
+    assert [number_of(f.image) for f in frames] == list(range(3, N))
+    assert [f.index for f in frames] == list(range(N - 3))
+    assert [f.time_s for f in frames] == pytest.approx([i / RATE for i in range(N - 3)])
+    source = open_source(str(path))
+    for index in (9, 0, 4):
+        source.seek(index)
+        assert number_of(next(iter(source)).image) == index + 3
+    source.close()
+
+
+def test_a_playlist_does_not_go_online(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        port = server.getsockname()[1]
+        (tmp_path / "list.mp4").write_text(
+            f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:{port}/a.ts\n#EXT-X-ENDLIST\n"
+        )
+        with pytest.raises(SourceError):
+            open_source(str(tmp_path / "list.mp4"))
+        with pytest.raises(TimeoutError):
+            server.accept()
+
+
+def test_a_video_that_is_cut_while_it_is_read_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "shrinks.avi"
+    rng = np.random.default_rng(1)
+    noise = [rng.integers(0, 255, (HEIGHT, WIDTH)).astype(np.uint8) for _ in range(60)]
+    encode(path, "ffv1", "gray", noise)
+    source = open_source(str(path))
+    os.truncate(path, path.stat().st_size // 2)
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match="cut short"):
+        frames.extend(source)
+    source.close()
+    assert 10 < len(frames) < 40
 
 
 def test_the_film_is_read_and_not_its_thumbnail(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import tifffile
 from irtrack.capture import open_source
 from irtrack.capture.flir import decode, find_blocks
 from irtrack.capture.images import read_image
-from irtrack.core import Frame, Source, SourceError
+from irtrack.core import Clock, Frame, Source, SourceError
 
 
 def read_all(source: Source) -> tuple[list[Frame], str]:
@@ -83,6 +83,9 @@ def test_flir_files_give_pictures_in_counts(raw16: Path, name: str, size: tuple[
 def test_csq_has_the_times_of_the_camera(raw16: Path) -> None:
     times = [f.time_s for f in read_all(open_source(str(raw16 / "flir_SampleCSQ.csq")))[0]]
     assert np.allclose(np.diff(times), 1 / 30, atol=1e-3)
+    given = open_source(str(raw16 / "flir_SampleCSQ.csq"), fps=9)
+    assert given.info.clock is Clock.GIVEN
+    assert [f.time_s for f in read_all(given)[0]] == pytest.approx([i / 9 for i in range(7)])
 
 
 def fff(pixels: np.ndarray, order: str = "<", payload: bytes | None = None) -> bytes:  # type: ignore[type-arg]
@@ -108,6 +111,8 @@ def test_blocks_of_either_order_and_coding(tmp_path: Path, order: str, kind: str
     path.write_bytes(fff(pixels, order, payload) + b"between" + fff(pixels + 1, order))
     frames = list(open_source(str(path), fps=10))
     assert [f.time_s for f in frames] == [0.0, 0.1]
+    assert open_source(str(path), fps=10).info.clock is Clock.GIVEN
+    assert open_source(str(path)).info.clock is Clock.ASSUMED
     assert np.array_equal(frames[0].image, pixels)
     assert np.array_equal(frames[1].image, pixels + 1)
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS = 254, 255, 258, 259, 270, 274, 330
+WANTED = frozenset({SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS})
+"""Tags that are kept: a recording may have a hundred thousand pages."""
+
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Types of whole numbers from 0 on, as struct names them."""
@@ -69,7 +72,8 @@ class Directories:
             inside = SIZES.get(kind, 1) * number <= word  # small values stand in the entry itself
             length = SIZES.get(kind, 1) * number
             self.cut |= not inside and value <= self.size < value + length <= self.size + LONGEST
-            entries[tag] = (kind, number, place + head + i * entry + 4 + word if inside else value)
+            if tag in WANTED:
+                entries[tag] = (kind, number, place + head + i * entry + 4 + word if inside else value)
         (following,) = struct.unpack(self._order + form[-1], table[count * entry :])
         return Directory(place, following, entries)
 

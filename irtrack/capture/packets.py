@@ -44,8 +44,8 @@ class Index:
     """Packets before the first from which decoding can start."""
     problem: str = ""
     """What ended the file's packets early."""
-    discarded: int = 0
-    """Packets that an edit list leaves out."""
+    hidden: int = 0
+    """Packets whose picture is never shown."""
 
     last: bytes = field(default=b"", repr=False)
     """The end of the last packet."""
@@ -76,29 +76,22 @@ def stamp(packet: av.Packet[Any]) -> int | None:
     return packet.pts if packet.pts is not None else packet.dts
 
 
-def is_kept(packet: av.Packet[Any]) -> bool:
-    """Whether it holds a picture that is shown. Empty ones repeat the picture before (AVI); edit lists discard some."""
-    return bool(packet.size) and not packet.is_discard
-
-
 def is_hidden(codec: str, packet: av.Packet[Any]) -> bool:
-    """Whether its picture is never shown: VP8 has such references."""
-    return codec == "vp8" and not bytes(packet)[:1][0] & 0x10
+    """Whether its picture is never shown, though others may refer to it: edit lists leave some out, VP8 has some."""
+    return bool(packet.is_discard) or (codec == "vp8" and not bytes(packet)[:1][0] & 0x10)
 
 
 def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool) -> Index:
-    """Read all packets once."""
+    """Read all packets once. Empty ones repeat the picture before (AVI) and are no packets here."""
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
-    problem, discarded, last = "", 0, None
+    problem, last = "", None
     try:
         for packet in packets:
-            if not is_kept(packet):
-                discarded += bool(packet.size)
-                continue
-            last = packet
-            found.append(stamp(packet))
-            flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
+            if packet.size:
+                last = packet
+                found.append(stamp(packet))
+                flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
         problem = str(getattr(error, "strerror", None) or error)
     n = len(found)
@@ -130,7 +123,7 @@ def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, 
         known if unique else {},
         first,
         problem,
-        discarded,
+        sum(hidden for _, hidden in flags),
         bytes(last)[-64:] if last is not None else b"",
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from irtrack.capture.ends import ends_early, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
-from irtrack.capture.packets import is_kept, make_index, stamp
+from irtrack.capture.packets import make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.times import mended, rate_of
@@ -121,7 +121,7 @@ class VideoSource:
         name, index, remarks = self._path.name, self._index, self._remarks
         self._total = index.frames
         if kind.startswith("mov"):
-            self._total = max(self._total, promised - index.discarded - index.before_key)
+            self._total = max(self._total, promised - index.hidden - index.before_key)
         elif kind == "avi" and promised > index.frames and not self._cut:
             remarks.add(f"{name}: chunks without a picture, as of a grabber that missed one", promised - index.frames)
         if index.before_key:
@@ -210,12 +210,16 @@ class VideoSource:
             if target is None or (found is not None and 0 <= found[0] <= first):
                 break
         self._broken: set[int] = set()
+        last = -1
         for number, packet in chain([found] if found is not None else [], packets):
-            if number >= first or number < 0:
+            last = max(last, number)
+            if number >= first:
                 yield number, packet
+        if last < len(self._index.frame_of) - 1:
+            self._problem = self._problem or "it has less in it than when it was opened"
 
     def _numbered(self, sought: bool) -> Iterator[tuple[int, av.Packet[Any]]]:
-        """Packets from the demuxer's position with their numbers; -1 for those without a picture that is shown."""
+        """Packets from the demuxer's position with their numbers."""
         packets, number = self._container.demux(self._stream), -1
         while True:
             try:
@@ -225,9 +229,7 @@ class VideoSource:
             except (av.FFmpegError, OSError) as error:
                 self._problem = str(getattr(error, "strerror", None) or error)
                 return
-            if not is_kept(packet):
-                if packet.size:
-                    yield -1, packet
+            if not packet.size:
                 continue
             time = stamp(packet)
             number = self._index.packet_at.get(time, number + 1) if sought and time is not None else number + 1
@@ -301,6 +303,8 @@ class VideoSource:
             )
         if problem:
             raise SourceError(f"{self._path} is cut short ({problem}): {read} frames could be read and were used")
+        if read < total and not start:
+            self._remarks.add(f"{self._path.name}: pictures that its decoder did not give", total - read)
 
     def seek(self, index: int) -> None:
         """Continue at frame `index`. Raises SourceError outside the recording."""
@@ -317,8 +321,8 @@ class VideoSource:
 
 
 def open_container(path: Path) -> av.container.InputContainer:
-    """Open a file with PyAV, whatever its name and whatever the encoding of its titles."""
-    return av.open(ffmpeg_url(path), "r", metadata_errors="ignore")
+    """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online."""
+    return av.open(ffmpeg_url(path), "r", metadata_errors="ignore", options={"protocol_whitelist": "file,crypto,data"})
 
 
 def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:
