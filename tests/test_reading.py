@@ -427,6 +427,30 @@ def test_images_cut_short_are_refused(tmp_path: Path, rng: np.random.Generator) 
         assert "\n" not in str(caught.value)
 
 
+def test_pages_that_go_round_in_a_circle(tmp_path: Path, ramp: Picture) -> None:
+    path = tmp_path / "circle.tif"
+    tifffile.imwrite(path, np.stack([ramp] * 3), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as f:
+        first, last = f.pages[0].offset, f.pages[2].offset
+    code = bytearray(path.read_bytes())
+    after = last + 2 + 12 * struct.unpack_from("<H", code, last)[0]
+    struct.pack_into("<I", code, after, first)
+    path.write_bytes(code)
+    frames, words, _ = read_all(path)
+    assert len(frames) == 3
+    assert "circle" in words
+
+
+def test_a_page_whose_data_is_cut_off_is_not_filled_up_with_grey(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "jpeg.tif"
+    noise = rng.integers(0, 255, (64, 64)).astype(np.uint8)
+    tifffile.imwrite(path, noise, photometric="minisblack", compression="jpeg", metadata=None, rowsperstrip=64)
+    code = path.read_bytes()
+    path.write_bytes(code[: len(code) * 6 // 10])  # its decoder would say nothing
+    with pytest.raises(SourceError, match="cut off"):
+        read_image(path)
+
+
 def test_one_damaged_image_costs_one_frame(tmp_path: Path, ramp: Picture) -> None:
     for i in range(5):
         cv2.imwrite(str(tmp_path / f"{i}.png"), ramp)

@@ -29,7 +29,7 @@ def mended(name: str, times: Sequence[float], remarks: Remarks, usual_s: float =
     found = np.asarray(times, np.float64)
     if not len(found):
         return []
-    if not (np.isfinite(found).all() and np.ptp(found) <= ABSURD_S):
+    if not np.ptp(found) <= ABSURD_S:  # also where it is no number
         wrong = int(np.argmax(~(np.abs(found - np.median(found[np.isfinite(found)] if len(found) else 0)) <= ABSURD_S)))
         raise SourceError(
             f"{name}: the time of picture {wrong} is {times[wrong]:g} s, which cannot be: the file is damaged; "
