@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Callable
 from io import BytesIO
@@ -159,6 +160,22 @@ def test_a_cptv_that_is_cut_gives_what_it_holds(raw16: Path, tmp_path: Path, sha
     assert 0.7 * share * len(whole) <= len(frames) == source.info.frames < len(whole) + (share > 0.99)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(frames, whole, strict=False))
     assert [f.time_s for f in frames] == [f.time_s for f in whole[: len(frames)]]
+
+
+def test_a_cptv_of_absurd_size_or_a_byte_too_short(raw16: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.cptv"
+    content = gzip.decompress((raw16 / "lepton3_possum.cptv").read_bytes())
+    path.write_bytes(gzip.compress(content))
+    whole, words = read_all(open_source(str(path)))
+    assert not words
+    path.write_bytes(gzip.compress(content[:-1]))  # the package would take the missing bits for zeros
+    frames, words = read_all(open_source(str(path)))
+    assert len(frames) == len(whole) - 1
+    assert "cut short" in words
+    assert content.count(b"X" + struct.pack("<I", 160)) == 1
+    path.write_bytes(gzip.compress(content.replace(b"X" + struct.pack("<I", 160), b"X" + struct.pack("<I", 160_000))))
+    with pytest.raises(SourceError, match="160000x120 pixels"):
+        open_source(str(path))
 
 
 def test_a_seq_that_is_cut_while_it_is_read_is_one_line(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Unzipped:
                 self.problem = f"it is damaged: {error}"
         out, self._held = self._held[:length], self._held[length:]
         self._at += len(out)
+        if len(out) < length > 1:  # the end of a whole file is met where a single byte is asked for
+            self.problem = self.problem or "it is cut short"
         return out
 
     def tell(self) -> int:
