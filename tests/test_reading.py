@@ -21,7 +21,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from irtrack.capture import open_source
-from irtrack.capture.images import image_files, is_image_name, read_image
+from irtrack.capture.images import image_files, is_image_name, joined, read_image
 from irtrack.capture.open import as_text, grouped
 from irtrack.capture.times import mended
 from irtrack.cli import main
@@ -231,6 +231,8 @@ def test_animated_images_give_all_their_pictures(tmp_path: Path, ramp: Picture, 
     frames_read, words, _ = read_all(path)
     assert not words
     assert np.array_equal(np.stack([f.image for f in frames_read]), pictures)
+    if kind != "gif":  # this one has no times
+        assert [f.time_s for f in frames_read] == pytest.approx([0, 0.1, 0.2])
     cv2.imwrite(str(tmp_path / "z.png"), ramp)
     both, _, _ = read_all(tmp_path)
     assert np.array_equal(np.stack([f.image for f in both]), [*pictures, ramp])
@@ -257,6 +259,26 @@ def test_intervals_of_imagej_and_ome(tmp_path: Path, stack: Picture) -> None:
         assert given.info.clock is Clock.GIVEN
         assert [f.time_s for f in given] == pytest.approx([i / 10 for i in range(6)])
         given.close()
+
+
+def test_times_of_several_files_go_on(tmp_path: Path, stack: Picture) -> None:
+    for i in range(3):
+        tifffile.imwrite(tmp_path / f"{i}.tif", stack[2 * i : 2 * i + 2], imagej=True,
+                         metadata={"axes": "TYX", "finterval": 0.25})  # fmt: skip
+    source = open_source(str(tmp_path))
+    assert source.info.clock is Clock.FILE
+    assert [f.time_s for f in source] == pytest.approx([0.25 * i for i in range(6)])
+    assert not source.info.remarks
+    source.close()
+    assert joined([[0.0, 1.0], [5.0, 6.0], [0.0, 1.0]]) == [0, 1, 5, 6, 7, 8]
+    assert joined([[0.0], None]) is None
+
+
+def test_values_that_are_not_looked_at_are_said(tmp_path: Path, stack: Picture) -> None:
+    tifffile.imwrite(tmp_path / "many.tif", stack[:3], photometric="minisblack", planarconfig="separate", metadata=None)
+    frames, _, remarks = read_all(tmp_path / "many.tif")
+    assert np.array_equal(frames[0].image, stack[0])
+    assert "the first of 3 values of each pixel is read" in remarks[0]
 
 
 @pytest.mark.parametrize("value", ["Infinity", "NaN", "1e300"])

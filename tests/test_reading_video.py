@@ -286,6 +286,17 @@ def test_equal_times_share_the_step_and_pauses_are_kept_and_said(tmp_path: Path)
     assert read_all(tmp_path / "pause.mkv")[2] == ["pause.mkv: a pause of 60.04 s before picture 12"]
 
 
+def test_stamps_that_fall_do_not_reorder_pictures_of_a_codec_that_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "jitter.mkv"
+    encode(path, "mjpeg", "yuvj420p")
+    code = path.read_bytes()
+    block = b"\x81" + struct.pack(">h", 320) + b"\x80"
+    assert code.count(block) == 1
+    path.write_bytes(code.replace(block, b"\x81" + struct.pack(">h", 260) + b"\x80"))  # picture 8, before picture 7
+    check_order_and_seeking(path)
+    assert "times fall by 0.02 s at picture 8" in read_all(path)[2][0]
+
+
 def test_a_recording_that_begins_within_a_group_of_pictures_is_no_damaged_one(tmp_path: Path) -> None:
     encode(tmp_path / "whole.ts", "mpeg2video")
     code, pieces = (tmp_path / "whole.ts").read_bytes(), []

@@ -123,6 +123,12 @@ def pictures_of(code: bytes) -> int:
     return 1
 
 
+def webp_times(code: bytes) -> list[float] | None:
+    """Seconds at which the pictures of an animated WebP are shown; None where it has no times."""
+    spans = [int.from_bytes(body[12:15], "little") / 1000 for kind, body in webp_chunks(code) if kind == b"ANMF"]
+    return [sum(spans[:i]) for i in range(len(spans))] if all(spans) else None
+
+
 class Gif(NamedTuple):
     """What blocks a GIF has: pictures, those with a time, and whether it goes on to its end mark."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +27,7 @@ from irtrack.capture.headers import (
     orientation_of,
     pictures_of,
     size_of,
+    webp_times,
 )  # fmt: skip
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
@@ -94,16 +97,41 @@ def open_pages(path: Path, remarks: Remarks) -> Pages:
     return TiffPages(path, remarks) if head.startswith(TIFF) else CodedPages(path)
 
 
-def pictures_in(path: Path, remarks: Remarks) -> tuple[int, str]:
-    """How many pictures an image file holds, and its shortfall; as little is read as tells. Raises SourceError."""
+@dataclass(frozen=True)
+class Contents:
+    """How many pictures an image file holds, what is missing of it, and when they were taken."""
+
+    count: int = 1
+    shortfall: str = ""
+    times: list[float] | None = None
+
+
+def contents_of(path: Path, remarks: Remarks) -> Contents:
+    """Of an image file; as little is read as tells. Raises SourceError."""
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(HEAD)
         if head.startswith(TIFF):
             pages = TiffPages(path, remarks)
             pages.close()
-            return pages.count, pages.shortfall
-        animated = is_webp(head) and head[12:16] == b"VP8X" and bool(head[20] & 2)
-        return pictures_of(head + f.read() if animated or head.startswith(b"GIF") else head), ""
+            return Contents(pages.count, pages.shortfall, pages.times)
+        if is_webp(head) and head[12:16] == b"VP8X" and head[20] & 2:
+            code = head + f.read()
+            return Contents(pictures_of(code), times=webp_times(code))
+        return Contents(pictures_of(head + f.read() if head.startswith(b"GIF") else head))
+
+
+def joined(parts: Sequence[list[float] | None]) -> list[float] | None:
+    """Times of files that follow each other, in one count: each that begins anew goes on a step behind the one before.
+    None where a file has none."""
+    if not parts or any(part is None for part in parts):
+        return None
+    steps = [b - a for part in parts if part for a, b in pairwise(part) if b > a]
+    step = sorted(steps)[len(steps) // 2] if steps else 1 / DEFAULT_IMAGE_FPS
+    out: list[float] = []
+    for part in parts:
+        shift = out[-1] + step - part[0] if out and part and not part[0] > out[-1] else 0.0
+        out += [t + shift for t in part or []]
+    return out
 
 
 def moves(path: Path) -> bool:
@@ -132,12 +160,11 @@ def read_image(path: Path) -> Image:
 class CodedPages:
     """PNG, JPEG, WebP, GIF, BMP, JPEG 2000 and netpbm files; pictures are decoded when they are asked for."""
 
-    times: list[float] | None = None
-
     def __init__(self, path: Path) -> None:
         """Counts the pictures. Raises SourceError."""
         self._path = path
         self._decoded: list[Image] = []
+        self.times: list[float] | None = None
         self.shortfall = ""
         with reading(path, "cannot be read"):
             self._code = path.read_bytes()
@@ -146,6 +173,8 @@ class CodedPages:
         with reading(path, "is not an image that can be read"):
             counts = flir.has_counts(self._code)
             self.count = 1 if counts else pictures_of(self._code)
+            if self.count > 1 and is_webp(self._code):
+                self.times = webp_times(self._code)
             if counts and ends_early(self._code):  # the counts stand before the view
                 self.shortfall = "the end of its coloured view is missing"
 
@@ -224,7 +253,7 @@ def grey_of(stored: np.ndarray) -> Image:  # type: ignore[type-arg]
 class ImagesSource:
     """Pictures of image files as frames, in natural order of the names, all pages of each.
 
-    Times are those of the file, where there is one file that has them, else number over `fps`. What cannot be read is
+    Times are those of the files, where all have them, else number over `fps`. What cannot be read is
     skipped and said at the end: iteration then raises SourceError after the last good picture.
     """
 
@@ -239,30 +268,31 @@ class ImagesSource:
         remarks = Remarks()
         self._frames: list[tuple[int, int]] = []
         self._shortfall = ""
-        times = None
+        times: list[list[float] | None] = []
         for number, path in enumerate(self._paths):
-            count, shortfall = 1, ""
+            found = Contents()
             if len(self._paths) == 1:
                 pages = self._open(number, remarks)
-                count, shortfall, times = pages.count, pages.shortfall, pages.times
+                found = Contents(pages.count, pages.shortfall, pages.times)
             elif path.suffix.lower() in SEVERAL:
                 with suppress(SourceError):  # it is said when its turn comes
-                    count, shortfall = pictures_in(path, remarks)
-            self._note(number, shortfall)
-            self._frames += [(number, page) for page in range(count)]
+                    found = contents_of(path, remarks)
+            self._note(number, found.shortfall)
+            self._frames += [(number, page) for page in range(found.count)]
+            times.append(found.times)
         try:
             first = self._first()
         except BaseException:
             self.close()
             raise
         self._shape, self._dtype = first.shape, first.dtype
-        clock = Clock.GIVEN if fps else Clock.FILE if times is not None else Clock.ASSUMED
+        taken = None if fps else joined(times)
+        clock = Clock.GIVEN if fps else Clock.ASSUMED if taken is None else Clock.FILE
         rate = fps or DEFAULT_IMAGE_FPS
-        if clock is Clock.FILE and times is not None:
-            self._times = mended(self._name, times, remarks, 1 / rate)
+        self._times = [i / rate for i in range(len(self._frames))]
+        if taken is not None:
+            self._times = mended(self._name, taken, remarks, 1 / rate)
             rate = rate_of(self._times) or rate
-        else:
-            self._times = [i / rate for i in range(len(self._frames))]
         height, width = first.shape
         self.info = SourceInfo(
             self._name, width, height, 8 * first.dtype.itemsize, rate, len(self._frames), clock, remarks

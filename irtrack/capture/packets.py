@@ -17,7 +17,7 @@ import numpy as np
 
 FORMATS_WITHOUT_TIMES = frozenset(
     {"h264", "hevc", "vvc", "mjpeg", "mjpeg_2000", "m4v", "mpegvideo", "h263", "h261", "cavsvideo", "avs2", "avs3",
-     "dirac", "dnxhd", "vc1", "obu", "rawvideo"}
+     "dirac", "dnxhd", "vc1", "obu", "mpjpeg", "rawvideo"}
 )  # fmt: skip
 """FFmpeg's names of bare streams, whose times its demuxers invent."""
 
@@ -81,8 +81,13 @@ def is_hidden(codec: str, packet: av.Packet[Any]) -> bool:
     return bool(packet.is_discard) or (codec == "vp8" and not bytes(packet)[:1][0] & 0x10)
 
 
-def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool) -> Index:
-    """Read all packets once. Empty ones repeat the picture before (AVI) and are no packets here."""
+def make_index(
+    packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool, may_reorder: bool = True
+) -> Index:
+    """Read all packets once. Empty ones repeat the picture before (AVI) and are no packets here.
+
+    `reorders`: pictures are known to come in another order than they are shown in; `may_reorder`: the codec can do so.
+    """
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
     problem, last = "", None
@@ -98,10 +103,10 @@ def make_index(packets: Iterable[av.Packet[Any]], codec: str, format_name: str, 
     first = next((i for i, (key, _) in enumerate(flags) if key), 0)
     shown = [i for i in range(first, n) if not flags[i][1]]
     stamped = sum(time is not None for time in found)
-    bare = format_name in FORMATS_WITHOUT_TIMES or 2 * stamped < n
+    bare = format_name in FORMATS_WITHOUT_TIMES or format_name.endswith("_pipe") or 2 * stamped < n
     timed = not (bare or (reorders and (format_name == "avi" or stamped < n)))
     pts = filled(found)
-    if not timed:
+    if not (timed and may_reorder):
         order = shown
     else:
         order = [i for part in parts(shown, pts, flags) for i in sorted(part, key=lambda i: pts[i])]

@@ -163,8 +163,19 @@ class TiffPages:
                 if any(at + length > self._directories.size for at, length in spans):
                     raise ValueError("its data is cut off")
                 stored = page.asarray()
+            if index == 0:
+                self._remark_samples(page)
             grey = grey_of(page, stored)
             return oriented(grey, self._directories.number(self._pages[0 if self._block else index], ORIENTATION, 1))
+
+    def _remark_samples(self, page: tifffile.TiffPage) -> None:
+        """Say what of each pixel is not looked at."""
+        samples, extra = page.samplesperpixel, tuple(int(e) for e in page.extrasamples)
+        opacity = samples == 2 and extra and extra[0] in (1, 2)
+        if samples > 1 and int(page.photometric) <= 1 and not opacity:
+            self._remarks.add(f"{self._path.name}: the first of {samples} values of each pixel is read")
+        if int(page.photometric) == tifffile.PHOTOMETRIC.CFA:
+            self._remarks.add(f"{self._path.name}: a mosaic of colours is read as grey")
 
     def _from_block(self, page: tifffile.TiffPage, index: int) -> NDArray[Any]:
         assert self._block is not None

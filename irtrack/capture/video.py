@@ -74,7 +74,11 @@ class VideoSource:
         average = float(stream.average_rate) if stream.average_rate else None
         declared = float(context.framerate) if context is not None and context.framerate else None
         self._index = make_index(
-            self._container.demux(stream), context.name if context else "", kind, bool(context and context.has_b_frames)
+            self._container.demux(stream),
+            context.name if context else "",
+            kind,
+            reorders=bool(context and context.has_b_frames),
+            may_reorder=bool(context and context.codec.reorder),
         )
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
             self._cut = "its last picture is not whole"
