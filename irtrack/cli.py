@@ -7,6 +7,7 @@ commands, so that help is there at once.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -95,10 +96,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="With a SOURCE or nothing instead of a command, the window opens: irtrack flight.mp4",
     )
     parser.add_argument("--version", action="version", version=f"irtrack {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where in the program an error arose, and its causes")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     window = commands.add_parser("window", help="open the window (the default)")
-    window.add_argument("source", nargs="?", metavar="SOURCE", help=SOURCE_HELP)
+    window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
     detector_options(window)
 
     run = commands.add_parser(
@@ -120,7 +122,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--pretrigger", type=float, metavar="S", help="record only around targets, from S seconds before to S after"
     )
     log_options(outputs)
-    run.add_argument("--fps", type=float, metavar="F", help="frame rate of images and stacks (default 30)")
+    run.add_argument(
+        "--fps",
+        type=float,
+        metavar="F",
+        help="frame rate of a recording, whatever times it has (images without times: 30)",
+    )
     run.add_argument(
         "--reconnect",
         type=float,
@@ -234,6 +241,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     commands.add_parser("cameras", help="cameras of this machine, with the SOURCE text that opens each")
     commands.add_parser("doctor", help="what is installed and what is missing")
+    for command in commands.choices.values():  # before or behind the command
+        command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 
 
@@ -312,19 +321,27 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
 def with_default_command(argv: Sequence[str]) -> list[str]:
     """`irtrack FILE` and `irtrack` alone mean `irtrack window ...`."""
     argv = list(argv)
-    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
+    globals_ = [a for a in argv[:1] if a == "--debug"]
+    rest = argv[len(globals_) :]
+    if rest and (rest[0] in COMMANDS or rest[0] in ("-h", "--help", "--version")):
         return argv
-    return ["window", *argv]
+    return [*globals_, "window", *rest]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can act on is one line on stderr."""
     args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     try:
         from irtrack import commands
 
         return int(getattr(commands, args.command)(args))
-    except IrtrackError as error:
+    except (IrtrackError, MemoryError) as error:
+        if args.debug:
+            raise
+        if isinstance(error, MemoryError):
+            error = IrtrackError("there is not enough memory: crop or scale the recording, or end other programs")
         print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
@@ -332,7 +349,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_ERROR
-    except MemoryError:
-        print("irtrack: not enough memory for frames of this size: crop or scale the recording", file=sys.stderr)
         return EXIT_ERROR

@@ -20,6 +20,9 @@ T = TypeVar("T", bound=np.generic)
 Image = NDArray[Any]
 """(H, W) raw counts, uint8 or uint16."""
 
+LARGEST_SIDE_PX = 4096
+"""Longest side of a frame; what is larger is refused before memory is taken for it."""
+
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
 

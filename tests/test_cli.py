@@ -179,7 +179,7 @@ def test_unwritable_folders(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "say"),
     [
-        ("missing.mp4", "no file"), ("empty.mp4", "empty"), ("text.mp4", "not a video"), ("text.tif", "not a TIFF"),
+        ("missing.mp4", "no file"), ("empty.mp4", "empty"), ("text.mp4", "not a video"), ("text.tif", "not an image"),
         ("noframes.mkv", "unfinished"), ("no_images", "no images"), ("huge.png", "4096"), ("float.tif", "float32"),
         ("rtsp://127.0.0.1:9/x", "cannot connect"), ("gopher://x/y", "unknown kind of stream"),
         ("camera:77", "not there"), ("camera:/dev/nothing", "no camera"), ("sim:nonsense", "the scenes are"),

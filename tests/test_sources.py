@@ -249,7 +249,8 @@ def test_truncated_video_keeps_what_can_be_read(tmp_path: Path, scene: Scene) ->
     whole = (tmp_path / "f.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: int(len(whole) * 0.6)])
     seen, message = read_to_error(tmp_path / "cut.mp4")
-    assert seen == list(range(len(seen)))
+    assert seen == sorted(set(seen))  # of the last ones, those that others refer to come first in a file
+    assert seen[:3] == [0, 1, 2]
     assert 3 <= len(seen) < N
     assert "cut short" in message
     assert f"{len(seen)} of {N}" in message

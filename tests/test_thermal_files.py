@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import gzip
 import struct
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import imagecodecs
@@ -13,7 +15,20 @@ import tifffile
 
 from irtrack.capture import open_source
 from irtrack.capture.flir import decode, find_blocks
-from irtrack.core import SourceError
+from irtrack.capture.images import read_image
+from irtrack.core import Clock, Frame, Source, SourceError
+
+
+def read_all(source: Source) -> tuple[list[Frame], str]:
+    """Frames, and what is said at the end."""
+    frames: list[Frame] = []
+    try:
+        frames.extend(source)
+    except SourceError as error:
+        return frames, str(error)
+    finally:
+        source.close()
+    return frames, ""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +69,8 @@ def test_cptv_equals_the_same_frames_as_tiff(raw16: Path, name: str) -> None:
 )
 def test_flir_files_give_pictures_in_counts(raw16: Path, name: str, size: tuple[int, int], count: int) -> None:
     source = open_source(str(raw16 / name))
-    frames = list(source)
+    frames, words = read_all(source)
+    assert ("cut short: 7 whole pictures" in words) == name.endswith(".csq")
     assert len(frames) == count == source.info.frames
     for f in frames:
         assert f.image.shape == size
@@ -66,8 +82,11 @@ def test_flir_files_give_pictures_in_counts(raw16: Path, name: str, size: tuple[
 
 
 def test_csq_has_the_times_of_the_camera(raw16: Path) -> None:
-    times = [f.time_s for f in open_source(str(raw16 / "flir_SampleCSQ.csq"))]
+    times = [f.time_s for f in read_all(open_source(str(raw16 / "flir_SampleCSQ.csq")))[0]]
     assert np.allclose(np.diff(times), 1 / 30, atol=1e-3)
+    given = open_source(str(raw16 / "flir_SampleCSQ.csq"), fps=9)
+    assert given.info.clock is Clock.GIVEN
+    assert [f.time_s for f in read_all(given)[0]] == pytest.approx([i / 9 for i in range(7)])
 
 
 def fff(pixels: np.ndarray, order: str = "<", payload: bytes | None = None) -> bytes:  # type: ignore[type-arg]
@@ -93,6 +112,8 @@ def test_blocks_of_either_order_and_coding(tmp_path: Path, order: str, kind: str
     path.write_bytes(fff(pixels, order, payload) + b"between" + fff(pixels + 1, order))
     frames = list(open_source(str(path), fps=10))
     assert [f.time_s for f in frames] == [0.0, 0.1]
+    assert open_source(str(path), fps=10).info.clock is Clock.GIVEN
+    assert open_source(str(path)).info.clock is Clock.ASSUMED
     assert np.array_equal(frames[0].image, pixels)
     assert np.array_equal(frames[1].image, pixels + 1)
 
@@ -120,18 +141,93 @@ def test_what_is_no_recording_is_one_line(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_recordings_cut_short_give_what_is_whole(raw16: Path, tmp_path: Path) -> None:
+def test_recordings_cut_short_give_what_is_whole_and_say_so(raw16: Path, tmp_path: Path) -> None:
     seq = (raw16 / "flir_SampleSEQ.seq").read_bytes()
     (tmp_path / "cut.seq").write_bytes(seq[: len(seq) - 200_000])
-    assert len(list(open_source(str(tmp_path / "cut.seq")))) >= 1
-    shutil.copy(raw16 / "lepton3_possum.cptv", tmp_path / "cut.cptv")
-    content = (tmp_path / "cut.cptv").read_bytes()
-    (tmp_path / "cut.cptv").write_bytes(content[: len(content) // 2])
-    with pytest.raises(SourceError, match="damaged"):
-        list(open_source(str(tmp_path / "cut.cptv")))
+    frames, words = read_all(open_source(str(tmp_path / "cut.seq")))
+    assert len(frames) == 1
+    assert "cut short: 1 whole pictures" in words
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.999])
+def test_a_cptv_that_is_cut_gives_what_it_holds(raw16: Path, tmp_path: Path, share: float) -> None:
+    content = (raw16 / "lepton3_possum.cptv").read_bytes()
+    (tmp_path / "cut.cptv").write_bytes(content[: int(len(content) * share)])
+    whole = list(open_source(str(raw16 / "lepton3_possum.cptv")))
+    source = open_source(str(tmp_path / "cut.cptv"))
+    frames, words = read_all(source)
+    assert "cut short" in words
+    assert 0.7 * share * len(whole) <= len(frames) == source.info.frames < len(whole) + (share > 0.99)
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(frames, whole, strict=False))
+    assert [f.time_s for f in frames] == [f.time_s for f in whole[: len(frames)]]
+
+
+def test_a_cptv_of_absurd_size_or_a_byte_too_short(raw16: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.cptv"
+    content = gzip.decompress((raw16 / "lepton3_possum.cptv").read_bytes())
+    path.write_bytes(gzip.compress(content))
+    whole, words = read_all(open_source(str(path)))
+    assert not words
+    path.write_bytes(gzip.compress(content[:-1]))  # the package would take the missing bits for zeros
+    frames, words = read_all(open_source(str(path)))
+    assert len(frames) == len(whole) - 1
+    assert "cut short" in words
+    assert content.count(b"X" + struct.pack("<I", 160)) == 1
+    path.write_bytes(gzip.compress(content.replace(b"X" + struct.pack("<I", 160), b"X" + struct.pack("<I", 160_000))))
+    with pytest.raises(SourceError, match="160000x120 pixels"):
+        open_source(str(path))
+
+
+def test_a_seq_that_is_cut_while_it_is_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "shrinks.seq"
+    path.write_bytes(b"".join(fff(np.full((40, 60), i, np.uint16)) for i in range(50)))
+    source = open_source(str(path))
+    frames = iter(source)
+    next(frames)
+    path.write_bytes(path.read_bytes()[:9000])  # a mapped file would end the process here with SIGBUS
+    with pytest.raises(SourceError, match="cut while it was read"):
+        list(frames)
+    source.close()
+
+
+@pytest.mark.parametrize("coded", [imagecodecs.png_encode, imagecodecs.jpegls_encode])
+def test_colour_and_absurd_sizes_inside_fff(tmp_path: Path, coded: Callable[..., bytes]) -> None:
+    (tmp_path / "rgb.fff").write_bytes(fff(np.zeros((8, 9), np.uint16), payload=coded(np.zeros((8, 9, 3), np.uint8))))
+    with pytest.raises(SourceError, match="in colour"):
+        open_source(str(tmp_path / "rgb.fff"))
+    png = bytearray(imagecodecs.png_encode(np.zeros((8, 9), np.uint16)))
+    png[16:24] = struct.pack(">II", 60000, 60000)
+    (tmp_path / "big.fff").write_bytes(fff(np.zeros((8, 9), np.uint16), payload=bytes(png)))
+    with pytest.raises(SourceError, match="60000x60000"):
+        open_source(str(tmp_path / "big.fff"))
 
 
 def test_damaged_pixels_are_a_value_error() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         decode(fff(np.zeros((4, 4), np.uint16))[96:120].ljust(40, b"\0"))
-    assert find_blocks(b"FFF\0") == []
+    assert find_blocks(BytesIO(b"FFF\0")) == ([], True)
+
+
+def radiometric(path: Path, counts: np.ndarray, view: np.ndarray) -> None:  # type: ignore[type-arg]
+    """A JPEG with counts in its APP1 segments."""
+    block, plain = fff(counts), imagecodecs.jpeg8_encode(view)
+    parts = [block[i : i + 700] for i in range(0, len(block), 700)]
+    segments = b"".join(
+        b"\xff\xe1" + struct.pack(">H", len(p) + 10) + b"FLIR\0\x01" + bytes([i, len(parts) - 1]) + p
+        for i, p in enumerate(parts)
+    )
+    path.write_bytes(plain[:2] + segments + plain[2:])
+
+
+def test_radiometric_jpegs_give_counts_alone_in_a_folder_and_by_a_glob(tmp_path: Path) -> None:
+    true = [np.arange(600, dtype=np.uint16).reshape(20, 30) * 50 + i for i in range(3)]
+    for i, counts in enumerate(true):
+        radiometric(tmp_path / f"IR_{i}.jpg", counts, np.full((40, 60, 3), 90, np.uint8))
+    for text in (str(tmp_path), str(tmp_path / "*.jpg")):
+        frames = list(open_source(text))
+        assert all(np.array_equal(f.image, t) for f, t in zip(frames, true, strict=True))
+    assert np.array_equal(read_image(tmp_path / "IR_1.jpg"), true[1])
+    code = (tmp_path / "IR_1.jpg").read_bytes()
+    (tmp_path / "IR_1.jpg").write_bytes(code.replace(b"FLIR\0\x01\x01", b"FLIX\0\x01\x01"))  # a part is missing
+    with pytest.raises(SourceError, match=r"IR_1\.jpg.*raw counts are missing|IR_1\.jpg.*do not fit"):
+        read_image(tmp_path / "IR_1.jpg")

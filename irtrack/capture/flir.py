@@ -7,23 +7,30 @@ may be in either byte order, whatever the order of the pixels.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
 
-from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.capture.headers import JPEG, jpeg_segments, size_of
+from irtrack.capture.reading import reading
+from irtrack.capture.times import mended, rate_of
+from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
 
 MAGIC = b"FFF\0"
 HEADER, ENTRY, RAW_HEADER = 64, 32, 32
 RAW_DATA, CAMERA_INFO = 1, 0x20
 TIME_AT = 900
 """Offset of the time in a CameraInfo record: seconds since 1970 and milliseconds."""
+
+DEFAULT_FPS = 30.0
+PIECE = 1 << 20
+"""Bytes that are searched at once."""
 
 PNG, JPEG_LS = b"\x89PNG", b"\xff\xd8\xff"
 
@@ -36,33 +43,57 @@ class Block:
     camera: tuple[int, int] | None
 
 
-def find_blocks(content: bytes | mmap.mmap) -> list[Block]:
-    """Every FFF block that holds a picture, in order."""
-    out, at = [], content.find(MAGIC)
+def find_blocks(file: BinaryIO) -> tuple[list[Block], bool]:
+    """Every FFF block that holds a picture, in order; and whether the last block goes on behind the end of the file."""
+    size = file.seek(0, 2)
+    out: list[Block] = []
+    cut = False
+    at = find(file, MAGIC, 0)
     while at >= 0:
-        records = directory(content, at)
-        raw, camera = records.get(RAW_DATA), records.get(CAMERA_INFO)
-        if raw is not None:
-            out.append(Block(raw, camera))
-        at = content.find(MAGIC, raw[0] + raw[1] if raw is not None else at + 4)
-    return out
+        records = directory(file, at)
+        cut = records is None or any(offset + length > size for offset, length in records.values())
+        raw, camera = ((records or {}).get(kind) for kind in (RAW_DATA, CAMERA_INFO))
+        if raw is not None and raw[0] + raw[1] <= size:
+            out.append(Block(raw, camera if camera is not None and camera[0] + camera[1] <= size else None))
+            at = find(file, MAGIC, raw[0] + raw[1])
+        else:
+            at = find(file, MAGIC, at + 4)
+    return out, cut
 
 
-def directory(content: bytes | mmap.mmap, at: int) -> dict[int, tuple[int, int]]:
-    """(offset, length) in the file of the first record of each type; nothing where the block is no block or cut off."""
-    header = content[at : at + HEADER]
+def find(file: BinaryIO, what: bytes, start: int) -> int:
+    """Where `what` next stands from `start` on, -1 for nowhere."""
+    file.seek(start)
+    kept = b""
+    while piece := file.read(PIECE):
+        found = (kept + piece).find(what)
+        if found >= 0:
+            return start - len(kept) + found
+        kept, start = (kept + piece)[1 - len(what) :], start + len(piece)
+    return -1
+
+
+def directory(file: BinaryIO, at: int) -> dict[int, tuple[int, int]] | None:
+    """(offset, length) in the file of the first record of each type; nothing where the block is no block, None where
+    the file ends within it."""
+    file.seek(at)
+    header = file.read(HEADER)
     if len(header) < HEADER:
-        return {}
+        return None
     order = next((o for o in "><" if 100 <= struct.unpack_from(o + "I", header, 20)[0] < 200), None)
     if order is None:
         return {}
     start, count = struct.unpack_from(order + "II", header, 24)
-    table = content[at + start : at + start + ENTRY * min(count, 256)]
+    count = min(count, 256)
+    file.seek(at + start)
+    table = file.read(ENTRY * count)
+    if len(table) < ENTRY * count:
+        return None
     out: dict[int, tuple[int, int]] = {}
-    for i in range(len(table) // ENTRY):
+    for i in range(count):
         (kind,) = struct.unpack_from(order + "H", table, i * ENTRY)
         offset, length = struct.unpack_from(order + "II", table, i * ENTRY + 12)
-        if kind and length and at + offset + length <= len(content):
+        if kind and length:
             out.setdefault(kind, (at + offset, length))
     return out
 
@@ -72,79 +103,123 @@ def decode(record: bytes) -> Image:
     order = "<" if record[:2] == b"\x02\x00" else ">"
     width, height = struct.unpack_from(order + "HH", record, 2)
     body = record[RAW_HEADER:]
+    if body.startswith((PNG, JPEG_LS)):
+        width, height = size_of(body) or (0, 0)
+    if not (0 < width <= LARGEST_SIDE_PX and 0 < height <= LARGEST_SIDE_PX):
+        raise ValueError(f"a picture of {width}x{height} pixels")
     if body.startswith(PNG):
         # FLIR writes the samples little-endian where PNG wants them big-endian.
-        return np.ascontiguousarray(imagecodecs.png_decode(body), np.uint16).byteswap()
+        return grey(imagecodecs.png_decode(body)).byteswap()
     if body.startswith(JPEG_LS):
-        return np.ascontiguousarray(imagecodecs.jpegls_decode(body), np.uint16)
-    if len(body) < 2 * width * height or not width * height:
+        return grey(imagecodecs.jpegls_decode(body))
+    if len(body) < 2 * width * height:
         raise ValueError(f"{width}x{height} pixels do not fit into {len(body)} bytes")
     return np.frombuffer(body, order + "u2", width * height).reshape(height, width).astype(np.uint16)
 
 
+def grey(image: np.ndarray) -> Image:  # type: ignore[type-arg]
+    """A decoded picture, if it is one of counts. Raises ValueError."""
+    if image.ndim != 2:
+        raise ValueError("a picture in colour, which holds no counts")
+    return np.ascontiguousarray(image, np.uint16)
+
+
 def jpeg_block(content: bytes) -> bytes | None:
     """The FFF block of a radiometric JPEG, joined from its APP1 segments; None where there is none."""
-    parts: dict[int, bytes] = {}
-    at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != 0xDA:
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        segment = content[at + 4 : at + 2 + length]
-        if content[at + 1] == 0xE1 and segment[:5] == b"FLIR\0" and len(segment) > 8:
-            parts[segment[6]] = segment[8:]
-        at += 2 + length
+    if not content.startswith(JPEG):
+        return None
+    parts = {
+        body[6]: body[8:]
+        for marker, body in jpeg_segments(content)
+        if marker == 0xE1 and body[:5] == b"FLIR\0" and len(body) > 8
+    }
     return b"".join(parts[k] for k in sorted(parts)) if parts else None
 
 
+def has_counts(content: bytes) -> bool:
+    """Whether a file is a radiometric JPEG: it carries a block, whole or damaged."""
+    block = jpeg_block(content)
+    return block is not None and MAGIC in block
+
+
+def counts_of(content: bytes) -> Image:
+    """Raw counts (H, W) uint16 of a radiometric JPEG. Raises ValueError where they are damaged."""
+    block = jpeg_block(content) or b""
+    blocks, _ = find_blocks(BytesIO(block))
+    if not blocks:
+        raise ValueError("its raw counts are missing or cut off")
+    offset, length = blocks[0].raw
+    return decode(block[offset : offset + length])
+
+
 class FlirSource:
-    """A recording or picture of a FLIR camera. Times are the camera's where they rise, else number over `fps`."""
+    """A recording of a FLIR camera. Times are the camera's, else number over the rate."""
 
     live = False
 
-    def __init__(self, path: Path, fps: float, content: bytes | None = None) -> None:
+    def __init__(self, path: Path, fps: float | None) -> None:
         """Reads the directory and the first picture. Raises SourceError with one line."""
         self._path, self._next = path, 0
-        self._file = path.open("rb") if content is None else None
-        self._content = content if self._file is None else mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        assert self._content is not None
+        with reading(path, "cannot be read"):
+            self._file = path.open("rb")
         try:
-            self._blocks = find_blocks(self._content)
+            with reading(path):
+                self._blocks, self._cut = find_blocks(self._file)
             if not self._blocks:
-                raise SourceError(f"{path} holds no FLIR picture: it is damaged or of another kind")
+                raise SourceError(f"{path} holds no FLIR picture: it is damaged, cut short or of another kind")
             first = self._read(0)
+            remarks = Remarks()
+            with reading(path):
+                taken = None if fps else self._read_times()
         except BaseException:
             self.close()
             raise
-        self._times = self._read_times(fps)
-        rate = (len(self._times) - 1) / self._times[-1] if len(self._times) > 1 else fps
-        self.info = SourceInfo(path.name, first.shape[1], first.shape[0], 16, rate, len(self._blocks))
+        rate = fps or DEFAULT_FPS
+        clock = Clock.GIVEN if fps else Clock.ASSUMED
+        self._times = [i / rate for i in range(len(self._blocks))]
+        if taken is not None:
+            self._times, clock = mended(path.name, taken, remarks), Clock.FILE
+            rate = rate_of(self._times) or rate
+        height, width = first.shape
+        self.info = SourceInfo(path.name, width, height, 16, rate, len(self._blocks), clock, remarks)
         self._shape = first.shape
 
     def _read(self, index: int) -> Image:
-        assert self._content is not None
-        offset, length = self._blocks[index].raw
-        try:
-            return decode(self._content[offset : offset + length])
-        except (ValueError, struct.error, RuntimeError) as error:
-            raise SourceError(f"{self._path}: picture {index} of {len(self._blocks)} is damaged ({error})") from error
+        with reading(self._path, f"is damaged at picture {index} of {len(self._blocks)}"):
+            offset, length = self._blocks[index].raw
+            self._file.seek(offset)
+            record = self._file.read(length)
+            if len(record) < length:
+                raise ValueError("the file was cut while it was read")
+            return decode(record)
 
-    def _read_times(self, fps: float) -> list[float]:
-        assert self._content is not None
+    def _read_times(self) -> list[float] | None:
+        """Seconds since 1970 of every picture; None where not all have one, or all have the same."""
         times = []
         for block in self._blocks:
-            if block.camera is not None and block.camera[1] >= TIME_AT + 8:
-                seconds, thousandths = struct.unpack_from("<II", self._content, block.camera[0] + TIME_AT)
-                times.append(seconds + (thousandths & 0xFFFF) / 1000)
-        rising = len(times) == len(self._blocks) and all(a < b for a, b in pairwise(times))
-        return [t - times[0] for t in times] if rising else [i / fps for i in range(len(self._blocks))]
+            if block.camera is None or block.camera[1] < TIME_AT + 8:
+                return None
+            self._file.seek(block.camera[0] + TIME_AT)
+            seconds, thousandths = struct.unpack("<II", self._file.read(8))
+            times.append(seconds + (thousandths & 0xFFFF) / 1000)
+        return times if len(set(times)) > 1 else None
 
     def __iter__(self) -> Iterator[Frame]:
-        while self._next < len(self._blocks):
-            index = self._next
-            image = self._read(index)
+        bad, problem, total = 0, "", len(self._blocks)
+        while self._next < total:
+            index, self._next = self._next, self._next + 1
+            try:
+                image = self._read(index)
+            except SourceError as error:
+                bad, problem = bad + 1, problem or str(error)
+                continue
             if image.shape != self._shape:
                 raise SourceError(f"{self._path}: picture {index} is {image.shape}, the first was {self._shape}")
-            self._next += 1
             yield Frame(index, self._times[index], frozen(image))
+        if bad:
+            raise SourceError(f"{problem}; {total - bad} of {total} pictures could be read and were used")
+        if self._cut:
+            raise SourceError(f"{self._path} is cut short: {total} whole pictures could be read and were used")
 
     def seek(self, index: int) -> None:
         """Continue at picture `index`. Raises SourceError outside the recording."""
@@ -154,13 +229,4 @@ class FlirSource:
 
     def close(self) -> None:
         """Give back the file."""
-        if isinstance(self._content, mmap.mmap):
-            self._content.close()
-        if self._file is not None:
-            self._file.close()
-
-
-def open_radiometric(path: Path, fps: float) -> FlirSource | None:
-    """A radiometric JPEG as a sequence of one; None for any other JPEG."""
-    block = jpeg_block(path.read_bytes())
-    return FlirSource(path, fps, block) if block is not None and find_blocks(block) else None
+        self._file.close()

@@ -36,6 +36,35 @@ def colour_to_grey(image: NDArray[Any]) -> Image:
     return grey
 
 
+def oriented(image: Image, orientation: int) -> Image:
+    """A stored picture as it is to be shown; `orientation` as in EXIF, 1 to 8 (others: as it is)."""
+    turned = {
+        2: lambda: image[:, ::-1],
+        3: lambda: image[::-1, ::-1],
+        4: lambda: image[::-1],
+        5: lambda: image.T,
+        6: lambda: np.rot90(image, -1),
+        7: lambda: image[::-1, ::-1].T,
+        8: lambda: np.rot90(image),
+    }.get(orientation)
+    return np.ascontiguousarray(turned()) if turned else image
+
+
+def as_counts(image: NDArray[Any]) -> Image:
+    """Integers of any type as uint8 or uint16, unchanged; bits as black and white. Raises ValueError for what cannot
+    be: floats, negative numbers, numbers above 65535."""
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    if image.dtype == np.bool_:
+        return image.astype(np.uint8) * np.uint8(255)
+    if image.dtype.kind not in "iu":
+        raise ValueError(f"{image.dtype} pixels, which may mean anything: export it as 16-bit counts")
+    low, high = (int(image.min()), int(image.max())) if image.size else (0, 0)
+    if low < 0 or high > 65535:
+        raise ValueError(f"{image.dtype} pixels from {low} to {high}: counts from 0 to 65535 are read")
+    return image.astype(np.uint16)
+
+
 def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     """Grey counts (H, W) of a decoded frame, a copy of its own, and its bits.
 
@@ -45,6 +74,8 @@ def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     name, luma = frame.format.name, frame.format.components[0]
     is_yuv = name.startswith(("yuv", "nv", "p01"))
     if not (is_yuv or name.startswith("gray")):
+        if luma.bits > 8:  # deep colour keeps its depth
+            return frame_to_grey(frame.reformat(format="gray16le"))
         return colour_to_grey(frame.to_ndarray(format="rgb24")), 8
     if (
         name.endswith("be")

@@ -1,73 +1,368 @@
-"""Folders and globs of 8- or 16-bit images, in natural order."""
+"""Images and sequences of them: one reader for each format, whoever asks (run, detect, train, evaluate, the window)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import cv2
+import imagecodecs
 import numpy as np
 
-from irtrack.capture.grey import colour_to_grey
-from irtrack.core import Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.capture import flir
+from irtrack.capture.grey import as_counts, colour_to_grey, oriented
+from irtrack.capture.headers import (
+    JPEG,
+    PNG,
+    TIFF,
+    ends_early,
+    gif,
+    is_spoilt,
+    is_webp,
+    orientation_of,
+    pictures_of,
+    size_of,
+    webp_times,
+)  # fmt: skip
+from irtrack.capture.reading import check_size, reading
+from irtrack.capture.tiff import TiffPages
+from irtrack.capture.times import mended, rate_of
+from irtrack.core import Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.paths import is_dropping
+
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".apng", ".bmp", ".jpg", ".jpeg", ".jpe", ".pgm", ".pnm", ".ppm", ".pbm", ".tif", ".tiff", ".dng", ".jp2",
+     ".webp", ".gif"}
+)  # fmt: skip
+SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
+"""Kinds of images that may hold several pictures."""
+
+DEFAULT_IMAGE_FPS = 30.0
+LARGEST_ANIMATION = 512 << 20
+"""Bytes of all pictures of an animated image, which are decoded at once."""
+
+
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what OpenCV prints of damaged images is said in one line here
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a file is meant as an image, by its name alone: no leavings of systems such as `._0001.png`."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_dropping(path)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder, in natural order."""
+    return sorted((p for p in folder.iterdir() if is_image_name(p)), key=natural_key)
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """Sorts `img2` before `img10`."""
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
+
+
+HEAD = 64 << 10
+"""Bytes in which every format but GIF says whether more than one picture follows."""
+
+
+class Pages(Protocol):
+    """The pictures of one image file.
+
+    `times`: seconds, where the file has them. `shortfall`: why there should be more pictures, or ''.
+    """
+
+    count: int
+    times: list[float] | None
+    shortfall: str
+
+    def picture(self, index: int) -> Image:
+        """Counts (H, W) uint8 or uint16, as the picture is to be shown. Raises SourceError."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        ...
+
+
+def open_pages(path: Path, remarks: Remarks) -> Pages:
+    """An image file of any kind, by its content. Raises SourceError."""
+    with reading(path, "cannot be read"), path.open("rb") as f:
+        head = f.read(16)
+    return TiffPages(path, remarks) if head.startswith(TIFF) else CodedPages(path)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """How many pictures an image file holds, what is missing of it, and when they were taken."""
+
+    count: int = 1
+    shortfall: str = ""
+    times: list[float] | None = None
+
+
+def contents_of(path: Path, remarks: Remarks) -> Contents:
+    """Of an image file; as little is read as tells. Raises SourceError."""
+    with reading(path, "cannot be read"), path.open("rb") as f:
+        head = f.read(HEAD)
+        if head.startswith(TIFF):
+            pages = TiffPages(path, remarks)
+            pages.close()
+            return Contents(pages.count, pages.shortfall, pages.times)
+        if is_webp(head) and head[12:16] == b"VP8X" and head[20] & 2:
+            code = head + f.read()
+            return Contents(pictures_of(code), times=webp_times(code))
+        return Contents(pictures_of(head + f.read() if head.startswith(b"GIF") else head))
+
+
+def joined(parts: Sequence[list[float] | None]) -> list[float] | None:
+    """Times of files that follow each other, in one count: each that begins anew goes on a step behind the one before.
+    None where a file has none."""
+    if not parts or any(part is None for part in parts):
+        return None
+    steps = [b - a for part in parts if part for a, b in pairwise(part) if b > a]
+    step = sorted(steps)[len(steps) // 2] if steps else 1 / DEFAULT_IMAGE_FPS
+    out: list[float] = []
+    for part in parts:
+        shift = out[-1] + step - part[0] if out and part and not part[0] > out[-1] else 0.0
+        out += [t + shift for t in part or []]
+    return out
+
+
+def moves(path: Path) -> bool:
+    """Whether it is an animated GIF or PNG with times, which FFmpeg reads."""
+    with reading(path, "cannot be read"), path.open("rb") as f:
+        head = f.read(HEAD)
+        if head.startswith(PNG):
+            return pictures_of(head) > 1
+        blocks = gif(head + f.read()) if head.startswith(b"GIF") else None
+    return blocks is not None and 1 < blocks.pictures <= blocks.timed
 
 
 def read_image(path: Path) -> Image:
-    """One image as grey counts (H, W) uint8 or uint16. Raises SourceError."""
+    """The (first) picture of an image file as grey counts (H, W) uint8 or uint16, turned as it is to be shown.
+
+    Radiometric JPEGs give their 16-bit counts, palettes and colours their luma, 12-bit files their counts; 1, 2 and 4
+    bits are spread over 8. Raises SourceError for what is damaged, too large, or of floats.
+    """
+    pages = open_pages(path, Remarks())
     try:
-        code = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    image = cv2.imdecode(code, cv2.IMREAD_UNCHANGED) if len(code) else None
-    if image is None:
-        raise SourceError(f"{path} is not an image that can be read: it is empty, damaged or of another kind")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise SourceError(f"{path} holds {image.dtype} pixels: 8- and 16-bit images are read")
-    if image.ndim == 3:
-        image = colour_to_grey(image[:, :, [2, 1, 0]] if image.shape[2] >= 3 else image[:, :, :1])
-    return image
+        return pages.picture(0)
+    finally:
+        pages.close()
+
+
+class CodedPages:
+    """PNG, JPEG, WebP, GIF, BMP, JPEG 2000 and netpbm files; pictures are decoded when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Counts the pictures. Raises SourceError."""
+        self._path = path
+        self._decoded: list[Image] = []
+        self.times: list[float] | None = None
+        self.shortfall = ""
+        with reading(path, "cannot be read"):
+            self._code = path.read_bytes()
+        if not self._code:
+            raise SourceError(f"{path} is empty (0 bytes)")
+        with reading(path, "is not an image that can be read"):
+            counts = flir.has_counts(self._code)
+            self.count = 1 if counts else pictures_of(self._code)
+            if self.count > 1 and is_webp(self._code):
+                self.times = webp_times(self._code)
+            if counts and ends_early(self._code):  # the counts stand before the view
+                self.shortfall = "the end of its coloured view is missing"
+
+    def picture(self, index: int) -> Image:
+        """Counts (H, W) of one picture. Raises SourceError."""
+        if not self._decoded:
+            with reading(self._path, "is not an image that can be read: it is damaged or of another kind"):
+                self._decoded = self._decode()
+        return self._decoded[index]
+
+    def _decode(self) -> list[Image]:
+        code = self._code
+        if flir.has_counts(code):
+            return [oriented(flir.counts_of(code), orientation_of(code))]
+        size = size_of(code)
+        if size is None:
+            raise SourceError(f"{self._path} is not an image that can be read: it is damaged or of another kind")
+        check_size(self._path, *size)
+        if ends_early(code):
+            raise SourceError(f"{self._path} is cut short: its end is missing")
+        if is_spoilt(code):
+            raise SourceError(f"{self._path} is damaged: its parts do not have the sums that they say")
+        if self.count > 1:
+            if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
+                raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")
+            return [grey_of(stored) for stored in self._decode_all()]
+        return [oriented(grey_of(decoded(code)), orientation_of(code))]
+
+    def _decode_all(self) -> list[np.ndarray]:  # type: ignore[type-arg]
+        """Every picture of an animated image, RGB or grey."""
+        if is_webp(self._code):
+            found = [imagecodecs.webp_decode(self._code, index=i, hasalpha=False) for i in range(self.count)]
+        elif self._code.startswith(PNG):
+            found = list(imagecodecs.apng_decode(self._code))
+        else:
+            found = list(imagecodecs.gif_decode(self._code))
+        if len(found) != self.count:
+            raise ValueError(f"{len(found)} of {self.count} pictures")
+        if len({picture.shape for picture in found}) > 1:
+            raise ValueError("its pictures are parts of others: convert it to a video")
+        return found
+
+    def close(self) -> None:
+        """Let go of the pictures."""
+        self._decoded = []
+
+
+def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
+    """One picture (H, W) or (H, W, 3 or 4) RGB(A). Raises ValueError."""
+    if code.startswith(JPEG):
+        image = jpeg(code)
+        if image is not None:
+            return image
+    stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise ValueError("no decoder takes it")
+    return stored if stored.ndim == 2 or stored.shape[2] < 3 else stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
+
+
+def jpeg(code: bytes) -> np.ndarray | None:  # type: ignore[type-arg]
+    """A JPEG of 8 or 12 bits, or a lossless one; None for colours of printing, which OpenCV converts."""
+    for decode in (imagecodecs.jpeg8_decode, imagecodecs.ljpeg_decode):
+        with suppress(imagecodecs.Jpeg8Error, imagecodecs.LjpegError):
+            image = decode(code)
+            return image if image.ndim == 2 or image.shape[2] != 4 else None
+    return None
+
+
+def grey_of(stored: np.ndarray) -> Image:  # type: ignore[type-arg]
+    """Grey counts of a decoded picture; what is transparent is ignored."""
+    return np.ascontiguousarray(
+        colour_to_grey(as_counts(stored[:, :, :1] if stored.ndim == 3 and stored.shape[2] == 2 else stored))
+    )
 
 
 class ImagesSource:
-    """Images as frames; their time is their number over `fps`."""
+    """Pictures of image files as frames, in natural order of the names, all pages of each.
+
+    Times are those of the files, where all have them, else number over `fps`. What cannot be read is
+    skipped and said at the end: iteration then raises SourceError after the last good picture.
+    """
 
     live = False
 
-    def __init__(self, name: str, paths: Sequence[Path], fps: float) -> None:
-        """Reads the first image for the size. Raises SourceError."""
+    def __init__(self, name: str, paths: Sequence[Path], fps: float | None) -> None:
+        """Counts the pictures and reads the first. Raises SourceError."""
+        self._name, self._next = Path(name).name or name, 0
         self._paths = sorted(paths, key=natural_key)
-        self._fps = fps
-        first = read_image(self._paths[0])
-        bits = 8 * first.dtype.itemsize
-        self.info = SourceInfo(Path(name).name, first.shape[1], first.shape[0], bits, fps, len(self._paths))
-        self._first: Image | None = first
-        self._shape = first.shape
-        self._next = 0
+        self._at = -1
+        self._pages: Pages | None = None
+        remarks = Remarks()
+        self._frames: list[tuple[int, int]] = []
+        self._shortfall = ""
+        times: list[list[float] | None] = []
+        for number, path in enumerate(self._paths):
+            found = Contents()
+            if len(self._paths) == 1:
+                pages = self._open(number, remarks)
+                found = Contents(pages.count, pages.shortfall, pages.times)
+            elif path.suffix.lower() in SEVERAL:
+                with suppress(SourceError):  # it is said when its turn comes
+                    found = contents_of(path, remarks)
+            self._note(number, found.shortfall)
+            self._frames += [(number, page) for page in range(found.count)]
+            times.append(found.times)
+        try:
+            first = self._first()
+        except BaseException:
+            self.close()
+            raise
+        self._shape, self._dtype = first.shape, first.dtype
+        taken = None if fps else joined(times)
+        clock = Clock.GIVEN if fps else Clock.ASSUMED if taken is None else Clock.FILE
+        rate = fps or DEFAULT_IMAGE_FPS
+        self._times = [i / rate for i in range(len(self._frames))]
+        if taken is not None:
+            self._times = mended(self._name, taken, remarks, 1 / rate)
+            rate = rate_of(self._times) or rate
+        height, width = first.shape
+        self.info = SourceInfo(
+            self._name, width, height, 8 * first.dtype.itemsize, rate, len(self._frames), clock, remarks
+        )
+
+    def _open(self, number: int, remarks: Remarks) -> Pages:
+        if self._at != number or self._pages is None:
+            self.close()
+            self._pages, self._at = open_pages(self._paths[number], remarks), number
+        return self._pages
+
+    def _first(self) -> Image:
+        """The first picture that can be read, which tells size and depth."""
+        problem: SourceError | None = None
+        for i in range(min(len(self._frames), 100)):
+            try:
+                return self._picture(i)
+            except SourceError as error:
+                problem = problem or error
+        raise problem or SourceError(f"{self._name} holds no pictures")
+
+    def _picture(self, index: int) -> Image:
+        number, page = self._frames[index]
+        pages = self._open(number, Remarks())
+        self._note(number, pages.shortfall)
+        return pages.picture(page)
+
+    def _note(self, number: int, shortfall: str) -> None:
+        if shortfall and not self._shortfall:
+            self._shortfall = f"{self._paths[number]} is cut short or damaged ({shortfall})"
 
     def __iter__(self) -> Iterator[Frame]:
-        while self._next < len(self._paths):
+        bad, problem = 0, ""
+        while self._next < len(self._frames):
             index, self._next = self._next, self._next + 1
-            path = self._paths[index]
-            image = self._first if index == 0 and self._first is not None else read_image(path)
-            self._first = None
-            if image.shape != self._shape:
-                raise SourceError(
-                    f"{path} is {image.shape[1]}x{image.shape[0]}, the first image {self._shape[1]}x{self._shape[0]}: "
-                    "the images of a sequence must have one size"
-                )
-            yield Frame(index, index / self._fps, frozen(image))
+            try:
+                image = self._picture(index)
+            except SourceError as error:
+                bad, problem = bad + 1, problem or str(error)
+                continue
+            if image.shape != self._shape or image.dtype != self._dtype:
+                raise SourceError(self._differs(index, image))
+            yield Frame(index, self._times[index], frozen(image))
+        total = len(self._frames)
+        if bad:
+            raise SourceError(f"{problem}; {bad} of {total} pictures could not be read" if total > 1 else problem)
+        if self._shortfall:
+            raise SourceError(f"{self._shortfall}: {total} pictures could be read and were used")
+
+    def _differs(self, index: int, image: Image) -> str:
+        number, page = self._frames[index]
+        where = f"{self._paths[number]}" + (f", page {page}," if page or len(self._paths) == 1 else "")
+        if image.shape == self._shape:
+            return (
+                f"{where} has {8 * image.dtype.itemsize} bits, the first picture {8 * self._dtype.itemsize}: the "
+                "pictures of a sequence must be of one kind"
+            )
+        return (
+            f"{where} is {image.shape[1]}x{image.shape[0]}, the first picture {self._shape[1]}x{self._shape[0]}: "
+            "the pictures of a sequence must have one size"
+        )
 
     def seek(self, index: int) -> None:
-        """Continue at image `index`. Raises SourceError outside the sequence."""
-        if not 0 <= index < len(self._paths):
-            raise SourceError(f"image {index} is outside the sequence of {len(self._paths)}")
+        """Continue at picture `index`. Raises SourceError outside the sequence."""
+        if not 0 <= index < len(self._frames):
+            raise SourceError(f"picture {index} is outside {self._name}, which has {len(self._frames)}")
         self._next = index
 
     def close(self) -> None:
-        self._first = None
+        """Give back the file that is open."""
+        if self._pages is not None:
+            self._pages.close()
+            self._pages, self._at = None, -1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack.core import Source, SourceError
 
-IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".pgm", ".tif", ".tiff", ".jp2", ".webp"})
-DEFAULT_IMAGE_FPS = 30.0
 KINDS = "a video file, a folder of images, a URL, camera:N, genicam:ID, aravis:NAME or sim:NAME"
 
 
@@ -19,10 +19,10 @@ def redact(text: str) -> str:
 
 
 def open_source(text: str, fps: float | None = None, reconnect_s: float = 0.0) -> Source:
-    """Open what `text` names: a video, an image folder or glob, a TIFF stack, `sim:NAME`, `simcam:NAME`, a URL,
-    `camera:N`, `genicam:ID`, `aravis:NAME`.
+    """Open what `text` names: a video, an image folder or glob, a TIFF stack, several images (a name in each line),
+    `sim:NAME`, `simcam:NAME`, a URL, `camera:N`, `genicam:ID`, `aravis:NAME`. What exists as a file is that file.
 
-    `fps` sets the frame rate of images and stacks, which carry none. A camera or stream that is lost is opened again
+    `fps` sets the frame rate of any recording, whatever times it has. A camera or stream that is lost is opened again
     for `reconnect_s`, if that is above 0. Raises SourceError with one clear line.
     """
     source = open_once(text, fps)
@@ -37,11 +37,10 @@ def open_once(text: str, fps: float | None) -> Source:
     """`open_source` without reconnecting."""
     if fps is not None and not 0 < fps < 1e6:
         raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
-    rate = fps or DEFAULT_IMAGE_FPS
     if not text.strip():
-        raise SourceError(
-            "the source is empty: give a video file, a folder of images, a URL, camera:N, genicam:ID or sim:NAME"
-        )
+        raise SourceError(f"the source is empty: give {KINDS}")
+    if is_file(text):
+        return open_file(Path(text), fps)
     if text.startswith("sim:"):
         from irtrack.capture.sim import SimSource
 
@@ -66,52 +65,125 @@ def open_once(text: str, fps: float | None) -> Source:
         from irtrack.capture.stream import StreamSource
 
         return StreamSource(text)
-    path = Path(text).expanduser()
     try:
-        return open_path(path, rate)
+        return open_path(text, fps)
     except PermissionError as error:
-        raise SourceError(f"{path} may not be read: {error.strerror}; check its permissions") from error
-    except OSError as error:
-        raise SourceError(f"{path} cannot be opened: {error.strerror or error}") from error
+        raise SourceError(f"{text} may not be read: {error.strerror}; check its permissions") from error
+    except (OSError, ValueError) as error:  # names that no file can have, among others
+        raise SourceError(f"{text} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
-def open_path(path: Path, fps: float) -> Source:
-    """A file, folder or glob on disk."""
-    from irtrack.capture.images import ImagesSource
+def is_file(text: str) -> bool:
+    """Whether a file (no device) of this very name is there."""
+    try:
+        return os.path.isfile(text)
+    except (OSError, ValueError):
+        return False
 
+
+def open_path(text: str, fps: float | None) -> Source:
+    """A file, folder, glob or list of images on disk."""
+    from irtrack.capture.images import ImagesSource, image_files, is_image_name
+
+    path = Path(os.path.expanduser(text))
+    if "\n" in text and not path.exists():
+        listed = [Path(line) for line in text.splitlines()]
+        return ImagesSource(listed[0].parent.name, listed, fps)
     if path.is_dir():
-        listed = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        listed = image_files(path)
         if not listed:
             raise SourceError(f"{path} holds no images: expected files like 0001.png or 0001.tif")
         return ImagesSource(str(path), listed, fps)
-    if not path.exists():
-        matches = [Path(p) for p in glob.glob(str(path))] if glob.has_magic(str(path)) else []
-        if matches:
-            return ImagesSource(str(path), matches, fps)
+    if path.exists():
+        return open_file(path, fps)
+    found = matching(path)
+    matches = [p for p in found if is_image_name(p)] or found
+    if not matches:
         raise SourceError(f"there is no file {path}: check the name")
-    if path.stat().st_size == 0:
+    if len(matches) == 1:
+        return open_file(matches[0], fps)
+    return ImagesSource(str(path), matches, fps)
+
+
+def matching(pattern: Path) -> list[Path]:
+    """Files that a glob names; a folder in it that exists by that very name is that folder."""
+    from irtrack.paths import is_dropping
+
+    literal = next((p for p in pattern.parents if p.exists()), Path())
+    rest = str(pattern.relative_to(literal)) if literal != Path() else str(pattern)
+    if not glob.has_magic(rest):
+        return []
+    named = glob.escape(str(literal)) + os.sep + rest if literal != Path() else rest
+    return [p for p in map(Path, glob.glob(named)) if not is_dropping(p) and p.is_file()]
+
+
+def open_file(path: Path, fps: float | None) -> Source:
+    """One file, by its content and, where that says nothing, its name."""
+    from irtrack.capture.reading import reading
+
+    with reading(path, "cannot be read"), path.open("rb") as f:
+        head = f.read(16)
+    if not head:
         raise SourceError(f"{path} is empty (0 bytes): the recording was probably not finished")
     suffix = path.suffix.lower()
     if suffix == ".cptv":
         from irtrack.capture.cptv import CptvSource
 
-        return CptvSource(path)
-    if suffix in (".seq", ".csq", ".fff"):
+        return CptvSource(path, fps)
+    if suffix in (".seq", ".csq", ".fff") or head.startswith(b"FFF\0"):
         from irtrack.capture.flir import FlirSource
 
         return FlirSource(path, fps)
-    if suffix in (".jpg", ".jpeg"):
-        from irtrack.capture.flir import open_radiometric
+    from irtrack.capture.headers import TIFF
+    from irtrack.capture.images import ImagesSource, is_image_name, moves
 
-        radiometric = open_radiometric(path, fps)
-        if radiometric is not None:
-            return radiometric
-    if suffix in (".tif", ".tiff"):
-        from irtrack.capture.tiff import TiffSource
-
-        return TiffSource(path, fps)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if (head.startswith(TIFF) or is_image_name(path)) and not moves(path):
         return ImagesSource(str(path), [path], fps)
     from irtrack.capture.video import VideoSource
 
-    return VideoSource(path)
+    return VideoSource(path, fps)
+
+
+def grouped(texts: Sequence[str]) -> list[str]:
+    """SOURCE texts of a command line, in order, with images of one folder (a glob that the shell expanded) as one."""
+    folders: dict[Path, list[Path]] = {}
+    out: list[str | Path] = []
+    for text in texts:
+        path = Path(text)
+        if not is_image_file(path):
+            out.append(text)
+        elif path.parent in folders:
+            folders[path.parent].append(path)
+        else:
+            folders[path.parent] = [path]
+            out.append(path.parent)
+    return [entry if isinstance(entry, str) else as_text(folders[entry]) for entry in out]
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether it is there and its name is an image's."""
+    from irtrack.capture.images import IMAGE_SUFFIXES
+
+    return path.suffix.lower() in IMAGE_SUFFIXES and is_file(str(path))
+
+
+def as_text(paths: Sequence[Path]) -> str:
+    """SOURCE text of images of one folder: their name, a glob of just these, or a name in each line."""
+    from irtrack.paths import is_dropping
+
+    if len(paths) == 1:
+        return str(paths[0])
+    kept = {p for p in paths if not is_dropping(p)} or set(paths)
+    names = [p.name for p in kept]
+    start, end = common_start(names), common_start([n[::-1] for n in names])[::-1]
+    end = end[max(0, len(start) + len(end) - min(map(len, names))) :]
+    for pattern in (f"*{Path(names[0]).suffix}", f"{glob.escape(start)}*{glob.escape(end)}"):
+        if set(matching(paths[0].parent / pattern)) == kept:
+            return str(paths[0].parent / pattern)
+    return "\n".join(str(p) for p in kept)
+
+
+def common_start(names: Sequence[str]) -> str:
+    """What all names begin with."""
+    low, high = min(names), max(names)
+    return next((low[:i] for i, letter in enumerate(low) if letter != high[i : i + 1]), low)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Generator, Iterator
+import struct
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from irtrack.capture.grey import frame_to_grey
-from irtrack.core import Frame, SourceError, SourceInfo, frozen
+from irtrack.capture.ends import ends_early, never_ended
+from irtrack.capture.fields import field_order, fields_of
+from irtrack.capture.grey import frame_to_grey, oriented
+from irtrack.capture.packets import make_index, stamp
+from irtrack.capture.raw import RawPictures, raw_pictures
+from irtrack.capture.reading import check_size, reading
+from irtrack.capture.times import mended, rate_of
+from irtrack.core import Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.paths import ffmpeg_url
+
+DEFAULT_FPS = 30.0
+"""Of bare streams that do not say."""
+
+THREADS = "SLICE"
+"""FFmpeg's frame threads hand a picture over before it is known whether it is damaged."""
+
+JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
+"""Bare streams of JPEGs, however short."""
+
+STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
+"""Streams of these kinds are no film."""
 
 
 class VideoSource:
@@ -21,158 +42,280 @@ class VideoSource:
 
     live = False
 
-    def __init__(self, path: Path) -> None:
-        """Reads the index. Raises SourceError for what is not a video."""
-        self._path = path
-        self._open()
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        """Reads the index and the first frame. Raises SourceError for what is not a video."""
+        self._path, self._next, self._closed = path, 0, False
+        self._remarks = Remarks()
+        self._bad: set[int] = set()
+        self._problem = ""
+        self._marked = -1
+        self._learned, self._highest = 0, -1
+        with reading(path, "is not a video that can be read: it is damaged, unfinished or of another kind"):
+            self._container = open_container(path)
         try:
-            self._index()
-            first = self._decode_first()
+            with reading(path):
+                self._chosen = choose_stream(self._container, path, self._remarks)
+                self._stream = video_stream(self._container, self._chosen)
+                self._prepare(fps)
         except BaseException:
             self._container.close()
             raise
-        grey, bits = frame_to_grey(first)
-        frames = len(self._pts)
-        self.info = SourceInfo(path.name, grey.shape[1], grey.shape[0], bits, self._rate(), frames)
-        self._size = grey.shape
-        self._next = 0
-        self._closed = False
 
-    def _open(self) -> None:
-        """Open the file and choose its first video stream. Raises SourceError."""
-        self._container = open_container(self._path)
-        if not self._container.streams.video:
-            self._container.close()
-            raise SourceError(f"{self._path} holds no video stream")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-
-    def _index(self) -> None:
-        """Presentation times of all packets, in order, and the number that the header promises."""
-        keys, pts = [], []
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size and not packet.is_discard:
-                    time = packet.pts if packet.pts is not None else packet.dts
-                    if time is not None:
-                        pts.append(time)
-                        if packet.is_keyframe:
-                            keys.append(time)
-        except (av.FFmpegError, OSError):
-            pass  # a damaged tail: what has been indexed can be read
-        if not pts:
+    def _prepare(self, fps: float | None) -> None:
+        name, stream, context = self._path.name, self._stream, self._stream.codec_context
+        self._raw: RawPictures | None = None
+        if context is None:
+            self._raw = raw_pictures(self._path)
+        else:
+            check_size(self._path, context.width, context.height)
+            stream.thread_type = THREADS
+        kind = self._container.format.name
+        self._cut, promised, base = ends_early(self._path), stream.frames, stream.time_base
+        average = float(stream.average_rate) if stream.average_rate else None
+        declared = float(context.framerate) if context is not None and context.framerate else None
+        self._index = make_index(
+            self._container.demux(stream),
+            context.name if context else "",
+            kind,
+            reorders=bool(context and context.has_b_frames),
+            may_reorder=bool(context and context.codec.reorder),
+        )
+        if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
+            self._cut = "its last picture is not whole"
+        self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif")
+        self._restarts = [(0, self._index.before_key)]
+        """Where a bare stream can be read from: the frame that comes out first, and its packet."""
+        if not self._index.frames:
             raise SourceError(f"{self._path} holds no frames: the recording was probably not finished")
-        self._timed = len(set(pts)) == len(pts)
-        self._pts = sorted(pts)
-        self._keys = sorted(keys)
-        self._number = {t: i for i, t in enumerate(self._pts)}
-        self._promised = max(self._stream.frames, 0)
+        self._fields, self._orientation = "", 1
+        first = next((picture for _, picture in self._decoded(0)), None)
+        if first is None:
+            raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
+        if isinstance(first, av.VideoFrame):
+            self._fields, self._orientation = field_order(first, self._stream), orientation_of(first)
+            grey, bits = frame_to_grey(first)
+            grey = oriented(grey, self._orientation)
+        else:
+            grey, bits = first, 16
+        self._size = grey.shape
+        times, rate, clock = self._clock(fps, average, declared, base)
+        if self._fields:
+            last = times[-1] + 1 / rate if rate else times[-1] + 1 / DEFAULT_FPS
+            halves = np.diff([*times, last]) / 2
+            times = np.stack([times, times + halves], 1).ravel().tolist()
+            rate = 2 * rate if rate else None
+        self._times: list[float] = np.asarray(times, np.float64).tolist()
+        self._remark(kind, promised)
+        self.info = SourceInfo(name, grey.shape[1], grey.shape[0], bits, rate, len(self._times), clock, self._remarks)
 
-    def _decode_first(self) -> av.VideoFrame:
-        for frame in self._decode_from(0):
-            return frame
-        raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
+    def _clock(
+        self, fps: float | None, average: float | None, declared: float | None, base: Any
+    ) -> tuple[Any, float | None, Clock]:
+        """Times of all frames, the rate, and where both come from."""
+        index, name = self._index, self._path.name
+        if index.ticks is None or base is None or fps:
+            rate = fps or declared or DEFAULT_FPS
+            clock = Clock.GIVEN if fps else Clock.FILE if declared else Clock.ASSUMED
+            return np.arange(index.frames) / rate, rate, clock
+        times = mended(name, [float(t * base) for t in index.ticks], self._remarks, 1 / (average or DEFAULT_FPS))
+        return np.array(times), rate_of(times) or average, Clock.FILE
 
-    def _rate(self) -> float | None:
-        if len(self._pts) > 1 and self._stream.time_base is not None:
-            span = float((self._pts[-1] - self._pts[0]) * self._stream.time_base)
-            if span > 0:
-                return (len(self._pts) - 1) / span
-        return float(self._stream.average_rate) if self._stream.average_rate else None
+    def _remark(self, kind: str, promised: int) -> None:
+        """Say what is not as it seems, and note how many frames the header promises."""
+        name, index, remarks = self._path.name, self._index, self._remarks
+        self._total = index.frames
+        if kind.startswith("mov"):
+            self._total = max(self._total, promised - index.hidden - index.before_key)
+        elif kind == "avi" and promised > index.frames and not self._cut:
+            remarks.add(f"{name}: chunks without a picture, as of a grabber that missed one", promised - index.frames)
+        if index.before_key:
+            remarks.add(f"{name}: pictures before the first that can be decoded left out", index.before_key)
+        if self._fields:
+            remarks.add(f"{name}: interlaced: each field is a picture, at the field rate")
+        if self._orientation != 1:
+            remarks.add(f"{name}: turned as its header says")
+        if never_ended(self._path):
+            remarks.add(f"{name}: its end was never written (killed or streamed): more pictures may be missing")
 
-    def _decode_from(self, index: int) -> Iterator[av.VideoFrame]:
-        """Decoded frames from at or before frame `index` on.
+    def _decoded(self, start: int) -> Iterator[tuple[int, av.VideoFrame | Image]]:
+        """Numbered frames from at or before frame `start` on, as they come out of the decoder."""
+        if self._index.timed:
+            yield from self._from_packet(self._index.key_before(start), start)
+            return
+        frame, packet = next(r for r in reversed(self._restarts) if r[0] <= start)
+        for number, (source_packet, picture) in enumerate(self._from_packet(packet, start), frame):
+            self._learn(number, source_packet)
+            yield number, picture
 
-        Some demuxers (MPEG-TS) land behind the time asked for; then an earlier time is asked for, and at last the
-        file is opened afresh, which is slow and always right.
+    def _learn(self, frame: int, packet: int) -> None:
+        """From a picture that came out of the decoder of a bare stream: whether reading may begin there."""
+        if frame != self._learned:
+            return
+        if packet in self._index.key_set and packet > self._highest and frame:
+            self._restarts.append((frame, packet))
+        self._learned, self._highest = frame + 1, max(self._highest, packet)
+
+    def _from_packet(self, first: int, wanted: int) -> Iterator[tuple[int, av.VideoFrame | Image]]:
+        """Pictures from packet `first` on with their frame (bare streams: packet); those that are damaged are counted
+        and left out."""
+        index = self._index
+        for number, packet in self._packets_from(first):
+            known = 0 <= number < len(index.frame_of)
+            frame = index.frame_of[number] if known else -1
+            # The decoder hands these numbers through to the picture, whatever the order in which pictures come out.
+            packet.pts = (frame if index.timed else number) if frame >= 0 else None
+            packet.dts = None
+            is_last = number == len(index.frame_of) - 1
+            broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
+            try:
+                if self._raw is not None:
+                    yield frame, self._raw.picture(bytes(packet))
+                    continue
+                pictures = packet.decode()
+            except (av.FFmpegError, ValueError):
+                self._count_bad(frame, wanted)
+                continue
+            if broken:
+                self._broken.add(frame if index.timed else number)
+            yield from self._good(pictures, wanted)
+        if self._raw is None:
+            try:
+                pictures = self._stream.codec_context.decode(None)
+            except (av.FFmpegError, ValueError):
+                pictures = []
+            yield from self._good(pictures, wanted)
+
+    def _good(self, pictures: list[av.VideoFrame], wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        for picture in pictures:
+            number = picture.pts if picture.pts is not None else -1
+            if picture.is_corrupt or number in self._broken:
+                self._count_bad(number, wanted)
+            else:
+                yield number, picture
+
+    def _count_bad(self, frame: int, wanted: int) -> None:
+        """A picture was lost; those before the wanted one only lacked what they refer to."""
+        if frame >= wanted or not self._index.timed:
+            self._bad.add(frame)
+
+    def _packets_from(self, first: int) -> Iterator[tuple[int, av.Packet[Any]]]:
+        """Numbered packets from `first` on.
+
+        Some demuxers (MPEG-TS) land behind the time asked for; then an earlier time is asked for, and at last the file
+        is opened afresh and read from its beginning, which is slow and always right.
         """
-        at = bisect_right(self._keys, self._pts[index]) - 1
-        key = self._keys[at] if at >= 0 and self._timed else self._pts[0]
         second = int(1 / self._stream.time_base) if self._stream.time_base else 1
-        for target in (key, key - second, key - 5 * second, None):
-            self._bad = 0
+        time = self._index.time_of(first)
+        targets = [time - back * second for back in (0, 1, 5)] if time is not None else []
+        for target in (*targets, None):
             self._rewind(target)
-            frames = self._frames()
-            first = next(frames, None)
-            if target is None or (
-                first is not None and first.pts is not None and self._number.get(first.pts, len(self._pts)) <= index
-            ):
+            packets = self._numbered(target is not None)
+            found = next(packets, None)
+            if target is None or (found is not None and 0 <= found[0] <= first):
                 break
-            frames.close()
-        if first is not None:
-            yield first
-            yield from frames
+        self._broken: set[int] = set()
+        last = -1
+        for number, packet in chain([found] if found is not None else [], packets):
+            last = max(last, number)
+            if number >= first:
+                yield number, packet
+        if last < len(self._index.frame_of) - 1:
+            self._problem = self._problem or "it has less in it than when it was opened"
+
+    def _numbered(self, sought: bool) -> Iterator[tuple[int, av.Packet[Any]]]:
+        """Packets from the demuxer's position with their numbers."""
+        packets, number = self._container.demux(self._stream), -1
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError) as error:
+                self._problem = str(getattr(error, "strerror", None) or error)
+                return
+            if not packet.size:
+                continue
+            time = stamp(packet)
+            number = self._index.packet_at.get(time, number + 1) if sought and time is not None else number + 1
+            yield number, packet
 
     def _rewind(self, target: int | None) -> None:
         """Ask the demuxer for the key frame at or before a time; None opens the file afresh."""
         if target is not None:
             try:
                 self._container.seek(target, stream=self._stream, backward=True)
-                self._stream.codec_context.flush_buffers()
+                if self._stream.codec_context is not None:
+                    self._stream.codec_context.flush_buffers()
                 return
             except (av.FFmpegError, OSError):
-                pass  # a format without an index, such as a raw stream
+                pass  # a format without an index
         self._container.close()
-        self._open()
+        with reading(self._path, "cannot be read any more"):
+            self._container = open_container(self._path)
+            self._stream = video_stream(self._container, self._chosen)
+            if self._stream.codec_context is not None:
+                self._stream.thread_type = THREADS
 
-    def _frames(self) -> Generator[av.VideoFrame, None, None]:
-        """Decoded frames from the demuxer's position; undecodable packets are counted and skipped."""
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except (av.FFmpegError, OSError):
-                self._bad += 1
-                return
-            try:
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        self._bad += 1
-                    else:
-                        yield frame
-            except av.FFmpegError:
-                self._bad += 1
+    def _pictures(self, start: int) -> Iterator[tuple[int, Image]]:
+        """Numbered grey pictures from at or before `start` on."""
+        if not self._fields:
+            for number, picture in self._decoded(start):
+                if isinstance(picture, av.VideoFrame):
+                    if picture.interlaced_frame and number > self._marked:
+                        self._marked = number
+                        self._remarks.add(f"{self._path.name}: interlaced pictures among others, used as they are")
+                    yield number, oriented(frame_to_grey(picture)[0], self._orientation)
+                else:
+                    yield number, picture
+            return
+        frames = ((n, p) for n, p in self._decoded(max(0, start // 2 - 1)) if isinstance(p, av.VideoFrame))
+        for number, field in fields_of(frames, self._fields):
+            yield number, oriented(frame_to_grey(field)[0], self._orientation)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames from the current position on; exact, whatever the key frame distance."""
-        start = self._next
-        if start >= len(self._pts):
+        start = expected = self._next
+        seen = 0
+        if start >= len(self._times):
             return
-        base = self._stream.time_base
-        expected, seen = (start if self._timed else 0), 0
-        for decoded in self._decode_from(start):
-            known = self._number.get(decoded.pts) if self._timed and decoded.pts is not None else None
-            index = known if known is not None else expected
-            expected = index + 1
-            if index < start:
-                continue
-            grey, _ = frame_to_grey(decoded)
-            if grey.shape != self._size:
-                raise SourceError(
-                    f"{self._path}: frame {index} is {grey.shape[1]}x{grey.shape[0]}, the first was "
-                    f"{self._size[1]}x{self._size[0]}; a recording must keep one size"
-                )
-            pts = self._pts[index] if index < len(self._pts) else (decoded.pts or 0)
-            time_s = float((pts - self._pts[0]) * base) if base is not None else index / (self.info.fps or 30.0)
-            self._next, seen = index + 1, seen + 1
-            yield Frame(index, time_s, frozen(np.ascontiguousarray(grey)))
-        self._report_losses(start, seen)
+        with reading(self._path, "cannot be read on"):
+            for found, grey in self._pictures(start):
+                if found < start:
+                    continue
+                number = max(found, expected)
+                expected = number + 1
+                if grey.shape != self._size:
+                    raise SourceError(
+                        f"{self._path}: frame {number} is {grey.shape[1]}x{grey.shape[0]}, the first was "
+                        f"{self._size[1]}x{self._size[0]}; a recording must keep one size"
+                    )
+                if number >= len(self._times):  # more than its packets: a decoder that splits one
+                    self._times.append(self._times[-1] + 1 / (self.info.fps or DEFAULT_FPS))
+                self._next, seen = number + 1, seen + 1
+                yield Frame(number, self._times[number], frozen(np.ascontiguousarray(grey)))
+            self._report_losses(start, seen)
+        self._next = max(self._next, len(self._times))
 
     def _report_losses(self, start: int, seen: int) -> None:
-        total = max(self._promised, len(self._pts))
-        # A frame or two may fall to edit lists and encoder delay; that is no damage.
-        missing = seen + start < total - 2
-        if self._bad or missing:
+        read, total = seen + start, self._total * (2 if self._fields else 1)
+        self._next = len(self._times)
+        problem = self._cut or self._problem or self._index.problem
+        if self._bad or total > len(self._times):
+            why = f" ({problem})" if problem else ""
             raise SourceError(
-                f"{self._path} is damaged or cut short: {seen + start} of {total} frames could be read and were used"
+                f"{self._path} is damaged or cut short{why}: {read} of {total} frames could be read and were used"
             )
+        if problem:
+            raise SourceError(f"{self._path} is cut short ({problem}): {read} frames could be read and were used")
+        if read < total and not start:
+            self._remarks.add(f"{self._path.name}: pictures that its decoder did not give", total - read)
 
     def seek(self, index: int) -> None:
         """Continue at frame `index`. Raises SourceError outside the recording."""
-        if not 0 <= index < len(self._pts):
-            raise SourceError(f"frame {index} is outside {self._path.name}, which has frames 0 to {len(self._pts) - 1}")
+        if not 0 <= index < len(self._times):
+            raise SourceError(
+                f"frame {index} is outside {self._path.name}, which has frames 0 to {len(self._times) - 1}"
+            )
         self._next = index
 
     def close(self) -> None:
@@ -182,13 +325,62 @@ class VideoSource:
 
 
 def open_container(path: Path) -> av.container.InputContainer:
-    """Open a file with PyAV. Raises SourceError."""
-    try:
-        return av.open(str(path), "r")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise SourceError(
-            f"{path} is not a video that can be read ({getattr(error, 'strerror', None) or error}): "
-            "it is damaged, unfinished or of another kind"
-        ) from error
+    """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online."""
+    return av.open(ffmpeg_url(path), "r", metadata_errors="ignore", options={"protocol_whitelist": "file,crypto,data"})
+
+
+def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:
+    """The stream of the film: no attached picture; the file's default, the largest, the longest. Raises SourceError."""
+    films = [s for s in container.streams.video if not is_still(s)]
+    stills = len(container.streams.video) - len(films)
+    if not films:
+        what = "only a still picture (a cover or thumbnail), no film" if stills else "no video stream"
+        raise SourceError(f"{path} holds {what}")
+
+    def worth(stream: av.VideoStream) -> tuple[bool, int, float, int]:
+        context = stream.codec_context
+        pixels = (context.width or 0) * (context.height or 0) if context is not None else 0
+        length = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+        return "default" in kinds_of(stream), pixels, length, -stream.index
+
+    best = max(films, key=worth)
+    if stills:
+        remarks.add(f"{path.name}: still pictures (thumbnails) beside the film left out", stills)
+    if len(films) > 1:
+        context = best.codec_context
+        size = f", {context.width}x{context.height}" if context is not None else ""
+        remarks.add(f"{path.name}: {len(films)} video streams: stream {best.index}{size} is read, the others are not")
+    return best.index
+
+
+def video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:
+    """The video stream of a number."""
+    return next(s for s in container.streams.video if s.index == index)
+
+
+def side_data_of(frame: av.VideoFrame) -> list[Any]:
+    """What comes with a frame besides its pixels."""
+    return list(frame.side_data)
+
+
+def is_still(stream: av.VideoStream) -> bool:
+    """Whether a stream holds a cover or thumbnails."""
+    return any(kind in kinds_of(stream) for kind in STILLS)
+
+
+def kinds_of(stream: av.VideoStream) -> list[str]:
+    """FFmpeg's names of what a stream is for."""
+    return (stream.disposition.name or "").split("|")
+
+
+def orientation_of(frame: av.VideoFrame) -> int:
+    """How players turn the picture, as EXIF numbers it (1: not at all): quarter turns and mirrors."""
+    data = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), b"")
+    if len(data) < 36:
+        return 1
+    a, b, _, c, d = struct.unpack_from("=5i", data)
+    signs = [(value > 0) - (value < 0) if abs(value) > 1 << 12 else 0 for value in (a, b, c, d)]
+    return {
+        (-1, 0, 0, 1): 2, (-1, 0, 0, -1): 3, (1, 0, 0, -1): 4, (0, 1, 1, 0): 5,
+        (0, 1, -1, 0): 6, (0, -1, -1, 0): 7, (0, -1, 1, 0): 8,
+    }.get((signs[0], signs[1], signs[2], signs[3]), 1)  # fmt: skip

@@ -4,48 +4,67 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from irtrack.commands.common import settings_from
-from irtrack.core import Detections, IrtrackError, SinkError
+from irtrack.commands.common import conclude, settings_from
+from irtrack.core import Detections, Image, IrtrackError, Remarks, SinkError, SourceError
+
+if TYPE_CHECKING:
+    from irtrack.detect.detector import NetworkDetector
 
 
-def image_files(texts: list[str]) -> list[Path]:
+def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
-    import glob
-
-    from irtrack.capture.images import natural_key
-    from irtrack.capture.open import IMAGE_SUFFIXES
+    from irtrack.capture.images import image_files, natural_key
+    from irtrack.capture.open import matching
+    from irtrack.paths import is_dropping
 
     found: list[Path] = []
     for text in texts:
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))
         if path.is_dir():
-            inside = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+            inside = image_files(path)
+        elif path.exists():
+            inside = [] if is_dropping(path) and len(texts) > 1 else [path]
         else:
-            inside = [path] if path.exists() else [Path(p) for p in glob.glob(str(path))]
-        if not inside:
+            inside = sorted(matching(path), key=natural_key)
+        if not inside and not is_dropping(path):
             raise IrtrackError(f"{text}: there is no image here")
-        found += sorted(inside, key=natural_key)
-    stems = [p.stem for p in found]
-    doubled = next((s for s in stems if stems.count(s) > 1), None) if len(set(stems)) < len(stems) else None
+        found += inside
+    doubled = [stem for stem, count in Counter(p.stem for p in found).items() if count > 1]
     if doubled:
-        raise IrtrackError(f"two images are called {doubled!r}: their masks would have one name; run them apart")
+        raise IrtrackError(f"two images are called {doubled[0]!r}: their masks would have one name; run them apart")
     return found
+
+
+def pictures_of(path: Path, remarks: Remarks) -> Iterator[tuple[str, Image]]:
+    """Name and counts of each picture in a file; pages of one that has several are numbered. Raises SourceError."""
+    from irtrack.capture.images import open_pages
+
+    pages = open_pages(path, remarks)
+    try:
+        for i in range(pages.count):
+            yield path.name if pages.count == 1 else f"{path.stem}_{i:04d}{path.suffix}", pages.picture(i)
+        if pages.shortfall:
+            raise SourceError(f"{path} is cut short or damaged ({pages.shortfall}): {pages.count} pictures were used")
+    finally:
+        pages.close()
 
 
 def detect(args: argparse.Namespace) -> int:
     """`irtrack detect`: masks and measurements of single images."""
-    import cv2
     from tqdm import tqdm
 
     from irtrack.build import make_detector
-    from irtrack.capture.images import read_image
 
-    paths = image_files(args.images)
+    paths = named_images(args.images)
     if args.out.exists() and not args.out.is_dir():
         raise SinkError(f"{args.out} is a file: --out names a folder")
     if args.out.exists() and any(args.out.iterdir()) and not args.force:
@@ -53,25 +72,42 @@ def detect(args: argparse.Namespace) -> int:
     if args.out.exists() and any(args.out.samefile(p.parent) for p in paths):
         raise SinkError(f"{args.out} holds the images themselves: masks would replace them; choose another folder")
     detector = make_detector(settings_from(args))
-    count = 0
+    remarks, images, found, failed = Remarks(), 0, 0, 0
     try:
         args.out.mkdir(parents=True, exist_ok=True)
-        with (args.out / "detections.csv").open("w", newline="", encoding="utf-8") as f:
+        # Names that are no UTF-8 are written as the bytes that they are.
+        with (args.out / "detections.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
             f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
             for path in tqdm(paths, unit="image", disable=None):
-                detector.forget()
-                detections = detector(read_image(path))
-                count += len(detections)
-                mask = detections.mask
-                assert mask is not None
-                code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-                (args.out / f"{path.stem}.png").write_bytes(code.tobytes())
-                csv.writer(f).writerows(detection_rows(path.name, detections))
-                f.flush()
+                try:
+                    for name, image in pictures_of(path, remarks):
+                        found += write_one(args.out, f, name, detector, image)
+                        images += 1
+                except SourceError as error:  # one damaged image does not cost the others
+                    failed += 1
+                    print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
     except OSError as error:
         raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
-    print(f"done: {len(paths)} images, {count} detections\n  wrote {args.out}")
-    return 0
+    print(f"done: {images} images, {found} detections\n  wrote {args.out}")
+    code = conclude(remarks, args.strict)
+    if failed:
+        raise SourceError(f"{failed} of {len(paths)} files could not be read whole; masks of the others were written")
+    return code
+
+
+def write_one(out: Path, table: TextIO, name: str, detector: NetworkDetector, image: Image) -> int:
+    """Mask and rows of one picture; returns how many detections there are."""
+    import cv2
+
+    detector.forget()
+    detections = detector(image)
+    mask = detections.mask
+    assert mask is not None
+    code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
+    (out / f"{Path(name).stem}.png").write_bytes(code.tobytes())
+    csv.writer(table).writerows(detection_rows(name, detections))
+    table.flush()
+    return len(detections)
 
 
 def detection_rows(name: str, d: Detections) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 
 from irtrack.commands.common import settings_from
-from irtrack.core import SinkError
+from irtrack.core import IrtrackError, SinkError
 
 
 def train(args: argparse.Namespace) -> int:
@@ -137,6 +137,13 @@ def doctor(args: argparse.Namespace) -> int:
 
 def window(args: argparse.Namespace) -> int:
     """`irtrack [SOURCE]`: the window."""
+    from irtrack.capture.open import grouped
     from irtrack.gui.app import open_window
 
-    return open_window(args.source, settings_from(args))
+    sources = grouped(args.source)
+    if len(sources) > 1:
+        raise IrtrackError(
+            f"the window shows one source, and {len(sources)} were given: open them one by one, or run them headless "
+            "with irtrack run"
+        )
+    return open_window(sources[0] if sources else None, settings_from(args))

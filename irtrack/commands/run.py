@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
     from irtrack.build import Outputs, check_outputs, make_pipeline, make_shared
     from irtrack.capture import open_source
+    from irtrack.capture.open import grouped
 
-    settings = settings_from(args)
+    settings, sources = settings_from(args), grouped(args.source)
     if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
         raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
     outputs = Outputs(
@@ -45,15 +46,15 @@ def run(args: argparse.Namespace) -> int:
         pretrigger_s=args.pretrigger,
         **common_outputs(args),
     )
-    several = len(args.source) > 1
-    each = [outputs.numbered(i + 1) if several else outputs for i in range(len(args.source))]
+    several = len(sources) > 1
+    each = [outputs.numbered(i + 1) if several else outputs for i in range(len(sources))]
     for one in each:
         check_outputs(one)
     runs: list[Run] = []
     codes: list[int] = []
     shared = make_shared(settings) if several else None
     try:
-        for text, one in zip(args.source, each, strict=True):
+        for text, one in zip(sources, each, strict=True):
             made = Run(text, one.paths(), args.frames)
             runs.append(made)
             source = open_source(text, args.fps, args.reconnect)
@@ -76,7 +77,7 @@ class Run:
     def __init__(self, text: str, written: list[Path], frames: int | None) -> None:
         from irtrack.capture.open import redact
 
-        self.name, self._written, self._frames = redact(text), written, frames
+        self.name, self._written, self._frames = redact(text.split("\n")[0]), written, frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
         self.over = False
@@ -123,18 +124,20 @@ class Run:
         dropped += f", {incomplete} came incomplete" if incomplete else ""
         print(f"{self.name}: " * named + f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ", end="")
         print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks")
-        print(f"  read {described(pipeline.source.info)}")
+        print(f"  read {described(pipeline.source.info, pipeline.processed)}")
         scan = getattr(pipeline.detector, "scan_frames", 1)
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
         for path in self._written:
-            print(f"  wrote {path}")
+            there = path.exists() and path.stat().st_size > 0
+            print(f"  wrote {path}" if there else f"  nothing was written to {path}")
 
 
-def described(info: SourceInfo) -> str:
-    """Size, depth, rate and where the times come from."""
+def described(info: SourceInfo, read: int) -> str:
+    """Frames, size, depth, rate and where the times come from."""
     rate = f"{info.fps:.4g} a second, " if info.fps else ""
-    return f"{info.width}x{info.height} pixels of {info.bits} bits, {rate}{info.clock.value}"
+    of = f" of {info.frames}" if info.frames is not None and info.frames != read else ""
+    return f"{read}{of} frames of {info.width}x{info.height} pixels, {info.bits} bits, {rate}{info.clock.value}"
 
 
 def incomplete_of(source: Source) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import Detections, Image, IrtrackError, Scores
+from irtrack.core import LARGEST_SIDE_PX, Detections, Image, IrtrackError, Scores
 from irtrack.detect.backends import OWN, fastest, make_backend, native_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
@@ -25,7 +25,6 @@ from irtrack.detect.weights import Weights, load_weights
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
 
-LARGEST_SIDE_PX = 4096
 SMALLEST_SIDE_PX = 2
 
 LIVE_FPS = 30.0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from irtrack.core import Floats, Image, IrtrackError
+from irtrack.core import LARGEST_SIDE_PX, Floats, Image, IrtrackError
 
 BAD_SIGMAS = 8.0
 """A pixel whose offset lies so many robust deviations from its neighbours' is bad."""
@@ -57,15 +58,27 @@ class Correction:
 def load_correction(path: Path) -> Correction:
     """What `save` wrote. Raises IrtrackError."""
     try:
-        with np.load(path, allow_pickle=False) as f:
-            offset, bad = f["offset"], f["bad"]
-        if offset.ndim != 2 or offset.shape != bad.shape:
-            raise ValueError
+        with zipfile.ZipFile(path) as archive:
+            offset, bad = (read_array(archive, name) for name in ("offset.npy", "bad.npy"))
+        if offset.shape != bad.shape or not np.isfinite(offset).all() or np.abs(offset).max() > 65535:
+            raise ValueError("offsets that no camera has")
         return Correction(offset.astype(np.float32), bad.astype(bool))
     except FileNotFoundError as error:
         raise IrtrackError(f"there is no correction {path}: make one with irtrack flat") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        raise IrtrackError(f"{path} is no correction that irtrack flat wrote") from error
+    except Exception as error:  # whatever damaged bytes make the parsers raise
+        raise IrtrackError(f"{path} is no correction that irtrack flat wrote ({error})") from error
+
+
+def read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """An array (H, W) of an .npz file; its size is looked at before memory is taken, and no pickle is run."""
+    with archive.open(name) as f:
+        version = np.lib.format.read_magic(f)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape = read_header(f)[0]
+    if len(shape) != 2 or not all(0 < side <= LARGEST_SIDE_PX for side in shape):
+        raise ValueError(f"{name} of shape {shape}")
+    with archive.open(name) as f:
+        return np.lib.format.read_array(f, allow_pickle=False)
 
 
 def correction_from(frames: NDArray[np.uint8 | np.uint16]) -> Correction:

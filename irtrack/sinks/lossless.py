@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 
 from irtrack.core import Image, SinkError
+from irtrack.paths import ffmpeg_url
 from irtrack.sinks.text import reason
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
     """FFV1, 8- or 16-bit grey, bit-exact on reading back. Raises SinkError."""
     try:
-        with av.open(str(path), "w", format="matroska") as container:
+        with av.open(ffmpeg_url(path), "w", format="matroska") as container:
             stream: av.VideoStream | None = None
             for image in images:
                 pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"

@@ -20,6 +20,7 @@ import numpy as np
 import tifffile
 
 from irtrack.core import Frame, SinkError
+from irtrack.paths import ffmpeg_url
 from irtrack.sinks.text import check_target, reason
 
 WAITING = 90
@@ -47,7 +48,7 @@ class MatroskaWriter:
 
     def __init__(self, path: Path) -> None:
         options = {"flush_packets": "1", "cluster_time_limit": "500"}
-        self._out = av.open(str(path), "w", format="matroska", options=options)
+        self._out = av.open(ffmpeg_url(path), "w", format="matroska", options=options)
         self._stream: av.VideoStream | None = None
         self._start, self._last = 0.0, -1
 

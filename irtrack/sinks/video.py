@@ -12,6 +12,7 @@ import av
 from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult, SinkError
 from irtrack.imaging.agc import Agc
+from irtrack.paths import ffmpeg_url
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.text import check_target, reason
 
@@ -48,7 +49,7 @@ class VideoSink:
         else:
             options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
         try:
-            self._container = av.open(str(path), "w", format=formats[path.suffix.lower()], options=options)
+            self._container = av.open(ffmpeg_url(path), "w", format=formats[path.suffix.lower()], options=options)
         except (OSError, av.FFmpegError) as error:
             raise SinkError(f"cannot write {path}: {reason(error)}") from error
         self._fps = fps or 30.0

@@ -1,0 +1,135 @@
+"""Whether a file ends before its own structure says it does: players show such files without a word.
+
+Only what the structure promises can be told: a bare stream, or a transport stream that was cut between two packets,
+looks whole wherever it ends.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from irtrack.capture.headers import gif
+
+UNKNOWN = -1
+SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
+MP4_KINDS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx"})
+NUT_INDEX = b"NX" + bytes.fromhex("DD672F23E64E")
+RIFF_SLACK = 8
+"""Bytes by which lengths in AVI files may be wrong: some writers count the header."""
+
+MOST_BOXES = 1_000_000
+
+
+def ends_early(path: Path) -> str:
+    """Why a video file is not whole, '' where nothing says so. Raises OSError."""
+    with path.open("rb") as f:
+        size = f.seek(0, 2)
+        f.seek(0)
+        head = f.read(32)
+        if head[:4] == b"RIFF":
+            return riff(f, size)
+        if head[4:8] in MP4_KINDS:
+            return boxes(f, size)
+        if head[:4] == b"\x1aE\xdf\xa3":
+            return matroska(f, size)
+        if head.startswith(b"nut/multimedia container"):
+            return nut(f, size)
+        if head[:3] == b"GIF":
+            return "" if gif(head + f.read()).whole else "its end mark is missing"
+        if size > 564 and transport(f):
+            return "its last packet is not whole" if size % 188 else ""
+    return ""
+
+
+def riff(f: BinaryIO, size: int) -> str:
+    """AVI: RIFF chunks one behind the other, each with its length."""
+    at = 0
+    while at + 8 <= size:
+        f.seek(at)
+        kind, length = struct.unpack("<4sI", f.read(8))
+        if kind != b"RIFF" or not length:  # 0: never filled in
+            break
+        at += 8 + length + (length & 1)
+    return "it ends within its data" if at > size + RIFF_SLACK else ""
+
+
+def boxes(f: BinaryIO, size: int) -> str:
+    """MP4 and MOV: boxes one behind the other."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        if at + 8 > size:
+            f.seek(min(at, size))
+            return "" if at <= size and not f.read().strip(b"\0") else "it ends within its data"
+        f.seek(at)
+        length, _ = struct.unpack(">I4s", f.read(8))
+        if length == 1:
+            (length,) = struct.unpack(">Q", f.read(8).ljust(8, b"\0"))
+        if length < 8:  # 0: up to the end
+            return ""
+        at += length
+    return ""
+
+
+def never_ended(path: Path) -> bool:
+    """Whether a recorder never wrote the end of its file (killed, streamed): what is missing is not known."""
+    with path.open("rb") as f:
+        head, size = f.read(8), f.seek(0, 2)
+        if head[:4] == b"RIFF":
+            return head[4:8] == b"\0\0\0\0"
+        top = element(f, 0, size) if head[:4] == b"\x1aE\xdf\xa3" else None
+        segment = element(f, top[1] + top[2], size) if top is not None and top[2] != UNKNOWN else None
+        return segment is not None and segment[0] == SEGMENT and segment[2] == UNKNOWN
+
+
+def element(f: BinaryIO, at: int, size: int) -> tuple[int, int, int] | None:
+    """Of an EBML element: kind, where its body begins, and its length (UNKNOWN); None where there is none whole."""
+    f.seek(at)
+    head = f.read(12)
+    if not head or at >= size:
+        return None
+    width = 9 - head[0].bit_length() if head[0] else 9
+    if width > 4 or len(head) <= width:
+        return None
+    kind = int.from_bytes(head[:width], "big")
+    first = head[width]
+    wide = 9 - first.bit_length() if first else 9
+    if wide > 8 or len(head) < width + wide:
+        return None
+    length = int.from_bytes(head[width : width + wide], "big") & (1 << 7 * wide) - 1
+    return kind, at + width + wide, UNKNOWN if length == (1 << 7 * wide) - 1 else length
+
+
+def matroska(f: BinaryIO, size: int) -> str:
+    """Matroska and WebM: a segment of known length, or elements that must fit."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        found = element(f, at, size)
+        if found is None:
+            return "" if at == size else "it ends within its data"
+        kind, body, length = found
+        if length == UNKNOWN:
+            if kind not in (SEGMENT, CLUSTER):
+                return ""
+            at = body  # look inside
+            continue
+        if body + length > size:
+            return "it ends within its data"
+        if kind == SEGMENT:
+            return ""
+        at = body + length
+    return ""
+
+
+def nut(f: BinaryIO, size: int) -> str:
+    """NUT: FFmpeg ends such files with an index."""
+    f.seek(max(0, size - (1 << 20)))
+    return "" if NUT_INDEX in f.read() else "its index is missing: it was cut or not finished"
+
+
+def transport(f: BinaryIO) -> bool:
+    """Whether it is an MPEG transport stream of plain packets."""
+    f.seek(0)
+    head = f.read(3 * 188)
+    return all(head[i * 188 : i * 188 + 1] == b"G" for i in range(3))

@@ -1,0 +1,41 @@
+"""Reading what others wrote: the one place where errors of parsers become a line, and where sizes are bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from irtrack.core import LARGEST_SIDE_PX, IrtrackError, SourceError
+
+
+@contextmanager
+def reading(path: Path, what: str = "is damaged or of another kind") -> Iterator[None]:
+    """Whatever a parser raises within becomes a SourceError that names the file; the cause stays behind it.
+
+    A MemoryError is one of them: sizes were looked at before, so what asks for so much is damage.
+    """
+    try:
+        yield
+    except IrtrackError:
+        raise
+    except PermissionError as error:
+        raise SourceError(f"{path} may not be read: {error.strerror}; check its permissions") from error
+    except Exception as error:
+        raise SourceError(f"{path} {what} ({said(error)})") from error
+
+
+def said(error: BaseException) -> str:
+    """What an error says, in one short line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    line = " ".join(str(text).split())
+    return line if len(line) <= 160 else line[:157] + "..."
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raises SourceError for sizes that no frame may have; called before anything of that size is made."""
+    if not (0 < width <= LARGEST_SIDE_PX and 0 < height <= LARGEST_SIDE_PX):
+        raise SourceError(
+            f"{path} says that it holds {width}x{height} pixels: 1 to {LARGEST_SIDE_PX} a side are read; "
+            "crop or scale it, if it is no damage"
+        )

@@ -1,0 +1,18 @@
+"""Names of files, whatever bytes and characters they are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+"""Files that systems leave in folders of images, besides hidden ones."""
+
+
+def ffmpeg_url(path: Path) -> str:
+    """The path as FFmpeg cannot misread it: of `12:30.mkv` it would take `12` for a protocol."""
+    return f"file:{path}"
+
+
+def is_dropping(path: Path) -> bool:
+    """Whether a system left the file there and nobody means it: `._0001.png` of a Mac, `Thumbs.db`, hidden files."""
+    return path.name.startswith(".") or path.name.lower() in DROPPINGS
