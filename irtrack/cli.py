@@ -1,7 +1,7 @@
 """The command line: `irtrack ...` and `python main.py ...` are the same program.
 
-Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 stopped with Ctrl-C. Heavy imports stand inside the
-commands, so that help is there at once.
+Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 stopped with Ctrl-C, SIGTERM or SIGHUP. Heavy
+imports stand inside the commands, so that help is there at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from irtrack import __version__
 from irtrack.config import AGC_MODES, BACKENDS, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
+from irtrack.stopping import Stop, leave
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
@@ -318,11 +319,13 @@ def with_default_command(argv: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can act on is one line on stderr."""
-    args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
     try:
-        from irtrack import commands
+        with Stop() as stop:
+            args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+            args.stop = stop
+            from irtrack import commands
 
-        return int(getattr(commands, args.command)(args))
+            return int(getattr(commands, args.command)(args))
     except IrtrackError as error:
         print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
@@ -335,3 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         print("irtrack: not enough memory for frames of this size: crop or scale the recording", file=sys.stderr)
         return EXIT_ERROR
+
+
+def entry() -> None:
+    """The program: one command, and one way out."""
+    leave(main())

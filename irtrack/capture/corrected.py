@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from irtrack.capture.open import redact
+from irtrack.capture.address import address_of
 from irtrack.capture.wrapped import WrappedSource
 from irtrack.config import CaptureSettings
 from irtrack.core import Frame, Image, Source, SourceError, frozen
@@ -17,8 +17,10 @@ from irtrack.imaging.correction import destriped, load_correction
 
 
 def correction_path(source: str) -> Path:
-    """Where the correction of a camera is kept, by its SOURCE text (less user and password, and options)."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", redact(source).split(",")[0]).strip("_")
+    """Where the correction of a camera is kept: by its SOURCE text without options and secrets, or its `info.key`."""
+    address = address_of(source)
+    text = address.key if address is not None else source.split(",")[0]
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")
     return Path(platformdirs.user_config_dir("irtrack", appauthor=False)) / "corrections" / f"{name}.npz"
 
 
@@ -43,7 +45,7 @@ def corrected(source: Source, settings: CaptureSettings) -> Source:
     try:
         if settings.correction:
             own = settings.correction == "camera"
-            correction = load_correction(correction_path(source.info.name) if own else Path(settings.correction))
+            correction = load_correction(correction_path(source.info.key or source.info.name) if own else Path(settings.correction))
             height, width = correction.offset.shape
             if (width, height) != (source.info.width, source.info.height):
                 raise SourceError(

@@ -74,9 +74,9 @@ class Run:
     """A source of `irtrack run` with its pipeline and what came of it."""
 
     def __init__(self, text: str, written: list[Path], frames: int | None) -> None:
-        from irtrack.capture.open import redact
+        from irtrack.capture.address import shown
 
-        self.name, self._written, self._frames = redact(text), written, frames
+        self.name, self._written, self._frames = shown(text), written, frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
         self.over = False
@@ -189,7 +189,7 @@ def flat(args: argparse.Namespace) -> int:
     finally:
         source.close()
     made = correction_from(np.stack(frames))
-    path = args.out or correction_path(source.info.name)
+    path = args.out or correction_path(source.info.key or source.info.name)
     made.save(path)
     print(f"done: {len(frames)} frames, offsets of {made.offset.std():.1f} counts, {int(made.bad.sum())} bad pixels")
     print(f"  wrote {path}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import platformdirs
 import tomli_w
 
-from irtrack.capture.open import redact
+from irtrack.capture.address import may_be_kept
 from irtrack.config import Checked, DisplaySettings, Polygon, option, polygons, polygons_text
 from irtrack.core import ConfigError
 from irtrack.gui.alarms import AlarmRules
@@ -54,7 +54,7 @@ class Habits(Checked):
 
     def with_regions(self, source: str, regions: Regions) -> Habits:
         """With these regions of a source, the newest last. Those of URLs with a password are not kept."""
-        if has_password(source):
+        if not may_be_kept(source):
             return self
         texts = {kind: polygons_text(outlines) for kind, outlines in regions.items() if outlines}
         others = {k: v for k, v in self.regions.items() if k != source}
@@ -63,17 +63,12 @@ class Habits(Checked):
 
     def opened(self, source: str, camera: bool) -> Habits:
         """After a source was opened. Passwords are not kept."""
-        if has_password(source):
+        if not may_be_kept(source):
             return self
         kept = replace(self, recent=(source, *(r for r in self.recent if r != source))[:RECENT])
         if not camera:
             return kept
         return replace(kept, cameras=(source, *(c for c in self.cameras if c != source))[:RECENT])
-
-
-def has_password(source: str) -> bool:
-    """Whether a source names a user: such texts are never kept."""
-    return redact(source) != source
 
 
 def habits_path() -> Path:
