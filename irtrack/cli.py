@@ -100,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     window = commands.add_parser("window", help="open the window (the default)")
     window.add_argument("source", nargs="?", metavar="SOURCE", help=SOURCE_HELP)
+    credentials_option(window)
     detector_options(window)
 
     run = commands.add_parser(
@@ -127,8 +128,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=30.0,
         metavar="S",
-        help="try for so long to reach a camera that was lost before giving up (30; 0: end at once)",
+        help="try for so long to reach a camera that is away, at the start or later (30; 0: end at once)",
     )
+    credentials_option(run)
     strict_option(run)
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
@@ -142,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     flat.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     flat.add_argument("--frames", type=int, default=60, metavar="N", help="frames that are averaged (60)")
+    credentials_option(flat)
     flat.add_argument("--out", type=Path, metavar="FILE.npz", help="keep it here instead of with the settings")
 
     track = commands.add_parser(
@@ -235,6 +238,17 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("cameras", help="cameras of this machine, with the SOURCE text that opens each")
     commands.add_parser("doctor", help="what is installed and what is missing")
     return parser
+
+
+def credentials_option(parser: argparse.ArgumentParser) -> None:
+    """Of every command that opens a camera."""
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="a file that only you can read, with USER:PASSWORD for URLs that have none (or set IRTRACK_CREDENTIALS): "
+        "a password in SOURCE can be seen in the list of processes",
+    )
 
 
 def strict_option(parser: argparse.ArgumentParser) -> None:

@@ -111,9 +111,9 @@ class Pipeline:
         """Of the sinks, while the run goes on."""
         self._open_sinks = list(sinks)
         self._connection = 0
+        # Set when nothing is read any more, and when the threads are at their end, whatever became of them. A join that
+        # a signal breaks off is of no use: Python 3.11 then takes a live thread for one that has ended.
         self._read_out, self._captured, self._worked = threading.Event(), threading.Event(), threading.Event()
-        """Set when nothing is read any more, and when the threads are at their end, whatever became of them. A join that a signal breaks off is of no use:
-        Python 3.11 then takes a live thread for one that has ended."""
         self._threads = [
             threading.Thread(target=self._to_the_end, args=a, name=f"irtrack-{name}", daemon=True)
             for name, *a in (("capture", self._capture, self._captured), ("worker", self._work, self._worked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -25,8 +26,8 @@ class Stop:
     """Listens for signals while it is entered (in the main thread; elsewhere it never hears any).
 
     A handler runs between any two steps of the main thread, so it takes no lock and only notes the request. What waits
-    polls `asked`. Commands that do not poll have KeyboardInterrupt raised in the main thread, by the first signal alone;
-    `polled` says that this one does.
+    polls `asked`. Commands that do not poll have KeyboardInterrupt raised in the main thread, by the first signal
+    alone; `polled` says that this one does.
     """
 
     def __init__(self) -> None:
@@ -91,9 +92,7 @@ def leave(code: int) -> None:
     left = [t for t in threading.enumerate() if t is not threading.main_thread()]
     if left:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads any more
                 stream.flush()
-            except (OSError, ValueError):  # a pipe that nobody reads any more
-                pass
         os._exit(code)
     raise SystemExit(code)

@@ -10,7 +10,6 @@ pass..., pwd, key, token, login, auth, secret) or is as long and mixed as a key.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -69,12 +68,11 @@ class Address:
 
     @property
     def key(self) -> str:
-        """A name for files that belong to this camera: host and port, and a mark that tells its pictures apart."""
+        """A name for files that belong to this camera: what may be kept of it, and the numbers that choose a picture."""
         path, _, query = self.rest.partition("?")
-        told = path if Address(self.scheme, "", self.host, path).may_be_kept else ""
-        numbers = sorted((k, v) for k, v in parse_qsl(query) if k.lower() in NUMBERS and v.isdigit() and len(v) < 4)
-        mark = hashlib.sha256(repr((told, numbers)).encode()).hexdigest()[:8]
-        return f"{self.scheme}_{self.host}_{mark}"
+        plain = Address(self.scheme, "", self.host, path.split(",")[0])
+        numbers = sorted(k + v for k, v in parse_qsl(query) if k.lower() in NUMBERS and v.isdigit() and len(v) < 4)
+        return "_".join([self.scheme, self.host + (plain.rest if plain.may_be_kept else ""), *numbers])
 
     def scrubbed(self, text: str) -> str:
         """A library's words without any part of the URL but scheme and host."""
@@ -95,7 +93,7 @@ def address_of(text: str) -> Address | None:
     """The parts of a URL; None where the text is none.
 
     A password may hold / and @ though it should not: what stands before the last @ is user and password wherever the
-    part before the first slash is no host and port. Where both are possible, the host counts as unclear, and as written.
+    part before the first slash is no host and port. Where both are possible, the host is unclear.
     """
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):/+(.*)", text, re.DOTALL)
     if found is None or "://" not in text:
@@ -148,7 +146,9 @@ def use_credentials(path: Path | None) -> None:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(4096).decode().strip()
     except (OSError, ValueError) as error:
-        raise SourceError(f"the credentials in {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise SourceError(
+            f"the credentials in {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
         raise SourceError(f"{path} may be read by others: take their rights away with chmod 600 first")
     if ":" not in text or "\n" in text:

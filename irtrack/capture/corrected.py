@@ -45,7 +45,9 @@ def corrected(source: Source, settings: CaptureSettings) -> Source:
     try:
         if settings.correction:
             own = settings.correction == "camera"
-            correction = load_correction(correction_path(source.info.key or source.info.name) if own else Path(settings.correction))
+            correction = load_correction(
+                correction_path(source.info.key or source.info.name) if own else Path(settings.correction)
+            )
             height, width = correction.offset.shape
             if (width, height) != (source.info.width, source.info.height):
                 raise SourceError(

@@ -35,9 +35,9 @@ class Connection(StrEnum):
 class ReconnectingSource:
     """A live source that is opened again when it ends, falls silent or breaks; frame numbers leave a gap then.
 
-    Every wait, for the connection or a picture, ends with `stop`. A new connection and a change of the pictures' size or
-    depth are one kind of event: `Frame.connection` counts them. After `give_up_s` without a picture, iteration raises
-    the SourceError of the last attempt; with 0 it ends, or raises, as soon as the source does.
+    Every wait, for the connection or a picture, ends with `stop`. A new connection and a change of the pictures' size
+    or depth are one kind of event: `Frame.connection` counts them. After `give_up_s` without a picture, iteration
+    raises the SourceError of the last attempt; with 0 it ends, or raises, as soon as the source does.
     """
 
     live = True
@@ -50,8 +50,9 @@ class ReconnectingSource:
         wait_s: float = 0.0,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Connects; a camera that is away is waited for up to `wait_s`. `cancelled` is asked all the while. `name`: what
-        errors call it.
+        """Connects; a camera that is away is waited for up to `wait_s`. `cancelled` is asked all the while.
+
+        `name`: what errors call it.
 
         Raises SourceError.
         """

@@ -30,7 +30,7 @@ class StreamSource:
     live = True
 
     def __init__(self, url: str) -> None:
-        """Connects and decodes the first picture. Raises SourceError, of which nothing of the URL but its host is part."""
+        """Connects and decodes the first picture. Raises SourceError, which tells the host alone."""
         bound_allocations()
         self._name, address = shown(url), address_of(url)
         if address is None or address.scheme not in SCHEMES:

@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irtrack.commands.common import common_outputs, conclude, settings_from
+from irtrack.config import Settings
 from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Source, SourceInfo
+from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
+    from irtrack.build import Outputs
+    from irtrack.detect.shared import SharedDetector
     from irtrack.pipeline import Pipeline
+    from irtrack.sinks.target import Targets
 
-
-def stop_on_terminate() -> None:
-    """SIGTERM ends a run as Ctrl-C does, with complete logs."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+FINISH_S = 60.0
+"""Files are given so long to be finished after a stop: a full recorder on a slow disk takes its time."""
 
 
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
-    from irtrack.build import Outputs, check_outputs, make_pipeline, make_shared
-    from irtrack.capture import open_source
+    stop: Stop = args.stop
+    stop.polled = True
+    from irtrack.build import Outputs, claim
+    from irtrack.capture.address import use_credentials
 
     settings = settings_from(args)
     if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
         raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
+    use_credentials(args.credentials)
     outputs = Outputs(
         csv=args.csv,
         jsonl=args.jsonl,
@@ -46,40 +45,69 @@ def run(args: argparse.Namespace) -> int:
         **common_outputs(args),
     )
     several = len(args.source) > 1
-    each = [outputs.numbered(i + 1) if several else outputs for i in range(len(args.source))]
-    for one in each:
-        check_outputs(one)
+    read = (*args.source, args.config, args.correction, args.weights, args.credentials)
     runs: list[Run] = []
-    codes: list[int] = []
-    shared = make_shared(settings) if several else None
     try:
-        for text, one in zip(args.source, each, strict=True):
-            made = Run(text, one.paths(), args.frames)
-            runs.append(made)
-            source = open_source(text, args.fps, args.reconnect)
-            made.pipeline = make_pipeline(source, settings, one, made.note, shared.view() if shared else None)
-        stop_on_terminate()
-        follow(runs, args.quiet)
+        for i, text in enumerate(args.source):
+            one = outputs.numbered(i + 1) if several else outputs
+            runs.append(Run(text, one, claim(one, read), args.frames))
+        shared = stop.waited(lambda: prepare(runs, args, settings, stop))
+        try:
+            follow(runs, args.quiet, stop)
+        finally:
+            end(runs)
+            if shared is not None:
+                shared.close()
     finally:
         for made in runs:
-            made.close()
-            made.summarise(args.quiet, several)
-            codes.append(conclude(made.remarks, args.strict))
+            made.targets.abandon()
+    codes = []
+    for made in runs:
+        made.summarise(args.quiet, several)
+        codes.append(conclude(made.remarks, args.strict))
+    errors = [r.error for r in runs if r.error is not None]
+    for error in errors[1:]:
+        print(f"irtrack: {error}", file=sys.stderr)
+    if errors:
+        raise errors[0]
+    if not all(r.finished for r in runs):
+        raise KeyboardInterrupt
+    return max(codes)
+
+
+def prepare(runs: Sequence[Run], args: argparse.Namespace, settings: Settings, stop: Stop) -> SharedDetector | None:
+    """Open the sources and load the network; what takes long before anything moves. Gives what several share."""
+    from irtrack.build import make_pipeline, make_shared
+    from irtrack.capture import open_source
+
+    shared = make_shared(settings) if len(runs) > 1 else None
+    try:
+        for made in runs:
+            stop.check()
+            source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
+            detector = shared.view() if shared else None
+            made.pipeline = make_pipeline(source, settings, made.outputs, made.note, detector, made.targets, stop.check)
+        return shared
+    except BaseException:
+        end(runs)
         if shared is not None:
             shared.close()
-    return max(codes)
+        stop.check()  # whoever asked for the end does not want to hear what broke off
+        raise
 
 
 class Run:
     """A source of `irtrack run` with its pipeline and what came of it."""
 
-    def __init__(self, text: str, written: list[Path], frames: int | None) -> None:
+    def __init__(self, text: str, outputs: Outputs, targets: Targets, frames: int | None) -> None:
         from irtrack.capture.address import shown
 
-        self.name, self._written, self._frames = shown(text), written, frames
+        self.text, self.name, self.outputs, self.targets = text, shown(text), outputs, targets
+        self._frames = frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
-        self.over = False
+        self.over = self.finished = False
+        """Whether it ended, and whether it did so by itself."""
         self._seen: set[int] = set()
         self._start = time.monotonic()
 
@@ -92,30 +120,30 @@ class Run:
         """After each frame."""
         self._seen.update(t.id for t in result.tracks if t.confirmed)
         if self._frames and self.pipeline is not None and self.pipeline.processed >= self._frames:
+            self.finished = True
             self.pipeline.stop()
 
     def wait(self, seconds: float) -> None:
-        """For the end; its error is kept."""
+        """For the end; its error is kept. A run all of whose outputs have failed is stopped."""
+        from irtrack.pipeline import State
+
         assert self.pipeline is not None
         try:
-            self.pipeline.join(seconds)
+            ended = self.pipeline.join(seconds)
+            self.finished = self.finished or ended is State.FINISHED
             self.over = True
         except TimeoutError:
-            pass
+            if self.targets.all and len(failures_of(self.pipeline)) == len(self.outputs.paths()):
+                self.pipeline.stop()
         except Exception as error:
             self.over, self.error = True, error
-
-    def close(self) -> None:
-        """Stop what still runs."""
-        if self.pipeline is not None and not self.over:
-            self.pipeline.close()
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""
         pipeline = self.pipeline
         if quiet or pipeline is None:
             return
-        how = "ended early" if self.error is not None else "done" if self.over else "stopped"
+        how = "ended early" if self.error is not None else "done" if self.finished else "stopped"
         elapsed = time.monotonic() - self._start
         rate = pipeline.processed / elapsed if elapsed else 0.0
         dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
@@ -127,7 +155,7 @@ class Run:
         scan = getattr(pipeline.detector, "scan_frames", 1)
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
-        for path in self._written:
+        for path in self.targets.finished:
             print(f"  wrote {path}")
 
 
@@ -147,10 +175,21 @@ def incomplete_of(source: Source) -> int:
     return 0
 
 
-def follow(runs: Sequence[Run], quiet: bool) -> None:
-    """Start all and wait for all, with a progress bar where there is a terminal.
+def failures_of(pipeline: Pipeline) -> list[BaseException]:
+    """Of its outputs so far: of the logs, and of the recording under the source's wrappers."""
+    inner: Source | None = pipeline.source
+    failed = list(pipeline.failures)
+    while inner is not None:
+        error = getattr(inner, "failed", None)
+        failed += [error] if error is not None else []
+        inner = getattr(inner, "source", None)
+    return failed
 
-    One that fails does not end the others; the first error is raised at the end, the others are printed.
+
+def follow(runs: Sequence[Run], quiet: bool, stop: Stop) -> None:
+    """Start all and wait for all, or for a request to end, with a progress bar where there is a terminal.
+
+    One that fails does not end the others.
     """
     from tqdm import tqdm
 
@@ -160,25 +199,33 @@ def follow(runs: Sequence[Run], quiet: bool) -> None:
     for pipeline in pipelines:
         pipeline.start()
     with tqdm(total=total, unit="frame", disable=True if quiet else None, dynamic_ncols=True) as bar:
-        while waiting := [r for r in runs if not r.over]:
+        while not stop.asked and (waiting := [r for r in runs if not r.over]):
             waiting[0].wait(0.1)
             for r in waiting[1:]:
                 r.wait(0.0)
             bar.update(sum(p.processed for p in pipelines) - bar.n)
-    failed = [r for r in runs if r.error is not None]
-    for r in failed[1:]:
-        print(f"irtrack: {r.error}", file=sys.stderr)
-    if failed:
-        assert failed[0].error is not None
-        raise failed[0].error
+
+
+def end(runs: Sequence[Run]) -> None:
+    """Stop what still runs, all at once, and wait until it is closed."""
+    going = [r for r in runs if r.pipeline is not None and not r.over]
+    for made in going:
+        assert made.pipeline is not None
+        made.pipeline.stop()
+    for made in going:
+        made.wait(FINISH_S)
+        if not made.over:
+            made.error = IrtrackError(f"{made.name} could not be ended: its outputs may lack their last moments")
 
 
 def flat(args: argparse.Namespace) -> int:
     """`irtrack flat`: offsets and bad pixels of a camera."""
     from irtrack.capture import open_source
+    from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import correction_path
     from irtrack.imaging.correction import correction_from
 
+    use_credentials(args.credentials)
     source = open_source(args.source)
     frames: list[Image] = []
     try:

@@ -36,6 +36,7 @@ from irtrack.gui.side import SidePanel
 from irtrack.gui.status import StatusLine
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
+from irtrack.stopping import Stop
 
 TICK_MS, TABLE_S = 15, 0.2
 MANY, MANY_TABLE_S = 50, 0.5
@@ -54,6 +55,7 @@ class MainWindow(QMainWindow):
     needs_picture: tuple[QAction, ...]
     record_action: QAction
     recent_menu: QMenu
+    stop: Stop | None = None
 
     def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
         super().__init__()
@@ -304,6 +306,9 @@ class MainWindow(QMainWindow):
         self.banner.show()
 
     def _tick(self) -> None:
+        if self.stop is not None and self.stop.asked:
+            self.close()
+            return
         self._show(self.player.tick())
         if self.player.error is not None:
             self.show_error(self.player.error)

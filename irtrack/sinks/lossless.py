@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from irtrack.core import Image, SinkError
-from irtrack.sinks.text import reason
+from irtrack.sinks.target import reason
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
