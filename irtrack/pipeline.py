@@ -108,7 +108,7 @@ class Pipeline:
         self._last: FrameResult | None = None
         self._clock: tuple[float, float] | None = None
         self.failures: list[BaseException] = []
-        """Of the sinks, while the run goes on."""
+        """Of the sinks, while the run goes on: when it ends, it has failed."""
         self._open_sinks = list(sinks)
         self._connection = 0
         # Set when nothing is read any more, and when the threads are at their end, whatever became of them. A join that
@@ -415,14 +415,9 @@ class Pipeline:
     def _drop(self, sink: Sink, error: Exception) -> None:
         """A sink that failed is closed; the others go on."""
         self._open_sinks.remove(sink)
-        self._fail_later(error)
+        self.failures.append(error)
         with contextlib.suppress(Exception):
             sink.close()
-
-    def _fail_later(self, error: BaseException) -> None:
-        """An error that does not end the run: it is said now, and the run has failed when it ends."""
-        self.failures.append(error)
-        log.error("%s", error)
 
     def _close_sink(self, sink: Sink) -> None:
         try:

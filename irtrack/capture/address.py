@@ -68,7 +68,7 @@ class Address:
 
     @property
     def key(self) -> str:
-        """A name for files that belong to this camera: what may be kept of it, and the numbers that choose a picture."""
+        """A name for files of this camera: what may be kept of the URL, and the numbers that choose a picture."""
         path, _, query = self.rest.partition("?")
         plain = Address(self.scheme, "", self.host, path.split(",")[0])
         numbers = sorted(k + v for k, v in parse_qsl(query) if k.lower() in NUMBERS and v.isdigit() and len(v) < 4)

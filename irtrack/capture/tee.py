@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Protocol
 
 from irtrack.capture.wrapped import WrappedSource
 from irtrack.core import Frame, SinkError, Source
-
-log = logging.getLogger(__name__)
 
 
 class Taker(Protocol):
@@ -38,7 +35,6 @@ class TeeSource(WrappedSource):
                     self._taker(frame)
                 except SinkError as error:
                     self.failed = error
-                    log.error("%s", error)
             yield frame
 
     def close(self) -> None:

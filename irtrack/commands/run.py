@@ -109,6 +109,7 @@ class Run:
         self.over = self.finished = False
         """Whether it ended, and whether it did so by itself."""
         self._seen: set[int] = set()
+        self._said = 0
         self._start = time.monotonic()
 
     @property
@@ -124,7 +125,7 @@ class Run:
             self.pipeline.stop()
 
     def wait(self, seconds: float) -> None:
-        """For the end; its error is kept. A run all of whose outputs have failed is stopped."""
+        """For the end; its error is kept. An output that fails is said; when all have, the run is stopped."""
         from irtrack.pipeline import State
 
         assert self.pipeline is not None
@@ -133,8 +134,13 @@ class Run:
             self.finished = self.finished or ended is State.FINISHED
             self.over = True
         except TimeoutError:
-            if self.targets.all and len(failures_of(self.pipeline)) == len(self.outputs.paths()):
+            failed = failures_of(self.pipeline)
+            if failed and len(failed) == len(self.outputs.paths()):
                 self.pipeline.stop()
+            else:
+                for error in failed[self._said :]:
+                    print(f"irtrack: {error}; the other outputs go on", file=sys.stderr)
+                self._said = len(failed)
         except Exception as error:
             self.over, self.error = True, error
 

@@ -64,18 +64,20 @@ class TextSink(ABC):
         if self._file is None:
             return
         kept, rest = text.encode("utf-8", "surrogateescape"), pending.encode("utf-8", "surrogateescape")
+        data, written = kept + rest, 0  # written in one, so that a kill finds the old rows or the new ones
         try:
             if self._regular:
                 self._file.seek(self._end)
-            write_all(self._file, kept + rest)  # in one, so that a kill finds the old rows or the new ones
+            while written < len(data):
+                written += self._file.write(memoryview(data)[written:])
             self._end += len(kept)
             if self._regular:
                 self._file.truncate(self._end + len(rest))
         except OSError as error:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
-                if self._regular:
-                    file.truncate(self._end)  # no half rows
+                if self._regular:  # no half rows
+                    file.truncate(self._end + data[:written].rfind(b"\n") + 1)
             with contextlib.suppress(OSError):
                 file.close()
             self._target.release()
@@ -91,13 +93,6 @@ class TextSink(ABC):
             except OSError as error:
                 self._target.release()
                 raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error
-
-
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """All of it: an unbuffered file may take less at a time. Raises OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
 
 
 def number(value: float, digits: int) -> str:
