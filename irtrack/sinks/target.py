@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from irtrack.core import SinkError
@@ -153,6 +153,16 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """While no other process is here too; on file systems without locks, without. Raises OSError."""
+    with path.open("a") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def identity(file: int | Path) -> Identity | None:
