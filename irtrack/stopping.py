@@ -18,7 +18,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 LOOK_S = 0.05
 """Whoever waits in the main thread looks so often whether the program was asked to end."""
 
-END_S = 1.5
+END_S = 0.5
 """What cannot be woken is left behind after this long."""
 
 
@@ -88,8 +88,10 @@ def ignored(number: int) -> bool:
 
 
 def leave(code: int) -> None:
-    """End the process. All is closed by now, but a thread may be left behind in a library: the interpreter must not be
-    taken down under it, which ends in an abort."""
+    """End the process, which no signal hurries any more. All is closed by now, but a thread may be left behind in a
+    library: the interpreter must not be taken down under it, which ends in an abort."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     left = [t for t in threading.enumerate() if t is not threading.main_thread()]
     if left:
         for stream in (sys.stdout, sys.stderr):

@@ -104,6 +104,8 @@ def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp
     frames: list[Frame] = list(open_source(str(path)))
     assert len(frames) > 40  # what was held before the key and a second or more after it
     window.outputs.toggle_recording()
+    at = window.player.position or 0
+    wait(qtbot, lambda: (window.player.position or 0) > at + 5)
     window.close()
     assert len(list(tmp_path.glob("irtrack-*.mkv"))) == 2
 

@@ -39,6 +39,7 @@ class Reader:
         self._opened: Channel[Source] = Channel(1)
         self._frames: Channel[Frame] = Channel(AHEAD)
         self._error: BaseException | None = None
+        self._wanted = False
         self._ended = threading.Event()
         threading.Thread(target=self._read, name="irtrack-reader", daemon=True).start()
 
@@ -48,7 +49,7 @@ class Reader:
             source = self._open()
             self._opened.put(source)
             for frame in source:
-                self._frames.put(frame)
+                self._hand_on(frame)
         except Closed:
             pass
         except BaseException as error:
@@ -61,6 +62,13 @@ class Reader:
                 with contextlib.suppress(Exception):
                     source.close()
             self._ended.set()
+
+    def _hand_on(self, frame: Frame) -> None:
+        while not self._wanted:  # while a network is loaded, say: the newest stay
+            if self._frames.offer(frame):
+                return
+            self._frames.poll()
+        self._frames.put(frame)
 
     def source(self, stopped: Callable[[], bool]) -> Source:
         """The source, once it is connected; `stopped` is asked while that takes. Raises SourceError, and Closed."""
@@ -79,6 +87,7 @@ class Reader:
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames up to the end, a silence or a stop. Raises SourceError."""
+        self._wanted = True
         while True:
             try:
                 yield self._frames.get(SILENCE_S)

@@ -74,14 +74,15 @@ class ReconnectingSource:
         index, start, connection, kind = -1, 0, 0, None
         while not self._closing.is_set():
             why: SourceError | None = None
-            again = index >= 0
+            again, first = index >= 0, -1
             try:
                 for frame in settled(self._reader, self.info.remarks):
                     changed = kind is not None and kind_of(frame) != kind
                     if changed:
                         self._say_change(kind, kind_of(frame))
                     connection += again or changed
-                    again, kind, index = False, kind_of(frame), start + frame.index
+                    first = frame.index if first < 0 else first
+                    again, kind, index = False, kind_of(frame), start + frame.index - first
                     self.state = Connection.LIVE
                     yield replace(frame, index=index, connection=connection)
             except SourceError as error:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irtrack.commands.common import common_outputs, conclude, settings_from
-from irtrack.config import Settings
 from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Source, SourceInfo
 from irtrack.stopping import Stop
 
@@ -29,30 +28,13 @@ def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
     stop: Stop = args.stop
     stop.polled = True
-    from irtrack.build import Outputs, claim
-    from irtrack.capture.address import use_credentials
-
-    settings = settings_from(args)
     if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
         raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
-    use_credentials(args.credentials)
-    outputs = Outputs(
-        csv=args.csv,
-        jsonl=args.jsonl,
-        video=args.video,
-        record=args.record,
-        pretrigger_s=args.pretrigger,
-        **common_outputs(args),
-    )
-    several = len(args.source) > 1
-    read = (*args.source, args.config, args.correction, args.weights, args.credentials)
     runs: list[Run] = []
+    shared: SharedDetector | None = None
     try:
-        for i, text in enumerate(args.source):
-            one = outputs.numbered(i + 1) if several else outputs
-            runs.append(Run(text, one, claim(one, read), args.frames))
-        shared = stop.waited(lambda: prepare(runs, args, settings, stop))
         try:
+            shared = stop.waited(lambda: prepare(runs, args, stop))
             follow(runs, args.quiet, stop)
         finally:
             end(runs)
@@ -63,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             made.targets.abandon()
     codes = []
     for made in runs:
-        made.summarise(args.quiet, several)
+        made.summarise(args.quiet, len(runs) > 1)
         codes.append(conclude(made.remarks, args.strict))
     errors = [r.error for r in runs if r.error is not None]
     for error in errors[1:]:
@@ -75,13 +57,34 @@ def run(args: argparse.Namespace) -> int:
     return max(codes)
 
 
-def prepare(runs: Sequence[Run], args: argparse.Namespace, settings: Settings, stop: Stop) -> SharedDetector | None:
-    """Open the sources and load the network; what takes long before anything moves. Gives what several share."""
-    from irtrack.build import make_pipeline, make_shared
-    from irtrack.capture import open_source
+def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDetector | None:
+    """Claim the outputs, open the sources and load the network: all that takes long before anything moves.
 
-    shared = make_shared(settings) if len(runs) > 1 else None
+    Fills `runs`; gives what several of them share.
+    """
+    from irtrack.build import Outputs, claim, make_pipeline, make_shared
+    from irtrack.capture import open_source
+    from irtrack.capture.address import use_credentials
+
+    settings = settings_from(args)
+    use_credentials(args.credentials)
+    outputs = Outputs(
+        csv=args.csv,
+        jsonl=args.jsonl,
+        video=args.video,
+        record=args.record,
+        pretrigger_s=args.pretrigger,
+        **common_outputs(args),
+    )
+    several = len(args.source) > 1
+    read = (*args.source, args.config, args.correction, args.weights, args.credentials)
+    shared: SharedDetector | None = None
     try:
+        for i, text in enumerate(args.source):
+            stop.check()
+            one = outputs.numbered(i + 1) if several else outputs
+            runs.append(Run(text, one, claim(one, read), args.frames))
+        shared = make_shared(settings) if several else None
         for made in runs:
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)

@@ -132,7 +132,8 @@ class Outputs:
             if switch.on:
                 dropped = switch.stop()
                 left_out = f"; {dropped} frames were left out" if dropped else ""
-                self._window.status.say(f"recorded {self._recorded}{left_out}")
+                there = self._recorded.exists()  # without a single frame, no file is left
+                self._window.status.say(f"recorded {self._recorded}{left_out}" if there else "nothing was recorded")
             elif self._window.player.live:
                 self._recorded = new_name(self.folder, "irtrack", ".mkv")
                 switch.start(self._recorded)
