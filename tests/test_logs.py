@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Frame, FrameResult
@@ -83,3 +87,45 @@ def test_a_long_wait_for_confirmation_is_completed(tmp_path: Path) -> None:
     """A target that creeps is confirmed late; its rows still begin where it was first seen."""
     rows, _ = log_of(tmp_path / "a.csv", 90, lambda i: seen((20 + 0.12 * i, 30)), 2.0)
     assert [int(r["frame"]) for r in rows] == list(range(90))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from test_logs import seen
+from irtrack.config import TrackerSettings
+from irtrack.core import Frame, FrameResult
+from irtrack.sinks.text import CompletedLog, CsvSink
+from irtrack.track.tracker import KalmanTracker
+log, tracker, blank = CompletedLog(CsvSink(Path(sys.argv[1])), 2.0), KalmanTracker(TrackerSettings()), np.zeros((8, 8))
+for i in range(100000):
+    found = seen((20 + 1.5 * i, 30))
+    log.write(FrameResult(Frame(i, i / 30, blank), found, tracker(found, i / 30), {}))
+    print(i, time.monotonic(), flush=True)
+    time.sleep(0.03)
+"""
+
+
+def test_a_kill_loses_less_than_a_second_of_the_default_log(tmp_path: Path) -> None:
+    """By the clock of the process that was killed: what it was given a second before its last word is in the file."""
+    path = tmp_path / "killed.csv"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), str(ROOT)))},
+    )
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told.append(float(line.split()[1]))
+        if len(told) > 20 and told[-1] - told[0] > 2.7:
+            break
+    process.kill()
+    process.wait()
+    content = path.read_text()
+    assert content.endswith("\n")
+    frames = [int(line.split(",")[0]) for line in content.splitlines()[1:]]
+    assert frames == list(range(len(frames)))
+    assert len(frames) >= sum(t < told[-1] - 1.0 for t in told)
