@@ -41,10 +41,13 @@ class Target:
         self.path, self.force = path, force
         self.finished = False
         """Whether all that belongs into it was written."""
-        if path.is_dir():
-            raise SinkError(f"{path} is a folder: give the name of a file")
-        if not path.absolute().parent.is_dir():
-            raise SinkError(f"the folder {path.absolute().parent} does not exist: create it first")
+        try:
+            if path.is_dir():
+                raise SinkError(f"{path} is a folder: give the name of a file")
+            if not path.absolute().parent.is_dir():
+                raise SinkError(f"the folder {path.absolute().parent} does not exist: create it first")
+        except OSError as error:  # a name that is too long, for example
+            raise SinkError(f"cannot write {path}: {reason(error)}") from error
         self._made = False
         self._fd: int | None = None
         while self._fd is None:
