@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import glob
+import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +21,7 @@ from irtrack.pipeline import Pipeline
 from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
 from irtrack.sinks.parts import Parts
 from irtrack.sinks.record import Recorder, TriggeredRecorder, check_record_name
-from irtrack.sinks.target import Target, Targets
+from irtrack.sinks.target import Target, Targets, reason
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink
 from irtrack.sinks.video import VideoSink, check_video_name
 from irtrack.track.offline import rewritten
@@ -175,6 +178,8 @@ def make_pipeline(
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
             source = TeeSource(source, recorder)
         source = corrected(source, settings.capture)
+        if source.live:
+            write_clock(outputs, targets)
         sinks = make_sinks(outputs, settings, source.info.fps, targets)
     except BaseException:
         source.close()
@@ -182,6 +187,22 @@ def make_pipeline(
             targets.abandon()
         raise
     return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)
+
+
+def write_clock(outputs: Outputs, targets: Targets) -> None:
+    """Beside the first of a camera's logs, whose times are of a clock that begins anew at each start of the machine:
+    when that clock said what, so that its rows can be placed in time. Raises SinkError."""
+    log = next((p for p in (outputs.csv, outputs.jsonl, outputs.mot, outputs.trackmate) if p is not None), None)
+    if log is None:
+        return
+    target = Target(log.with_name(f"{log.name}.utc.json"), force=True)
+    targets.all.append(target)
+    moment = {"time_s": round(time.monotonic(), 6), "utc": datetime.now(UTC).isoformat(timespec="microseconds")}
+    try:
+        target.path.write_text(json.dumps(moment) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {target.path}: {reason(error)}") from error
+    target.finish()
 
 
 def make_shared(settings: Settings) -> SharedDetector:

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -420,3 +422,33 @@ def test_a_tee_that_fails_leaves_the_run_to_its_other_outputs(tmp_path: Path, mo
         pipeline.join(60)
     assert pipeline.processed == 20
     assert (tmp_path / "t.csv").read_text().splitlines()[-1].startswith("19,")
+
+
+def test_a_cameras_log_can_be_placed_in_time(tmp_path: Path) -> None:
+    before = datetime.now(UTC), time.monotonic()
+    log = tmp_path / "t.csv"
+    scene = "simcam:sky,width=64,height=48,targets=1"
+    assert main(["run", scene, "--csv", str(log), "--frames", "5", "--weights", "datransnet-s", "--quiet"]) == 0
+    moment = json.loads((tmp_path / "t.csv.utc.json").read_text())
+    passed_s = (datetime.fromisoformat(moment["utc"]) - before[0]).total_seconds()
+    assert passed_s == pytest.approx(moment["time_s"] - before[1], abs=0.5)
+    assert main(["run", "sim:sky,frames=3", "--csv", str(tmp_path / "f.csv"), "--quiet"]) == 0
+    assert not (tmp_path / "f.csv.utc.json").exists()
+
+
+@pytest.mark.parametrize("where", ["missing", "a file"])
+def test_a_home_that_cannot_be_written_costs_a_line(clip: Path, tmp_path: Path, where: str) -> None:
+    """Home, cache and folder for temporary files at once."""
+    home = tmp_path / "home"
+    if where == "a file":
+        home.touch()
+    bad = str(home if where == "a file" else "/proc/none")
+    names = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "TMPDIR")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "run", str(clip), "--csv", str(tmp_path / "t.csv")],
+        capture_output=True, text=True, timeout=300, env=os.environ | dict.fromkeys(names, bad),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot be kept" in done.stderr
+    assert (tmp_path / "t.csv").read_text().count("\n") > 20
