@@ -52,39 +52,43 @@ def test_signals_at_random_times(tmp_path: Path, seed: int) -> None:
         assert ended.recorded > 0
 
 
-def test_a_second_signal_does_not_hurry_the_first_one() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with Stop() as stop:
-            with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGTERM)
-            for number in KINDS:
-                os.kill(os.getpid(), number)
-            assert stop.asked
-        os.kill(os.getpid(), signal.SIGTERM)  # also on the way out
-    finally:
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """Signals that reach the handlers from before."""
+    before, out = [signal.getsignal(n) for n in KINDS], list[int]()
+    for number in KINDS:
+        signal.signal(number, lambda n, _: out.append(n))
+    yield out
+    for number, handler in zip(KINDS, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_a_second_signal_does_not_hurry_the_first_one(heard: list[int]) -> None:
+    with Stop() as stop:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
         for number in KINDS:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else before)
+            os.kill(os.getpid(), number)
+        assert stop.asked
+    for number in KINDS:  # also on the way out
+        os.kill(os.getpid(), number)
+    assert heard == []
 
 
-def test_what_polls_is_not_interrupted_and_what_cannot_end_is_left_behind() -> None:
-    before = [signal.getsignal(n) for n in KINDS]
+def test_what_polls_is_not_interrupted_and_what_cannot_end_is_left_behind(heard: list[int]) -> None:
     gate = threading.Event()
-    try:
-        with Stop() as stop:
-            stop.polled = True
-            assert stop.waited(lambda: 7) == 7
-            with pytest.raises(ValueError, match="as it was raised"):
-                stop.waited(lambda: int("as it was raised"))
-            threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
-            with pytest.raises(KeyboardInterrupt):
-                stop.waited(lambda: gate.wait(GUARD_S), end_s=0.1)
-            with pytest.raises(KeyboardInterrupt):
-                stop.check()
-    finally:
-        gate.set()
-        for number, handler in zip(KINDS, before, strict=True):
-            signal.signal(number, handler)
+    with Stop() as stop:
+        stop.polled = True
+        assert stop.waited(lambda: 7) == 7
+        with pytest.raises(ValueError, match="as it was raised"):
+            stop.waited(lambda: int("as it was raised"))
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(KeyboardInterrupt):
+            stop.waited(lambda: gate.wait(GUARD_S), end_s=0.1)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+    gate.set()
+    assert heard == []
 
 
 def test_without_a_request_the_handlers_are_given_back() -> None:

@@ -202,8 +202,8 @@ def test_closing_asks_while_a_video_is_written(
     qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window.transport.speed_box.setCurrentText("Every frame")
-    window.open("sim:sky,width=640,height=512,frames=60,targets=1")
-    wait(qtbot, lambda: len(window.player.store) >= 30)
+    window.open("sim:sky,width=96,height=80,frames=20,targets=1")
+    wait(qtbot, lambda: len(window.player.store) >= 10)
     window.player.pause()
     out = tmp_path / "a.mp4"
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
@@ -214,8 +214,8 @@ def test_closing_asks_while_a_video_is_written(
     qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
     assert window.isVisible()
     qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
+    assert len(asked) == 2, asked
     assert not window.isVisible()
-    assert len(asked) == 2
     assert "a.mp4 is still being written" in asked[0]
 
 

@@ -109,6 +109,16 @@ def test_a_file_has_one_writer_at_a_time(tmp_path: Path, force: bool) -> None:
     Target(path, force=True).finish()  # the next one may
 
 
+def test_what_is_there_is_overwritten_on_demand_alone(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("mine")
+    with pytest.raises(SinkError, match="exists: choose another name"):
+        Target(path)
+    assert path.read_text() == "mine"
+    text.CsvSink(path, force=True).close()
+    assert path.read_text() == text.CSV_HEADER + "\n"
+
+
 def test_two_processes_with_one_output(tmp_path: Path) -> None:
     """The second is refused with a line, and the first one's file is whole."""
     out = tmp_path / "t.csv"

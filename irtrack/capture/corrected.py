@@ -27,13 +27,21 @@ def correction_path(source: str) -> Path:
 class CorrectedSource(WrappedSource):
     """Every frame of a source, through `steps` in order."""
 
-    def __init__(self, source: Source, steps: list[Callable[[Image], Image]]) -> None:
+    def __init__(
+        self, source: Source, steps: list[Callable[[Image], Image]], shape: tuple[int, ...] | None = None
+    ) -> None:
+        """`shape`: what the steps are for, if that is not any picture."""
         super().__init__(source)
-        self._steps = steps
+        self._steps, self._shape = steps, shape
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self.source:
             image = frame.image
+            if self._shape is not None and image.shape != self._shape:
+                raise SourceError(
+                    f"{self.info.name} now sends {image.shape[1]}x{image.shape[0]} pixels, and the correction is "
+                    f"for {self._shape[1]}x{self._shape[0]}: make one for it with irtrack flat"
+                )
             for step in self._steps:
                 image = step(image)
             yield replace(frame, image=frozen(image))
@@ -42,6 +50,7 @@ class CorrectedSource(WrappedSource):
 def corrected(source: Source, settings: CaptureSettings) -> Source:
     """The source with the corrections that are asked for; closes it and raises where one does not fit."""
     steps: list[Callable[[Image], Image]] = []
+    shape: tuple[int, ...] | None = None
     try:
         if settings.correction:
             own = settings.correction == "camera"
@@ -55,9 +64,10 @@ def corrected(source: Source, settings: CaptureSettings) -> Source:
                     f"{source.info.height}: make one for it with irtrack flat"
                 )
             steps.append(correction)
+            shape = correction.offset.shape
     except BaseException:
         source.close()
         raise
     if settings.destripe:
         steps.append(destriped)
-    return CorrectedSource(source, steps) if steps else source
+    return CorrectedSource(source, steps, shape) if steps else source

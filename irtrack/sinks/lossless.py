@@ -17,7 +17,7 @@ from irtrack.sinks.target import reason
 def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
     """FFV1, 8- or 16-bit grey, bit-exact on reading back. Raises SinkError."""
     try:
-        with av.open(str(path), "w", format="matroska") as container:
+        with av.open(str(path.absolute()), "w", format="matroska") as container:
             stream: av.VideoStream | None = None
             for image in images:
                 pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"
