@@ -15,7 +15,7 @@ from mjpeg import Mjpeg
 from pytestqt.qtbot import QtBot
 
 from irtrack.capture import address, open_source
-from irtrack.capture.address import address_of, may_be_kept, shown, use_credentials
+from irtrack.capture.address import address_of, may_be_kept, redact, use_credentials
 from irtrack.core import SourceError
 from irtrack.gui.habits import Habits, habits_path
 from irtrack.gui.outputs import file_stem
@@ -49,7 +49,7 @@ WITH_SECRETS = (
 
 @pytest.mark.parametrize("url", WITH_SECRETS)
 def test_a_url_with_a_secret_is_neither_shown_nor_kept(url: str) -> None:
-    assert SECRET not in shown(url)
+    assert SECRET not in redact(url)
     assert not may_be_kept(url)
     habits = Habits().opened(url, True).with_regions(url, {"include": (((0, 0), (9, 0), (9, 9)),)})
     assert habits == Habits()
@@ -74,7 +74,7 @@ def test_a_url_with_a_secret_is_neither_shown_nor_kept(url: str) -> None:
     ],
 )
 def test_a_plain_url_is_kept(url: str, eyes: str) -> None:
-    assert shown(url) == eyes
+    assert redact(url) == eyes
     assert Habits().opened(url, True).recent == (url,)
     assert Habits().opened(url, True).cameras == (url,)
 
@@ -83,7 +83,7 @@ def test_what_is_no_url_is_shown_as_it_is(tmp_path: Path) -> None:
     odd = tmp_path / "12:30 me@home.mkv"
     odd.touch()
     for text in ("flight.mp4", "camera:0,format=Y16", "sim:sky,seed=3", str(odd)):
-        assert shown(text) == text
+        assert redact(text) == text
         assert may_be_kept(text)
 
 

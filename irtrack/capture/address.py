@@ -112,7 +112,7 @@ def address_of(text: str) -> Address | None:
     return Address(scheme, user, host, rest)
 
 
-def shown(text: str) -> str:
+def redact(text: str) -> str:
     """A SOURCE text as it may be shown: of a URL, scheme and host; everything else as it is."""
     address = address_of(text)
     if address is not None:

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Callable
 from pathlib import Path
 
-from irtrack.capture.address import like_a_url, shown
+from irtrack.capture.address import like_a_url, redact
 from irtrack.core import Source, SourceError
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".pgm", ".tif", ".tiff", ".jp2", ".webp"})
@@ -33,7 +33,7 @@ def open_source(
         return open_once(text, fps)
     from irtrack.capture.reconnect import ReconnectingSource
 
-    return ReconnectingSource(lambda: open_once(text, fps), shown(text), reconnect_s, wait_s, cancelled)
+    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled)
 
 
 def is_live(text: str) -> bool:

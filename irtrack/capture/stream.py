@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import av
 import numpy as np
 
-from irtrack.capture.address import address_of, shown
+from irtrack.capture.address import address_of, redact
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
 from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
@@ -32,7 +32,7 @@ class StreamSource:
     def __init__(self, url: str) -> None:
         """Connects and decodes the first picture. Raises SourceError, which tells the host alone."""
         bound_allocations()
-        self._name, address = shown(url), address_of(url)
+        self._name, address = redact(url), address_of(url)
         if address is None or address.scheme not in SCHEMES:
             scheme = "" if address is None else f" {address.scheme!r}"
             raise SourceError(f"{self._name}: unknown kind of stream{scheme}; known are {', '.join(SCHEMES)}")

@@ -103,9 +103,9 @@ class Run:
     """A source of `irtrack run` with its pipeline and what came of it."""
 
     def __init__(self, text: str, outputs: Outputs, targets: Targets, frames: int | None) -> None:
-        from irtrack.capture.address import shown
+        from irtrack.capture.address import redact
 
-        self.text, self.name, self.outputs, self.targets = text, shown(text), outputs, targets
+        self.text, self.name, self.outputs, self.targets = text, redact(text), outputs, targets
         self._frames = frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from irtrack.capture.address import address_of, shown
+from irtrack.capture.address import address_of, redact
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, Track
 from irtrack.gui.alarms import Alarm, AlarmRules, Alarms
@@ -163,7 +163,7 @@ class MainWindow(QMainWindow):
         self.habits = self.habits.opened(source, "://" in source or source.split(":")[0] in LIVE_KINDS)
         self.regions.use(self.habits.regions_of(source))
         self._show_side()
-        name = Path(shown(source)).name if address_of(source) is None else shown(source)
+        name = Path(redact(source)).name if address_of(source) is None else redact(source)
         self.hint.setText(f"Opening {name} ...")
         self.hint.show()
         self.setWindowTitle(f"{name} - irtrack")
