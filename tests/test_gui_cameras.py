@@ -154,6 +154,7 @@ def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_re
     assert window.grab().save(str(tmp_path / "changed.png"))
     window.outputs.toggle_recording()
     assert not window.banner.isVisible()
+    assert any("from 160x128 pixels" in text for text in window.status._said)
     names = sorted(p.name.partition("irtrack-")[2][15:] for p in tmp_path.glob("irtrack-*.mkv"))
     assert names == [".mkv", ".part2.mkv"]
     shapes = [{f.image.shape for f in open_source(str(p))} for p in sorted(tmp_path.glob("irtrack-*.mkv"))]
