@@ -19,6 +19,9 @@ from irtrack.gui.alarms import AlarmRules
 from irtrack.gui.overlays import REGION_RGB, Shown
 from irtrack.sinks.target import locked, write_whole
 
+MOST_DOTS = 300
+"""In a line of the file before its value, names of recordings included: the parser's time grows with their square."""
+
 RECENT, SOURCES = 10, 50
 """Sources kept as recent, and sources whose regions are kept."""
 
@@ -94,7 +97,10 @@ def load_habits(path: Path) -> tuple[Habits, str | None]:
 
 def read_habits(path: Path) -> Habits:
     """What a file holds. Raises what its parsers raise."""
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ConfigError("a key has too many parts")
+    values = tomllib.loads(text)
     for name in ("recent", "cameras"):
         if name in values:
             values[name] = [from_kept(t) for t in values[name]]
