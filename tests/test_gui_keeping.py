@@ -24,6 +24,7 @@ from pytestqt.qtbot import QtBot
 from irtrack.gui import habits as keeping
 from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
 from irtrack.gui.window import MainWindow
+from irtrack.stopping import Stop
 
 SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
 
@@ -255,3 +256,14 @@ def test_the_window_ends_at_once_while_its_camera_is_away_and_it_records(
     (path,) = tmp_path.glob("irtrack-*.mkv")
     source = open_source(str(path))
     assert len(list(source)) > 10
+
+
+def test_a_signal_closes_what_is_open_before_the_window(qtbot: QtBot, window: MainWindow) -> None:
+    box = QMessageBox(QMessageBox.Icon.Question, "irtrack", "?", parent=window)
+    box.open()
+    wait(qtbot, box.isVisible)
+    window.stop = Stop()
+    window.stop.asked = True
+    wait(qtbot, lambda: not window.isVisible())
+    assert not box.isVisible()
+    window.close()  # twice is once

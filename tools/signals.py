@@ -77,7 +77,8 @@ def end_at(folder: Path, source: str, delay_s: float, numbers: list[int], gap_s:
     rows = whole_rows(csv, wrong)
     frames = whole_lines(lines, wrong)
     recorded = 0
-    if raw.exists() and raw.stat().st_size and frames:
+    young = killed and delay_s < 1  # its first second may be lost
+    if raw.exists() and raw.stat().st_size and frames and not young:
         recorded = length_of(raw, killed, wrong)
     return Ended(process.returncode, wait_s, rows, recorded, wrong, error.strip()[-300:])
 

@@ -83,7 +83,9 @@ class Keeper:
         self._edits = Edits()
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write what is left, and end; may be called twice."""
+        if self._work.closed:
+            return
         self.flush()
         self._work.close()
         if not self._ended.wait(CLOSE_S):

@@ -313,7 +313,7 @@ class MainWindow(QMainWindow):
 
     def _tick(self) -> None:
         if self.stop is not None and self.stop.asked:
-            self.close()
+            (QApplication.activeModalWidget() or self).close()  # a dialog that is open would hold up the end
             return
         self._show(self.player.tick())
         if self.player.error is not None:
