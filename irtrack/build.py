@@ -103,17 +103,20 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
 
 
 def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
-    """The files that are read: those named, and those in folders and globs."""
-    for text in inputs:
-        if not text:
+    """The files that are read: those named (several in lines), and those in folders and globs."""
+    for text in (line for given in inputs if given for line in str(given).splitlines()):
+        if "://" in text:
             continue
         path = Path(text).expanduser()
-        if path.is_dir():
-            yield from (p for p in path.iterdir() if p.is_file())
-        elif path.exists():
-            yield path
-        elif "://" not in str(text):
-            yield from map(Path, glob.glob(str(path)))
+        try:
+            if path.is_dir():
+                yield from (p for p in path.iterdir() if p.is_file())
+            elif path.exists():
+                yield path
+            else:
+                yield from map(Path, glob.glob(str(path)))
+        except OSError:
+            continue  # whoever opens it says what is wrong
 
 
 def make_sinks(outputs: Outputs, settings: Settings, fps: float | None, targets: Targets | None = None) -> list[Sink]:

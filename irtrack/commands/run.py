@@ -105,7 +105,7 @@ class Run:
     def __init__(self, text: str, outputs: Outputs, targets: Targets, frames: int | None) -> None:
         from irtrack.capture.address import redact
 
-        self.text, self.name, self.outputs, self.targets = text, redact(text), outputs, targets
+        self.text, self.name, self.outputs, self.targets = text, redact(text.partition("\n")[0]), outputs, targets
         self._frames = frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
