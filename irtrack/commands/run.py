@@ -112,7 +112,7 @@ class Run:
         self.over = self.finished = False
         """Whether it ended, and whether it did so by itself."""
         self._seen: set[int] = set()
-        self._said = 0
+        self._said: set[str] = set()
         self._start = time.monotonic()
 
     @property
@@ -141,11 +141,17 @@ class Run:
             if failed and len(failed) == len(self.outputs.paths()):
                 self.pipeline.stop()
             else:
-                for error in failed[self._said :]:
-                    print(f"irtrack: {error}; the other outputs go on", file=sys.stderr)
-                self._said = len(failed)
+                self._say(failed, "; the other outputs go on")
         except Exception as error:
             self.over, self.error = True, error
+            self._say([e for e in failures_of(self.pipeline) if e is not error])
+
+    def _say(self, failed: Sequence[BaseException], more: str = "") -> None:
+        """Name the outputs that failed, each once."""
+        for text in (str(error) for error in failed):
+            if text not in self._said:
+                self._said.add(text)
+                print(f"irtrack: {text}{more}", file=sys.stderr)
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""
