@@ -1,3 +1,3 @@
-from irtrack.cli import main
+from irtrack.cli import entry
 
-raise SystemExit(main())
+entry()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import glob
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +19,21 @@ from irtrack.config import Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
-from irtrack.sinks.record import Recorder, TriggeredRecorder
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink, check_target
+from irtrack.sinks.parts import Parts
+from irtrack.sinks.record import Recorder, TriggeredRecorder, check_record_name
+from irtrack.sinks.target import Target, Targets, reason
+from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink
+from irtrack.sinks.video import VideoSink, check_video_name
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
 
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
     from irtrack.detect.shared import SharedDetector
+
+
+LONG_DELAY_S = 10.0
+"""A log that waits so long is made from a file, which can be read again: its rows need not be safe all the while."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +88,40 @@ def make_tracker(settings: Settings) -> Tracker:
     return KalmanTracker(settings.tracker)
 
 
-def check_outputs(outputs: Outputs) -> None:
-    """Raises SinkError where an output may not be written, before anything slow begins."""
-    paths = outputs.paths()
-    for path in paths:
-        check_target(path, outputs.force)
-    doubled = {p.resolve() for p in paths if [q.resolve() for q in paths].count(p.resolve()) > 1}
-    if doubled:
-        raise SinkError(f"{doubled.pop()} is named for two outputs: give each its own file")
+def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets:
+    """Every output, made and locked before anything slow begins. `inputs`: what is read, as the user names it.
 
-
-def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[Sink]:
-    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
+    Raises SinkError where one cannot be written, is named twice, is read, or is being written by another run.
+    """
     if outputs.online and outputs.offline:
         raise SinkError("a log is either --online or --offline: choose one")
-    sinks: list[Sink] = []
+    if outputs.video is not None:
+        check_video_name(outputs.video)
+    if outputs.record is not None:
+        check_record_name(outputs.record)
+    return Targets(outputs.paths(), outputs.force, files_of(inputs))
+
+
+def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
+    """The files that are read: those named (several in lines), and those in folders and globs."""
+    for text in (line for given in inputs if given for line in str(given).splitlines()):
+        if "://" in text:
+            continue
+        path = Path(text).expanduser()
+        try:
+            if path.is_dir():
+                yield from (p for p in path.iterdir() if p.is_file())
+            elif path.exists():
+                yield path
+            else:
+                yield from map(Path, glob.glob(str(path)))
+        except OSError:
+            continue  # whoever opens it says what is wrong
+
+
+def make_sinks(outputs: Outputs, settings: Settings, fps: float | None, targets: Targets | None = None) -> list[Sink]:
+    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
+    targets = targets or claim(outputs)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
     kinds: tuple[tuple[Path | None, type[TextSink] | type[AnnotationSink]], ...] = (
         (outputs.csv, CsvSink),
@@ -101,18 +131,22 @@ def make_sinks(outputs: Outputs, settings: Settings, fps: float | None) -> list[
         (outputs.cvat, CvatSink),
         (outputs.coco, CocoSink),
     )
-    try:
-        for path, kind in kinds:
-            if path is not None:
-                sink = kind(path, outputs.force)
-                if outputs.offline:
-                    sinks.append(OfflineLog(sink, partial(rewritten, settings=settings.tracker)))
-                else:
-                    sinks.append(CompletedLog(sink, delay_s) if delay_s else sink)
-        if outputs.video is not None:
-            from irtrack.sinks.video import VideoSink
 
-            sinks.append(VideoSink(outputs.video, outputs.force, fps, settings.display))
+    def log(target: Target, kind: type[TextSink] | type[AnnotationSink]) -> Sink:
+        sink = kind(target)
+        if outputs.offline:
+            return OfflineLog(sink, partial(rewritten, settings=settings.tracker))
+        return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if delay_s else sink
+
+    makers: list[tuple[Path, Callable[[Target], Sink]]] = [
+        (path, partial(log, kind=kind)) for path, kind in kinds if path is not None
+    ]
+    if outputs.video is not None:
+        makers.append((outputs.video, lambda target: VideoSink(target, fps=fps, display=settings.display)))
+    sinks: list[Sink] = []
+    try:
+        for path, make in makers:
+            sinks.append(Parts(targets.of(path), make, targets.next_part))
     except BaseException:
         for opened in sinks:
             opened.close()
@@ -126,27 +160,52 @@ def make_pipeline(
     outputs: Outputs,
     on_result: Callable[[FrameResult], None] | None = None,
     detector: Detector | None = None,
+    targets: Targets | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Pipeline:
     """A pipeline ready to start, headless, with a detector of its own unless one is given.
 
+    `targets`: the outputs, if they were claimed before. `check` is called when what takes long is done, and may raise.
     Where a part cannot be made, closes the source and raises its error.
     """
     try:
+        targets = targets or claim(outputs)
+        if detector is None:
+            detector = make_detector(settings, source)
+        check()
         if outputs.record is not None:
             recorder: Recorder | TriggeredRecorder
-            recorder = Recorder(outputs.record, outputs.force, wait=not source.live)
+            recorder = Recorder(targets.of(outputs.record), wait=not source.live, following=targets.next_part)
             if outputs.pretrigger_s is not None:
                 recorder = TriggeredRecorder(recorder, outputs.pretrigger_s)
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
             source = TeeSource(source, recorder)
         source = corrected(source, settings.capture)
-        if detector is None:
-            detector = make_detector(settings, source)
-        sinks = make_sinks(outputs, settings, source.info.fps)
+        if source.live:
+            write_clock(outputs, targets)
+        sinks = make_sinks(outputs, settings, source.info.fps, targets)
     except BaseException:
         source.close()
+        if targets is not None:
+            targets.abandon()
         raise
     return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)
+
+
+def write_clock(outputs: Outputs, targets: Targets) -> None:
+    """Beside the first of a camera's logs, whose times are of a clock that begins anew at each start of the machine:
+    when that clock said what, so that its rows can be placed in time. Raises SinkError."""
+    log = next((p for p in (outputs.csv, outputs.jsonl, outputs.mot, outputs.trackmate) if p is not None), None)
+    if log is None:
+        return
+    target = Target(log.with_name(f"{log.name}.utc.json"), force=True)
+    targets.all.append(target)
+    moment = {"time_s": round(time.monotonic(), 6), "utc": datetime.now(UTC).isoformat(timespec="microseconds")}
+    try:
+        target.path.write_text(json.dumps(moment) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"cannot write {target.path}: {reason(error)}") from error
+    target.finish()
 
 
 def make_shared(settings: Settings) -> SharedDetector:

@@ -52,6 +52,17 @@ class Channel(Generic[T]):
             self._items.append(item)
             self._condition.notify_all()
 
+    def offer(self, item: T, beyond: bool = False) -> bool:
+        """Add an item if there is room for it, or `beyond` that; whether it was added. Raises Closed."""
+        with self._condition:
+            if self._closed:
+                raise Closed
+            if len(self._items) >= self._capacity and not beyond:
+                return False
+            self._items.append(item)
+            self._condition.notify_all()
+            return True
+
     def get(self, timeout: float | None = None) -> T:
         """The oldest item; waits for one. Raises Closed once closed and empty, TimeoutError after `timeout` seconds."""
         with self._condition:

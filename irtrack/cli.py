@@ -1,7 +1,7 @@
 """The command line: `irtrack ...` and `python main.py ...` are the same program.
 
-Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 stopped with Ctrl-C. Heavy imports stand inside the
-commands, so that help is there at once.
+Exit codes: 0 done, 1 an error said in one line, 2 wrong usage, 130 stopped with Ctrl-C, SIGTERM or SIGHUP. Heavy
+imports stand inside the commands, so that help is there at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from irtrack import __version__
 from irtrack.config import AGC_MODES, BACKENDS, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
+from irtrack.stopping import Stop, leave
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
@@ -101,6 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     window = commands.add_parser("window", help="open the window (the default)")
     window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
+    credentials_option(window)
     detector_options(window)
 
     run = commands.add_parser(
@@ -133,8 +135,9 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         default=30.0,
         metavar="S",
-        help="try for so long to reach a camera that was lost before giving up (30; 0: end at once)",
+        help="try for so long to reach a camera that is away, at the start or later (30; 0: end at once)",
     )
+    credentials_option(run)
     strict_option(run)
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
@@ -148,6 +151,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     flat.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     flat.add_argument("--frames", type=int, default=60, metavar="N", help="frames that are averaged (60)")
+    credentials_option(flat)
     flat.add_argument("--out", type=Path, metavar="FILE.npz", help="keep it here instead of with the settings")
 
     track = commands.add_parser(
@@ -246,6 +250,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def credentials_option(parser: argparse.ArgumentParser) -> None:
+    """Of every command that opens a camera."""
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="a file that only you can read, with USER:PASSWORD for URLs that have none (or set IRTRACK_CREDENTIALS): "
+        "a password in SOURCE can be seen in the list of processes",
+    )
+
+
 def strict_option(parser: argparse.ArgumentParser) -> None:
     """Of every command that reads what others wrote."""
     parser.add_argument(
@@ -330,15 +345,18 @@ def with_default_command(argv: Sequence[str]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can act on is one line on stderr."""
-    args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
+    args: argparse.Namespace | None = None
     try:
-        from irtrack import commands
+        with Stop() as stop:
+            args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+            args.stop = stop
+            from irtrack import commands
 
-        return int(getattr(commands, args.command)(args))
+            return int(getattr(commands, args.command)(args))
     except (IrtrackError, MemoryError) as error:
-        if args.debug:
+        if args is not None and args.debug:
             raise
         if isinstance(error, MemoryError):
             error = IrtrackError("there is not enough memory: crop or scale the recording, or end other programs")
@@ -350,3 +368,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
+
+
+def entry() -> None:
+    """The program: one command, and one way out."""
+    leave(main())

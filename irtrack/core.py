@@ -35,6 +35,10 @@ class SourceError(IrtrackError):
     """A source cannot be opened or read on."""
 
 
+class AwayError(SourceError):
+    """A camera is not there or says nothing: it may still come."""
+
+
 class WeightsError(IrtrackError):
     """Weights are missing, damaged or of another network."""
 
@@ -58,12 +62,15 @@ class Frame:
     """One picture of a source.
 
     `index`: 0-based number in the source; a gap is a drop. `time_s`: media time of a recording (0 at its first frame),
-    monotonic arrival time of a live source. `image`: (H, W), raw counts as they come.
+    monotonic arrival time of a live source. `image`: (H, W), raw counts as they come. `connection`: counts the fresh
+    starts of a live source (connected again, or pictures of another size or depth): what was known before one of them
+    says nothing of what comes after it.
     """
 
     index: int
     time_s: float
     image: Image
+    connection: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +269,8 @@ class Clock(StrEnum):
 class SourceInfo:
     """What is known of a source. `frames` and `fps` are None where the source does not say.
 
-    `remarks` grow while it is read: what was skipped, mended or assumed.
+    `remarks` grow while it is read: what was skipped, mended or assumed. `key`: what files that belong to the source
+    are called after, where that is not the name.
     """
 
     name: str
@@ -273,6 +281,7 @@ class SourceInfo:
     frames: int | None
     clock: Clock = Clock.FILE
     remarks: Remarks = field(default_factory=Remarks, compare=False)
+    key: str = ""
 
 
 @runtime_checkable
@@ -292,6 +301,15 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what was opened; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A source whose reader may wait for long, and can be told to end."""
+
+    def stop(self) -> None:
+        """Wake whoever waits for a frame: there are no more. Returns at once; in any thread."""
         ...
 
 
@@ -325,6 +343,15 @@ class Remembering(Protocol):
 
     def again(self, image: Image) -> Detections:
         """Detections of a frame that was seen before, which leave no trace in what is carried on."""
+        ...
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A detector that keeps something of the frames before."""
+
+    def forget(self) -> None:
+        """What was seen so far says nothing of the next frame."""
         ...
 
 

@@ -6,6 +6,7 @@ Back-pressure comes from the source's `live` attribute alone.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,11 +19,13 @@ from irtrack.core import (
     Attentive,
     Detections,
     Detector,
+    Forgetful,
     Frame,
     FrameResult,
     Remembering,
     Sink,
     Source,
+    Stoppable,
     Track,
     Tracker,
     TrackStatus,
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 
 FILE_CAPACITY = 4
 JOIN_DEADLINE_S = 10.0
+LEAVE_S = 1.5
+"""A capture thread that is stuck in its source is left behind so long after a stop."""
 
 
 def process_frame(
@@ -73,7 +78,7 @@ class Pipeline:
 
     With `hold`, the end of a recording is not the end of the run: the pipeline waits for a seek or a stop (the window
     wants this). With `speed`, recordings are shown no faster than that multiple of real time. Closes the source and
-    the sinks however it ends.
+    the sinks however it ends. A sink that fails is closed and left out; the others go on, and its error is the run's.
     """
 
     def __init__(
@@ -105,9 +110,16 @@ class Pipeline:
         self._error: BaseException | None = None
         self._last: FrameResult | None = None
         self._clock: tuple[float, float] | None = None
+        self.failures: list[BaseException] = []
+        """Of the sinks, while the run goes on: when it ends, it has failed."""
+        self._open_sinks = list(sinks)
+        self._connection = 0
+        # Set when nothing is read any more, and when the threads are at their end, whatever became of them. A join that
+        # a signal breaks off is of no use: Python 3.11 then takes a live thread for one that has ended.
+        self._read_out, self._captured, self._worked = threading.Event(), threading.Event(), threading.Event()
         self._threads = [
-            threading.Thread(target=self._capture, name="irtrack-capture", daemon=True),
-            threading.Thread(target=self._work, name="irtrack-worker", daemon=True),
+            threading.Thread(target=self._to_the_end, args=a, name=f"irtrack-{name}", daemon=True)
+            for name, *a in (("capture", self._capture, self._captured), ("worker", self._work, self._worked))
         ]
         self._started = False
 
@@ -195,19 +207,21 @@ class Pipeline:
             self._stopping = True
             self._control.notify_all()
         self._frames.close(discard=True)
+        if isinstance(self.source, Stoppable):
+            self.source.stop()
 
     def join(self, timeout: float | None = None) -> State:
-        """Wait for the end. Re-raises the first error; raises TimeoutError naming the threads still alive."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
-            if self._started:
-                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        alive = [t.name for t in self._threads if t.is_alive()]
-        if alive:
-            raise TimeoutError(f"still running after {timeout} s: {', '.join(alive)}")
+        """Wait for the end. Re-raises the first error; raises TimeoutError where it has not come by then."""
+        if self._started:
+            if not self._worked.wait(timeout):
+                raise TimeoutError(f"still running after {timeout} s")
+            for thread, ended in zip(self._threads, (self._captured, self._worked), strict=True):
+                if ended.is_set():
+                    thread.join(1.0)  # what is left of it is a step or two
         if not self._started and self._final is None:
             self._close_source()
-            self._close_sinks()
+            for sink in self._open_sinks:
+                self._close_sink(sink)
             self._final = State.FAILED if self._error else State.STOPPED
         if self._error is not None:
             raise self._error
@@ -224,6 +238,17 @@ class Pipeline:
         except BaseException as error:
             log.debug("closed after %r", error)
 
+    def _to_the_end(self, work: Callable[[], None], ended: threading.Event) -> None:
+        """What a thread does: its error is kept, and that it has ended is told, whatever happens."""
+        try:
+            work()
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            ended.set()
+
     # -- capture thread -------------------------------------------------------------------------------------------
 
     def _capture(self) -> None:
@@ -239,12 +264,12 @@ class Pipeline:
                     epoch, target = self._epoch, self._target
                 if not self._stopping:
                     self.source.seek(target)
-        except Closed:
-            pass
         except BaseException as error:
-            self._fail(error)
+            if not isinstance(error, Closed):
+                self._fail(error)
         finally:
             self._frames.close()  # frames already read are still processed
+            self._read_out.set()
             self._close_source()
 
     def _read(self, epoch: int) -> None:
@@ -287,22 +312,39 @@ class Pipeline:
                 if of_epoch != epoch:
                     epoch = of_epoch
                     self.tracker.reset()
+                if frame.connection != self._connection:
+                    self._connection = frame.connection
+                    self.tracker.reset()
+                    if isinstance(self.detector, Forgetful):
+                        self.detector.forget()
                 result = process_frame(frame, self.detector, self.tracker, self._frames.dropped, captured_s)
                 self._publish(result, of_epoch)
-        except Closed:
-            pass
         except BaseException as error:
-            self._fail(error)
-            self._frames.close(discard=True)
+            if not isinstance(error, Closed):
+                self._fail(error)
         finally:
+            self._end()
+
+    def _end(self) -> None:
+        """The worker's last acts: no more frames are wanted, the logs are closed, the capture thread is waited for."""
+        with self._control:
+            self._stopping = self._stopping or self._error is not None
+            stopped = self._stopping
+            self._control.notify_all()
+        if stopped:
+            self.stop()
+        try:
+            for sink in self._open_sinks:
+                self._close_sink(sink)
+            if self._read_out.wait(LEAVE_S if stopped else JOIN_DEADLINE_S):
+                self._captured.wait()  # a recording is finished, however much of it waits
+            else:
+                log.warning("%s does not let go: it is left behind", self.source.info.name)
+        finally:
+            if self._error is None and self.failures:
+                self._error = self.failures[0]
             with self._control:
-                self._stopping = self._stopping or self._error is not None
-                self._control.notify_all()
-            self._close_sinks()
-            ended = State.FAILED if self._error else State.STOPPED if self._stopping else State.FINISHED
-            self._threads[0].join(JOIN_DEADLINE_S)
-            with self._control:
-                self._final = State.FAILED if self._error else ended
+                self._final = State.FAILED if self._error else State.STOPPED if stopped else State.FINISHED
             self.latest.close()
 
     def _wait_for_turn(self) -> bool:
@@ -330,8 +372,11 @@ class Pipeline:
             self.latest.put(again)
 
     def _publish(self, result: FrameResult, epoch: int) -> None:
-        for sink in self.sinks:
-            sink.write(result)
+        for sink in tuple(self._open_sinks):
+            try:
+                sink.write(result)
+            except Exception as error:
+                self._drop(sink, error)
         self.processed += 1
         self._pace(result.frame.time_s)
         self._last = result
@@ -371,12 +416,18 @@ class Pipeline:
             else:
                 log.error("a later error: %s", error)
 
-    def _close_sinks(self) -> None:
-        for sink in self.sinks:
-            try:
-                sink.close()
-            except BaseException as error:
-                self._fail(error)
+    def _drop(self, sink: Sink, error: Exception) -> None:
+        """A sink that failed is closed; the others go on."""
+        self._open_sinks.remove(sink)
+        self.failures.append(error)
+        with contextlib.suppress(Exception):
+            sink.close()
+
+    def _close_sink(self, sink: Sink) -> None:
+        try:
+            sink.close()
+        except BaseException as error:
+            self._fail(error)
 
     def _close_source(self) -> None:
         try:

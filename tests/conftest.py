@@ -76,7 +76,7 @@ def clip(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_thread_left() -> Iterator[None]:
     """Fails a test that leaves one of our threads running."""
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30  # what loads a library may be left behind, and ends when that has loaded
     while time.monotonic() < deadline:
         ours = [t.name for t in threading.enumerate() if t.name.startswith("irtrack") and t.is_alive()]
         if not ours:

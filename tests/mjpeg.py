@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import socket
 import threading
@@ -18,6 +19,10 @@ def number_of(image: np.ndarray) -> int:  # type: ignore[type-arg]
     return int(sum(1 << i for i, b in enumerate(bits) if b))
 
 
+def basic(credentials: str) -> str:
+    return "Basic " + base64.b64encode(credentials.encode()).decode()
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -25,10 +30,16 @@ def free_port() -> int:
 
 
 class Mjpeg:
-    """An MJPEG camera over HTTP. `silent`: keeps the connection and sends nothing. `sent[n]`: when frame n left."""
+    """An MJPEG camera over HTTP. `silent`: keeps the connection and sends nothing. `sent[n]`: when frame n left.
 
-    def __init__(self, port: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+    `credentials`: USER:PASSWORD that it asks for.
+    """
+
+    def __init__(self, port: int = 0, size: tuple[int, int] = (WIDTH, HEIGHT), credentials: str | None = None) -> None:
         self.silent, self.garbage, self.stopping = False, False, False
+        self.size = size
+        self.odd: list[bytes] = []
+        """Parts that are sent next, as they are, instead of pictures."""
         self.sent: dict[int, float] = {}
         self.number = 0
         camera = self
@@ -38,16 +49,23 @@ class Mjpeg:
                 if self.path.startswith("/none"):
                     self.send_error(404)
                     return
+                if credentials is not None and self.headers.get("Authorization") != basic(credentials):
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 with contextlib.suppress(OSError):
                     while not camera.stopping:
                         if not camera.silent:
-                            image = cv2.resize(picture(camera.number), size, interpolation=cv2.INTER_NEAREST)
+                            image = cv2.resize(picture(camera.number), camera.size, interpolation=cv2.INTER_NEAREST)
                             body = cv2.imencode(".jpg", image)[1].tobytes()
                             if camera.garbage:
                                 body = bytes(len(body))
+                            if camera.odd:
+                                body = camera.odd.pop(0)
                             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
                             camera.sent[camera.number] = time.monotonic()
                             self.wfile.write(head.encode() + body + b"\r\n")

@@ -200,7 +200,7 @@ def test_bad_sources_get_one_line(tmp_path: Path, name: str, say: str) -> None:
     if name == "float.tif":
         tifffile.imwrite(tmp_path / name, np.zeros((8, 8), np.float32))
     source = name if ":" in name or not name else tmp_path / name
-    done = irtrack("run", source, "--csv", tmp_path / "t.csv")
+    done = irtrack("run", source, "--csv", tmp_path / "t.csv", "--reconnect", "0")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert say in done.stderr

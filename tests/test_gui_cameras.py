@@ -104,6 +104,8 @@ def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp
     frames: list[Frame] = list(open_source(str(path)))
     assert len(frames) > 40  # what was held before the key and a second or more after it
     window.outputs.toggle_recording()
+    at = window.player.position or 0
+    wait(qtbot, lambda: (window.player.position or 0) > at + 5)
     window.close()
     assert len(list(tmp_path.glob("irtrack-*.mkv"))) == 2
 
@@ -134,3 +136,26 @@ def test_a_simulated_camera_has_latency_plots_and_a_log(qtbot: QtBot, window: Ma
     assert len((tmp_path / "live.csv").read_text().splitlines()) > 5
     assert not window.needs_recording[0].isEnabled()  # a camera cannot be read a second time for a video
     assert window.habits.cameras[0].startswith("simcam:")
+
+
+def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_recording(
+    qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    window.habits = replace(window.habits, recordings=str(tmp_path))
+    window.open(camera.url)
+    wait(qtbot, lambda: (window.player.position or 0) > 5)
+    window.outputs.toggle_recording()
+    camera.size = (320, 256)
+    wait(qtbot, lambda: window.canvas.result is not None and window.canvas.result.frame.image.shape == (256, 320))
+    at = window.player.position or 0
+    wait(qtbot, lambda: (window.player.position or 0) > at + 10)
+    assert window.grab().save(str(tmp_path / "changed.png"))
+    window.outputs.toggle_recording()
+    assert not window.banner.isVisible()
+    assert any("from 160x128 pixels" in text for text in window.status._said)
+    names = sorted(p.name.partition("irtrack-")[2][15:] for p in tmp_path.glob("irtrack-*.mkv"))
+    assert names == [".mkv", ".part2.mkv"]
+    shapes = [{f.image.shape for f in open_source(str(p))} for p in sorted(tmp_path.glob("irtrack-*.mkv"))]
+    assert shapes == [{(128, 160)}, {(256, 320)}]

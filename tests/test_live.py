@@ -200,17 +200,19 @@ def test_a_camera_that_stays_away_is_given_up(camera: Mjpeg, monkeypatch: pytest
         exhaust(iterator)
 
 
-def test_another_size_after_the_return_is_said(camera: Mjpeg) -> None:
+def test_another_size_after_the_return_is_said_and_starts_afresh(camera: Mjpeg) -> None:
     source = open_source(camera.url, reconnect_s=20)
     iterator = iter(source)
-    next(iterator)
+    first = next(iterator)
     camera.close()
     other = Mjpeg(camera.port, size=(320, 256))
     try:
-        with pytest.raises(SourceError, match="came back with 320x256 pixels instead of 160x128"):
-            exhaust(iterator)
+        changed = next(f for f in iterator if f.image.shape == (256, 320))
     finally:
+        source.close()
         other.close()
+    assert (first.connection, changed.connection) == (0, 1)
+    assert any("from 160x128 pixels of 8 bits to 320x256" in line for line in source.info.remarks.lines())
 
 
 @pytest.mark.parametrize("what", ["refused", "missing"])

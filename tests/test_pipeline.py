@@ -162,10 +162,14 @@ def test_source_raises_after_frames_that_are_still_processed() -> None:
     check_closed(source, sink)
 
 
-def test_sink_raises_and_the_others_are_closed() -> None:
-    source, broken, other = FakeSource(10**6), FakeSink(fail_at=4), FakeSink()
+def test_a_sink_that_fails_is_closed_and_the_others_go_on_to_the_end() -> None:
+    source, broken, other = FakeSource(60), FakeSink(fail_at=4), FakeSink()
+    pipeline = Pipeline(source, FakeDetector(), FakeTracker(), [broken, other]).start()
     with pytest.raises(Boom):
-        Pipeline(source, FakeDetector(), FakeTracker(), [broken, other]).start().join(5)
+        pipeline.join(5)
+    assert pipeline.state is State.FAILED
+    assert (broken.frames, broken.closed) == (list(range(4)), 1)
+    assert other.frames == list(range(60))
     check_closed(source, broken, other)
 
 

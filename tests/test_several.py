@@ -151,3 +151,5 @@ def test_corrections_are_kept_by_camera_without_credentials() -> None:
     path = correction_path("rtsp://me:secret@10.0.0.9/ir,format=x")
     assert "secret" not in str(path)
     assert path.name == "rtsp_10.0.0.9_ir.npz"
+    two = [correction_path(f"http://10.0.0.9/mjpg?user=me&password=secret&channel={n}") for n in (1, 2)]
+    assert [p.name for p in two] == ["http_10.0.0.9_mjpg_channel1.npz", "http_10.0.0.9_mjpg_channel2.npz"]

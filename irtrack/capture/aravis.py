@@ -15,7 +15,7 @@ import numpy as np
 
 from irtrack.capture.camera import FoundCamera
 from irtrack.capture.industrial import POLL_S, IndustrialSource, deepest_mono
-from irtrack.core import Frame, Image, SourceError, frozen
+from irtrack.core import AwayError, Frame, Image, SourceError, frozen
 
 LIBRARY = "libaravis-0.8.so.0"
 BUFFERS = 8
@@ -106,7 +106,10 @@ class AravisSource(IndustrialSource):
             raise SourceError(f"{self._name} needs the Aravis library: apt install libaravis-0.8-0, or use genicam:ID")
         self._aravis, self._gobject = found
         self._aravis.arv_update_device_list()
-        self._camera = self._call("arv_camera_new", self._options.name.encode() or None)
+        try:
+            self._camera = self._call("arv_camera_new", self._options.name.encode() or None)
+        except SourceError as error:
+            raise AwayError(str(error)) from None
         count = c_uint()
         listed = self._call("arv_camera_dup_available_pixel_formats_as_strings", self._camera, byref(count))
         formats = [listed[i].decode() for i in range(count.value)]

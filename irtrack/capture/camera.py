@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.capture.grey import colour_to_grey
-from irtrack.core import Clock, Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
 
 HELP = "write camera:N or a device path, then ,format=Y16 ,format=P2PRO ,size=160x120 ,fps=9 as needed"
 
@@ -89,15 +89,13 @@ class CameraSource:
         self._capture = cv2.VideoCapture(self._options.device)
         try:
             if not self._capture.isOpened():
-                raise SourceError(
+                raise AwayError(
                     f"camera {self._options.device} is not there or in use: check that it is plugged in and free"
                 )
             self._set()
             first = self._read()
             if first is None:
-                raise SourceError(
-                    f"camera {self._options.device} sends no picture: check that it is plugged in and free"
-                )
+                raise AwayError(f"camera {self._options.device} sends no picture: check that it is plugged in and free")
         except BaseException:
             self._capture.release()
             raise

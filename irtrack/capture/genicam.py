@@ -17,7 +17,7 @@ import numpy as np
 from irtrack.capture.camera import FoundCamera
 from irtrack.capture.grey import colour_to_grey
 from irtrack.capture.industrial import POLL_S, IndustrialSource, deepest_mono
-from irtrack.core import Frame, Image, SourceError, frozen
+from irtrack.core import AwayError, Frame, Image, SourceError, frozen
 
 PATHS = "GENICAM_GENTL64_PATH"
 BUFFERS = 4
@@ -71,7 +71,7 @@ class GenicamSource(IndustrialSource):
         known = [str(d.id_) for d in self._harvester.device_info_list]
         wanted = self._options.name or (known[0] if known else "")
         if wanted not in known:
-            raise SourceError(f"there is no GenICam camera {wanted!r}; found: {', '.join(known) or 'none'}")
+            raise AwayError(f"there is no GenICam camera {wanted!r}; found: {', '.join(known) or 'none'}")
         try:
             self._acquirer = self._harvester.create({"id_": wanted})
             nodes = self._acquirer.remote_device.node_map

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from irtrack.core import Clock, Frame, SourceError, SourceInfo
+from irtrack.core import AwayError, Clock, Frame, SourceError, SourceInfo
 
 READ_TIMEOUT_S = 2.5
 POLL_S = 0.2
@@ -87,7 +87,7 @@ class IndustrialSource(ABC):
             self._connect()
             first = self._next()
             if first is None:
-                raise SourceError(f"{text} connects but sends no picture")
+                raise AwayError(f"{text} connects but sends no picture")
         except BaseException:
             self.close()
             raise
@@ -120,7 +120,7 @@ class IndustrialSource(ABC):
             if frame is not None:
                 return frame
             if time.monotonic() > deadline:
-                raise SourceError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
+                raise AwayError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
         return None
 
     def __iter__(self) -> Iterator[Frame]:

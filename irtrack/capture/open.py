@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from irtrack.capture.address import like_a_url, redact
 from irtrack.core import Source, SourceError
 
+LIVE = ("camera:", "/dev/video", "genicam:", "aravis:", "simcam:")
 KINDS = "a video file, a folder of images, a URL, camera:N, genicam:ID, aravis:NAME or sim:NAME"
 
 
-def redact(text: str) -> str:
-    """The text without the user name and password of a URL."""
-    return re.sub(r"(\w+://)[^/@\s]*@", r"\1***@", text)
-
-
-def open_source(text: str, fps: float | None = None, reconnect_s: float = 0.0) -> Source:
+def open_source(
+    text: str,
+    fps: float | None = None,
+    reconnect_s: float = 0.0,
+    wait_s: float = 0.0,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Source:
     """Open what `text` names: a video, an image folder or glob, a TIFF stack, several images (a name in each line),
     `sim:NAME`, `simcam:NAME`, a URL, `camera:N`, `genicam:ID`, `aravis:NAME`. What exists as a file is that file.
 
     `fps` sets the frame rate of any recording, whatever times it has. A camera or stream that is lost is opened again
-    for `reconnect_s`, if that is above 0. Raises SourceError with one clear line.
+    for `reconnect_s`, if that is above 0; one that is away at the start is waited for `wait_s`. `cancelled` is asked
+    while a camera is connected. Raises SourceError with one clear line.
     """
-    source = open_once(text, fps)
-    if not source.live or reconnect_s <= 0:
-        return source
+    if is_file(text) or not is_live(text):
+        return open_once(text, fps)
     from irtrack.capture.reconnect import ReconnectingSource
 
-    return ReconnectingSource(source, lambda: open_once(text, fps), reconnect_s)
+    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled)
+
+
+def is_live(text: str) -> bool:
+    """Whether a text names a camera or stream."""
+    return text.startswith(LIVE) or "://" in text
 
 
 def open_once(text: str, fps: float | None) -> Source:
@@ -65,6 +72,8 @@ def open_once(text: str, fps: float | None) -> Source:
         from irtrack.capture.stream import StreamSource
 
         return StreamSource(text)
+    if like_a_url(text) and not is_file(text):
+        raise SourceError("that is no file, and as a URL it lacks scheme://: write rtsp://, http://, udp:// or tcp://")
     try:
         return open_path(text, fps)
     except PermissionError as error:

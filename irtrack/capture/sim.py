@@ -67,6 +67,10 @@ class SimCamera:
         """Raises SourceError: a camera has no past."""
         raise SourceError("a camera cannot seek")
 
+    def stop(self) -> None:
+        """Ends the iteration."""
+        self._closed.set()
+
     def close(self) -> None:
         """Ends the iteration."""
         self._closed.set()

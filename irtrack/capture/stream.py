@@ -2,81 +2,99 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 
 import av
 import numpy as np
 
+from irtrack.capture.address import address_of, redact
 from irtrack.capture.grey import frame_to_grey
-from irtrack.capture.open import redact
-from irtrack.core import Clock, Frame, SourceError, SourceInfo, frozen
+from irtrack.capture.limits import bound_allocations
+from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 2.5
 SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
+REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError, av.HTTPBadRequestError)
+BROKEN = "a picture could not be decoded and was left out"
+MOST_PIXELS = 1 << 26
+"""Of a stream's picture: far more than any thermal camera has."""
 
 
 class StreamSource:
-    """A network stream. A silent one ends with SourceError after READ_TIMEOUT_S."""
+    """A network stream; a picture that cannot be decoded is left out and counted.
+
+    Used by one thread. A silent stream ends with SourceError after READ_TIMEOUT_S, or when FFmpeg notices.
+    """
 
     live = True
 
     def __init__(self, url: str) -> None:
-        """Connects and decodes the first frame. Raises SourceError; credentials never appear in it."""
-        self._name = redact(url)
-        scheme = url.split("://", 1)[0].lower()
-        if scheme not in SCHEMES:
-            raise SourceError(f"{self._name}: unknown kind of stream {scheme!r}; known are {', '.join(SCHEMES)}")
-        options = {"fflags": "nobuffer"} | ({"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {})
+        """Connects and decodes the first picture. Raises SourceError, which tells the host alone."""
+        bound_allocations()
+        self._name, address = redact(url), address_of(url)
+        if address is None or address.scheme not in SCHEMES:
+            scheme = "" if address is None else f" {address.scheme!r}"
+            raise SourceError(f"{self._name}: unknown kind of stream{scheme}; known are {', '.join(SCHEMES)}")
+        options = {"fflags": "nobuffer"} | ({"rtsp_transport": "tcp"} if address.scheme.startswith("rtsp") else {})
         try:
-            self._container = av.open(url, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+            self._container = av.open(address.opened, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
         except (av.FFmpegError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "no answer"
-            raise SourceError(
-                f"cannot connect to {self._name}: {redact(str(why))}; check the address and the camera"
-            ) from error
+            why = address.scrubbed(str(getattr(error, "strerror", None) or "no answer"))
+            kind = SourceError if isinstance(error, REFUSED) else AwayError
+            raise kind(f"cannot connect to {self._name}: {why}; check the address and the camera") from None
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{self._name} sends no video")
             self._stream = self._container.streams.video[0]
             self._stream.thread_count = 1  # each further thread would add a frame of latency
-            self._decoded = self._container.decode(self._stream)
-            self._first = next(self._decoded)
-        except (av.FFmpegError, OSError, StopIteration) as error:
+            self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            self._broken = 0
+            self._pictures = self._decoded()
+            self._first, bits = next(self._pictures)
+        except (av.FFmpegError, OSError, StopIteration):
             self._container.close()
-            raise SourceError(f"{self._name} connects but sends no picture") from error
+            raise AwayError(f"{self._name} connects but sends no picture") from None
         except SourceError:
             self._container.close()
             raise
-        grey, bits = frame_to_grey(self._first)
+        height, width = self._first.shape
         rate = float(self._stream.average_rate) if self._stream.average_rate else None
-        self.info = SourceInfo(self._name, grey.shape[1], grey.shape[0], bits, rate, None, Clock.ARRIVAL)
-        self._closed, self._reading = False, threading.Lock()
+        self.info = SourceInfo(self._name, width, height, bits, rate, None, Clock.ARRIVAL, address.key)
+        self._closed = False
+
+    def _decoded(self) -> Iterator[tuple[Image, int]]:
+        """Pictures that can be decoded, with their bits. Raises FFmpeg's errors of the connection."""
+        for packet in self._container.demux(self._stream):
+            try:
+                pictures = [frame_to_grey(frame) for frame in packet.decode()]
+            except (av.FFmpegError, ValueError, MemoryError):
+                self._broken += 1
+                continue
+            yield from pictures
 
     def __iter__(self) -> Iterator[Frame]:
-        index, frame = 0, self._first
+        index, image = 0, self._first
         while not self._closed:
-            grey, _ = frame_to_grey(frame)
-            yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(grey)))
+            yield Frame(index, time.monotonic(), frozen(np.ascontiguousarray(image)))
             index += 1
             try:
-                with self._reading:
-                    if self._closed:
-                        return
-                    frame = next(self._decoded)
+                image, _ = next(self._pictures)
             except StopIteration:
                 return
-            except (av.FFmpegError, OSError) as error:
+            except (av.FFmpegError, OSError, MemoryError) as error:
                 why = getattr(error, "strerror", None) or "it fell silent"
-                raise SourceError(f"{self._name} was lost after {index} frames: {why}") from error
+                raise SourceError(f"{self._name} was lost after {index} frames: {why}") from None
+            finally:
+                if self._broken:
+                    self.info.remarks.add(BROKEN, self._broken)
+                    self._broken = 0
 
     def seek(self, index: int) -> None:
         raise SourceError("a live stream cannot be sought")
 
     def close(self) -> None:
-        """Give the connection back; from another thread than the reader's this waits for the picture being read."""
+        """Give the connection back."""
         if not self._closed:
             self._closed = True
-            with self._reading:  # FFmpeg's memory must not go away under a thread that decodes into it
-                self._container.close()
+            self._container.close()

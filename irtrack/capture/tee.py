@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from irtrack.capture.wrapped import WrappedSource
-from irtrack.core import Frame, Source
+from irtrack.core import Frame, SinkError, Source
 
 
 class Taker(Protocol):
@@ -18,15 +18,23 @@ class Taker(Protocol):
 
 
 class TeeSource(WrappedSource):
-    """Every frame of a source, given to `taker` as it is captured; closing it closes both."""
+    """Every frame of a source, given to `taker` as it is captured; closing it closes both.
+
+    A taker that fails is left out: the source goes on, and `close` raises its error.
+    """
 
     def __init__(self, source: Source, taker: Taker) -> None:
         super().__init__(source)
         self._taker = taker
+        self.failed: SinkError | None = None
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self.source:
-            self._taker(frame)
+            if self.failed is None:
+                try:
+                    self._taker(frame)
+                except SinkError as error:
+                    self.failed = error
             yield frame
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from irtrack.core import Source
+from irtrack.core import Source, Stoppable
 
 
 class WrappedSource:
@@ -20,6 +20,11 @@ class WrappedSource:
     def seek(self, index: int) -> None:
         """As the source."""
         self.source.seek(index)
+
+    def stop(self) -> None:
+        """As the source, where it can."""
+        if isinstance(self.source, Stoppable):
+            self.source.stop()
 
     def close(self) -> None:
         """As the source."""

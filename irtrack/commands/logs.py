@@ -15,7 +15,7 @@ from irtrack.core import Frame, FrameResult, IrtrackError, Sink
 
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
-    from irtrack.build import Outputs, check_outputs, make_sinks, make_tracker
+    from irtrack.build import Outputs, claim, make_sinks, make_tracker
     from irtrack.track.files import frames_of, read_detections
 
     if not args.fps > 0:
@@ -24,10 +24,14 @@ def track(args: argparse.Namespace) -> int:
     if args.config is None:  # other detectors' scores have a scale of their own
         settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
     outputs = Outputs(csv=args.out, **common_outputs(args))
-    check_outputs(outputs)
-    rows = read_detections(args.detections)
+    targets = claim(outputs, (args.detections, args.config))
+    try:
+        rows = read_detections(args.detections)
+    except BaseException:
+        targets.abandon()
+        raise
     tracker = make_tracker(settings)
-    sinks: list[Sink] = make_sinks(outputs, settings, args.fps)
+    sinks: list[Sink] = make_sinks(outputs, settings, args.fps, targets)
     blank = np.zeros((1, 1), np.uint8)
     seen: set[int] = set()
     try:
@@ -47,7 +51,7 @@ def track(args: argparse.Namespace) -> int:
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
     from irtrack.metrics.tracking import score_tracks
-    from irtrack.sinks.text import check_target
+    from irtrack.sinks.target import check_target
     from irtrack.track.files import read_tracks
 
     if not args.distance > 0:

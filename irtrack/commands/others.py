@@ -28,7 +28,7 @@ def simulate(args: argparse.Namespace) -> int:
     """`irtrack simulate`: a scene as a file, with its truth."""
     from irtrack.simulate import Scene, scene_from_text, write_truth
     from irtrack.sinks.lossless import write_images, write_video
-    from irtrack.sinks.text import check_target
+    from irtrack.sinks.target import check_target
 
     scene = Scene(scene_from_text(args.scene))
     s = scene.settings
@@ -58,7 +58,7 @@ def export(args: argparse.Namespace) -> int:
     """`irtrack export`: a model as ONNX, compared with the torch form where an engine is installed."""
     from irtrack.detect.backends import OWN, available, export_onnx, make_backend
     from irtrack.detect.weights import load_weights
-    from irtrack.sinks.text import check_target
+    from irtrack.sinks.target import check_target
 
     check_target(args.out, args.force)
     network = load_weights(args.weights).network
@@ -74,7 +74,7 @@ def export(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """`irtrack bench`: timings."""
     from irtrack.bench.report import plot, table, write_json
-    from irtrack.sinks.text import check_target
+    from irtrack.sinks.target import check_target
 
     for path in (args.json, args.plot):
         if path:
@@ -137,13 +137,15 @@ def doctor(args: argparse.Namespace) -> int:
 
 def window(args: argparse.Namespace) -> int:
     """`irtrack [SOURCE]`: the window."""
+    from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
     from irtrack.gui.app import open_window
 
+    use_credentials(args.credentials)
     sources = grouped(args.source)
     if len(sources) > 1:
         raise IrtrackError(
             f"the window shows one source, and {len(sources)} were given: open them one by one, or run them headless "
             "with irtrack run"
         )
-    return open_window(sources[0] if sources else None, settings_from(args))
+    return open_window(sources[0] if sources else None, settings_from(args), args.stop)

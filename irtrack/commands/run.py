@@ -3,41 +3,72 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irtrack.commands.common import common_outputs, conclude, settings_from
 from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Source, SourceInfo
+from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
+    from irtrack.build import Outputs
+    from irtrack.detect.shared import SharedDetector
     from irtrack.pipeline import Pipeline
+    from irtrack.sinks.target import Targets
 
-
-def stop_on_terminate() -> None:
-    """SIGTERM ends a run as Ctrl-C does, with complete logs."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+FINISH_S = 60.0
+"""Files are given so long to be finished after a stop: a full recorder on a slow disk takes its time."""
 
 
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
-    from irtrack.build import Outputs, check_outputs, make_pipeline, make_shared
+    stop: Stop = args.stop
+    stop.polled = True
+    if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
+        raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
+    runs: list[Run] = []
+    shared: SharedDetector | None = None
+    try:
+        try:
+            shared = stop.waited(lambda: prepare(runs, args, stop))
+            follow(runs, args.quiet, stop)
+        finally:
+            end(runs)
+            if shared is not None:
+                shared.close()
+    finally:
+        for made in runs:
+            made.targets.abandon()
+    codes = []
+    for made in runs:
+        made.summarise(args.quiet, len(runs) > 1)
+        codes.append(conclude(made.remarks, args.strict))
+    errors = [r.error for r in runs if r.error is not None]
+    for error in errors[1:]:
+        print(f"irtrack: {error}", file=sys.stderr)
+    if errors:
+        raise errors[0]
+    if not all(r.finished for r in runs):
+        raise KeyboardInterrupt
+    return max(codes)
+
+
+def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDetector | None:
+    """Claim the outputs, open the sources and load the network: all that takes long before anything moves.
+
+    Fills `runs`; gives what several of them share.
+    """
+    from irtrack.build import Outputs, claim, make_pipeline, make_shared
     from irtrack.capture import open_source
+    from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
 
     settings, sources = settings_from(args), grouped(args.source)
-    if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
-        raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
+    use_credentials(args.credentials)
     outputs = Outputs(
         csv=args.csv,
         jsonl=args.jsonl,
@@ -47,41 +78,42 @@ def run(args: argparse.Namespace) -> int:
         **common_outputs(args),
     )
     several = len(sources) > 1
-    each = [outputs.numbered(i + 1) if several else outputs for i in range(len(sources))]
-    for one in each:
-        check_outputs(one)
-    runs: list[Run] = []
-    codes: list[int] = []
-    shared = make_shared(settings) if several else None
+    read = (*sources, args.config, args.correction, args.weights, args.credentials)
+    shared: SharedDetector | None = None
     try:
-        for text, one in zip(sources, each, strict=True):
-            made = Run(text, one.paths(), args.frames)
-            runs.append(made)
-            source = open_source(text, args.fps, args.reconnect)
-            made.pipeline = make_pipeline(source, settings, one, made.note, shared.view() if shared else None)
-        stop_on_terminate()
-        follow(runs, args.quiet)
-    finally:
+        for i, text in enumerate(sources):
+            stop.check()
+            one = outputs.numbered(i + 1) if several else outputs
+            runs.append(Run(text, one, claim(one, read), args.frames))
+        shared = make_shared(settings) if several else None
         for made in runs:
-            made.close()
-            made.summarise(args.quiet, several)
-            codes.append(conclude(made.remarks, args.strict))
+            stop.check()
+            source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
+            detector = shared.view() if shared else None
+            made.pipeline = make_pipeline(source, settings, made.outputs, made.note, detector, made.targets, stop.check)
+        return shared
+    except BaseException:
+        end(runs)
         if shared is not None:
             shared.close()
-    return max(codes)
+        stop.check()  # whoever asked for the end does not want to hear what broke off
+        raise
 
 
 class Run:
     """A source of `irtrack run` with its pipeline and what came of it."""
 
-    def __init__(self, text: str, written: list[Path], frames: int | None) -> None:
-        from irtrack.capture.open import redact
+    def __init__(self, text: str, outputs: Outputs, targets: Targets, frames: int | None) -> None:
+        from irtrack.capture.address import redact
 
-        self.name, self._written, self._frames = redact(text.split("\n")[0]), written, frames
+        self.text, self.name, self.outputs, self.targets = text, redact(text.partition("\n")[0]), outputs, targets
+        self._frames = frames
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
-        self.over = False
+        self.over = self.finished = False
+        """Whether it ended, and whether it did so by itself."""
         self._seen: set[int] = set()
+        self._said: set[str] = set()
         self._start = time.monotonic()
 
     @property
@@ -93,30 +125,41 @@ class Run:
         """After each frame."""
         self._seen.update(t.id for t in result.tracks if t.confirmed)
         if self._frames and self.pipeline is not None and self.pipeline.processed >= self._frames:
+            self.finished = True
             self.pipeline.stop()
 
     def wait(self, seconds: float) -> None:
-        """For the end; its error is kept."""
+        """For the end; its error is kept. An output that fails is said; when all have, the run is stopped."""
+        from irtrack.pipeline import State
+
         assert self.pipeline is not None
         try:
-            self.pipeline.join(seconds)
+            ended = self.pipeline.join(seconds)
+            self.finished = self.finished or ended is State.FINISHED
             self.over = True
         except TimeoutError:
-            pass
+            failed = failures_of(self.pipeline)
+            if failed and len(failed) == len(self.outputs.paths()):
+                self.pipeline.stop()
+            else:
+                self._say(failed, "; the other outputs go on")
         except Exception as error:
             self.over, self.error = True, error
+            self._say([e for e in failures_of(self.pipeline) if e is not error])
 
-    def close(self) -> None:
-        """Stop what still runs."""
-        if self.pipeline is not None and not self.over:
-            self.pipeline.close()
+    def _say(self, failed: Sequence[BaseException], more: str = "") -> None:
+        """Name the outputs that failed, each once."""
+        for text in (str(error) for error in failed):
+            if text not in self._said:
+                self._said.add(text)
+                print(f"irtrack: {text}{more}", file=sys.stderr)
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""
         pipeline = self.pipeline
         if quiet or pipeline is None:
             return
-        how = "ended early" if self.error is not None else "done" if self.over else "stopped"
+        how = "ended early" if self.error is not None else "done" if self.finished else "stopped"
         elapsed = time.monotonic() - self._start
         rate = pipeline.processed / elapsed if elapsed else 0.0
         dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
@@ -128,9 +171,8 @@ class Run:
         scan = getattr(pipeline.detector, "scan_frames", 1)
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
-        for path in self._written:
-            there = path.exists() and path.stat().st_size > 0
-            print(f"  wrote {path}" if there else f"  nothing was written to {path}")
+        for path in self.targets.finished:
+            print(f"  wrote {path}")
 
 
 def described(info: SourceInfo, read: int) -> str:
@@ -150,10 +192,21 @@ def incomplete_of(source: Source) -> int:
     return 0
 
 
-def follow(runs: Sequence[Run], quiet: bool) -> None:
-    """Start all and wait for all, with a progress bar where there is a terminal.
+def failures_of(pipeline: Pipeline) -> list[BaseException]:
+    """Of its outputs so far: of the logs, and of the recording under the source's wrappers."""
+    inner: Source | None = pipeline.source
+    failed = list(pipeline.failures)
+    while inner is not None:
+        error = getattr(inner, "failed", None)
+        failed += [error] if error is not None else []
+        inner = getattr(inner, "source", None)
+    return failed
 
-    One that fails does not end the others; the first error is raised at the end, the others are printed.
+
+def follow(runs: Sequence[Run], quiet: bool, stop: Stop) -> None:
+    """Start all and wait for all, or for a request to end, with a progress bar where there is a terminal.
+
+    One that fails does not end the others.
     """
     from tqdm import tqdm
 
@@ -163,25 +216,33 @@ def follow(runs: Sequence[Run], quiet: bool) -> None:
     for pipeline in pipelines:
         pipeline.start()
     with tqdm(total=total, unit="frame", disable=True if quiet else None, dynamic_ncols=True) as bar:
-        while waiting := [r for r in runs if not r.over]:
+        while not stop.asked and (waiting := [r for r in runs if not r.over]):
             waiting[0].wait(0.1)
             for r in waiting[1:]:
                 r.wait(0.0)
             bar.update(sum(p.processed for p in pipelines) - bar.n)
-    failed = [r for r in runs if r.error is not None]
-    for r in failed[1:]:
-        print(f"irtrack: {r.error}", file=sys.stderr)
-    if failed:
-        assert failed[0].error is not None
-        raise failed[0].error
+
+
+def end(runs: Sequence[Run]) -> None:
+    """Stop what still runs, all at once, and wait until it is closed."""
+    going = [r for r in runs if r.pipeline is not None and not r.over]
+    for made in going:
+        assert made.pipeline is not None
+        made.pipeline.stop()
+    for made in going:
+        made.wait(FINISH_S)
+        if not made.over:
+            made.error = IrtrackError(f"{made.name} could not be ended: its outputs may lack their last moments")
 
 
 def flat(args: argparse.Namespace) -> int:
     """`irtrack flat`: offsets and bad pixels of a camera."""
     from irtrack.capture import open_source
+    from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import correction_path
     from irtrack.imaging.correction import correction_from
 
+    use_credentials(args.credentials)
     source = open_source(args.source)
     frames: list[Image] = []
     try:
@@ -192,7 +253,7 @@ def flat(args: argparse.Namespace) -> int:
     finally:
         source.close()
     made = correction_from(np.stack(frames))
-    path = args.out or correction_path(source.info.name)
+    path = args.out or correction_path(source.info.key or source.info.name)
     made.save(path)
     print(f"done: {len(frames)} frames, offsets of {made.offset.std():.1f} counts, {int(made.bad.sum())} bad pixels")
     print(f"  wrote {path}")

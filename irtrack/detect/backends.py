@@ -188,8 +188,11 @@ def fastest(weights: Weights, whole: bool = True) -> str:
             for name, backend in engines.items():
                 taken[name] = min(taken[name], seconds(backend, x))
     best = chosen(taken)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text(json.dumps(known | {key: best}, indent=1), encoding="utf-8")
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(known | {key: best}, indent=1), encoding="utf-8")
+    except OSError as error:
+        log.warning("which engine is fastest cannot be kept (%s): it is tried at each start", error)
     return best
 
 

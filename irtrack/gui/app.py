@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from irtrack.config import Settings
 from irtrack.core import IrtrackError
+from irtrack.stopping import Stop
 
 
 def check_display() -> None:
@@ -25,7 +25,7 @@ def clean_environment() -> None:
             del os.environ[name]
 
 
-def open_window(source: str | None, settings: Settings) -> int:
+def open_window(source: str | None, settings: Settings, stop: Stop) -> int:
     """Show the window and stay until it closes."""
     check_display()
     import cv2  # noqa: F401  # first, so that the environment it sets can be cleaned before Qt reads it
@@ -42,7 +42,8 @@ def open_window(source: str | None, settings: Settings) -> int:
     assert isinstance(app, QApplication)
     app.setApplicationName("irtrack")
     apply_theme(app)
+    stop.polled = True
     window = MainWindow(settings, source)
     window.show()
-    signal.signal(signal.SIGINT, lambda *_: window.close())
+    window.stop = stop  # looked at by the window's timer
     return int(app.exec())

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from irtrack.capture import open_source
 from irtrack.capture.camera import FoundCamera
 from irtrack.capture.find import find_all
-from irtrack.core import Frame, IrtrackError, Source
+from irtrack.core import Frame, IrtrackError, Source, Stoppable
 from irtrack.imaging.agc import Agc
 
 TICK_MS = 50
@@ -54,7 +54,7 @@ class Preview:
 
     def _read(self) -> None:
         try:
-            source = open_source(self.text)
+            source = open_source(self.text, cancelled=lambda: self._closing)
             self._source = source
             if not source.live:
                 raise IrtrackError(f"{source.info.name} is a recording, not a camera: open it with Ctrl+O")
@@ -71,9 +71,11 @@ class Preview:
             if self._source is not None:
                 self._source.close()
 
-    def close(self, wait_s: float = 5.0) -> None:
+    def close(self, wait_s: float = 2.0) -> None:
         """Let go of the camera."""
         self._closing = True
+        if isinstance(self._source, Stoppable):
+            self._source.stop()
         self._thread.join(wait_s)
 
 

@@ -19,7 +19,8 @@ from irtrack.gui.edits import Edits
 from irtrack.gui.store import ResultStore
 from irtrack.imaging.agc import Agc
 from irtrack.sinks.draw import annotate
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink, check_target, reason
+from irtrack.sinks.target import check_target, reason
+from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink
 from irtrack.sinks.video import VideoSink
 
 SUFFIXES = ("Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)")

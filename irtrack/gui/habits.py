@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import tomllib
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import platformdirs
 import tomli_w
 
-from irtrack.capture.open import redact
+from irtrack.capture.address import may_be_kept
 from irtrack.config import Checked, DisplaySettings, Polygon, option, polygons, polygons_text
 from irtrack.core import ConfigError
 from irtrack.gui.alarms import AlarmRules
 from irtrack.gui.overlays import REGION_RGB, Shown
+from irtrack.sinks.target import locked, write_whole
+
+MOST_DOTS = 300
+"""In a line of the file before its value, names of recordings included: the parser's time grows with their square."""
 
 RECENT, SOURCES = 10, 50
 """Sources kept as recent, and sources whose regions are kept."""
 
 Regions = dict[str, tuple[Polygon, ...]]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Habits(Checked):
 
     def with_regions(self, source: str, regions: Regions) -> Habits:
         """With these regions of a source, the newest last. Those of URLs with a password are not kept."""
-        if has_password(source):
+        if not may_be_kept(source):
             return self
         texts = {kind: polygons_text(outlines) for kind, outlines in regions.items() if outlines}
         others = {k: v for k, v in self.regions.items() if k != source}
@@ -63,17 +66,12 @@ class Habits(Checked):
 
     def opened(self, source: str, camera: bool) -> Habits:
         """After a source was opened. Passwords are not kept."""
-        if has_password(source):
+        if not may_be_kept(source):
             return self
         kept = replace(self, recent=(source, *(r for r in self.recent if r != source))[:RECENT])
         if not camera:
             return kept
         return replace(kept, cameras=(source, *(c for c in self.cameras if c != source))[:RECENT])
-
-
-def has_password(source: str) -> bool:
-    """Whether a source names a user: such texts are never kept."""
-    return redact(source) != source
 
 
 def habits_path() -> Path:
@@ -84,24 +82,88 @@ def habits_path() -> Path:
 def load_habits(path: Path) -> tuple[Habits, str | None]:
     """What was kept, and a line for the user where it could not be read: the file is then set aside."""
     try:
-        return Habits.from_dict(tomllib.loads(path.read_text(encoding="utf-8"))), None
+        return read_habits(path), None
     except FileNotFoundError:
         return Habits(), None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError, TypeError) as error:
+    except Exception as error:  # whatever a parser makes of a file that it was not made for
         aside = path.with_suffix(".broken.toml")
-        with suppress(OSError):
+        why = " ".join(str(error).split())[:200]
+        try:
             path.replace(aside)
-        return Habits(), f"the window's settings could not be read ({error}); they were set aside as {aside}"
+        except OSError:
+            return Habits(), f"the window's settings in {path} could not be read ({why}): it starts without"
+        return Habits(), f"the window's settings could not be read ({why}); they were set aside as {aside}"
 
 
-def save_habits(habits: Habits, path: Path) -> None:
-    """Keep them; a failure is logged, never raised: closing must not fail."""
-    values = habits.to_dict()
-    values["recent"], values["cameras"] = list(habits.recent), list(habits.cameras)
-    part = path.with_suffix(".part")
+def read_habits(path: Path) -> Habits:
+    """What a file holds. Raises what its parsers raise."""
+    text = path.read_text(encoding="utf-8")
+    if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ConfigError("a key has too many parts")
+    values = tomllib.loads(text)
+    for name in ("recent", "cameras"):
+        if name in values:
+            values[name] = [from_kept(t) for t in values[name]]
+    if "regions" in values:
+        values["regions"] = {from_kept(k): v for k, v in values["regions"].items()}
+    return Habits.from_dict(values)
+
+
+def save_habits(habits: Habits, path: Path, base: Habits | None = None) -> str | None:
+    """Keep them: what changed since `base` goes into what is in the file now, which another window may have written.
+
+    Whole or not at all, and for the user's eyes alone. A line where they could not be kept: closing must not fail.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(tomli_w.dumps(values), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        log.warning("the window's settings could not be kept: %s", error)
+        with locked(path.with_suffix(".lock")):
+            if base is not None:
+                habits = merged(base, habits, load_habits(path)[0] if path.exists() else base)
+            write_whole(path, tomli_w.dumps(kept_values(habits)), 0o600)
+    except (OSError, ValueError) as error:
+        return f"the window's settings could not be kept in {path}: {getattr(error, 'strerror', None) or error}"
+    return None
+
+
+def kept_values(habits: Habits) -> dict[str, Any]:
+    """As they stand in the file."""
+    values = habits.to_dict()
+    values["recent"], values["cameras"] = map(to_kept, habits.recent), map(to_kept, habits.cameras)
+    values["recent"], values["cameras"] = list(values["recent"]), list(values["cameras"])
+    values["regions"] = {to_kept(k): v for k, v in habits.regions.items()}
+    return values
+
+
+def merged(base: Habits, ours: Habits, theirs: Habits) -> Habits:
+    """Theirs, with what differs between `base` and ours."""
+    values = merge(base.to_dict(), ours.to_dict(), theirs.to_dict())
+    return Habits.from_dict(values | {"recent": values["recent"][:RECENT], "cameras": values["cameras"][:RECENT]})
+
+
+def merge(base: Any, ours: Any, theirs: Any) -> Any:
+    """Of three states of one thing: tables by key, lists joined with ours in front, else ours where it changed."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        was = base if isinstance(base, dict) else {}
+        out = {k: merge(was.get(k), ours.get(k), theirs.get(k)) for k in theirs | ours}
+        return {k: v for k, v in out.items() if v is not None}
+    if ours == base:
+        return theirs
+    if isinstance(ours, tuple) and isinstance(theirs, tuple):
+        return [*ours, *(t for t in theirs if t not in ours)]
+    return ours
+
+
+def to_kept(source: str) -> str:
+    """A source for a file of text: a name that is no text, as old disks have them, as its file URI."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return Path(source).absolute().as_uri()
+    return source
+
+
+def from_kept(text: str) -> str:
+    """The source again."""
+    if not text.startswith("file:///"):
+        return text
+    return os.fsdecode(unquote_to_bytes(text.removeprefix("file://")))

@@ -48,7 +48,7 @@ def build_menus(window: MainWindow) -> None:
     window.record_action = add(file, "&Record the camera", "Ctrl+R", lambda: record(window))
     window.record_action.setCheckable(True)
     file.addSeparator()
-    add(file, "&Quit", QKeySequence.StandardKey.Quit, window.close)
+    add(file, "&Quit", "Ctrl+Q", window.quit)
     add(view, "&Fit picture", "F", window.canvas.fit)
     add(view, "&1:1", "1", window.canvas.one_to_one)
     display = window.side.display

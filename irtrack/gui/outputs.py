@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 from PySide6.QtCore import QDir
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QToolButton, QWidget
 
+from irtrack.capture.address import address_of
+from irtrack.config import Settings
 from irtrack.core import IrtrackError
 from irtrack.gui.controls import named
 from irtrack.gui.edits import Edits
 from irtrack.gui.export import SUFFIXES, VideoExport, export_tracks, new_name, save_annotated, save_plain
+from irtrack.gui.store import ResultStore
 
 if TYPE_CHECKING:
     from irtrack.gui.window import MainWindow
 
 
 AUTOSAVES = 20
-
-log = logging.getLogger(__name__)
 
 
 class Outputs:
@@ -33,6 +36,8 @@ class Outputs:
         self._recorded, self._recording_since = Path(), 0.0
         self._safe = Edits()
         """The edits that an exported log of all tracks has."""
+        self._autosave: Path | None = None
+        """Where this source's edits are saved, once there are any."""
         self.video: VideoExport | None = None
         self.progress = ProgressRow()
         self.progress.cancel.clicked.connect(self.cancel_video)
@@ -65,22 +70,29 @@ class Outputs:
         except IrtrackError as error:
             self._window.show_error(str(error))
 
-    def save_edits(self) -> None:
-        """Before another source is opened, or the window closes: names, marks, merges and deletions that were not
-        exported go, with their tracks, into a log in the user's data folder, where the newest `AUTOSAVES` are kept."""
+    def unsaved_edits(self) -> tuple[Edits, Callable[[], None]] | None:
+        """Names, marks, merges and deletions that were not exported, and what saves them with their tracks, in any
+        thread: into a log in the user's data folder, where the newest `AUTOSAVES` are kept."""
         player = self._window.player
-        if player.edits not in (Edits(), self._safe) and player.opened is not None:
+        edits = Edits() if player.edits == self._safe else player.edits
+        if player.opened is None or (edits == Edits() and self._autosave is None):
+            return None
+        if self._autosave is None:
             folder = Path(platformdirs.user_data_dir("irtrack", appauthor=False)) / "autosave"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                path = new_name(folder, Path(player.opened.text).stem or "tracks", ".jsonl")
-                export_tracks(player.store.results(), path, player.settings, player.edits)
-                for old in sorted(folder.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)[:-AUTOSAVES]:
-                    old.unlink()
-                self._window.status.say(f"the edited tracks were saved as {path}")
-            except (IrtrackError, OSError) as error:
-                log.warning("edited tracks could not be saved: %s", error)
-        self._safe = Edits()
+            self._autosave = new_name(folder, file_stem(player.opened.text), ".jsonl")
+        return edits, partial(autosave, self._autosave, player.store, player.settings, edits)
+
+    def end_edits(self) -> None:
+        """Another source is opened."""
+        self._safe, self._autosave = Edits(), None
+
+    def may_close(self) -> bool:
+        """Whether the window may be closed: while a video is written, that is asked."""
+        if self.video is None or not self.video.running:
+            return True
+        text = f"{self.video.path.name} is still being written. Give it up and close?"
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return QMessageBox.question(self._window, "irtrack", text, yes | no, no) == yes
 
     def ask_snapshot(self, plain: bool = False) -> None:
         path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
@@ -120,7 +132,8 @@ class Outputs:
             if switch.on:
                 dropped = switch.stop()
                 left_out = f"; {dropped} frames were left out" if dropped else ""
-                self._window.status.say(f"recorded {self._recorded}{left_out}")
+                there = self._recorded.exists()  # without a single frame, no file is left
+                self._window.status.say(f"recorded {self._recorded}{left_out}" if there else "nothing was recorded")
             elif self._window.player.live:
                 self._recorded = new_name(self.folder, "irtrack", ".mkv")
                 switch.start(self._recorded)
@@ -176,6 +189,27 @@ class Outputs:
                 self._window.show_error(video.error)
             else:
                 self._window.status.say(f"{'gave up' if video.cancelled else 'wrote'} {video.path}")
+
+
+def file_stem(source: str) -> str:
+    """A name for files that belong to a source: of a file its own, of a camera nothing that is secret."""
+    address = address_of(source)
+    text = address.key if address is not None else Path(source).stem
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("_.")[:80] or "tracks"
+
+
+def autosave(path: Path, store: ResultStore, settings: Settings, edits: Edits) -> None:
+    """The tracks as edited, in place of what was saved before; without edits that goes. Raises SinkError, OSError."""
+    if edits == Edits():
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.jsonl")
+    part.unlink(missing_ok=True)
+    export_tracks(store.results(), part, settings, edits)
+    part.replace(path)
+    for old in sorted(path.parent.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)[:-AUTOSAVES]:
+        old.unlink(missing_ok=True)
 
 
 class ProgressRow(QWidget):

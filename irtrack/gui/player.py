@@ -33,6 +33,9 @@ TRAIL_S = 10.0
 VIEW_WAIT_S = 0.02
 """The window waits so long for the picture of a stored frame before it does other things."""
 
+LEAVE_S = 1.5
+"""Background threads have so long to end when the window closes."""
+
 STALE_S = 1.0
 """A camera's picture older than this is said to be."""
 
@@ -123,7 +126,7 @@ class Player:
         thread.start()
 
     def _open_source(self, text: str, request: int) -> None:
-        source = open_source(text, reconnect_s=math.inf)
+        source = open_source(text, reconnect_s=math.inf, cancelled=lambda: request != self._request)
         if source.live:
             source = TeeSource(source, self.recording)
         source = corrected(source, self.settings.capture)
@@ -150,10 +153,11 @@ class Player:
         self.store = ResultStore()
 
     def shutdown(self) -> None:
-        """Close and wait for the background threads, as far as they end soon."""
+        """Close; background threads that do not end soon (a library that loads, a disk) are left behind."""
         self.close()
+        until = time.monotonic() + LEAVE_S
         for thread in self._threads:
-            thread.join(10.0)
+            thread.join(max(0.0, until - time.monotonic()))
         while not self._inbox.empty():
             late = self._inbox.get()
             if isinstance(late, Opened):

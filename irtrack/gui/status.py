@@ -8,7 +8,7 @@ from collections import deque
 import numpy as np
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import FrameResult
+from irtrack.core import FrameResult, Remarks
 from irtrack.gui.player import Player
 
 WINDOW_S = 2.0
@@ -53,6 +53,7 @@ class StatusLine(QStatusBar):
         self._count = 0
         self._latency_ms: deque[float] = deque(maxlen=120)
         self._detect_ms: deque[float] = deque(maxlen=120)
+        self._said: set[str] = set()
         self._rates.setText("")
 
     def drew(self, result: FrameResult) -> None:
@@ -67,6 +68,13 @@ class StatusLine(QStatusBar):
         """A passing message."""
         self.showMessage(text, 6000)
 
+    def _say_remarks(self, remarks: Remarks) -> None:
+        """What became known of a camera, once each: pictures left out, another size."""
+        for text in remarks.counts():
+            if text not in self._said:
+                self._said.add(text)
+                self.say(text)
+
     def point(self, at: tuple[int, int, int] | None) -> None:
         """Position and value under the cursor."""
         self._where.setText("" if at is None else f"x {at[0]}  y {at[1]}  value {at[2]}")
@@ -77,6 +85,8 @@ class StatusLine(QStatusBar):
         if pipeline is None:
             self._rates.setText("loading the network ..." if player.loading and player.opened else "")
             return
+        if player.live:
+            self._say_remarks(pipeline.source.info.remarks)
         self._capture.note(pipeline.captured)
         self._infer.note(pipeline.processed)
         self._display.note(self._count)

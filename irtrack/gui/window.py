@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +21,16 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from irtrack.capture.address import address_of, redact
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, Track
 from irtrack.gui.alarms import Alarm, AlarmRules, Alarms
 from irtrack.gui.badges import Badges
 from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.canvas import Canvas
-from irtrack.gui.habits import habits_path, load_habits, save_habits
+from irtrack.gui.habits import Habits, habits_path, load_habits
 from irtrack.gui.help import HelpSheet
+from irtrack.gui.keeper import Keeper
 from irtrack.gui.menus import build_menus
 from irtrack.gui.outputs import Outputs
 from irtrack.gui.player import Player
@@ -36,6 +39,9 @@ from irtrack.gui.side import SidePanel
 from irtrack.gui.status import StatusLine
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
+from irtrack.stopping import Stop
+
+log = logging.getLogger(__name__)
 
 TICK_MS, TABLE_S = 15, 0.2
 MANY, MANY_TABLE_S = 50, 0.5
@@ -54,6 +60,7 @@ class MainWindow(QMainWindow):
     needs_picture: tuple[QAction, ...]
     record_action: QAction
     recent_menu: QMenu
+    stop: Stop | None = None
 
     def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
         super().__init__()
@@ -74,6 +81,7 @@ class MainWindow(QMainWindow):
         self._take_habits()
         if trouble:
             self.show_error(trouble)
+        self.keeper = Keeper(self)
         self._next_table = 0.0
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -141,7 +149,8 @@ class MainWindow(QMainWindow):
     def open(self, source: str) -> None:
         """Open a source: a path or any SOURCE text."""
         self.banner.hide()
-        self.outputs.save_edits()
+        self.keeper.flush()
+        self.outputs.end_edits()
         self.canvas.clear()
         self.canvas.selected = None
         self.editor.reset()
@@ -154,9 +163,10 @@ class MainWindow(QMainWindow):
         self.habits = self.habits.opened(source, "://" in source or source.split(":")[0] in LIVE_KINDS)
         self.regions.use(self.habits.regions_of(source))
         self._show_side()
-        self.hint.setText(f"Opening {Path(source).name} ...")
+        name = Path(redact(source)).name if address_of(source) is None else redact(source)
+        self.hint.setText(f"Opening {name} ...")
         self.hint.show()
-        self.setWindowTitle(f"{Path(source).name} - irtrack")
+        self.setWindowTitle(f"{name} - irtrack")
 
     def ask_open(self) -> None:
         kinds = "Recordings (*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.webm *.tif *.tiff *.png *.jpg);;All files (*)"
@@ -265,17 +275,15 @@ class MainWindow(QMainWindow):
             self.side.display.show_display(h.display)
             self.canvas.set_display(h.display)
 
-    def _keep_habits(self) -> None:
-        save_habits(
-            replace(
-                self.habits,
-                geometry=bytes(self.saveGeometry().toBase64().data()).decode(),
-                splitter=bytes(self.splitter.saveState().toBase64().data()).decode(),
-                shown=self.side.display.shown,
-                display=self.side.display.display,
-                alarms=self.alarms.rules,
-            ),
-            habits_path(),
+    def present_habits(self) -> Habits:
+        """Those of this moment."""
+        return replace(
+            self.habits,
+            geometry=bytes(self.saveGeometry().toBase64().data()).decode(),
+            splitter=bytes(self.splitter.saveState().toBase64().data()).decode(),
+            shown=self.side.display.shown,
+            display=self.side.display.display,
+            alarms=self.alarms.rules,
         )
 
     # -- tracks ---------------------------------------------------------------------------------------------------
@@ -304,6 +312,9 @@ class MainWindow(QMainWindow):
         self.banner.show()
 
     def _tick(self) -> None:
+        if self.stop is not None and self.stop.asked:
+            (QApplication.activeModalWidget() or self).close()  # a dialog that is open would hold up the end
+            return
         self._show(self.player.tick())
         if self.player.error is not None:
             self.show_error(self.player.error)
@@ -317,6 +328,7 @@ class MainWindow(QMainWindow):
             self._show_side()
             self._refresh_transport()
             self.status.refresh(self.player)
+            self.keeper.look(now)
 
     def _show(self, shown: FrameResult | None) -> None:
         if shown is None:
@@ -410,10 +422,19 @@ class MainWindow(QMainWindow):
             self.open(urls[0].toLocalFile() or urls[0].toString())
             event.acceptProposedAction()
 
+    def quit(self) -> None:
+        """Close, if that is what is wanted."""
+        if self.outputs.may_close():
+            self.close()
+
     def closeEvent(self, event: QCloseEvent) -> None:
+        if event.spontaneous() and not self.outputs.may_close():
+            event.ignore()
+            return
         self._timer.stop()
-        self._keep_habits()
-        self.outputs.cancel_video()
-        self.outputs.save_edits()
-        self.player.shutdown()
+        for step in (self.outputs.cancel_video, self.keeper.close, self.player.shutdown):
+            try:
+                step()
+            except Exception:  # the other steps are not to suffer
+                log.exception("while closing")
         super().closeEvent(event)

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from irtrack.core import FrameResult, SinkError, Track
-from irtrack.sinks.text import check_target, reason
+from irtrack.sinks.target import Target, claimed, reason, write_whole
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,10 @@ def spot(frame: int, time_s: float, track: Track) -> Spot:
 class AnnotationSink(ABC):
     """Keeps the confirmed tracks' boxes and writes the file when it is closed, complete or not at all."""
 
-    def __init__(self, path: Path, force: bool = False) -> None:
-        self.path = check_target(path, force)
+    def __init__(self, path: Path | Target, force: bool = False) -> None:
+        """Raises SinkError."""
+        self._target = claimed(path, force)
+        self.path = self._target.path
         self._spots: list[Spot] = []
         self._size = (0, 0)
         self._last = -1
@@ -66,12 +68,12 @@ class AnnotationSink(ABC):
         if self._closed:
             return
         self._closed = True
-        part = self.path.with_name(self.path.name + ".part")
         try:
-            part.write_text(self.text(), encoding="utf-8")
-            part.replace(self.path)
+            write_whole(self.path, self.text())
         except OSError as error:
+            self._target.abandon()
             raise SinkError(f"cannot write {self.path}: {reason(error)}") from error
+        self._target.finish()
 
     @abstractmethod
     def text(self) -> str:

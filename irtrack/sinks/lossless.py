@@ -12,7 +12,7 @@ import numpy as np
 
 from irtrack.core import Image, SinkError
 from irtrack.paths import ffmpeg_url
-from irtrack.sinks.text import reason
+from irtrack.sinks.target import reason
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> None:

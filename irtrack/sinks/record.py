@@ -6,11 +6,12 @@ counted and said, and never holds up the capture. Frames are written as they com
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import queue
 import threading
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +20,10 @@ import av
 import numpy as np
 import tifffile
 
+from irtrack.channel import Channel, Closed
 from irtrack.core import Frame, SinkError
 from irtrack.paths import ffmpeg_url
-from irtrack.sinks.text import check_target, reason
+from irtrack.sinks.target import Target, claimed, reason
 
 WAITING = 90
 """Frames that may wait for the encoder: three seconds at 30 a second."""
@@ -96,63 +98,104 @@ WRITERS: dict[str, type[MatroskaWriter] | type[TiffWriter]] = {
     ".tif": TiffWriter,
     ".tiff": TiffWriter,
 }
-FAILURES = (OSError, av.FFmpegError, ValueError)
+
+
+def check_record_name(path: Path) -> type[MatroskaWriter] | type[TiffWriter]:
+    """What writes such a file. Raises SinkError."""
+    if path.suffix.lower() not in WRITERS:
+        raise SinkError(f"{path}: recordings are Matroska or BigTIFF files, name it .mkv or .tif")
+    return WRITERS[path.suffix.lower()]
 
 
 class Recorder:
-    """Writes frames as they come from a source; called in the capture thread."""
+    """Writes frames as they come from a source; called in the capture thread.
 
-    def __init__(self, path: Path, force: bool, wait: bool = False) -> None:
-        """`wait`: for the encoder rather than drop frames. Raises SinkError where the file may not be written."""
-        check_target(path, force)
-        if path.suffix.lower() not in WRITERS:
-            raise SinkError(f"{path}: recordings are Matroska or BigTIFF files, name it .mkv or .tif")
-        self._path = path
+    Frames of another size or depth than those before go into a new file, OUT.part2.
+    """
+
+    def __init__(
+        self,
+        path: Path | Target,
+        force: bool = False,
+        wait: bool = False,
+        following: Callable[[Target], Target] = Target.next_part,
+    ) -> None:
+        """`wait`: for the encoder rather than drop frames. `following` claims the next file.
+
+        Raises SinkError where the file may not be written.
+        """
+        self._writer = check_record_name(path.path if isinstance(path, Target) else path)
+        self._target, self._following = claimed(path, force), following
         try:
-            self._out: Writer = WRITERS[path.suffix.lower()](path)
-        except FAILURES as error:
-            raise SinkError(f"cannot write {path}: {reason(error)}") from error
-        self._frames: queue.Queue[Frame | None] = queue.Queue(WAITING)
+            self._out: Writer = self._writer(self._target.path)
+        except Exception as error:
+            self._target.abandon()
+            raise SinkError(f"cannot write {self._target.path}: {reason(error)}") from error
+        self._frames: Channel[Frame] = Channel(WAITING)
         self._error: SinkError | None = None
         self.dropped = 0
         """Frames that the encoder had no time for."""
-        self._closed, self._wait = False, wait
-        self._thread = threading.Thread(target=self._encode, name="irtrack-record")
-        self._thread.start()
+        self._wait = wait
+        self._ended = threading.Event()
+        threading.Thread(target=self._encode, name="irtrack-record", daemon=True).start()
 
-    def __call__(self, frame: Frame) -> None:
-        """Take a frame; returns at once. Raises SinkError once writing has failed."""
-        if self._error is not None:
-            raise self._error
+    def __call__(self, frame: Frame, held: bool = False) -> None:
+        """Take a frame; returns at once. `held`: one that was in memory anyway, so that it may wait with the others.
+
+        Raises SinkError once writing has failed.
+        """
         try:
-            self._frames.put(frame, block=self._wait)
-        except queue.Full:
-            if not self.dropped:
-                log.warning("recording %s is too slow for its frames: some are left out", self._path)
-            self.dropped += 1
+            if self._wait:
+                self._frames.put(frame)
+            elif not self._frames.offer(frame, beyond=held):
+                if not self.dropped:
+                    log.warning("recording %s is too slow for its frames: some are left out", self._target.path)
+                self.dropped += 1
+        except Closed:
+            raise self._error or SinkError(f"the recording {self._target.path} has ended") from None
 
     def _encode(self) -> None:
+        """The thread: it ends with the frames or with the first failure, and closes the file either way."""
+        kind: tuple[object, object] | None = None
         try:
-            while (frame := self._frames.get()) is not None:
+            while True:
+                frame = self._frames.get()
+                this = (frame.image.shape, frame.image.dtype)
+                if kind not in (None, this):
+                    self._out.close()
+                    self._target.finish()
+                    self._target = self._following(self._target)
+                    self._out = self._writer(self._target.path)
+                kind = this
                 self._out.write(frame)
-        except FAILURES as error:
-            self._error = SinkError(f"cannot write {self._path}: {reason(error)}")
-            while self._frames.get() is not None:
-                pass
+        except Closed:
+            pass
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._frames.close(discard=True)
+            try:
+                self._out.close()
+            except BaseException as error:
+                self._fail(error)
+            if self._error is not None:
+                self._target.release()
+            elif kind is None:
+                self._target.discard()
+            else:
+                self._target.finish()
+            self._ended.set()
+
+    def _fail(self, error: BaseException) -> None:
+        where = f"cannot write {self._target.path}: {reason(error)}; what was written is kept"
+        self._error = self._error or (error if isinstance(error, SinkError) else SinkError(where))
 
     def close(self) -> None:
         """Write what waits and end the file; may be called twice. Raises SinkError."""
-        if self._closed:
-            return
-        self._closed = True
-        self._frames.put(None)
-        self._thread.join()
-        try:
-            self._out.close()
-        except FAILURES as error:
-            self._error = self._error or SinkError(f"cannot write {self._path}: {reason(error)}")
+        self._frames.close()
+        self._ended.wait()
         if self.dropped:
-            log.warning("%s lacks %d frames that the encoder had no time for", self._path, self.dropped)
+            log.warning("%s lacks %d frames that the encoder had no time for", self._target.path, self.dropped)
         if self._error is not None:
             raise self._error
 
@@ -174,8 +217,9 @@ class TriggeredRecorder:
         """Something happened in the frame of that time."""
         with self._lock:
             self._until = max(time_s + self._around_s, self._until or 0.0)
-            while self._held:
-                self._recorder(self._held.popleft())
+            with contextlib.suppress(SinkError):  # whoever brings the next frame is told
+                while self._held:
+                    self._recorder(self._held.popleft(), held=True)
             self._bytes = 0
 
     def __call__(self, frame: Frame) -> None:
@@ -219,8 +263,9 @@ class RecordSwitch:
         recorder = Recorder(path, force=False)
         with self._lock:
             self.error, self._recorder = None, recorder
-            while self._held:
-                self._recorder(self._held.popleft())
+            with contextlib.suppress(SinkError):  # the next frame tells
+                while self._held:
+                    recorder(self._held.popleft(), held=True)
             self._bytes = 0
 
     def stop(self) -> int:
@@ -238,7 +283,7 @@ class RecordSwitch:
             if self._recorder is not None:
                 try:
                     self._recorder(frame)
-                except SinkError as error:
+                except SinkError as error:  # its thread has ended, and closed the file
                     self.error, self._recorder = error, None
                 return
             self._held.append(frame)

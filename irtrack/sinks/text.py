@@ -4,48 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import stat
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import numpy as np
 
 from irtrack.core import FrameResult, Sink, SinkError, Track, TrackStatus
+from irtrack.sinks.target import Target, claimed, reason
 
 CSV_HEADER = (
     "frame,time_s,track_id,status,x_px,y_px,vx_px_s,vy_px_s,sigma_x_px,sigma_y_px,w_px,h_px,area_px,score,snr,measured"
 )
 
 
-def check_target(path: Path, force: bool) -> Path:
-    """The path, if it may be written. Raises SinkError where it exists (without `force`) or its folder is missing."""
-    if path.is_dir():
-        raise SinkError(f"{path} is a folder: give the name of a file")
-    if path.exists() and not force:
-        raise SinkError(f"{path} exists: choose another name, or overwrite it with --force")
-    if not path.absolute().parent.is_dir():
-        raise SinkError(f"the folder {path.absolute().parent} does not exist: create it first")
-    return path
-
-
-def reason(error: Exception) -> str:
-    """What the operating system says, without its number."""
-    return getattr(error, "strerror", None) or str(error)
-
-
 class TextSink(ABC):
-    """A text file with rows for each confirmed track in each frame, also while it coasts."""
+    """A text file with rows for each confirmed track in each frame, also while it coasts.
 
-    def __init__(self, path: Path, force: bool = False) -> None:
-        self.path = check_target(path, force)
+    Rows are at the operating system after each call, so a kill loses nothing that was reported.
+    """
+
+    def __init__(self, path: Path | Target, force: bool = False) -> None:
+        """Raises SinkError."""
+        self._target = claimed(path, force)
+        self.path = self._target.path
         try:
-            # Rows are at the operating system after each frame, so a kill loses nothing that was reported.
-            self._file: TextIO | None = path.open("w", encoding="utf-8", newline="")
+            self._file: BinaryIO | None = self.path.open("wb", buffering=0)
+            self._regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         except OSError as error:
-            raise SinkError(f"cannot write {path}: {reason(error)}") from error
+            self._target.abandon()
+            raise SinkError(f"cannot write {self.path}: {reason(error)}") from error
+        self._end = 0
+        """Bytes that stay; what lies behind them is pending, and replaced by the next call."""
         self._put(self.header())
 
     def header(self) -> str:
@@ -60,16 +56,31 @@ class TextSink(ABC):
         """Append a frame's rows. Raises SinkError (a full disk, for example); what was written stays."""
         self._put(self.rows(result))
 
-    def _put(self, text: str) -> None:
-        if self._file is None or not text:
+    def amend(self, decided: Sequence[FrameResult], pending: Sequence[FrameResult]) -> None:
+        """Append the rows of frames, and behind them of those that the next call gives anew. Raises SinkError."""
+        self._put("".join(map(self.rows, decided)), "".join(map(self.rows, pending)) if self._regular else "")
+
+    def _put(self, text: str, pending: str = "") -> None:
+        if self._file is None:
             return
+        kept, rest = text.encode("utf-8", "surrogateescape"), pending.encode("utf-8", "surrogateescape")
+        data, written = kept + rest, 0  # written in one, so that a kill finds the old rows or the new ones
         try:
-            self._file.write(text)
-            self._file.flush()
+            if self._regular:
+                self._file.seek(self._end)
+            while written < len(data):
+                written += self._file.write(memoryview(data)[written:])
+            self._end += len(kept)
+            if self._regular:
+                self._file.truncate(self._end + len(rest))
         except OSError as error:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
+                if self._regular:  # no half rows
+                    file.truncate(self._end + data[:written].rfind(b"\n") + 1)
+            with contextlib.suppress(OSError):
                 file.close()
+            self._target.release()
             raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
 
     def close(self) -> None:
@@ -78,7 +89,9 @@ class TextSink(ABC):
         if file is not None:
             try:
                 file.close()
+                self._target.finish()
             except OSError as error:
+                self._target.release()
                 raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error
 
 
@@ -180,44 +193,67 @@ def light(result: FrameResult) -> FrameResult:
     return replace(result, frame=frame, detections=replace(result.detections, mask=None, scores=None))
 
 
+TAIL_S = 0.5
+"""What is still held is at the operating system after so long: a kill loses no more."""
+
+
 class CompletedLog:
     """Delays results, so that each row is written when it is known whether it belongs in the log.
 
     Rows from before a track's confirmation enter it. Rows of a track that coasts are written once it was seen again: a
-    coast that nothing ended is a guess about a target that had gone. `delay_s`: what is still undecided after this long
-    is written as it was at the time, but for coasts that go on.
+    coast that nothing ended is a guess about a target that had gone. `delay_s`: what is still undecided after this
+    long is written as it was at the time, but for coasts that go on. A text log has what is held at its end all the
+    while, as it would be written if the run ended now; `tail` False leaves that out.
     """
 
-    def __init__(self, sink: Sink, delay_s: float) -> None:
+    def __init__(self, sink: Sink, delay_s: float, tail: bool = True) -> None:
         self._sink, self._delay_s = sink, delay_s
+        self._text = sink if tail and isinstance(sink, TextSink) else None
         self._held: deque[FrameResult] = deque()
+        self._decided: list[FrameResult] = []
         self._promoted: set[int] = set()
         self._sure_at: dict[int, int] = {}  # track -> last frame in which it was surely seen
+        self._due = 0.0
 
     def write(self, result: FrameResult) -> None:
+        """Take a frame. Raises SinkError."""
         self._promoted |= {t.id for t in result.tracks if t.confirmed}
         seen = (t for t in result.tracks if t.detection is not None and t.status is not TrackStatus.COASTING)
         self._sure_at |= {t.id: result.frame.index for t in seen}
         self._held.append(light(result))
         while self._held and self._held[0].frame.time_s < result.frame.time_s - self._delay_s:
-            self._release()
+            self._decided.append(self._decision(self._held.popleft()))
+        if self._text is None or time.monotonic() >= self._due:
+            self._pass_on()
         if len(self._sure_at) > 10_000:
             alive = {t.id for r in self._held for t in r.tracks}
             self._promoted &= alive
             self._sure_at = {k: v for k, v in self._sure_at.items() if k in alive}
 
-    def _release(self) -> None:
-        result = self._held.popleft()
+    def _decision(self, result: FrameResult) -> FrameResult:
+        """A frame as it is written by what is known now."""
         tracks = tuple(promoted(t) if t.id in self._promoted else t for t in result.tracks)
         kept = tuple(t for t in tracks if self._sure_at.get(t.id, -1) >= result.frame.index)
-        self._sink.write(replace(result, tracks=kept))
+        return replace(result, tracks=kept)
+
+    def _pass_on(self) -> None:
+        decided, self._decided = self._decided, []
+        if self._text is not None:
+            start = time.monotonic()
+            self._text.amend(decided, [self._decision(r) for r in self._held])
+            took = time.monotonic() - start
+            self._due = start + max(TAIL_S, min(20 * took, 2 * TAIL_S - took))  # many tracks: not all of the time
+        else:
+            for result in decided:
+                self._sink.write(result)
 
     def close(self) -> None:
+        """Write what is held, and close. Raises SinkError."""
         try:
-            while self._held:
-                self._release()
-        finally:
+            self._decided += map(self._decision, self._held)
             self._held.clear()
+            self._pass_on()
+        finally:
             self._sink.close()
 
 

@@ -14,9 +14,19 @@ from irtrack.core import FrameResult, SinkError
 from irtrack.imaging.agc import Agc
 from irtrack.paths import ffmpeg_url
 from irtrack.sinks.draw import annotate
-from irtrack.sinks.text import check_target, reason
+from irtrack.sinks.target import Target, claimed, reason
 
 TIME_BASE = Fraction(1, 90_000)
+
+
+FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
+
+
+def check_video_name(path: Path) -> str:
+    """FFmpeg's name of the kind of file. Raises SinkError."""
+    if path.suffix.lower() not in FORMATS:
+        raise SinkError(f"{path}: annotated video is written as .mkv or .mp4")
+    return FORMATS[path.suffix.lower()]
 
 
 class VideoSink:
@@ -27,7 +37,7 @@ class VideoSink:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Target,
         force: bool = False,
         fps: float | None = None,
         display: DisplaySettings | None = None,
@@ -38,20 +48,20 @@ class VideoSink:
         display = display or DisplaySettings()
         self._agc, self._palette = Agc(display), display.palette
         self._label, self._trail = label, trail
-        self.path = check_target(path, force)
-        formats = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
-        if path.suffix.lower() not in formats:
-            raise SinkError(f"{path}: annotated video is written as .mkv or .mp4")
+        name = check_video_name(path.path if isinstance(path, Target) else path)
+        self._target = claimed(path, force)
+        self.path = self._target.path
         # A killed plain mp4 has no index and loses everything; fragments and clusters of a second do not.
         options = {"flush_packets": "1"}
-        if formats[path.suffix.lower()] == "matroska":
+        if name == "matroska":
             options |= {"cluster_time_limit": "500"}
         else:
             options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000"}
         try:
-            self._container = av.open(ffmpeg_url(path), "w", format=formats[path.suffix.lower()], options=options)
+            self._container = av.open(ffmpeg_url(self.path), "w", format=name, options=options)
         except (OSError, av.FFmpegError) as error:
-            raise SinkError(f"cannot write {path}: {reason(error)}") from error
+            self._target.abandon()
+            raise SinkError(f"cannot write {self.path}: {reason(error)}") from error
         self._fps = fps or 30.0
         self._stream: av.VideoStream | None = None
         self._scale, self._last_pts = 1, -1
@@ -82,7 +92,7 @@ class VideoSink:
             frame.pts, frame.time_base = pts, TIME_BASE
             self._last_pts = pts
             self._container.mux(self._stream.encode(frame))
-        except (OSError, av.FFmpegError) as error:
+        except Exception as error:  # also a time beyond what the file can hold
             self._abandon()
             raise SinkError(f"cannot write on to {self.path}: {reason(error)}; what was written is kept") from error
 
@@ -91,6 +101,7 @@ class VideoSink:
         self._closed = True
         with contextlib.suppress(OSError, av.FFmpegError):
             self._container.close()
+        self._target.release()
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
@@ -101,5 +112,7 @@ class VideoSink:
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
             self._container.close()
+            self._target.finish()
         except (OSError, av.FFmpegError) as error:
+            self._abandon()
             raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error

@@ -112,7 +112,7 @@ def evaluate(args: argparse.Namespace) -> int:
     from irtrack.detect.detector import pick_device, pick_weights
     from irtrack.detect.inference import prepare
     from irtrack.detect.weights import load_weights
-    from irtrack.sinks.text import check_target
+    from irtrack.sinks.target import check_target
     from irtrack.train.evaluation import evaluate_fully
     from irtrack.train.report import write_plot, write_table, write_worst
 
