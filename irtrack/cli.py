@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
-from irtrack.config import AGC_MODES, BACKENDS, MODES, PALETTES, PRECISIONS
+from irtrack.config import AGC_MODES, BACKENDS, DEVICES, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -33,12 +33,12 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detector")
     group.add_argument(
         "--weights",
-        default="auto",
+        default=None,
         metavar="NAME/PATH",
         help="a model by name, or a checkpoint file; "
         "auto (default) takes datransnet on a GPU and the slim datransnet-s without one",
     )
-    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
+    group.add_argument("--device", default=None, choices=DEVICES, help="where the network runs")
     group.add_argument(
         "--threshold",
         type=float,
@@ -48,7 +48,7 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--mode",
-        default="auto",
+        default=None,
         choices=MODES,
         help="exact: every frame whole; video: attention kept from the frames before; live: as much of each frame as "
         "there is time for; auto (default): live for cameras, exact for recordings",
@@ -288,7 +288,7 @@ def train_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
     train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(train)
     train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
 
@@ -303,7 +303,7 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--plot", type=Path, metavar="OUT.png", help="threshold sweep and ROC")
     evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
     evaluate.add_argument("--threshold", type=float, default=None)
-    evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    evaluate.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(evaluate)
     evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
 

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from dataclasses import replace
+import math
 
 import numpy as np
 
-from irtrack.commands.common import common_outputs, settings_from
-from irtrack.core import Frame, FrameResult, IrtrackError, Sink
+from irtrack.commands.common import common_outputs, conclude, settings_from
+from irtrack.config import Settings, TrackerSettings
+from irtrack.core import Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
+
+OTHERS = Settings(tracker=TrackerSettings(confirm_score=0.0, log_delay_s=60.0))
+"""Defaults for detections of others, whose scores have a scale of their own and whose logs nobody waits for."""
+
+MEMORY_S = 5.0
+"""A gap is walked through for this long beyond `coast_s`: by then the tracker has forgotten what was before it."""
 
 
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import Outputs, check_outputs, make_sinks, make_tracker
-    from irtrack.track.files import frames_of, read_detections
+    from irtrack.track.files import frame_step, frames_of, read_detections
 
-    if not args.fps > 0:
+    if not 0 < args.fps < 1e9:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
-    settings = settings_from(args)
-    if args.config is None:  # other detectors' scores have a scale of their own
-        settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
+    settings = settings_from(args, OTHERS)
     outputs = Outputs(csv=args.out, **common_outputs(args))
     check_outputs(outputs)
-    rows = read_detections(args.detections)
+    remarks = Remarks()
+    rows = read_detections(args.detections, remarks)
+    step, coast_s = frame_step(rows), settings.tracker.coast_s
+    if step / args.fps > coast_s:
+        raise IrtrackError(
+            f"{args.detections}: frame numbers rise by {step} at a time, {step / args.fps:.3g} s at {args.fps:g} "
+            f"a second, and tracks live {coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the "
+            "rate at which they count"
+        )
+    if step > 1:
+        remarks.add(f"{args.detections.name}: frame numbers rise by {step} at a time; no frame between was expected")
+    reach = math.ceil(min((coast_s + MEMORY_S) * args.fps / step, 10_000))
     tracker = make_tracker(settings)
     sinks: list[Sink] = make_sinks(outputs, settings, args.fps)
     blank = np.zeros((1, 1), np.uint8)
     seen: set[int] = set()
     try:
-        for frame, detections in frames_of(rows):
+        for frame, detections in frames_of(rows, step, reach):
             tracks = tracker(detections, frame / args.fps)
             seen.update(t.id for t in tracks if t.confirmed)
             result = FrameResult(Frame(frame, frame / args.fps, blank), detections, tracks, {})
@@ -40,25 +55,38 @@ def track(args: argparse.Namespace) -> int:
     finally:
         for sink in sinks:
             sink.close()
-    print(f"done: {len(rows)} detections, {len(seen)} tracks\n  wrote {args.out}")
-    return 0
+    print(f"done: {len(rows)} detections in {described(rows, step)}, {len(seen)} tracks\n  wrote {args.out}")
+    return conclude(remarks, args.strict)
+
+
+def described(rows: Floats, step: int) -> str:
+    """Which frames rows are of."""
+    if not len(rows):
+        return "no frames"
+    first, last = rows[0, 0], rows[-1, 0]
+    return f"frames {first:.0f} to {last:.0f}" + (f" by {step}" if step > 1 else "")
 
 
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
-    from irtrack.metrics.tracking import score_tracks
+    from irtrack.metrics.tracking import left_out, score_tracks
     from irtrack.sinks.text import check_target
-    from irtrack.track.files import read_tracks
+    from irtrack.track.files import read_tracks, read_truth
 
-    if not args.distance > 0:
+    if not 0 < args.distance < math.inf:
         raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
     if args.json:
         check_target(args.json, args.force)
-    truth, tracks = read_tracks(args.truth), read_tracks(args.tracks)
+    remarks = Remarks()
+    truth, counted = read_truth(args.truth, remarks)
+    tracks = read_tracks(args.tracks, remarks)
     if not len(truth):
-        print("note: the truth has no rows", file=sys.stderr)
+        remarks.add(f"{args.truth.name} has no rows")
+    truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
+    if dropped:
+        remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
     figures = score_tracks(truth, tracks, args.distance)
     print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return 0
+    return conclude(remarks, args.strict)
