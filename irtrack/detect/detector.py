@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import Detections, Image, IrtrackError, Scores
+from irtrack.core import Detections, Image, IrtrackError, Scores, check_counts
 from irtrack.detect.backends import OWN, fastest, make_backend, native_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
@@ -123,6 +123,7 @@ class NetworkDetector:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""
         if self._scored is not None and self._scored[0] is image:
             return self._scored[1]
+        check_counts(image)
         check_size(image.shape)
         with torch.inference_mode():
             scores = self._score(image)

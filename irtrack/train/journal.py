@@ -110,6 +110,6 @@ def panel(
     for s in samples:
         score = score_of(network, s, device)
         heat = cv2.cvtColor(np.round(255 * score).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-        pictures = (outlined(s.image, s.mask, (0, 200, 0)), outlined(s.image, score > 0.5, (0, 0, 255)), heat)
+        pictures = (outlined(s.levels, s.mask, (0, 200, 0)), outlined(s.levels, score > 0.5, (0, 0, 255)), heat)
         rows.append(np.concatenate([tile(np.asarray(p, np.uint8), side) for p in pictures], 1))
     return np.concatenate(rows)
