@@ -14,7 +14,7 @@ from torch import Tensor
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, Image, IrtrackError, Scores, check_counts
-from irtrack.detect.backends import OWN, fastest, make_backend, native_form
+from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
@@ -103,7 +103,7 @@ class NetworkDetector:
         self.backend = pick_backend(weights, settings, device)
         """The engine that runs whole frames."""
         if self.backend == "native":
-            self._network = native_form(weights.network)
+            self.backend, self._network = own_form(weights.network, settings.backend == "native")
         else:
             self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
         self._run: Callable[[Tensor], Tensor] = self._network

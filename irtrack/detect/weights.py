@@ -9,7 +9,7 @@ import textwrap
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -154,11 +154,14 @@ def state_of(loaded: object) -> dict[str, Tensor] | None:
     """The tensors by their names: the file's, or those under the names that training scripts give them."""
     if not isinstance(loaded, dict):
         return None
-    for state in (*(loaded.get(name) for name in STATES), loaded):
-        named = isinstance(state, dict) and state and all(isinstance(k, str) for k in state)
-        if named and all(isinstance(v, Tensor) for v in state.values()):
-            return state
-    return None
+    return next((s for s in (*(loaded.get(name) for name in STATES), loaded) if is_state(s)), None)
+
+
+def is_state(state: object) -> TypeGuard[dict[str, Tensor]]:
+    """Whether this is a table of tensors by their names."""
+    if not isinstance(state, dict) or not state:
+        return False
+    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
 
 
 def build(tensors: dict[str, Tensor], img_size: int, path: Path) -> DATransNet:
