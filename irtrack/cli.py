@@ -15,6 +15,7 @@ from pathlib import Path
 from irtrack import __version__
 from irtrack.config import AGC_MODES, BACKENDS, DEVICES, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
+from irtrack.text import meant
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
@@ -316,15 +317,33 @@ def with_default_command(argv: Sequence[str]) -> list[str]:
     return ["window", *argv]
 
 
+def mistyped(argv: Sequence[str]) -> str:
+    """What to say of a first word that is no command, option or file, and looks like a command; else nothing."""
+    word = next((a for a in argv if a != "--debug"), "")
+    if not word.isalpha() or word in COMMANDS or os.path.lexists(word):
+        return ""
+    guess = meant(word, COMMANDS)
+    return f"there is no command or file {word!r}{guess}; irtrack --help lists the commands" if guess else ""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks and without codes that a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can act on is one line on stderr."""
-    args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+    argv = sys.argv[1:] if argv is None else argv
+    if guess := mistyped(argv):
+        print(f"irtrack: {guess}", file=sys.stderr)
+        return EXIT_USAGE
+    args = make_parser().parse_args(with_default_command(argv))
     try:
         from irtrack import commands
 
         return int(getattr(commands, args.command)(args))
     except IrtrackError as error:
-        print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"irtrack: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("irtrack: stopped", file=sys.stderr)

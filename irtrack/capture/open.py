@@ -6,6 +6,7 @@ import glob
 import re
 from pathlib import Path
 
+from irtrack.capture.schemes import check_scheme
 from irtrack.core import Source, SourceError
 
 IMAGE_SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".pgm", ".tif", ".tiff", ".jp2", ".webp"})
@@ -42,6 +43,7 @@ def open_once(text: str, fps: float | None) -> Source:
         raise SourceError(
             "the source is empty: give a video file, a folder of images, a URL, camera:N, genicam:ID or sim:NAME"
         )
+    check_scheme(text)
     if text.startswith("sim:"):
         from irtrack.capture.sim import SimSource
 

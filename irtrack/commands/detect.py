@@ -57,8 +57,8 @@ def detect(args: argparse.Namespace) -> int:
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         with (args.out / "detections.csv").open("w", newline="", encoding="utf-8") as f:
-            f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr,frame\n")
-            for frame, path in enumerate(tqdm(paths, unit="image", disable=None)):
+            f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
+            for path in tqdm(paths, unit="image", disable=None):
                 detector.forget()
                 detections = detector(read_image(path))
                 count += len(detections)
@@ -66,7 +66,7 @@ def detect(args: argparse.Namespace) -> int:
                 assert mask is not None
                 code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
                 (args.out / f"{path.stem}.png").write_bytes(code.tobytes())
-                csv.writer(f).writerows(detection_rows(path.name, detections, frame))
+                csv.writer(f).writerows(detection_rows(path.name, detections))
                 f.flush()
     except OSError as error:
         raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
@@ -74,19 +74,9 @@ def detect(args: argparse.Namespace) -> int:
     return 0
 
 
-def detection_rows(name: str, d: Detections, frame: int) -> Iterator[list[str]]:
-    """Rows of detections.csv; `frame`, the image's number, is for `irtrack track`."""
+def detection_rows(name: str, d: Detections) -> Iterator[list[str]]:
+    """Rows of detections.csv."""
     for (x, y), (_, _, w, h), area, score, snr in zip(
         d.xy_px.tolist(), d.box_px.tolist(), d.area_px.tolist(), d.score.tolist(), d.snr.tolist(), strict=True
     ):
-        yield [
-            name,
-            f"{x:.3f}",
-            f"{y:.3f}",
-            f"{w:.0f}",
-            f"{h:.0f}",
-            f"{area:.0f}",
-            f"{score:.4f}",
-            f"{snr:.2f}",
-            str(frame),
-        ]
+        yield [name, f"{x:.3f}", f"{y:.3f}", f"{w:.0f}", f"{h:.0f}", f"{area:.0f}", f"{score:.4f}", f"{snr:.2f}"]

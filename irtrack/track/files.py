@@ -8,7 +8,7 @@ the remarks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,11 +125,23 @@ def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Fl
         raise DetectionFileError(f"{table.path}: the header is {','.join(table.header)[:200]}, expected {expected}")
     rows = table.numbers([columns[name] for name in ("frame", "id", "x", "y", "w", "h", "score")])
     if columns["frame"] is None and columns["image"] is not None:
-        images = table.texts(columns["image"])
-        order = {name: i for i, name in enumerate(sorted(set(images), key=natural_key))}
-        rows[:, FRAME] = [order[name] for name in images]
-        remarks.add(f"{table.path.name} has no frame numbers: its images were taken as frames that follow each other")
+        rows[:, FRAME] = frames_of_images(table.texts(columns["image"]), table.path, remarks)
     return rows
+
+
+def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[int]:
+    """The frame that each image is, in natural order.
+
+    `irtrack detect` leaves a mask for each image beside its list, also for those without detections; where there are
+    none, those of the list are taken to follow each other.
+    """
+    stems = [PurePosixPath(name).stem for name in images]
+    masks = {p.stem for p in path.parent.glob("*.png") if not p.name.startswith(".")}
+    if not masks.issuperset(stems):
+        remarks.add(f"{path.name} has no frame numbers: its images were taken as frames that follow each other")
+        masks = set(stems)
+    order = {stem: i for i, stem in enumerate(sorted(masks, key=natural_key))}
+    return [order[stem] for stem in stems]
 
 
 def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:

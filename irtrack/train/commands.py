@@ -39,7 +39,7 @@ def load_sets(
     """Loaded sets by a short name. Raises IrtrackError."""
     out: dict[str, list[Sample]] = {}
     for table in tables:
-        if "folder" not in table:
+        if not isinstance(table, dict) or "folder" not in table:
             raise ConfigError('each set of a recipe needs a folder = "..."')
         folder, split = root / str(table["folder"]), str(table.get("split", ""))
         name = folder.name + (f":{split}" if split else "")

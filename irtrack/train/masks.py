@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from irtrack.capture.images import read_image
 from irtrack.core import IrtrackError, Remarks
-from irtrack.text import read_bytes
-
-LARGEST_BYTES = 64 << 20
 
 SMALL_LABEL = 32
 """Values up to this are numbers of objects or classes; what is between them and the middle is a soft edge."""
@@ -25,16 +23,11 @@ class MaskError(IrtrackError):
 
 
 def read_mask(path: Path, remarks: Remarks) -> NDArray[np.bool_]:
-    """Where a mask file marks targets, (H, W). Raises MaskError."""
-    try:
-        code = np.frombuffer(read_bytes(path, LARGEST_BYTES), np.uint8)
-        picture = cv2.imdecode(code, cv2.IMREAD_UNCHANGED) if len(code) else None
-    except OSError as error:
-        raise MaskError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, cv2.error):
-        picture = None
-    if picture is None:
-        raise MaskError(f"{path} is not a mask that can be read: it is empty, damaged or of another kind")
+    """Where a mask file marks targets, (H, W). Raises IrtrackError."""
+    grey = read_image(path)  # which looks at its size before, and at whether it is whole
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.shape[:2] != grey.shape:
+        picture = grey
     try:
         return marked(flat(picture), path.suffix.lower() in LOSSY, remarks)
     except MaskError as error:
