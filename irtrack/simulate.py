@@ -78,7 +78,7 @@ def scene_from_text(text: str) -> SceneSettings:
     """`NAME` or `NAME,key=value,...`. Raises ConfigError for an unknown name or key."""
     name, *pairs = text.split(",")
     if name not in SCENES:
-        raise ConfigError(f"there is no scene {name!r}{meant(name, SCENES)}: there are {', '.join(SCENES)}")
+        raise ConfigError(f"there is no scene {name!r}{meant(name, SCENES)}")
     known = {f.name: type(getattr(SCENES[name], f.name)) for f in fields(SceneSettings)}
     values: dict[str, Any] = {}
     for pair in pairs:

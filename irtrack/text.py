@@ -73,5 +73,6 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 def meant(word: str, known: Iterable[str]) -> str:
     """` (did you mean 'NAME'?)` where a mistyped word is close to a known one, else nothing."""
     by_small = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_small, 1, 0.65)
+    swapped = [name for name in by_small if sorted(name) == sorted(word.lower())]
+    close = swapped or difflib.get_close_matches(word.lower(), by_small, 1, 0.65)
     return f" (did you mean {by_small[close[0]]!r}?)" if close else ""

@@ -25,8 +25,8 @@ NO_TRACKS = "neither a track log's nor a MOTChallenge row"
 NAMES = {
     "frame": ("frame", "frame_id", "frame_number", "frame_no"),
     "id": ("track_id", "id"),
-    "x": ("x_px", "x"),
-    "y": ("y_px", "y"),
+    "x": ("x_px", "x", "position_x"),
+    "y": ("y_px", "y", "position_y"),
     "w": ("w_px", "w"),
     "h": ("h_px", "h"),
     "score": ("score", "confidence"),

@@ -59,6 +59,7 @@ class Table:
         self.header = names if names and not any(is_number(n) for n in names) else []
         if not self.header:
             self._skipped = 0
+        self._trackmate = "position_x" in self.header  # whose header has four lines
 
     def _cells(self, lines: Sequence[str]) -> list[str]:
         return next(csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True), [])
@@ -74,7 +75,7 @@ class Table:
         reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
         try:
             for cells in reader:
-                if any(c.strip() for c in cells):
+                if any(c.strip() for c in cells) and not (self._trackmate and not any(map(is_number, cells))):
                     yield self._skipped + reader.line_num, cells
         except csv.Error as error:
             raise DetectionFileError(f"{self.path} line {self._skipped + reader.line_num}: {error}") from error
