@@ -1,4 +1,4 @@
-"""Other people's logs: each convention is read for what it means, or refused with its line; what was assumed is said."""
+"""Logs of others: each convention is read for what it means, or refused with its line; what was assumed is said."""
 
 from __future__ import annotations
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import stat
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -345,3 +348,112 @@ def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
         assert detector.backend == "native"
         assert any(isinstance(getattr(m, "kernels", None), NativeKernels) for m in detector._network.modules())
     assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
+
+
+def planted(folder: Path, name: str) -> Path:
+    """A library that leaves a mark when it is loaded, under a name of ours."""
+    mark, source, library = folder.parent / "ran", folder.parent / "bad.c", folder / name
+    text = '#include <stdio.h>\n__attribute__((constructor)) static void f(void) { fopen("%s", "w"); }\n'
+    source.write_text(text % mark)
+    compiler = build.compiler()
+    assert compiler is not None
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return mark
+
+
+def named(folder: Path) -> str:
+    """What our library is called in a folder."""
+    return next(p.name for p in folder.glob("native-*.so"))
+
+
+@needs_compiler
+def test_a_planted_library_is_never_loaded(tmp_path: Path) -> None:
+    """Under our name; and under a name that says what it holds, in a folder that others may write."""
+    NativeKernels(tmp_path / "good")
+    name = named(tmp_path / "good")
+    assert (tmp_path / "good" / name).stat().st_mode & 0o077 == 0
+    assert (tmp_path / "good").stat().st_mode & 0o077 == 0
+    for mode, sealed in ((0o700, False), (0o777, False), (0o777, True)):
+        folder = tmp_path / f"cache-{mode:o}-{sealed}"
+        folder.mkdir()
+        mark = planted(folder, name)
+        if sealed:
+            path = folder / name
+            path.rename(folder / f"{name[:24]}-{build.digest(path)}.so")
+        folder.chmod(mode)
+        NativeKernels(folder)
+        assert not mark.exists()
+        assert folder.stat().st_mode & 0o022 == 0
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_what_belongs_to_another_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build, "LOADED", {})
+    NativeKernels(tmp_path / "own")
+    path = tmp_path / "own" / named(tmp_path / "own")
+    os.chown(path, 12345, -1)
+    assert not build.is_whole(path)
+    os.chown(tmp_path / "own", 12345, -1)
+    NativeKernels(tmp_path / "own")
+    assert "belongs to another user" in caplog.text
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(PermissionError, match="anybody may write"):
+        build.make_private(tmp_path / "open" / "cache")
+
+
+@needs_compiler
+def test_a_library_that_is_cut_off_anywhere_is_made_again(tmp_path: Path) -> None:
+    """Loaded, it would end the program with SIGBUS; in a process of its own, so that a failure is one of this test."""
+    NativeKernels(tmp_path / "good")
+    name = named(tmp_path / "good")
+    whole = (tmp_path / "good" / name).read_bytes()
+    for share in (0.0, 0.1, 0.5, 0.9, 0.99):
+        (tmp_path / "good" / name).write_bytes(whole[: int(share * len(whole))])
+        assert not build.is_whole(tmp_path / "good" / name)
+    code = (
+        "import sys, pathlib\nfrom irtrack.detect.native import NativeKernels\nNativeKernels(pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "good")], check=True)
+    assert (tmp_path / "good" / name).read_bytes() == whole
+
+
+@needs_compiler
+def test_a_cache_folder_that_cannot_be_used_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file where the folder should be; a full disk. One line, compiled once, nothing left behind."""
+    monkeypatch.setattr(build, "LOADED", {})
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "cache").touch()
+    NativeKernels(tmp_path / "cache" / "irtrack")
+    NativeKernels(tmp_path / "cache" / "irtrack")
+    assert caplog.text.count("compiled for this run alone") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
+    monkeypatch.setattr(build, "LOADED", {})
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(IrtrackError, match="No space left on device"):
+        NativeKernels(tmp_path / "other")
+    assert not list((tmp_path / "other").iterdir())
+    backends.remember(tmp_path / "cache" / "backends.json", {})
+    assert "is not kept" in caplog.text
+
+
+def test_without_kernels_auto_takes_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def missing(network: DATransNet) -> DATransNet:
+        raise IrtrackError("backend native does not load")
+
+    monkeypatch.setattr(backends, "native_form", missing)
+    network = load_weights("datransnet-s").network
+    assert backends.own_form(network, False)[0] == "torch"
+    assert "torch is used instead" in caplog.text
+    with pytest.raises(IrtrackError):
+        backends.own_form(network, True)

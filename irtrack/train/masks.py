@@ -13,7 +13,7 @@ from irtrack.capture.images import read_image
 from irtrack.core import IrtrackError, Remarks
 
 SMALL_LABEL = 32
-"""Values up to this are numbers of objects or classes; what is between them and the middle is a soft edge."""
+"""Values up to this are numbers of objects or classes, where nothing is brighter."""
 
 LOSSY = (".jpg", ".jpeg")
 
@@ -78,15 +78,22 @@ def marked(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[
         if found[0]:
             remarks.add("masks of two colours without black: the rarer one was taken as target")
         return np.asarray(mask)
-    if lossy or (found[-1] > full // 2 and not (0 < found[1] <= SMALL_LABEL)):
-        return np.asarray(values > full // 2)
     if found[-1] > full // 2:
-        shown = ", ".join(str(v) for v in found[:6])
-        raise MaskError(f"holds numbers of objects or classes beside {found[-1]} ({shown}, ...): make targets 255")
+        bright = values > full // 2
+        if not lossy and has_faint_objects(values, bright):
+            shown = ", ".join(str(v) for v in found[:6])
+            raise MaskError(f"holds numbers of objects or classes beside {found[-1]} ({shown}, ...): make targets 255")
+        return np.asarray(bright)
     if (found[-1] > SMALL_LABEL and len(found) > SMALL_LABEL) or found[0]:
         raise MaskError(f"holds {len(found)} values from {found[0]} to {found[-1]}: make targets 255 and the rest 0")
     remarks.add("masks that number objects or classes: all but 0 was taken as target")
     return np.asarray(values != 0)
+
+
+def has_faint_objects(values: NDArray[np.int64], bright: NDArray[np.bool_]) -> bool:
+    """Whether anything is marked by small numbers alone, and so is no soft edge of what is bright."""
+    count, labels = cv2.connectedComponents((values > 0).astype(np.uint8), connectivity=8)
+    return len(np.unique(labels[bright])) < count - 1
 
 
 def most_frequent(values: NDArray[np.int64]) -> int:
