@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from irtrack.cli import main
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
@@ -514,3 +515,21 @@ def test_augmented_batches_with_pasted_and_erased_targets(samples: list[Sample])
     again, _ = training_batch(mix, range(6), 64, settings, (1, 2))
     assert np.array_equal(images, again)
     assert masks.any((1, 2, 3)).sum() >= 1
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "nan", '"much"', "true"])
+def test_shares_that_say_nothing_are_one_line(
+    samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    make_folder(tmp_path / "set", samples)
+    (tmp_path / "r.toml").write_text(f'steps = 1\n[[data]]\nfolder = "{tmp_path / "set"}"\nshare = {share}\n')
+    assert main(["train", "--recipe", str(tmp_path / "r.toml"), "--out", str(tmp_path / "run")]) == 1
+    assert "must be a number above 0" in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_one_line(samples: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for data in (b"", b"PK", bytes(400)):
+        (tmp_path / "run" / "last.pt").write_bytes(data)
+        with pytest.raises(IrtrackError, match="delete it to begin anew"):
+            train([samples], [1.0], {}, SMALL, tmp_path / "run")

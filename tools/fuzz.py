@@ -160,16 +160,16 @@ def stack(path: Path, **options: object) -> None:
     """A TIFF."""
     import tifffile
 
-    tifffile.imwrite(path, np.stack(FRAMES), **options)  # type: ignore[arg-type]
+    tifffile.imwrite(path, np.stack(FRAMES), photometric="minisblack", **options)  # type: ignore[arg-type]
 
 
-def big_stack(path: Path) -> None:
-    """A BigTIFF of floats, page by page."""
+def big_stack(path: Path, dtype: type = np.uint16) -> None:
+    """A BigTIFF, page by page."""
     import tifffile
 
     with tifffile.TiffWriter(path, bigtiff=True) as out:
         for frame in FRAMES:
-            out.write(frame.astype(np.float32), contiguous=False)
+            out.write(frame.astype(dtype), contiguous=False)
 
 
 def coded(path: Path, deep: bool = False) -> None:
@@ -264,7 +264,8 @@ KINDS = {
         Kind("imagej.tif", partial(stack, imagej=True), all_frames),
         Kind("ome.tif", partial(stack, ome=True, compression="zlib"), all_frames),
         Kind("lzw.tif", partial(stack, compression="lzw", tile=(16, 16)), all_frames),
-        Kind("floats.tif", big_stack, all_frames),
+        Kind("big.tif", big_stack, all_frames),
+        Kind("floats.tif", partial(big_stack, dtype=np.float32), all_frames),
         Kind("grey.png", coded, image),
         Kind("deep.png", partial(coded, deep=True), image),
         Kind("picture.jpg", coded, image),

@@ -162,7 +162,7 @@ def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
 def check_frames(path: Path, rows: Floats) -> None:
     """Raises DetectionFileError where frames are no whole numbers from 0, or lie where no recording goes."""
     frames = rows[:, FRAME]
-    bad = ~((frames >= 0) & (frames < LARGEST_FRAME) & (frames % 1 == 0))
+    bad = ~((frames >= 0) & (frames < LARGEST_FRAME) & (frames == np.floor(frames)))
     if bad.any():
         line = int(rows[bad][0, LINE])
         raise DetectionFileError(f"{path} line {line}: frames must be whole numbers from 0, or from 1 in MOTChallenge")

@@ -47,6 +47,14 @@ def load_sets(
     return out
 
 
+def share_of(table: Mapping[str, Any]) -> float:
+    """How often crops come from a set. Raises ConfigError."""
+    share = table.get("share", 1.0)
+    if type(share) not in (int, float) or not 0 < share < 1e9:
+        raise ConfigError(f"the share {share!r} of a set must be a number above 0")
+    return float(share)
+
+
 def hold_out(sets: dict[str, list[Sample]]) -> tuple[dict[str, list[Sample]], dict[str, list[Sample]]]:
     """Training and validation parts where no validation set was given."""
     if sum(len(s[::HELD_OUT]) for s in sets.values()) < 3:
@@ -72,13 +80,15 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
     tables = {kind: [parse_set(text) for text in texts] or in_recipe[kind] for kind, texts in given.items()}
     in_recipe_init, in_recipe_teacher = recipe.pop("init", ""), recipe.pop("teacher", "")
     init, teacher = args.init or in_recipe_init, args.teacher or in_recipe_teacher
+    if not isinstance(init, str) or not isinstance(teacher, str):
+        raise ConfigError("init and teacher of a recipe are names of models or paths, in quotes")
     settings = settings_from(recipe, args.set)
     if not tables["data"]:
         raise ConfigError("nothing to train on: give --data DIR[:SPLIT], or a recipe with [[data]]")
     if args.threads:
         torch.set_num_threads(args.threads)
     sets, validation = (load_sets(tables[k], args.root, remarks=remarks) for k in ("data", "validation"))
-    shares = [float(t.get("share", 1.0)) for t in (*tables["data"], *tables["negatives"])]
+    shares = [share_of(t) for t in (*tables["data"], *tables["negatives"])]
     check_apart(sets, validation)
     if not validation:
         sets, validation = hold_out(sets)
