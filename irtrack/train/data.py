@@ -29,7 +29,7 @@ Rng = np.random.Generator
 Grey = NDArray[Any]
 Mask = NDArray[np.bool_]
 
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".jp2", ".pgm", ".webp")
 
 SLICE = re.compile(r"(.*)\[(-?\d*):(-?\d*)\]")
 
