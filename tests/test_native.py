@@ -350,6 +350,16 @@ def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
 
 
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Kernels that are compiled at once, in the place of ours; what is said of the folder holds for these too."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "tiny.c").write_text("int answer(void) { return 42; }\n")
+    monkeypatch.setattr(build, "FOLDER", folder)
+    monkeypatch.setattr(build, "LOADED", {})
+    return folder
+
+
 def planted(folder: Path, name: str) -> Path:
     """A library that leaves a mark when it is loaded, under a name of ours."""
     mark, source, library = folder.parent / "ran", folder.parent / "bad.c", folder / name
@@ -361,43 +371,40 @@ def planted(folder: Path, name: str) -> Path:
     return mark
 
 
-def named(folder: Path) -> str:
-    """What our library is called in a folder."""
-    return next(p.name for p in folder.glob("native-*.so"))
+def made_in(folder: Path) -> Path:
+    """Our library in a folder."""
+    assert build.load_library(folder).answer() == 42
+    return next(folder.glob("native-*.so"))
 
 
 @needs_compiler
-def test_a_planted_library_is_never_loaded(tmp_path: Path) -> None:
+def test_a_planted_library_is_never_loaded(tiny: Path, tmp_path: Path) -> None:
     """Under our name; and under a name that says what it holds, in a folder that others may write."""
-    NativeKernels(tmp_path / "good")
-    name = named(tmp_path / "good")
-    assert (tmp_path / "good" / name).stat().st_mode & 0o077 == 0
-    assert (tmp_path / "good").stat().st_mode & 0o077 == 0
+    good = made_in(tmp_path / "good")
+    assert good.stat().st_mode & 0o077 == 0
+    assert good.parent.stat().st_mode & 0o077 == 0
     for mode, sealed in ((0o700, False), (0o777, False), (0o777, True)):
         folder = tmp_path / f"cache-{mode:o}-{sealed}"
         folder.mkdir()
-        mark = planted(folder, name)
+        mark = planted(folder, good.name)
         if sealed:
-            path = folder / name
-            path.rename(folder / f"{name[:24]}-{build.digest(path)}.so")
+            path = folder / good.name
+            path.rename(folder / f"{good.stem.rpartition('-')[0]}-{build.digest(path)}.so")
+            assert build.is_whole(next(folder.glob("native-*.so")))
         folder.chmod(mode)
-        NativeKernels(folder)
+        made_in(folder)
         assert not mark.exists()
         assert folder.stat().st_mode & 0o022 == 0
 
 
 @needs_compiler
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
-def test_what_belongs_to_another_is_not_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(build, "LOADED", {})
-    NativeKernels(tmp_path / "own")
-    path = tmp_path / "own" / named(tmp_path / "own")
+def test_what_belongs_to_another_is_not_loaded(tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = made_in(tmp_path / "own")
     os.chown(path, 12345, -1)
     assert not build.is_whole(path)
     os.chown(tmp_path / "own", 12345, -1)
-    NativeKernels(tmp_path / "own")
+    assert build.load_library(tmp_path / "own").answer() == 42
     assert "belongs to another user" in caplog.text
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o777)
@@ -406,32 +413,30 @@ def test_what_belongs_to_another_is_not_loaded(
 
 
 @needs_compiler
-def test_a_library_that_is_cut_off_anywhere_is_made_again(tmp_path: Path) -> None:
+def test_a_library_that_is_cut_off_anywhere_is_made_again(tiny: Path, tmp_path: Path) -> None:
     """Loaded, it would end the program with SIGBUS; in a process of its own, so that a failure is one of this test."""
-    NativeKernels(tmp_path / "good")
-    name = named(tmp_path / "good")
-    whole = (tmp_path / "good" / name).read_bytes()
-    for share in (0.0, 0.1, 0.5, 0.9, 0.99):
-        (tmp_path / "good" / name).write_bytes(whole[: int(share * len(whole))])
-        assert not build.is_whole(tmp_path / "good" / name)
-    code = (
-        "import sys, pathlib\nfrom irtrack.detect.native import NativeKernels\nNativeKernels(pathlib.Path(sys.argv[1]))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "good")], check=True)
-    assert (tmp_path / "good" / name).read_bytes() == whole
+    path = made_in(tmp_path / "cache")
+    whole = path.read_bytes()
+    code = "import sys, pathlib as p, irtrack.detect.native.build as b; b.FOLDER = p.Path(sys.argv[1])\n"
+    code += "assert b.load_library(p.Path(sys.argv[2])).answer() == 42"
+    for share in (0.0, 0.1, 0.3, 0.5, 0.9, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert not build.is_whole(path)
+        if share == 0.3:
+            subprocess.run([sys.executable, "-c", code, str(tiny), str(path.parent)], check=True)
+            assert path.read_bytes() == whole
 
 
 @needs_compiler
 def test_a_cache_folder_that_cannot_be_used_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A file where the folder should be; a full disk. One line, compiled once, nothing left behind."""
-    monkeypatch.setattr(build, "LOADED", {})
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     (tmp_path / "cache").touch()
-    NativeKernels(tmp_path / "cache" / "irtrack")
-    NativeKernels(tmp_path / "cache" / "irtrack")
+    for _ in range(2):
+        assert build.load_library(tmp_path / "cache" / "irtrack").answer() == 42
     assert caplog.text.count("compiled for this run alone") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
     monkeypatch.setattr(build, "LOADED", {})
@@ -441,7 +446,7 @@ def test_a_cache_folder_that_cannot_be_used_is_done_without(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(IrtrackError, match="No space left on device"):
-        NativeKernels(tmp_path / "other")
+        build.load_library(tmp_path / "other")
     assert not list((tmp_path / "other").iterdir())
     backends.remember(tmp_path / "cache" / "backends.json", {})
     assert "is not kept" in caplog.text
