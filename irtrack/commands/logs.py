@@ -59,11 +59,11 @@ def track(args: argparse.Namespace) -> int:
     return conclude(remarks, args.strict)
 
 
-def described(rows: Floats, step: int) -> str:
+def described(rows: Floats, step: int = 1) -> str:
     """Which frames rows are of."""
     if not len(rows):
         return "no frames"
-    first, last = rows[0, 0], rows[-1, 0]
+    first, last = rows[:, 0].min(), rows[:, 0].max()
     return f"frames {first:.0f} to {last:.0f}" + (f" by {step}" if step > 1 else "")
 
 
@@ -87,6 +87,8 @@ def score(args: argparse.Namespace) -> int:
         remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
     figures = score_tracks(truth, tracks, args.distance)
     print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+    for name, rows in (("truth", truth), ("tracks", tracks)):
+        print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     return conclude(remarks, args.strict)

@@ -53,7 +53,7 @@ def read_detections(path: Path, remarks: Remarks | None = None) -> Floats:
     MOTChallenge rows (1-based frames and pixels, top-left boxes). Raises DetectionFileError with the line at fault.
     """
     remarks = remarks if remarks is not None else Remarks()
-    rows = read_rows(path, remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
+    rows = read_rows(Table(path), remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
     rows[:, SCORE] = as_scores(rows[:, SCORE], path, remarks)
     return rows[np.argsort(rows[:, FRAME], kind="stable")][:, [FRAME, X, Y, W, H, SCORE]]
 
@@ -65,7 +65,7 @@ def read_tracks(path: Path, remarks: Remarks | None = None) -> Floats:
     where one identity is twice in a frame.
     """
     rows = read_rows(
-        path, remarks if remarks is not None else Remarks(), "neither a track log's nor a MOTChallenge row", True
+        Table(path), remarks if remarks is not None else Remarks(), "neither a track log's nor a MOTChallenge row", True
     )
     check_identities(path, rows)
     return rows[:, [FRAME, ID, X, Y]]
@@ -73,9 +73,10 @@ def read_tracks(path: Path, remarks: Remarks | None = None) -> Floats:
 
 def read_truth(path: Path, remarks: Remarks) -> tuple[Floats, NDArray[np.bool_]]:
     """`read_tracks` of a truth, and which of its rows (N,) count: MOTChallenge flags those that do not with 0."""
-    rows = read_rows(path, remarks, NO_TRACKS, True)
+    table = Table(path)
+    rows = read_rows(table, remarks, NO_TRACKS, True)
     check_identities(path, rows)
-    flags = rows[:, SCORE] if not Table(path).header else np.ones(len(rows))
+    flags = np.ones(len(rows)) if table.header else rows[:, SCORE]
     counted = np.ones(len(rows), bool)
     if np.isin(flags, (0.0, 1.0)).all():  # else it is a confidence
         counted = flags == 1
@@ -86,12 +87,12 @@ def read_truth(path: Path, remarks: Remarks) -> tuple[Floats, NDArray[np.bool_]]
     return rows[:, [FRAME, ID, X, Y]], counted
 
 
-def read_rows(path: Path, remarks: Remarks, otherwise: str, tracks: bool) -> Floats:
+def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> Floats:
     """Rows (N, 8) of line, frame (0-based), identity, x, y (centre), w, h and score or flag, checked.
 
     Rows without a position are left out. Raises DetectionFileError: a line that is no row is `otherwise`.
     """
-    table = Table(path)
+    path = table.path
     if not table.first:
         raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")
     rows = from_csv(table, remarks, tracks, otherwise) if table.header else from_mot(table, remarks, otherwise)

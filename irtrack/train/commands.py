@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from irtrack.core import ConfigError, Remarks
-from irtrack.train.data import Sample, check_apart, load_backgrounds, load_dataset
+from irtrack.train.data import Sample, check_apart, described, load_backgrounds, load_dataset
 
 SET = re.compile(r"(?P<folder>.+?)(?::(?P<split>[^:/\\@\[\]]+(?:\[-?\d*:-?\d*\])?))?(?:@(?P<share>[0-9.]+))?")
 """DIR[:SPLIT][@SHARE]; SPLIT may end in a slice such as [:-60]."""
@@ -95,6 +95,8 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
         held = sum(len(v) for v in validation.values())
         print(f"note: no --val, so {held} images are held out for validation" if held else "note: no validation images")
     sets |= load_sets(tables["negatives"], args.root, True, remarks)
+    for name, samples in sets.items():
+        print(f"  read {name}: {described(samples)}")
     device = pick_device(args.device)
     start = None
     if init:
@@ -137,6 +139,7 @@ def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
     print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if k != "AUC"))
     print(f"AUC {figures['AUC']:.5f}")
     print("legacy (the authors' definitions): " + " ".join(f"{k} {v:.6g}" for k, v in legacy.items()))
+    print(f"  read {described(samples)}")
     if args.json:
         body = {
             "weights": weights.name,

@@ -208,6 +208,15 @@ def load_backgrounds(folder: Path, remarks: Remarks | None = None) -> list[Sampl
     return [Sample(name, image, np.zeros(image.shape, bool)) for name, image in images.items()]
 
 
+def described(samples: Sequence[Sample]) -> str:
+    """How many images there are, of which sizes and depths."""
+    sizes = sorted({s.image.shape[::-1] for s in samples}, key=lambda size: size[0] * size[1])
+    bits = sorted({8 * s.image.dtype.itemsize for s in samples})
+    between = "x".join(map(str, sizes[0])) + (f" to {sizes[-1][0]}x{sizes[-1][1]}" if len(sizes) > 1 else "")
+    targets = sum(bool(s.mask.any()) for s in samples)
+    return f"{len(samples)} images of {between} pixels, {' and '.join(map(str, bits))} bits, {targets} with targets"
+
+
 def check_apart(training: Mapping[str, Sequence[Sample]], validation: Mapping[str, Sequence[Sample]]) -> None:
     """Raises DatasetError where one picture is in two sets.
 
