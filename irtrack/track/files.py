@@ -64,9 +64,7 @@ def read_tracks(path: Path, remarks: Remarks | None = None) -> Floats:
     In a CSV the columns are `frame`, `track_id` or `id`, `x_px` or `x`, `y_px` or `y`. Raises DetectionFileError, also
     where one identity is twice in a frame.
     """
-    rows = read_rows(
-        Table(path), remarks if remarks is not None else Remarks(), "neither a track log's nor a MOTChallenge row", True
-    )
+    rows = read_rows(Table(path), remarks if remarks is not None else Remarks(), NO_TRACKS, True)
     check_identities(path, rows)
     return rows[:, [FRAME, ID, X, Y]]
 
