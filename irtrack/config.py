@@ -180,8 +180,6 @@ class DetectorSettings(Checked):
         """Raises ConfigError where the engine cannot do what else is set."""
         if self.backend in ("auto", "torch"):
             return
-        if self.device == "cuda":
-            raise ConfigError(f"backend = {self.backend!r} runs on the CPU and device = 'cuda' does not: leave one out")
         if self.precision not in ("auto", "float32"):
             raise ConfigError(f"backend = {self.backend!r} has no precision {self.precision!r}: leave one of them out")
         if self.backend != "native" and self.mode in ("video", "live"):
