@@ -88,7 +88,9 @@ def scene_from_text(text: str) -> SceneSettings:
         try:
             values[key] = known[key](value)
         except ValueError as error:
-            raise ConfigError(f"{key} needs a {'whole ' * (known[key] is int)}number, not {value[:40]!r}") from error
+            raise ConfigError(
+                f"{key} needs a number{', a whole one' * (known[key] is int)}, not {value[:40]!r}"
+            ) from error
     return replace(SCENES[name], **values)
 
 

@@ -131,7 +131,7 @@ def test_auto_on_the_command_line_overrules_a_file(tmp_path: Path) -> None:
         ("img_size=100", "multiple of 32"),
         ("stpes=4", "did you mean 'steps'"),
         ("augment.zom=1", "did you mean 'augment.zoom'"),
-        ("steps=many", "whole number"),
+        ("steps=many", "a whole one"),
         ("rate=inf", "out of range"),
     ],
 )

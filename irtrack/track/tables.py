@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from array import array
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,9 @@ from irtrack.text import read_text
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
 """What stands in a cell whose value is not known."""
+
+LARGEST_BYTES, MOST_ROWS = 128 << 20, 3_000_000
+"""Of a table: more are not held in memory."""
 
 DELIMITERS = (";", "\t", ",")
 
@@ -35,14 +37,14 @@ class Table:
         """Raises DetectionFileError."""
         self.path = path
         try:
-            text = read_text(path)
+            text = read_text(path, LARGEST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
         except OSError as error:
             raise DetectionFileError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
             why = "it is no text" if isinstance(error, UnicodeError) else error
             raise DetectionFileError(f"{path} cannot be read as text: {why}") from error
         self._text, self._skipped = text, 0
-        lines = (line.strip() for line in io.StringIO(text, newline=None))
+        lines = (line.strip() for line in lines_of(text))
         first = ""
         for line in lines:
             self._skipped += 1
@@ -66,9 +68,9 @@ class Table:
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and cells. Raises DetectionFileError."""
-        lines = io.StringIO(self._text, newline=None)
+        lines = lines_of(self._text)
         for _ in range(self._skipped):
-            next(lines)
+            next(lines, "")
         plain = ("" if line.startswith("#") or line.lower().startswith("sep=") else line for line in lines)
         if self._delimiter == " ":
             plain = (" ".join(line.split()) for line in plain)
@@ -94,7 +96,9 @@ class Table:
                 why = f"is {otherwise}: {shown!r}" if otherwise else f"has {error}"
                 raise DetectionFileError(f"{self.path} line {line} {why}") from error
             table.extend((line, *row))
-        return np.array(table, np.float64).reshape(-1, 1 + len(columns))
+            if len(table) > MOST_ROWS * (1 + len(columns)):
+                raise DetectionFileError(f"{self.path} has more than {MOST_ROWS:,} rows: split it")
+        return np.frombuffer(table, np.float64).reshape(-1, 1 + len(columns))
 
     def _number(self, cell: str) -> float:
         return number(cell, self._delimiter)
@@ -106,6 +110,15 @@ class Table:
     def column(self, names: Sequence[str]) -> int | None:
         """Where the first of these names stands in the header."""
         return next((self.header.index(n) for n in names if n in self.header), None)
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Lines with their ends, one after the other: a list of all takes several times the memory."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 def number(cell: str, delimiter: str) -> float:

@@ -123,4 +123,4 @@ def parse(text: str, like: bool | int | float | str, key: str) -> bool | int | f
     try:
         return type(like)(text)
     except ValueError as error:
-        raise ConfigError(f"{key} needs a {'whole ' * isinstance(like, int)}number, not {text!r}") from error
+        raise ConfigError(f"{key} needs a number{', a whole one' * isinstance(like, int)}, not {text!r}") from error
