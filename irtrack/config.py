@@ -58,7 +58,7 @@ class Checked:
             value = getattr(self, name)
             if value not in known:
                 raise ConfigError(
-                    f"unknown {name} {brief(value)}{meant(str(value), known)}; it is one of {', '.join(known)}"
+                    f"unknown {name} {brief(value)}{meant(str(value), known)}: it is one of {', '.join(known)}"
                 )
 
     @classmethod
@@ -68,12 +68,12 @@ class Checked:
 
     def updated(self, values: Mapping[str, Any]) -> Self:
         """The same with what a table of a TOML file says. Raises ConfigError as `from_dict`."""
-        known = {f.name for f in fields(self)}  # type: ignore[arg-type]
+        known = [f.name for f in fields(self)]  # type: ignore[arg-type]
         built: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
                 raise ConfigError(
-                    f"unknown setting {brief(key)}{meant(key, known)}; it is one of {', '.join(sorted(known))}"
+                    f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}"
                 )
             now = getattr(self, key)
             if isinstance(now, Checked):
