@@ -72,9 +72,7 @@ class Checked:
         built: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
-                raise ConfigError(
-                    f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}"
-                )
+                raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")
             now = getattr(self, key)
             if isinstance(now, Checked):
                 if not isinstance(value, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ MEMORY_S = 5.0
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import Outputs, check_outputs, make_sinks, make_tracker
-    from irtrack.track.files import frame_step, frames_of, read_detections
+    from irtrack.track.files import frames_of
 
     if not 0 < args.fps < 1e9:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
@@ -30,17 +31,7 @@ def track(args: argparse.Namespace) -> int:
     outputs = Outputs(csv=args.out, **common_outputs(args))
     check_outputs(outputs)
     remarks = Remarks()
-    rows = read_detections(args.detections, remarks)
-    step, coast_s = frame_step(rows), settings.tracker.coast_s
-    if step / args.fps > coast_s:
-        raise IrtrackError(
-            f"{args.detections}: frame numbers rise by {step} at a time, {step / args.fps:.3g} s at {args.fps:g} "
-            f"a second, and tracks live {coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the "
-            "rate at which they count"
-        )
-    if step > 1:
-        remarks.add(f"{args.detections.name}: frame numbers rise by {step} at a time; no frame between was expected")
-    reach = math.ceil(min((coast_s + MEMORY_S) * args.fps / step, 10_000))
+    rows, step, reach = read(args.detections, args.fps, settings.tracker.coast_s, remarks)
     tracker = make_tracker(settings)
     sinks: list[Sink] = make_sinks(outputs, settings, args.fps)
     blank = np.zeros((1, 1), np.uint8)
@@ -57,6 +48,25 @@ def track(args: argparse.Namespace) -> int:
             sink.close()
     print(f"done: {len(rows)} detections in {described(rows, step)}, {len(seen)} tracks\n  wrote {args.out}")
     return conclude(remarks, args.strict)
+
+
+def read(path: Path, fps: float, coast_s: float, remarks: Remarks) -> tuple[Floats, int, int]:
+    """Detections of a file, by how much its frame numbers rise, and how far into a gap frames are walked through.
+
+    Raises IrtrackError, also where frames are so far apart that no track lives from one to the next.
+    """
+    from irtrack.track.files import frame_step, read_detections
+
+    rows = read_detections(path, remarks)
+    step = frame_step(rows)
+    if step / fps > coast_s:
+        raise IrtrackError(
+            f"{path}: frame numbers rise by {step} at a time, {step / fps:.3g} s at {fps:g} a second, and tracks live "
+            f"{coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the rate at which they count"
+        )
+    if step > 1:
+        remarks.add(f"{path.name}: frame numbers rise by {step} at a time; no frame between was expected")
+    return rows, step, math.ceil(min((coast_s + MEMORY_S) * fps / step, 10_000))
 
 
 def described(rows: Floats, step: int = 1) -> str:
