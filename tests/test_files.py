@@ -144,6 +144,12 @@ def test_times_instead_of_frame_numbers(tmp_path: Path, capsys: pytest.CaptureFi
     assert len(tracked(tmp_path, as_csv(flights(step=5)), "--fps", "150")) == 3, "each fifth frame"
 
 
+def test_sparse_detections_are_no_times(tmp_path: Path) -> None:
+    """A quiet scene with something now and then: no track, and no complaint."""
+    frames = np.cumsum(np.random.default_rng(1).geometric(0.02, 30) + 1)
+    assert tracked(tmp_path, "frame,x,y\n" + "".join(f"{f},{f % 90},9\n" for f in frames)) == set()
+
+
 def test_long_gaps_are_jumped_over(tmp_path: Path) -> None:
     rows = np.array([(0, 1, 1, 4, 4, 1), (1, 1, 1, 4, 4, 1), (90_000_000, 1, 1, 4, 4, 1)], float)
     frames = [frame for frame, _ in frames_of(rows, 1, 50)]

@@ -202,13 +202,16 @@ def as_scores(scores: Floats, path: Path, remarks: Remarks) -> Floats:
 
 
 def frame_step(rows: Floats) -> int:
-    """By how much frame numbers of rows rise: 1, or more where only each so many-th frame has a number, or times do."""
-    frames = np.unique(rows[:, 0]).astype(np.int64)
-    rises = np.diff(frames)
+    """By how much frame numbers of rows rise: 1, or more where only each so many-th frame has a number, or times do.
+
+    Times rise by nearly the same from one frame to the next; frames in which something was found now and then do not.
+    """
+    rises = np.diff(np.unique(rows[:, 0]).astype(np.int64))
     if len(rises) < 4:
         return 1
-    common = int(np.gcd.reduce(rises))
-    return common if common > 1 or rises.min() == 1 else int(np.median(rises))
+    common, median = int(np.gcd.reduce(rises)), float(np.median(rises))
+    even = np.mean(np.abs(rises - median) <= median / 4) >= 0.8
+    return int(median) if common == 1 and even and rises.min() > 1 else common
 
 
 def frames_of(rows: Floats, step: int = 1, reach: int | None = None) -> Iterator[tuple[int, Detections]]:
