@@ -206,11 +206,11 @@ def frame_step(rows: Floats) -> int:
 
     Times rise by nearly the same from one frame to the next; frames in which something was found now and then do not.
     """
-    rises = np.diff(np.unique(rows[:, 0]).astype(np.int64))
+    rises = np.diff(np.unique(rows[:, 0]))
     if len(rises) < 4:
         return 1
-    common, median = int(np.gcd.reduce(rises)), float(np.median(rises))
-    even = np.mean(np.abs(rises - median) <= median / 4) >= 0.8
+    common, median = int(np.gcd.reduce(rises.astype(np.int64))), float(np.median(rises))
+    even = float(np.mean(np.abs(rises - median) <= median / 4)) >= 0.8
     return int(median) if common == 1 and even and rises.min() > 1 else common
 
 
