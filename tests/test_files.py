@@ -175,6 +175,15 @@ def test_rows_without_a_position_are_left_out_and_counted(tmp_path: Path, capsys
         capsys.readouterr()
 
 
+def test_files_of_different_frames_are_remarked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = tmp_path / "a.csv", tmp_path / "b.csv"
+    a.write_text("frame,id,x,y\n0,1,5,5\n1,1,6,5\n")
+    b.write_text("frame,id,x,y\n1500000,1,5,5\n1500001,1,6,5\n")
+    assert main(["score", str(a), str(b)]) == 0
+    assert "no frame in common" in capsys.readouterr().err
+    assert main(["score", str(a), str(a), "--strict"]) == 0
+
+
 def test_one_identity_twice_in_a_frame_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("frame,id,x,y\n3,1,5,5\n3,2,9,9\n4,1,5,5\n3,2,39,9\n")

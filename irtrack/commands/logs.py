@@ -92,6 +92,8 @@ def score(args: argparse.Namespace) -> int:
     tracks = read_tracks(args.tracks, remarks)
     if not len(truth):
         remarks.add(f"{args.truth.name} has no rows")
+    if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
+        remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
     truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
     if dropped:
         remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
