@@ -452,6 +452,21 @@ def test_a_cache_folder_that_cannot_be_used_is_done_without(
     assert "is not kept" in caplog.text
 
 
+def test_an_exported_network_is_used_only_where_it_is_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(backends, "export_onnx", lambda network, path: path.write_text("ours"))
+    network = DATransNet(base=4)
+    path = backends.cached_onnx(network)
+    for mode in (0o666, 0o600):
+        path.write_text("planted")
+        path.chmod(mode)
+        assert backends.cached_onnx(network).read_text() == ("ours" if mode == 0o666 else "planted")
+    path.parent.chmod(0o777)
+    assert backends.cached_onnx(network).read_text() == "ours"
+
+
 def test_without_kernels_auto_takes_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def missing(network: DATransNet) -> DATransNet:
         raise IrtrackError("backend native does not load")

@@ -29,7 +29,7 @@ from torch import Tensor
 from irtrack.core import IrtrackError
 from irtrack.detect.inference import prepare
 from irtrack.detect.native import NativeKernels
-from irtrack.detect.native.build import compiler
+from irtrack.detect.native.build import compiler, is_own, make_private
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import Weights
 from irtrack.text import read_text
@@ -97,13 +97,14 @@ def cached_onnx(network: DATransNet) -> Path:
     digest.update(str(network.img_size).encode())
     name = f"{digest.hexdigest()[:16]}.onnx"
     path = cache_folder() / name
-    if path.exists():
-        return path
-    log.info("exporting the network for other engines, once")
     try:
+        make_private(path.parent)
+        if path.exists() and is_own(path):
+            return path
+        log.info("exporting the network for other engines, once")
         export_onnx(network, path)
     except OSError as error:
-        log.warning("the exported network is not kept, since %s cannot be written: %s", path, error.strerror)
+        log.warning("the exported network is not kept, since %s cannot be used: %s", path, error.strerror)
         path = Path(tempfile.mkdtemp(prefix="irtrack-")) / name
         export_onnx(network, path)
     return path

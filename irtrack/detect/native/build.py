@@ -92,7 +92,7 @@ def kept_library(cache: Path, key: str, cc: str) -> ctypes.CDLL:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder that its owner alone may write, or make it so; libraries that others may have put there go.
+    """Create a folder that its owner alone may write, or make it so; what others may have put there to be loaded goes.
 
     Raises OSError where it belongs to another, or lies where anybody may put another in its place.
     """
@@ -108,7 +108,7 @@ def make_private(folder: Path) -> None:
             raise PermissionError(errno.EPERM, f"anybody may write to {above}")
     if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         folder.chmod(0o700)
-        for path in folder.glob("native-*.so"):
+        for path in (*folder.glob("native-*.so"), *folder.glob("*.onnx")):
             path.unlink()
 
 
@@ -117,9 +117,14 @@ def is_whole(path: Path) -> bool:
 
     What is cut off or changed would end the program with a signal once it is loaded.
     """
+    return is_own(path) and path.stem.endswith("-" + digest(path))
+
+
+def is_own(path: Path) -> bool:
+    """Whether it is a plain file of this user that nobody else may write."""
     state = path.lstat()
     owned = not hasattr(os, "getuid") or (state.st_uid == os.getuid() and not state.st_mode & 0o022)
-    return stat.S_ISREG(state.st_mode) and owned and path.stem.endswith("-" + digest(path))
+    return stat.S_ISREG(state.st_mode) and owned
 
 
 def digest(path: Path) -> str:
