@@ -148,12 +148,18 @@ def make_parser() -> argparse.ArgumentParser:
         "track",
         help="track anybody's detections",
         description="Runs the tracker alone. "
-        "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0) or a "
-        "MOTChallenge det.txt.",
+        "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0; commas, semicolons or tabs), "
+        "the detections.csv of irtrack detect, or a MOTChallenge det.txt.",
     )
     track.add_argument("detections", type=Path, metavar="DETECTIONS")
     track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
-    track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
+    track.add_argument(
+        "--fps",
+        type=float,
+        default=30.0,
+        metavar="F",
+        help="frame rate (30); 1000 where frame numbers are milliseconds",
+    )
     log_options(track)
     strict_option(track)
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
@@ -161,7 +167,8 @@ def make_parser() -> argparse.ArgumentParser:
     score = commands.add_parser(
         "score",
         help="HOTA, IDF1, MOTA, switches and GOSPA of tracks against truth",
-        description="Both files are track logs (frame, id or track_id, x or x_px, y or y_px) or MOTChallenge text.",
+        description="Both files are track logs (frame, id or track_id, x or x_px, y or y_px) or MOTChallenge text. "
+        "Rows of a MOTChallenge truth whose seventh column is 0 do not count, nor do tracks on such objects.",
     )
     score.add_argument("truth", type=Path, metavar="TRUTH")
     score.add_argument("tracks", type=Path, metavar="TRACKS")
