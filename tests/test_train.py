@@ -527,6 +527,18 @@ def test_shares_that_say_nothing_are_one_line(
     assert "must be a number above 0" in capsys.readouterr().err
 
 
+def test_code_in_a_state_never_runs(samples: list[Sample], tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (tmp_path / "exploded",))
+
+    (tmp_path / "run").mkdir()
+    torch.save({"settings": Bomb()}, tmp_path / "run" / "last.pt")
+    with pytest.raises(IrtrackError):
+        train([samples], [1.0], {}, SMALL, tmp_path / "run")
+    assert not (tmp_path / "exploded").exists()
+
+
 def test_a_damaged_state_is_one_line(samples: list[Sample], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for data in (b"", b"PK", bytes(400)):
