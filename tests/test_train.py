@@ -26,6 +26,7 @@ from irtrack.train.backgrounds import background
 from irtrack.train.commands import load_sets, parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate, turned
+from irtrack.train.journal import trim_log
 from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
@@ -525,6 +526,14 @@ def test_shares_that_say_nothing_are_one_line(
     (tmp_path / "r.toml").write_text(f'steps = 1\n[[data]]\nfolder = "{tmp_path / "set"}"\nshare = {share}\n')
     assert main(["train", "--recipe", str(tmp_path / "r.toml"), "--out", str(tmp_path / "run")]) == 1
     assert "must be a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", [b"", b"step,loss\n2,1\n\xff\xfe\n9,1\nx", b"step,loss\n9,1\n"])
+def test_a_damaged_log_is_gone_on_with(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "log.csv").write_bytes(left)
+    trim_log(tmp_path / "log.csv", 4)
+    path = tmp_path / "log.csv"
+    assert (path.read_text().splitlines() if path.exists() else []) == (["step,loss", "2,1"] if b"2,1" in left else [])
 
 
 def test_code_in_a_state_never_runs(samples: list[Sample], tmp_path: Path) -> None:

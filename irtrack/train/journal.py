@@ -74,8 +74,9 @@ def trim_log(path: Path, step: int) -> None:
     """Forget rows past `step`: a run that was killed after a validation and before a save makes them again."""
     if not path.exists():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
-    kept = [r for r in rows if int(r.partition(",")[0]) <= step]
+    header, *rows = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    steps = (r.partition(",")[0] for r in rows)
+    kept = [r for r, at in zip(rows, steps, strict=True) if at.isdecimal() and int(at) <= step]
     if len(kept) < len(rows):
         path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
     if not kept:
