@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
-from irtrack.config import AGC_MODES, BACKENDS, MODES, PALETTES, PRECISIONS
+from irtrack.config import AGC_MODES, BACKENDS, DEVICES, MODES, PALETTES, PRECISIONS
 from irtrack.core import IrtrackError
 from irtrack.stopping import Stop, leave
+from irtrack.text import meant
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
@@ -35,12 +36,12 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detector")
     group.add_argument(
         "--weights",
-        default="auto",
+        default=None,
         metavar="NAME/PATH",
         help="a model by name, or a checkpoint file; "
         "auto (default) takes datransnet on a GPU and the slim datransnet-s without one",
     )
-    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
+    group.add_argument("--device", default=None, choices=DEVICES, help="where the network runs")
     group.add_argument(
         "--threshold",
         type=float,
@@ -50,7 +51,7 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--mode",
-        default="auto",
+        default=None,
         choices=MODES,
         help="exact: every frame whole; video: attention kept from the frames before; live: as much of each frame as "
         "there is time for; auto (default): live for cameras, exact for recordings",
@@ -158,12 +159,18 @@ def make_parser() -> argparse.ArgumentParser:
         "track",
         help="track anybody's detections",
         description="Runs the tracker alone. "
-        "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0) or a "
-        "MOTChallenge det.txt.",
+        "DETECTIONS is a CSV with header frame,x,y[,w,h][,score] (centres, frames from 0; commas, semicolons or tabs), "
+        "the detections.csv of irtrack detect, or a MOTChallenge det.txt.",
     )
     track.add_argument("detections", type=Path, metavar="DETECTIONS")
     track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
-    track.add_argument("--fps", type=float, default=30.0, metavar="F", help="frame rate (default 30)")
+    track.add_argument(
+        "--fps",
+        type=float,
+        default=30.0,
+        metavar="F",
+        help="frame rate (30); 1000 where frame numbers are milliseconds",
+    )
     log_options(track)
     strict_option(track)
     track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
@@ -171,7 +178,8 @@ def make_parser() -> argparse.ArgumentParser:
     score = commands.add_parser(
         "score",
         help="HOTA, IDF1, MOTA, switches and GOSPA of tracks against truth",
-        description="Both files are track logs (frame, id or track_id, x or x_px, y or y_px) or MOTChallenge text.",
+        description="Both files are track logs (frame, id or track_id, x or x_px, y or y_px) or MOTChallenge text. "
+        "Rows of a MOTChallenge truth whose seventh column is 0 do not count, nor do tracks on such objects.",
     )
     score.add_argument("truth", type=Path, metavar="TRUTH")
     score.add_argument("tracks", type=Path, metavar="TRACKS")
@@ -313,7 +321,7 @@ def train_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
     train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
-    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    train.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(train)
     train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
 
@@ -328,7 +336,7 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--plot", type=Path, metavar="OUT.png", help="threshold sweep and ROC")
     evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
     evaluate.add_argument("--threshold", type=float, default=None)
-    evaluate.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    evaluate.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(evaluate)
     evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
 
@@ -343,14 +351,32 @@ def with_default_command(argv: Sequence[str]) -> list[str]:
     return [*globals_, "window", *rest]
 
 
+def mistyped(argv: Sequence[str]) -> str:
+    """What to say of a first word that is no command, option or file, and looks like a command; else nothing."""
+    word = next((a for a in argv if a != "--debug"), "")
+    if not word.isalpha() or word in COMMANDS or os.path.lexists(word):
+        return ""
+    guess = meant(word, COMMANDS)
+    return f"there is no command or file {word!r}{guess}; irtrack --help lists the commands" if guess else ""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text without line breaks and without codes that a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error that a user can act on is one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
+    argv = sys.argv[1:] if argv is None else argv
+    if guess := mistyped(argv):
+        print(f"irtrack: {guess}", file=sys.stderr)
+        return EXIT_USAGE
     args: argparse.Namespace | None = None
     try:
         with Stop() as stop:
-            args = make_parser().parse_args(with_default_command(sys.argv[1:] if argv is None else argv))
+            args = make_parser().parse_args(with_default_command(argv))
             args.stop = stop
             from irtrack import commands
 
@@ -360,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, MemoryError):
             error = IrtrackError("there is not enough memory: crop or scale the recording, or end other programs")
-        print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"irtrack: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("irtrack: stopped", file=sys.stderr)

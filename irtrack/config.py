@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import tomli_w
 
 from irtrack.core import ConfigError
+from irtrack.text import meant, read_toml
 
 T = TypeVar("T")
 
@@ -26,6 +26,18 @@ def option(default: T, doc: str, *, unit: str = "", low: float | None = None, hi
     return field(default=default, metadata=metadata)
 
 
+MOST = 1e15
+"""No number among the settings is larger than this."""
+
+KINDS = {str: "text in quotes", float: "number", int: "whole number", bool: "true or false"}
+
+
+def brief(value: object) -> str:
+    """A wrong value, as much of it as fits into a line."""
+    shown = repr(value) if not isinstance(value, int) or abs(value) <= MOST else "a number without end"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
 class Checked:
     """Base of the settings classes: checks ranges, reads and writes plain dictionaries."""
 
@@ -34,28 +46,46 @@ class Checked:
             value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            if (low is not None and value < low) or (high is not None and value > high) or value != value:
-                raise ConfigError(f"{f.name} = {value} is out of range: it must lie between {low} and {high}")
+            if not (low is None or value >= low) or not (high is None or value <= high) or not abs(value) <= MOST:
+                raise ConfigError(
+                    f"{f.name} = {brief(value)} is out of range: it must lie between "
+                    f"{-MOST if low is None else low:g} and {MOST if high is None else high:g}"
+                )
+
+    def choose(self, choices: Mapping[str, Sequence[str]]) -> None:
+        """Raises ConfigError where one of these settings has none of its values."""
+        for name, known in choices.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"unknown {name} {brief(value)}{meant(str(value), known)}: it is one of {', '.join(known)}"
+                )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from a table of a TOML file. Raises ConfigError that names the unknown or wrongly typed key."""
-        known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+        return cls().updated(values)
+
+    def updated(self, values: Mapping[str, Any]) -> Self:
+        """The same with what a table of a TOML file says. Raises ConfigError as `from_dict`."""
+        known = [f.name for f in fields(self)]  # type: ignore[arg-type]
         built: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
-                raise ConfigError(f"unknown setting {key!r}: it is one of {', '.join(known)}")
-            default = known[key].default
-            if isinstance(default, Checked) and isinstance(value, dict):
-                value = type(default).from_dict(value)
-            elif isinstance(default, tuple) and isinstance(value, list):
+                raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")
+            now = getattr(self, key)
+            if isinstance(now, Checked):
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{key} must be a table of settings, [{key}], not {brief(value)}")
+                value = now.updated(value)
+            elif isinstance(now, tuple) and isinstance(value, list):
                 value = tuple(value)
-            elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            elif isinstance(now, float) and type(value) is int and abs(value) <= MOST:
                 value = float(value)
-            elif default is not dataclasses.MISSING and type(value) is not type(default):
-                raise ConfigError(f"{key} = {value!r} is not a {type(default).__name__}")
+            elif type(value) is not type(now):
+                raise ConfigError(f"{key} = {brief(value)} is not a {KINDS.get(type(now), type(now).__name__)}")
             built[key] = value
-        return cls(**built)
+        return replace(self, **built)  # type: ignore[type-var]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for TOML or JSON."""
@@ -78,9 +108,16 @@ def polygons(text: str) -> tuple[Polygon, ...]:
             raise ConfigError(f"{part.strip()!r}: a region needs three corners or more")
         if not all(math.isfinite(v) and abs(v) < 1e6 for corner in outline for v in corner):
             raise ConfigError(f"{part.strip()!r}: the corners of a region lie in the picture")
+        if outline and not area(outline):
+            raise ConfigError(f"{part.strip()!r}: a region whose corners lie on one line holds nothing")
         if outline:
             out.append(outline)
     return tuple(out)
+
+
+def area(outline: Polygon) -> float:
+    """Of a polygon, by the shoelace formula."""
+    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(outline, (*outline[1:], outline[0]), strict=True))) / 2
 
 
 def polygons_text(outlines: Iterable[Polygon]) -> str:
@@ -91,6 +128,8 @@ def polygons_text(outlines: Iterable[Polygon]) -> str:
 MODES = ("auto", "exact", "video", "live")
 BACKENDS = ("auto", "torch", "native", "onnxruntime", "openvino")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+DEVICES = ("auto", "cpu", "cuda")
+MOTIONS = ("image", "detections", "off")
 
 
 @dataclass(frozen=True)
@@ -100,8 +139,8 @@ class DetectorSettings(Checked):
     weights: str = option("auto", "name in models/manifest.toml or path of a checkpoint; auto picks by device")
     device: str = option("auto", "auto, cpu or cuda")
     threshold: float = option(0.5, "score above which a pixel belongs to a target", low=0.0, high=1.0)
-    min_area_px: int = option(1, "components smaller than this are dropped", unit="px", low=1)
-    max_area_px: int = option(1500, "components larger than this are no small target", unit="px", low=1)
+    min_area_px: int = option(1, "components smaller than this are dropped", unit="px", low=1, high=1 << 24)
+    max_area_px: int = option(1500, "components larger than this are no small target", unit="px", low=1, high=1 << 24)
     mode: str = option(
         "auto",
         "exact: every frame whole; video: its attention kept from the frames before; live: what the camera's rate "
@@ -126,12 +165,23 @@ class DetectorSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("mode", MODES), ("backend", BACKENDS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        self.choose({"mode": MODES, "backend": BACKENDS, "precision": PRECISIONS, "device": DEVICES})
+        if self.min_area_px > self.max_area_px:
+            raise ConfigError(f"min_area_px = {self.min_area_px} is above max_area_px = {self.max_area_px}")
+        self.check_engine()
         self.fixed_levels()
-        polygons(self.include)
-        polygons(self.exclude)
+        look_in = polygons(self.include)
+        if look_in and set(look_in) <= set(polygons(self.exclude)):
+            raise ConfigError("include and exclude name the same regions: nothing is left to look in")
+
+    def check_engine(self) -> None:
+        """Raises ConfigError where the engine cannot do what else is set."""
+        if self.backend in ("auto", "torch"):
+            return
+        if self.precision not in ("auto", "float32"):
+            raise ConfigError(f"backend = {self.backend!r} has no precision {self.precision!r}: leave one of them out")
+        if self.backend != "native" and self.mode in ("video", "live"):
+            raise ConfigError(f"backend = {self.backend!r} runs whole frames only, not mode {self.mode!r}")
 
     def fixed_levels(self) -> tuple[float, float] | None:
         """`levels` as numbers. Raises ConfigError."""
@@ -141,7 +191,7 @@ class DetectorSettings(Checked):
             low, high = (float(v) for v in self.levels.split(","))
         except ValueError:
             raise ConfigError(f"levels = {self.levels!r} must be LOW,HIGH in counts") from None
-        if not low < high:
+        if not -math.inf < low < high < math.inf:
             raise ConfigError(f"levels = {self.levels!r}: the first must be below the second")
         return low, high
 
@@ -150,8 +200,8 @@ class DetectorSettings(Checked):
 class TrackerSettings(Checked):
     """Life cycle and motion of tracks. Times are in seconds so that they hold at any frame rate."""
 
-    confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=100)
-    confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=100)
+    confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=64)
+    confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=64)
     confirm_score: float = option(0.85, "and whose mean score is at least this", low=0.0, high=1.0)
     confirm_snr: float = option(2.5, "and whose mean local SNR is at least this, where it is known", low=0.0)
     min_motion_px: float = option(
@@ -181,6 +231,14 @@ class TrackerSettings(Checked):
     )
     camera_motion: str = option("image", "where it is read from: image (detections without one), detections, or off")
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.choose({"camera_motion": MOTIONS})
+        if self.confirm_hits > self.confirm_window:
+            raise ConfigError(
+                f"confirm_hits = {self.confirm_hits} within confirm_window = {self.confirm_window} frames can never be"
+            )
 
 
 @dataclass(frozen=True)
@@ -215,9 +273,9 @@ class DisplaySettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("agc", AGC_MODES), ("palette", PALETTES)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        self.choose({"agc": AGC_MODES, "palette": PALETTES})
+        if self.low_percent >= self.high_percent:
+            raise ConfigError(f"low_percent = {self.low_percent} must be below high_percent = {self.high_percent}")
         self.region_px()
 
     def region_px(self) -> tuple[int, int, int, int] | None:
@@ -228,7 +286,7 @@ class DisplaySettings(Checked):
             x, y, w, h = (int(v) for v in self.region.split(","))
         except ValueError:
             raise ConfigError(f"region = {self.region!r} must be X,Y,W,H in pixels") from None
-        if x < 0 or y < 0 or w < 1 or h < 1:
+        if x < 0 or y < 0 or w < 1 or h < 1 or max(x, y, w, h) > 1 << 16:
             raise ConfigError(f"region = {self.region!r} must lie in the picture and hold a pixel")
         return x, y, w, h
 
@@ -243,13 +301,16 @@ class Settings(Checked):
     display: DisplaySettings = field(default=DisplaySettings())
 
 
-def load_settings(path: Path) -> Settings:
-    """Read a TOML file. Raises ConfigError with one clear line."""
+DEFAULTS = Settings()
+
+
+def load_settings(path: Path, defaults: Settings = DEFAULTS) -> Settings:
+    """`defaults` with what a TOML file says. Raises ConfigError with one clear line."""
     try:
-        return Settings.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        return defaults.updated(read_toml(path))
     except OSError as error:
         raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"settings {path} are not valid TOML: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"settings {path}: {error}") from error

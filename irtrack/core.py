@@ -57,6 +57,16 @@ def frozen(array: NDArray[T]) -> NDArray[T]:
     return array
 
 
+def check_counts(image: Image) -> None:
+    """Raises IrtrackError where an image is none that a camera makes: (H, W), uint8 or uint16."""
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if shape is None or len(shape) != 2:
+        what = "no array" if shape is None else f"an array of shape {tuple(shape)}"
+        raise IrtrackError(f"an image is rows and columns of grey, not {what}: make it grey first")
+    if dtype not in (np.uint8, np.uint16):
+        raise IrtrackError(f"an image holds counts, uint8 or uint16, not {dtype}: scale it to counts first")
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of a source.
@@ -102,9 +112,10 @@ class Detections:
         for name in ("score", "area_px", "snr"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
-        for array in (self.xy_px, self.box_px, self.score, self.area_px, self.snr, self.mask, self.scores, self.looked):
+        for name in self.__slots__:  # views: whoever made the arrays may go on with them
+            array = getattr(self, name)
             if array is not None:
-                frozen(array)
+                object.__setattr__(self, name, frozen(array.view()))
 
     def __len__(self) -> int:
         return len(self.xy_px)

@@ -19,9 +19,13 @@ from scipy.special import erf
 
 from irtrack.config import Checked, option
 from irtrack.core import ConfigError, Floats, Image
+from irtrack.text import meant
 
 MASK_LEVEL = 0.35
 """Share of its peak from which a pixel belongs to a target's label."""
+
+MOST_PLACES = 10_000_000
+"""Targets times frames: the paths of all targets are made at once."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,15 @@ class SceneSettings(Checked):
     column_pattern: float = option(0.001, "offset of columns that stays", low=0.0, high=0.5)
     bad_pixels: float = option(0.0, "share of dead and hot pixels", low=0.0, high=0.1)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bits not in (8, 16):
+            raise ConfigError(f"bits = {self.bits}: a camera of a scene has 8 or 16")
+        if self.frames * self.targets > MOST_PLACES:
+            raise ConfigError(
+                f"{self.targets} targets in {self.frames} frames are too many: {MOST_PLACES:,} places at most"
+            )
+
 
 SCENES: dict[str, SceneSettings] = {
     "sky": SceneSettings(),
@@ -65,17 +78,19 @@ def scene_from_text(text: str) -> SceneSettings:
     """`NAME` or `NAME,key=value,...`. Raises ConfigError for an unknown name or key."""
     name, *pairs = text.split(",")
     if name not in SCENES:
-        raise ConfigError(f"there is no scene {name!r}")
+        raise ConfigError(f"there is no scene {name!r}{meant(name, SCENES)}")
     known = {f.name: type(getattr(SCENES[name], f.name)) for f in fields(SceneSettings)}
     values: dict[str, Any] = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in known:
-            raise ConfigError(f"unknown setting {key!r}")
+            raise ConfigError(f"unknown setting {key!r}{meant(key, known)}: it is one of {', '.join(known)}")
         try:
             values[key] = known[key](value)
         except ValueError as error:
-            raise ConfigError(f"{key} needs a number, not {value!r}") from error
+            raise ConfigError(
+                f"{key} needs a number{', a whole one' * (known[key] is int)}, not {value[:40]!r}"
+            ) from error
     return replace(SCENES[name], **values)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from irtrack.cli import main, mistyped, one_line
 from irtrack.simulate import Scene
 from irtrack.sinks.lossless import write_video
 from irtrack.sinks.text import CSV_HEADER
@@ -367,3 +368,37 @@ def test_regions_in_the_settings_count_headless(clip: Path, scene: Scene, tmp_pa
     assert done.returncode == 1
     assert "a region needs three corners or more" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "say"),
+    [
+        (("ruN", "x"), 2, "did you mean 'run'"),
+        (("evalute", "--data", "x"), 2, "did you mean 'evaluate'"),
+        (("--debug", "doctr"), 2, "did you mean 'doctor'"),
+        (("run", "cameera:0"), 1, "did you mean 'camera'"),
+        (("run", "rstp://host/ir"), 1, "did you mean 'rtsp'"),
+        (("run", "sim:ckutter"), 1, "did you mean 'clutter'"),
+        (("run", "sim:sky,frames=2", "--weights", "datransnet_s"), 1, "did you mean 'datransnet-s'"),
+    ],
+)
+def test_mistyped_words_name_what_was_meant(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, say: str
+) -> None:
+    assert main(words) == code
+    assert say in capsys.readouterr().err
+
+
+def test_a_file_that_is_called_like_a_mistyped_command_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert mistyped(["ruN"])
+    (tmp_path / "ruN").touch()
+    assert not mistyped(["ruN"])
+    for words in (["run", "x"], ["flight.mp4"], ["sample"], ["--help"], [], ["rtsp://ruN"]):
+        assert not mistyped(words)
+
+
+def test_errors_obey_no_terminal() -> None:
+    assert one_line(ValueError("a\n b \x1b[1mc\x07")) == "a b ?[1mc?"

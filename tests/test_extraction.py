@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from irtrack.config import DetectorSettings
+from irtrack.core import Detections, IrtrackError
+from irtrack.detect.detector import make_detector
 from irtrack.detect.extraction import BACKGROUND_REACH_PX, extract
 from irtrack.simulate import Scene, scene_from_text
 
@@ -85,3 +88,31 @@ def test_thousands_of_components() -> None:
     assert len(found) == 86 * 107
     order = np.lexsort((found.xy_px[:, 0], found.xy_px[:, 1]))
     assert np.allclose(found.xy_px[order][1], [6, 0], atol=1e-6)
+
+
+def test_detections_leave_the_arrays_of_others_alone() -> None:
+    """What is handed over cannot be written through it; whoever made the arrays may go on with them."""
+    xy, one, box, mask = np.zeros((2, 2)), np.ones(2), np.zeros((2, 4)), np.zeros((4, 4), bool)
+    found = Detections(xy, one, one, box, one, mask)
+    for array in (xy, one, box, mask):
+        array[:] = 0
+    for name in ("xy_px", "score", "area_px", "box_px", "snr", "mask"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(found, name)[:] = 1
+
+
+@pytest.mark.parametrize(
+    ("image", "say"),
+    [
+        (np.zeros((40, 40), np.float32), "uint8 or uint16, not float32"),
+        (np.zeros((40, 40), np.int16), "not int16"),
+        (np.zeros((40, 40, 3), np.uint8), r"shape \(40, 40, 3\)"),
+        (np.zeros(40, np.uint8), r"shape \(40,\)"),
+        ([[1, 2]], "no array"),
+    ],
+)
+def test_images_that_no_camera_makes_are_one_line(image: object, say: str) -> None:
+    settings = DetectorSettings(weights="datransnet-s", device="cpu", backend="torch", mode="exact")
+    detector = make_detector(settings)
+    with pytest.raises(IrtrackError, match=say):
+        detector(image)  # type: ignore[arg-type]

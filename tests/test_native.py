@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import stat
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -345,3 +348,132 @@ def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
         assert detector.backend == "native"
         assert any(isinstance(getattr(m, "kernels", None), NativeKernels) for m in detector._network.modules())
     assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
+
+
+@pytest.fixture
+def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Kernels that are compiled at once, in the place of ours; what is said of the folder holds for these too."""
+    folder = tmp_path_factory.mktemp("sources")
+    (folder / "tiny.c").write_text("int answer(void) { return 42; }\n")
+    monkeypatch.setattr(build, "FOLDER", folder)
+    monkeypatch.setattr(build, "LOADED", {})
+    return folder
+
+
+def planted(folder: Path, name: str) -> Path:
+    """A library that leaves a mark when it is loaded, under a name of ours."""
+    mark, source, library = folder.parent / "ran", folder.parent / "bad.c", folder / name
+    text = '#include <stdio.h>\n__attribute__((constructor)) static void f(void) { fopen("%s", "w"); }\n'
+    source.write_text(text % mark)
+    compiler = build.compiler()
+    assert compiler is not None
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return mark
+
+
+def made_in(folder: Path) -> Path:
+    """Our library in a folder."""
+    assert build.load_library(folder).answer() == 42
+    return next(folder.glob("native-*.so"))
+
+
+@needs_compiler
+def test_a_planted_library_is_never_loaded(tiny: Path, tmp_path: Path) -> None:
+    """Under our name; and under a name that says what it holds, in a folder that others may write."""
+    good = made_in(tmp_path / "good")
+    assert good.stat().st_mode & 0o077 == 0
+    assert good.parent.stat().st_mode & 0o077 == 0
+    for mode, sealed in ((0o700, False), (0o777, False), (0o777, True)):
+        folder = tmp_path / f"cache-{mode:o}-{sealed}"
+        folder.mkdir()
+        mark = planted(folder, good.name)
+        if sealed:
+            path = folder / good.name
+            path.rename(folder / f"{good.stem.rpartition('-')[0]}-{build.digest(path)}.so")
+            assert build.is_whole(next(folder.glob("native-*.so")))
+        folder.chmod(mode)
+        made_in(folder)
+        assert not mark.exists()
+        assert folder.stat().st_mode & 0o022 == 0
+
+
+@needs_compiler
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give files away")
+def test_what_belongs_to_another_is_not_loaded(tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = made_in(tmp_path / "own")
+    os.chown(path, 12345, -1)
+    assert not build.is_whole(path)
+    os.chown(tmp_path / "own", 12345, -1)
+    assert build.load_library(tmp_path / "own").answer() == 42
+    assert "belongs to another user" in caplog.text
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(PermissionError, match="anybody may write"):
+        build.make_private(tmp_path / "open" / "cache")
+
+
+@needs_compiler
+def test_a_library_that_is_cut_off_anywhere_is_made_again(tiny: Path, tmp_path: Path) -> None:
+    """Loaded, it would end the program with SIGBUS; in a process of its own, so that a failure is one of this test."""
+    path = made_in(tmp_path / "cache")
+    whole = path.read_bytes()
+    code = "import sys, pathlib as p, irtrack.detect.native.build as b; b.FOLDER = p.Path(sys.argv[1])\n"
+    code += "assert b.load_library(p.Path(sys.argv[2])).answer() == 42"
+    for share in (0.0, 0.1, 0.3, 0.5, 0.9, 0.99):
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert not build.is_whole(path)
+        if share == 0.3:
+            subprocess.run([sys.executable, "-c", code, str(tiny), str(path.parent)], check=True)
+            assert path.read_bytes() == whole
+
+
+@needs_compiler
+def test_a_cache_folder_that_cannot_be_used_is_done_without(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file where the folder should be; a full disk. One line, compiled once, nothing left behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "cache").touch()
+    for _ in range(2):
+        assert build.load_library(tmp_path / "cache" / "irtrack").answer() == 42
+    assert caplog.text.count("compiled for this run alone") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["cache"]
+    monkeypatch.setattr(build, "LOADED", {})
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(IrtrackError, match="No space left on device"):
+        build.load_library(tmp_path / "other")
+    assert not list((tmp_path / "other").iterdir())
+    backends.remember(tmp_path / "cache" / "backends.json", {})
+    assert "is not kept" in caplog.text
+
+
+def test_an_exported_network_is_used_only_where_it_is_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(backends, "export_onnx", lambda network, path: path.write_text("ours"))
+    network = DATransNet(base=4)
+    path = backends.cached_onnx(network)
+    for mode in (0o666, 0o600):
+        path.write_text("planted")
+        path.chmod(mode)
+        assert backends.cached_onnx(network).read_text() == ("ours" if mode == 0o666 else "planted")
+    path.parent.chmod(0o777)
+    assert backends.cached_onnx(network).read_text() == "ours"
+
+
+def test_without_kernels_auto_takes_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def missing(network: DATransNet) -> DATransNet:
+        raise IrtrackError("backend native does not load")
+
+    monkeypatch.setattr(backends, "native_form", missing)
+    network = load_weights("datransnet-s").network
+    assert backends.own_form(network, False)[0] == "torch"
+    assert "torch is used instead" in caplog.text
+    with pytest.raises(IrtrackError):
+        backends.own_form(network, True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from irtrack.cli import main
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
@@ -25,6 +26,7 @@ from irtrack.train.backgrounds import background
 from irtrack.train.commands import load_sets, parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate, turned
+from irtrack.train.journal import trim_log
 from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
@@ -514,3 +516,41 @@ def test_augmented_batches_with_pasted_and_erased_targets(samples: list[Sample])
     again, _ = training_batch(mix, range(6), 64, settings, (1, 2))
     assert np.array_equal(images, again)
     assert masks.any((1, 2, 3)).sum() >= 1
+
+
+@pytest.mark.parametrize("share", ["0", "-1", "nan", '"much"', "true"])
+def test_shares_that_say_nothing_are_one_line(
+    samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str], share: str
+) -> None:
+    make_folder(tmp_path / "set", samples)
+    (tmp_path / "r.toml").write_text(f'steps = 1\n[[data]]\nfolder = "{tmp_path / "set"}"\nshare = {share}\n')
+    assert main(["train", "--recipe", str(tmp_path / "r.toml"), "--out", str(tmp_path / "run")]) == 1
+    assert "must be a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", [b"", b"step,loss\n2,1\n\xff\xfe\n9,1\nx", b"step,loss\n9,1\n"])
+def test_a_damaged_log_is_gone_on_with(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "log.csv").write_bytes(left)
+    trim_log(tmp_path / "log.csv", 4)
+    path = tmp_path / "log.csv"
+    assert (path.read_text().splitlines() if path.exists() else []) == (["step,loss", "2,1"] if b"2,1" in left else [])
+
+
+def test_code_in_a_state_never_runs(samples: list[Sample], tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (tmp_path / "exploded",))
+
+    (tmp_path / "run").mkdir()
+    torch.save({"settings": Bomb()}, tmp_path / "run" / "last.pt")
+    with pytest.raises(IrtrackError):
+        train([samples], [1.0], {}, SMALL, tmp_path / "run")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_damaged_state_is_one_line(samples: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for data in (b"", b"PK", bytes(400)):
+        (tmp_path / "run" / "last.pt").write_bytes(data)
+        with pytest.raises(IrtrackError, match="delete it to begin anew"):
+            train([samples], [1.0], {}, SMALL, tmp_path / "run")

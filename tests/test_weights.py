@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import os
+import zipfile
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -90,3 +96,104 @@ def test_round_trip(tmp_path: Path) -> None:
     x = torch.rand(1, 1, 32, 32)
     with torch.inference_mode():
         assert torch.equal(network(x), again(x))
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    return DATransNet(base=4).state_dict()
+
+
+@pytest.mark.parametrize("protocol", [True, False])
+def test_what_scripts_keep_beside_the_tensors_is_passed_over(tmp_path: Path, protocol: bool) -> None:
+    """Numbers of NumPy, parsed arguments, paths, classes of their own: in archives and in the old format."""
+    beside = {"loss": [np.float64(0.1)], "iou": np.float32(0.7), "args": argparse.Namespace(lr=5e-4)}
+    if protocol:  # the old format cannot be looked through first
+        beside |= {"path": Path("a"), "array": np.arange(3), "counter": Counter("abc"), "own": Own()}  # type: ignore[dict-item]
+    path = tmp_path / "w.pth.tar"
+    torch.save({"state_dict": tensors()} | beside, path, _use_new_zipfile_serialization=protocol)
+    assert load_weights(str(path)).network.base == 4
+
+
+class Own:
+    """A class of somebody's training script, which must not be made."""
+
+    def __setstate__(self, state: object) -> None:
+        raise AssertionError("ran")
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"a": 1}
+
+
+def test_a_stand_in_does_nothing(tmp_path: Path) -> None:
+    """What a pickle would call is not called, also beside tensors that are all there."""
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (os.system, (f"touch {tmp_path / 'exploded'}",))
+
+    class Quiet:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (tmp_path / "exploded",))
+
+    for i, thing in enumerate((Bomb(), Quiet())):
+        torch.save({"state_dict": tensors(), "x": thing}, tmp_path / f"{i}.pt")
+        with contextlib.suppress(WeightsError):
+            assert load_weights(str(tmp_path / f"{i}.pt")).network.base == 4
+        assert not (tmp_path / "exploded").exists()
+
+
+BROKEN = {
+    "channels without end": ({"inc.0.conv1.weight": torch.zeros(1 << 20, 1, 1, 1)}, "channels"),
+    "no channels": ({"inc.0.conv1.weight": torch.zeros(0, 1, 3, 3)}, "channels"),
+    "numbers for names": ({1: torch.zeros(1)}, "no state_dict"),
+    "no values": ({"outc.1.bias": torch.zeros(1, device="meta")}, "has no values"),
+    "sparse": ({"outc.1.bias": torch.zeros(1).to_sparse()}, "has no values"),
+    "whole numbers": ({"outc.1.bias": torch.zeros(1, dtype=torch.int32)}, "holds torch.int32"),
+    "complex": ({"outc.1.bias": torch.zeros(1, dtype=torch.complex64)}, "holds torch.complex64"),
+    "not a number": ({"outc.1.bias": torch.full((1,), torch.nan)}, "no numbers"),
+    "infinite": ({"outc.1.bias": torch.full((1,), torch.inf)}, "no numbers"),
+    "a shape without end": ({"outc.1.bias": torch.zeros(1).expand(1 << 40)}, "another shape"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_checkpoints_are_one_line(tmp_path: Path, name: str) -> None:
+    change, say = BROKEN[name]
+    torch.save({"state_dict": tensors() | change}, tmp_path / "w.pt")  # type: ignore[operator]
+    with pytest.raises(WeightsError, match=say):
+        load_weights(str(tmp_path / "w.pt"))
+
+
+@pytest.mark.parametrize("size", [-1, 0, 10**9, "256", [1]])
+def test_training_sizes_without_end(tmp_path: Path, size: object) -> None:
+    torch.save({"state_dict": tensors(), "settings": {"img_size": size}}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match="no network was trained"):
+        load_weights(str(tmp_path / "w.pt"))
+
+
+def test_archives_are_measured_before_they_are_unpacked(tmp_path: Path) -> None:
+    """Entries that unpack to gigabytes: a deflated archive of 2 MiB."""
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("w/data.pkl", b"\x80\x02}q\x00.")
+        with archive.open("w/data/0", "w") as entry:
+            for _ in range(300):
+                entry.write(bytes(1 << 20))
+    with pytest.raises(WeightsError, match=r"holds 300 MiB: no checkpoint"):
+        load_weights(str(path))
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"\x00\x01", b"[m]\nfile = 5\n", b"m = 1\n", b"[m]\n", b"x" * 99])
+def test_a_damaged_manifest_is_one_line(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "manifest.toml").write_bytes(text)
+    with pytest.raises(WeightsError, match="reinstall"):
+        load_weights("m", folder=tmp_path)
+
+
+def test_the_reported_cases(data: Path) -> None:
+    folder = data / "cases" / "hostile"
+    if not folder.is_dir():
+        pytest.skip("the reported cases are not there")
+    for name in ("hugechan.pt", "zerochan.pt", "intkey.pt", "meta.pt"):
+        with pytest.raises(WeightsError) as caught:
+            load_weights(str(folder / name))
+        assert str(caught.value).isprintable()

@@ -46,7 +46,7 @@ class CameraOptions:
 def parse(text: str) -> CameraOptions:
     """`camera:0,format=Y16,size=160x120,fps=9` or `/dev/video0,...`. Raises SourceError."""
     where, *pairs = text.removeprefix("camera:").split(",")
-    if not where.isdigit() and not Path(where).exists():
+    if not where.isdecimal() and not Path(where).exists():
         raise SourceError(f"there is no camera {where!r}: {HELP}")
     given: dict[str, Any] = {}
     for pair in pairs:
@@ -63,7 +63,7 @@ def parse(text: str) -> CameraOptions:
                 raise ValueError
         except ValueError:
             raise SourceError(f"{pair!r} is no option of a camera: {HELP}") from None
-    return CameraOptions(int(where) if where.isdigit() else where, **given)
+    return CameraOptions(int(where) if where.isdecimal() else where, **given)
 
 
 def counts(buffer: NDArray[Any], width: int, height: int) -> Image:

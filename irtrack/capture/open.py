@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from irtrack.capture.address import like_a_url, redact
+from irtrack.capture.schemes import check_scheme
 from irtrack.core import Source, SourceError
 
 LIVE = ("camera:", "/dev/video", "genicam:", "aravis:", "simcam:")
@@ -48,6 +49,7 @@ def open_once(text: str, fps: float | None) -> Source:
         raise SourceError(f"the source is empty: give {KINDS}")
     if is_file(text):
         return open_file(Path(text), fps)
+    check_scheme(text)
     if text.startswith("sim:"):
         from irtrack.capture.sim import SimSource
 

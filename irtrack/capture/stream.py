@@ -60,7 +60,7 @@ class StreamSource:
             raise
         height, width = self._first.shape
         rate = float(self._stream.average_rate) if self._stream.average_rate else None
-        self.info = SourceInfo(self._name, width, height, bits, rate, None, Clock.ARRIVAL, address.key)
+        self.info = SourceInfo(self._name, width, height, bits, rate, None, Clock.ARRIVAL, key=address.key)
         self._closed = False
 
     def _decoded(self) -> Iterator[tuple[Image, int]]:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from irtrack.config import Settings, load_settings
+from irtrack.config import DEFAULTS, Settings, load_settings
 from irtrack.core import Remarks
 
 
-def settings_from(args: argparse.Namespace) -> Settings:
-    """The settings file, if any, overruled by the options given."""
-    settings = load_settings(args.config) if getattr(args, "config", None) else Settings()
+def settings_from(args: argparse.Namespace, defaults: Settings = DEFAULTS) -> Settings:
+    """`defaults`, overruled by what the settings file says, if there is one, and both by the options given."""
+    settings = load_settings(args.config, defaults) if getattr(args, "config", None) else defaults
     detector = ("weights", "device", "threshold", "threads", "mode", "backend", "precision", "levels")
     return replace(
         settings,
@@ -25,9 +25,9 @@ def settings_from(args: argparse.Namespace) -> Settings:
 
 
 def given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    """Those of the options that were given a value of their own."""
+    """Those of the options that were given."""
     values = {name: getattr(args, name, None) for name in names}
-    return {name: value for name, value in values.items() if value not in (None, "auto")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def common_outputs(args: argparse.Namespace) -> dict[str, Any]:

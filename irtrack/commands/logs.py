@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from dataclasses import replace
+import math
+from pathlib import Path
 
 import numpy as np
 
-from irtrack.commands.common import common_outputs, settings_from
-from irtrack.core import Frame, FrameResult, IrtrackError, Sink
+from irtrack.commands.common import common_outputs, conclude, settings_from
+from irtrack.config import Settings, TrackerSettings
+from irtrack.core import Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
+
+OTHERS = Settings(tracker=TrackerSettings(confirm_score=0.0, log_delay_s=60.0))
+"""Defaults for detections of others, whose scores have a scale of their own and whose logs nobody waits for."""
+
+MEMORY_S = 5.0
+"""A gap is walked through for this long beyond `coast_s`: by then the tracker has forgotten what was before it."""
 
 
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import Outputs, claim, make_sinks, make_tracker
-    from irtrack.track.files import frames_of, read_detections
+    from irtrack.track.files import frames_of
 
-    if not args.fps > 0:
+    if not 0 < args.fps < 1e9:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
-    settings = settings_from(args)
-    if args.config is None:  # other detectors' scores have a scale of their own
-        settings = replace(settings, tracker=replace(settings.tracker, confirm_score=0.0, log_delay_s=60.0))
+    settings = settings_from(args, OTHERS)
     outputs = Outputs(csv=args.out, **common_outputs(args))
     targets = claim(outputs, (args.detections, args.config))
+    remarks = Remarks()
     try:
-        rows = read_detections(args.detections)
+        rows, step, reach = read(args.detections, args.fps, settings.tracker.coast_s, remarks)
     except BaseException:
         targets.abandon()
         raise
@@ -35,7 +41,7 @@ def track(args: argparse.Namespace) -> int:
     blank = np.zeros((1, 1), np.uint8)
     seen: set[int] = set()
     try:
-        for frame, detections in frames_of(rows):
+        for frame, detections in frames_of(rows, step, reach):
             tracks = tracker(detections, frame / args.fps)
             seen.update(t.id for t in tracks if t.confirmed)
             result = FrameResult(Frame(frame, frame / args.fps, blank), detections, tracks, {})
@@ -44,25 +50,61 @@ def track(args: argparse.Namespace) -> int:
     finally:
         for sink in sinks:
             sink.close()
-    print(f"done: {len(rows)} detections, {len(seen)} tracks\n  wrote {args.out}")
-    return 0
+    print(f"done: {len(rows)} detections in {described(rows, step)}, {len(seen)} tracks\n  wrote {args.out}")
+    return conclude(remarks, args.strict)
+
+
+def read(path: Path, fps: float, coast_s: float, remarks: Remarks) -> tuple[Floats, int, int]:
+    """Detections of a file, by how much its frame numbers rise, and how far into a gap frames are walked through.
+
+    Raises IrtrackError, also where frames are so far apart that no track lives from one to the next.
+    """
+    from irtrack.track.files import frame_step, read_detections
+
+    rows = read_detections(path, remarks)
+    step = frame_step(rows)
+    if step / fps > coast_s:
+        raise IrtrackError(
+            f"{path}: frame numbers rise by {step} at a time, {step / fps:.3g} s at {fps:g} a second, and tracks live "
+            f"{coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the rate at which they count"
+        )
+    if step > 1:
+        remarks.add(f"{path.name}: frame numbers rise by {step} at a time; no frame between was expected")
+    return rows, step, math.ceil(min((coast_s + MEMORY_S) * fps / step, 10_000))
+
+
+def described(rows: Floats, step: int = 1) -> str:
+    """Which frames rows are of."""
+    if not len(rows):
+        return "no frames"
+    first, last = rows[:, 0].min(), rows[:, 0].max()
+    return f"frames {first:.0f} to {last:.0f}" + (f" by {step}" if step > 1 else "")
 
 
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
-    from irtrack.metrics.tracking import score_tracks
+    from irtrack.metrics.tracking import left_out, score_tracks
     from irtrack.sinks.target import check_target
-    from irtrack.track.files import read_tracks
+    from irtrack.track.files import read_tracks, read_truth
 
-    if not args.distance > 0:
+    if not 0 < args.distance < math.inf:
         raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
     if args.json:
         check_target(args.json, args.force)
-    truth, tracks = read_tracks(args.truth), read_tracks(args.tracks)
+    remarks = Remarks()
+    truth, counted = read_truth(args.truth, remarks)
+    tracks = read_tracks(args.tracks, remarks)
     if not len(truth):
-        print("note: the truth has no rows", file=sys.stderr)
+        remarks.add(f"{args.truth.name} has no rows")
+    if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
+        remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
+    truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
+    if dropped:
+        remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
     figures = score_tracks(truth, tracks, args.distance)
     print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+    for name, rows in (("truth", truth), ("tracks", tracks)):
+        print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return 0
+    return conclude(remarks, args.strict)

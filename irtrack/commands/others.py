@@ -6,22 +6,24 @@ import argparse
 
 import numpy as np
 
-from irtrack.commands.common import settings_from
-from irtrack.core import IrtrackError, SinkError
+from irtrack.commands.common import conclude, settings_from
+from irtrack.core import IrtrackError, Remarks, SinkError
 
 
 def train(args: argparse.Namespace) -> int:
     """`irtrack train`."""
     from irtrack.train.commands import train as run_training
 
-    return run_training(args)
+    remarks = Remarks()
+    return run_training(args, remarks) or conclude(remarks, args.strict)
 
 
 def evaluate(args: argparse.Namespace) -> int:
     """`irtrack evaluate`."""
     from irtrack.train.commands import evaluate as run_evaluation
 
-    return run_evaluation(args)
+    remarks = Remarks()
+    return run_evaluation(args, remarks) or conclude(remarks, args.strict)
 
 
 def simulate(args: argparse.Namespace) -> int:

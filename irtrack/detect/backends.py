@@ -9,10 +9,13 @@ than the other two wherever it was measured; where it is missing, they are tried
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import logging
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -26,9 +29,10 @@ from torch import Tensor
 from irtrack.core import IrtrackError
 from irtrack.detect.inference import prepare
 from irtrack.detect.native import NativeKernels
-from irtrack.detect.native.build import compiler
+from irtrack.detect.native.build import compiler, is_own, make_private
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import Weights
+from irtrack.text import read_text
 
 CPU = torch.device("cpu")
 
@@ -91,9 +95,17 @@ def cached_onnx(network: DATransNet) -> Path:
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     digest.update(str(network.img_size).encode())
-    path = cache_folder() / f"{digest.hexdigest()[:16]}.onnx"
-    if not path.exists():
+    name = f"{digest.hexdigest()[:16]}.onnx"
+    path = cache_folder() / name
+    try:
+        make_private(path.parent)
+        if path.exists() and is_own(path):
+            return path
         log.info("exporting the network for other engines, once")
+        export_onnx(network, path)
+    except OSError as error:
+        log.warning("the exported network is not kept, since %s cannot be used: %s", path, error.strerror)
+        path = Path(tempfile.mkdtemp(prefix="irtrack-")) / name
         export_onnx(network, path)
     return path
 
@@ -131,6 +143,17 @@ def native_form(network: DATransNet) -> DATransNet:
     form = prepare(network, CPU, arithmetic=NativeKernels(cache_folder()))
     check("native", form, network)
     return form
+
+
+def own_form(network: DATransNet, sure: bool) -> tuple[str, DATransNet]:
+    """The `native` form and its name; the torch form where that cannot be had and was not asked for (`sure`)."""
+    try:
+        return "native", native_form(network)
+    except IrtrackError as error:
+        if sure:
+            raise
+        log.warning("%s: torch is used instead", error)
+        return "torch", prepare(network, CPU)
 
 
 def check(name: str, backend: Backend, network: DATransNet) -> None:
@@ -188,11 +211,7 @@ def fastest(weights: Weights, whole: bool = True) -> str:
             for name, backend in engines.items():
                 taken[name] = min(taken[name], seconds(backend, x))
     best = chosen(taken)
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(known | {key: best}, indent=1), encoding="utf-8")
-    except OSError as error:
-        log.warning("which engine is fastest cannot be kept (%s): it is tried at each start", error)
+    remember(memory, known | {key: best})
     return best
 
 
@@ -206,10 +225,24 @@ def chosen(taken: dict[str, float]) -> str:
 def read_memory(path: Path) -> dict[str, str]:
     """What earlier trials found; nothing where the file is missing or damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(read_text(path, 1 << 20))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {key: name for key, name in known if isinstance(name, str)}
+
+
+def remember(path: Path, known: dict[str, str]) -> None:
+    """Keep what trials found; where it cannot be kept, the next run tries again."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        log.warning("which engine is the fastest is not kept, since %s cannot be written: %s", path, error.strerror)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def seconds(backend: Backend, x: Tensor) -> float:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import LARGEST_SIDE_PX, Detections, Image, IrtrackError, Scores
-from irtrack.detect.backends import OWN, fastest, make_backend, native_form
+from irtrack.core import LARGEST_SIDE_PX, Detections, Image, IrtrackError, Scores, check_counts
+from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
@@ -103,7 +103,7 @@ class NetworkDetector:
         self.backend = pick_backend(weights, settings, device)
         """The engine that runs whole frames."""
         if self.backend == "native":
-            self._network = native_form(weights.network)
+            self.backend, self._network = own_form(weights.network, settings.backend == "native")
         else:
             self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
         self._run: Callable[[Tensor], Tensor] = self._network
@@ -123,6 +123,7 @@ class NetworkDetector:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""
         if self._scored is not None and self._scored[0] is image:
             return self._scored[1]
+        check_counts(image)
         check_size(image.shape)
         with torch.inference_mode():
             scores = self._score(image)

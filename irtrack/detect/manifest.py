@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from irtrack.core import WeightsError
+from irtrack.text import read_toml
 
 
 def models_folder() -> Path:
@@ -15,12 +15,23 @@ def models_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).resolve().parents[2] / "models"
 
 
+ENTRY: dict[str, tuple[type, ...]] = {"file": (str,), "sha256": (str,), "img_size": (int,), "threshold": (int, float)}
+"""What each entry has, and of which kind."""
+
+
 def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Entries of `manifest.toml` by name. Raises WeightsError."""
     path = (folder or models_folder()) / "manifest.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        found = read_toml(path)
     except OSError as error:
         raise WeightsError(f"the list of models {path} cannot be read: {error.strerror}; reinstall irtrack") from error
-    except tomllib.TOMLDecodeError as error:
-        raise WeightsError(f"the list of models {path} is not valid TOML: {error}") from error
+    except ValueError as error:
+        raise WeightsError(f"the list of models {path} is not valid TOML: {error}; reinstall irtrack") from error
+    for name, entry in found.items():
+        lacks = [k for k, kinds in ENTRY.items() if not isinstance(entry, dict) or type(entry.get(k)) not in kinds]
+        if lacks:
+            raise WeightsError(
+                f"the list of models {path} is damaged: {name[:60]!r} lacks {lacks[0]}; reinstall irtrack"
+            )
+    return found

@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from irtrack.core import Floats
+from irtrack.core import Floats, IrtrackError
 
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 """Similarity thresholds over which HOTA is averaged."""
+
+MOST_PAIRS = 1 << 24
+"""Of identities of truth and tracks: tables of more than these take more memory than a figure is worth."""
 
 Ints = NDArray[np.intp]
 
@@ -30,26 +33,53 @@ class Sequence:
     distance: list[Floats]  # (n truth, n tracks), pixels
     truths: int
     identities: int
+    frames: int
+    """From the first to the last, also those between in which there is nothing and which are not in the lists."""
 
 
-def by_frame(rows: Floats, last: int) -> list[Ints]:
-    """Which rows belong to each frame from 0 to `last`."""
+def by_frame(rows: Floats, frames: Floats) -> list[Ints]:
+    """Which rows belong to each of these frames."""
     order = np.argsort(rows[:, 0], kind="stable")
-    starts, ends = (np.searchsorted(rows[order, 0], np.arange(last + 1), side) for side in ("left", "right"))
+    starts, ends = (np.searchsorted(rows[order, 0], frames, side) for side in ("left", "right"))
     return [order[i:j] for i, j in zip(starts, ends, strict=True)]
 
 
 def as_sequence(truth: Floats, tracks: Floats) -> Sequence:
-    """Rows (N, 4) of frame, identity, x, y each."""
-    last = int(max((r[:, 0].max() for r in (truth, tracks) if len(r)), default=-1))
+    """Rows (N, 4) of frame, identity, x, y each. Raises IrtrackError for more identities than can be compared."""
+    frames = np.unique(np.concatenate([truth[:, 0], tracks[:, 0]]))
     t_names, t_index = np.unique(truth[:, 1], return_inverse=True)
     r_names, r_index = np.unique(tracks[:, 1], return_inverse=True)
+    if len(t_names) * len(r_names) > MOST_PAIRS:
+        raise IrtrackError(
+            f"{len(t_names)} identities against {len(r_names)} are too many to compare: score parts of the recording"
+        )
     ours, theirs, distance = [], [], []
-    for g, r in zip(by_frame(truth, last), by_frame(tracks, last), strict=True):
+    for g, r in zip(by_frame(truth, frames), by_frame(tracks, frames), strict=True):
         ours.append(t_index[g].astype(np.intp))
         theirs.append(r_index[r].astype(np.intp))
         distance.append(np.linalg.norm(truth[g, None, 2:4] - tracks[None, r, 2:4], axis=2))
-    return Sequence(ours, theirs, distance, len(t_names), len(r_names))
+    length = int(frames[-1] - frames[0]) + 1 if len(frames) else 0
+    return Sequence(ours, theirs, distance, len(t_names), len(r_names), length)
+
+
+def left_out(truth: Floats, counted: NDArray[np.bool_], tracks: Floats, limit_px: float) -> tuple[Floats, Floats, int]:
+    """Truth without the rows that do not count, tracks without those on such objects, and how many these were.
+
+    As TrackEval does with distractors: in each frame tracks are matched with all objects, counted or not, one to one
+    within the limit, and those whose object does not count are neither right nor false.
+    """
+    if counted.all():
+        return truth, tracks, 0
+    frames = np.unique(truth[~counted, 0])
+    keep = np.ones(len(tracks), bool)
+    for g, r in zip(by_frame(truth, frames), by_frame(tracks, frames), strict=True):
+        distance = np.linalg.norm(truth[g, None, 2:4] - tracks[None, r, 2:4], axis=2)
+        similar = np.maximum(0.0, 1 - distance / (2 * limit_px))
+        worth = np.where(similar >= 0.5 - np.finfo(float).eps, similar, 0.0)
+        i, j = linear_sum_assignment(-worth)
+        real = (worth[i, j] > 0) & ~counted[g[i]]
+        keep[r[j[real]]] = False
+    return truth[counted], tracks[keep], int((~keep).sum())
 
 
 def hota(sequence: Sequence, limit_px: float) -> dict[str, float]:
@@ -63,17 +93,20 @@ def hota(sequence: Sequence, limit_px: float) -> dict[str, float]:
         t_count[g] += 1
         r_count[r] += 1
     aligned = common / np.maximum(t_count[:, None] + r_count[None] - common, 1e-12)
-    matched, tp = np.zeros((len(ALPHAS), n, m)), np.zeros(len(ALPHAS))
+    pairs, near = [np.zeros((0, 2), np.intp)], [np.zeros(0)]
     for g, r, s in zip(sequence.truth, sequence.tracks, similar, strict=True):
-        if not s.size:
-            continue
-        i, j = linear_sum_assignment(-aligned[g[:, None], r[None]] * s)
-        for k, alpha in enumerate(ALPHAS):
-            real = s[i, j] >= alpha - np.finfo(float).eps
-            matched[k, g[i[real]], r[j[real]]] += 1
-            tp[k] += np.count_nonzero(real)
-    union = np.maximum(t_count[None, :, None] + r_count[None, None] - matched, 1)
-    association = (matched * matched / union).sum((1, 2)) / np.maximum(tp, 1)
+        if s.size:
+            i, j = linear_sum_assignment(-aligned[g[:, None], r[None]] * s)
+            pairs.append(np.column_stack([g[i], r[j]]))
+            near.append(s[i, j])
+    matched, closeness = np.concatenate(pairs), np.concatenate(near)
+    tp, association = np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS))
+    for k, alpha in enumerate(ALPHAS):
+        real = matched[closeness >= alpha - np.finfo(float).eps]
+        who, times = np.unique(real[:, 0] * m + real[:, 1], return_counts=True)
+        union = np.maximum(t_count[who // max(m, 1)] + r_count[who % max(m, 1)] - times, 1)
+        tp[k] = len(real)
+        association[k] = (times * times / union).sum() / max(len(real), 1)
     detection = tp / np.maximum(t_count.sum() + r_count.sum() - tp, 1)
     whole = np.sqrt(detection * association)
     return {"HOTA": 100 * whole.mean(), "DetA": 100 * detection.mean(), "AssA": 100 * association.mean()}
@@ -85,6 +118,9 @@ def clear_mot(sequence: Sequence, limit_px: float) -> dict[str, float]:
     last = before.copy()
     tp = fp = fn = switches = 0
     for g, r, d in zip(sequence.truth, sequence.tracks, sequence.distance, strict=True):
+        if not d.size:  # what was matched before stays so, as in TrackEval
+            fp, fn = fp + len(r), fn + len(g)
+            continue
         similar = np.maximum(0.0, 1 - d / (2 * limit_px))
         worth = np.where(similar >= 0.5 - np.finfo(float).eps, similar + 1000.0 * (before[g][:, None] == r[None]), 0.0)
         i, j = linear_sum_assignment(-worth)
@@ -125,7 +161,7 @@ def gospa(sequence: Sequence, limit_px: float) -> dict[str, float]:
         near += float(d[i, j][real].sum())
         missed += limit_px * (d.shape[0] - np.count_nonzero(real))
         false += limit_px * (d.shape[1] - np.count_nonzero(real))
-    frames = max(len(sequence.distance), 1)
+    frames = max(sequence.frames, 1)
     parts = {"GOSPA_localisation": near / frames, "GOSPA_missed": missed / frames, "GOSPA_false": false / frames}
     return {"GOSPA": sum(parts.values()), **parts}
 

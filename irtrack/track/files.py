@@ -1,92 +1,235 @@
-"""Anybody's detections from a text file: our CSV, or a MOTChallenge det.txt."""
+"""Anybody's detections and tracks from text files: our CSV, what `irtrack detect` writes, MOTChallenge.
+
+What these files mean by their numbers differs: where frames begin, what stands for "not given", which rows do not
+count. Each convention is read for what it means, or the file is refused; what was taken one way or left out is said in
+the remarks.
+"""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, IrtrackError
+from irtrack.core import Detections, Floats, Remarks
+from irtrack.text import natural_key
+from irtrack.track.tables import DetectionFileError, Table
 
-
-class DetectionFileError(IrtrackError):
-    """A file of detections cannot be read."""
-
+__all__ = ["DetectionFileError", "frame_step", "frames_of", "read_detections", "read_tracks", "read_truth"]
 
 COLUMNS = "frame,x,y[,w,h][,score]"
+NO_TRACKS = "neither a track log's nor a MOTChallenge row"
+
+NAMES = {
+    "frame": ("frame", "frame_id", "frame_number", "frame_no"),
+    "id": ("track_id", "id"),
+    "x": ("x_px", "x", "position_x"),
+    "y": ("y_px", "y", "position_y"),
+    "w": ("w_px", "w"),
+    "h": ("h_px", "h"),
+    "score": ("score", "confidence"),
+    "image": ("image",),
+}
+"""What the columns of a CSV are called."""
+
+LARGEST_FRAME = 2.0**53
+LARGEST_JUMP = 1e8
+"""Frame numbers that rise by more than this from one row to the next are damaged."""
+
+FARTHEST_PX = 1e6
+
+UNKNOWN_SCORE = -1.0
+"""What MOTChallenge files and those like them write for a confidence that is not given."""
+
+LINE, FRAME, ID, X, Y, W, H, SCORE = range(8)
 
 
-def read_detections(path: Path) -> Floats:
-    """Rows (N, 6) of frame (0-based), x, y (centre), w, h, score; NaN where the file does not say.
+def read_detections(path: Path, remarks: Remarks | None = None) -> Floats:
+    """Rows (N, 6) of frame (0-based), x, y (centre), w, h, score, by frames; NaN where the file does not say.
 
-    CSV with header `frame,x,y[,w,h][,score]`, or MOTChallenge rows (1-based frames and pixels, top-left boxes).
-    Raises DetectionFileError with the line at fault.
+    CSV with header `frame,x,y[,w,h][,score]`, what `irtrack detect` writes (images in natural order are frames), or
+    MOTChallenge rows (1-based frames and pixels, top-left boxes). Raises DetectionFileError with the line at fault.
     """
-    lines, header = read_lines(path)
-    if not lines or not lines[0].strip():
+    remarks = remarks if remarks is not None else Remarks()
+    rows = read_rows(Table(path), remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
+    rows[:, SCORE] = as_scores(rows[:, SCORE], path, remarks)
+    return rows[np.argsort(rows[:, FRAME], kind="stable")][:, [FRAME, X, Y, W, H, SCORE]]
+
+
+def read_tracks(path: Path, remarks: Remarks | None = None) -> Floats:
+    """Rows (N, 4) of frame (0-based), identity, x, y: a track log or truth of ours, or MOTChallenge rows.
+
+    In a CSV the columns are `frame`, `track_id` or `id`, `x_px` or `x`, `y_px` or `y`. Raises DetectionFileError, also
+    where one identity is twice in a frame.
+    """
+    rows = read_rows(Table(path), remarks if remarks is not None else Remarks(), NO_TRACKS, True)
+    check_identities(path, rows)
+    return rows[:, [FRAME, ID, X, Y]]
+
+
+def read_truth(path: Path, remarks: Remarks) -> tuple[Floats, NDArray[np.bool_]]:
+    """`read_tracks` of a truth, and which of its rows (N,) count: MOTChallenge flags those that do not with 0."""
+    table = Table(path)
+    rows = read_rows(table, remarks, NO_TRACKS, True)
+    check_identities(path, rows)
+    flags = np.ones(len(rows)) if table.header else rows[:, SCORE]
+    counted = np.ones(len(rows), bool)
+    if np.isin(flags, (0.0, 1.0)).all():  # else it is a confidence
+        counted = flags == 1
+    if len(rows) and not counted.any():
+        raise DetectionFileError(f"{path}: the seventh column of every row is 0, which means that it does not count")
+    if not counted.all():
+        remarks.add(f"{path.name}: rows flagged as not to be counted", int((~counted).sum()))
+    return rows[:, [FRAME, ID, X, Y]], counted
+
+
+def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> Floats:
+    """Rows (N, 8) of line, frame (0-based), identity, x, y (centre), w, h and score or flag, checked.
+
+    Rows without a position are left out. Raises DetectionFileError: a line that is no row is `otherwise`.
+    """
+    path = table.path
+    if not table.first:
         raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")
-    if "frame" in header:
-        rows = from_csv(path, lines, header)
-    else:
-        rows = from_mot(path, lines, f"neither a CSV row ({COLUMNS}) nor MOTChallenge")[:, (0, 2, 3, 4, 5, 6)]
-    if rows.size and (not np.isfinite(rows[:, :3]).all() or (rows[:, 0] < 0).any() or (rows[:, 0] % 1).any()):
-        raise DetectionFileError(f"{path}: frames must be whole numbers from 0 and positions finite")
-    return rows[np.argsort(rows[:, 0], kind="stable")]
+    rows = from_csv(table, remarks, tracks, otherwise) if table.header else from_mot(table, remarks, otherwise)
+    size = rows[:, W : H + 1]
+    size[~(size >= 0)] = np.nan  # -1: not given
+    check_frames(path, rows)
+    lost = np.isnan(rows[:, X : Y + 1]).any(1)
+    if lost.any() and lost.all():
+        raise DetectionFileError(f"{path}: positions must be finite numbers, and no row has one")
+    if lost.any():
+        remarks.add(f"{path.name}: rows without a position were left out", int(lost.sum()))
+        rows = rows[~lost]
+    far = ~(np.abs(rows[:, X : H + 1]) <= FARTHEST_PX) & ~np.isnan(rows[:, X : H + 1])
+    if far.any():
+        row = rows[far.any(1)][0]
+        largest = np.nanmax(np.abs(row[X : H + 1]))
+        raise DetectionFileError(f"{path} line {row[LINE]:.0f}: there is no place or size of {largest:g} px")
+    return rows
 
 
-def read_lines(path: Path) -> tuple[list[str], list[str]]:
-    """The lines of a text file, and the first one as names of columns. Raises DetectionFileError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DetectionFileError(
-            f"{path} cannot be read as text: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    return lines, [c.strip().lower() for c in lines[0].split(",")] if lines else []
-
-
-def from_csv(path: Path, lines: list[str], header: list[str]) -> Floats:
+def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Floats:
     """Rows of a CSV with a header."""
-    if not {"frame", "x", "y"} <= set(header):
-        raise DetectionFileError(f"{path}: the header is {','.join(header)}, expected {COLUMNS}")
-    names = ("frame", "x", "y", "w", "h", "score")
-    table = []
-    for number, row in enumerate(csv.DictReader(lines, fieldnames=header), 1):
-        if number == 1 or not any(v for v in row.values() if isinstance(v, str)):
-            continue
-        try:
-            table.append([float(row[n]) if row.get(n) else np.nan for n in names])
-        except (TypeError, ValueError) as error:
-            raise DetectionFileError(f"{path} line {number}: {error}") from error
-    return np.array(table, float).reshape(-1, 6)
+    columns = {name: table.column(names) for name, names in NAMES.items()}
+    wanted = ["frame", "id", "x", "y"] if tracks else ["frame", "x", "y"]
+    if columns["frame"] is None and columns["image"] is not None and not tracks:
+        wanted.remove("frame")
+    if any(columns[name] is None for name in wanted):
+        expected = "frame, id, x and y columns" if tracks else COLUMNS
+        if not any(columns[name] is not None for name in ("frame", "x", "y")):
+            raise DetectionFileError(f"{table.path} line 1 is {otherwise}: {table.first[:60]!r}")
+        raise DetectionFileError(f"{table.path}: the header is {','.join(table.header)[:200]}, expected {expected}")
+    rows = table.numbers([columns[name] for name in ("frame", "id", "x", "y", "w", "h", "score")])
+    if columns["frame"] is None and columns["image"] is not None:
+        rows[:, FRAME] = frames_of_images(table.texts(columns["image"]), table.path, remarks)
+    return rows
 
 
-def from_mot(path: Path, lines: list[str], otherwise: str) -> Floats:
-    """Rows (N, 7) of a MOTChallenge file as frame (0-based), identity, x, y (centre), w, h, confidence.
+def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[int]:
+    """The frame that each image is, in natural order.
 
-    Raises DetectionFileError with the first line that is none: `otherwise` says what it is instead.
+    `irtrack detect` leaves a mask for each image beside its list, also for those without detections; where there are
+    none, those of the list are taken to follow each other.
     """
-    table = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            frame, identity, left, top, w, h, *rest = (float(v) for v in line.split(","))
-        except ValueError as error:
-            raise DetectionFileError(f"{path} line {number} is {otherwise}: {line[:60]!r}") from error
-        centre = left - 1 + w / 2, top - 1 + h / 2
-        table.append([frame - 1, identity, *centre, w, h, rest[0] if rest else np.nan])
-    return np.array(table, float).reshape(-1, 7)
+    stems = [PurePosixPath(name).stem for name in images]
+    masks = {p.stem for p in path.parent.glob("*.png") if not p.name.startswith(".")}
+    if not masks.issuperset(stems):
+        remarks.add(f"{path.name} has no frame numbers: its images were taken as frames that follow each other")
+        masks = set(stems)
+    order = {stem: i for i, stem in enumerate(sorted(masks, key=natural_key))}
+    return [order[stem] for stem in stems]
 
 
-def frames_of(rows: Floats) -> Iterator[tuple[int, Detections]]:
-    """(frame, Detections) for every frame from 0 to the last one, also where there are none."""
-    last = int(rows[-1, 0]) if len(rows) else -1
-    starts = np.searchsorted(rows[:, 0], np.arange(last + 2))
-    for frame in range(last + 1):
-        yield frame, as_detections(rows[starts[frame] : starts[frame + 1]])
+def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
+    """Rows of a MOTChallenge file."""
+    rows = table.numbers(range(7), otherwise)
+    short = np.isnan(rows[:, FRAME]) | (np.isnan(rows[:, W : H + 1]).any(1) & ~np.isnan(rows[:, X]))
+    if short.any():
+        line = int(rows[short][0, LINE])
+        raise DetectionFileError(f"{table.path} line {line} is {otherwise}: it has too few numbers")
+    rows[:, X : Y + 1] += np.maximum(rows[:, W : H + 1], 0) / 2 - 1
+    if len(rows) and rows[:, FRAME].min() == 0:
+        remarks.add(f"{table.path.name}: frames count from 0, where MOTChallenge counts from 1, and were taken so")
+    else:
+        rows[:, FRAME] -= 1
+    return rows
+
+
+def check_frames(path: Path, rows: Floats) -> None:
+    """Raises DetectionFileError where frames are no whole numbers from 0, or lie where no recording goes."""
+    frames = rows[:, FRAME]
+    bad = ~((frames >= 0) & (frames < LARGEST_FRAME) & (frames == np.floor(frames)))
+    if bad.any():
+        line = int(rows[bad][0, LINE])
+        raise DetectionFileError(f"{path} line {line}: frames must be whole numbers from 0, or from 1 in MOTChallenge")
+    ordered = np.unique(frames)
+    jump = np.flatnonzero(np.diff(ordered) > LARGEST_JUMP)
+    if len(jump):
+        a, b = ordered[jump[0]], ordered[jump[0] + 1]
+        line = int(rows[frames == b][0, LINE])
+        raise DetectionFileError(f"{path} line {line}: no recording jumps from frame {a:.0f} to frame {b:.0f}")
+
+
+def check_identities(path: Path, rows: Floats) -> None:
+    """Raises DetectionFileError where an identity is unknown or twice in a frame."""
+    unknown = ~np.isfinite(rows[:, ID])
+    if unknown.any():
+        raise DetectionFileError(f"{path} line {rows[unknown][0, LINE]:.0f}: the row has no identity")
+    order = np.lexsort((rows[:, LINE], rows[:, ID], rows[:, FRAME]))
+    pairs = rows[order][:, [FRAME, ID]]
+    same = np.flatnonzero((pairs[1:] == pairs[:-1]).all(1))
+    if len(same):
+        row = rows[order[same[0] + 1]]
+        raise DetectionFileError(
+            f"{path} line {row[LINE]:.0f}: identity {row[ID]:g} is in frame {row[FRAME]:.0f} (from 0) twice; "
+            "in a file of tracks each is in a frame once"
+        )
+
+
+def as_scores(scores: Floats, path: Path, remarks: Remarks) -> Floats:
+    """Scores (N,) from 0 to 1, NaN where they are not given, of scores of any scale."""
+    scores = np.where((scores == UNKNOWN_SCORE) | ~np.isfinite(scores), np.nan, scores)
+    known = scores[~np.isnan(scores)]
+    if not len(known) or (known.min() >= 0 and known.max() <= 1):
+        return scores
+    low, high = min(float(known.min()), 0.0), float(known.max())
+    high = 1.0 if high <= 1 else 100.0 if high <= 100 else high
+    remarks.add(f"{path.name}: scores lie between {known.min():g} and {known.max():g}, and were laid on 0 to 1")
+    return (scores / high - low / high) / (1 - low / high)
+
+
+def frame_step(rows: Floats) -> int:
+    """By how much frame numbers of rows rise: 1, or more where only each so many-th frame has a number, or times do.
+
+    Times rise by nearly the same from one frame to the next; frames in which something was found now and then do not.
+    """
+    rises = np.diff(np.unique(rows[:, 0]))
+    if len(rises) < 4:
+        return 1
+    common, median = int(np.gcd.reduce(rises.astype(np.int64))), float(np.median(rises))
+    even = float(np.mean(np.abs(rises - median) <= median / 4)) >= 0.8
+    return int(median) if common == 1 and even and rises.min() > 1 else common
+
+
+def frames_of(rows: Floats, step: int = 1, reach: int | None = None) -> Iterator[tuple[int, Detections]]:
+    """(frame, Detections) for every `step`-th frame from the first to the last, also where there are none.
+
+    `reach`: of a longer gap only so many frames are walked through, and its last one.
+    """
+    numbers, starts = np.unique(rows[:, 0], return_index=True)
+    ends = np.append(starts[1:], len(rows))[: len(starts)]
+    before: int | None = None
+    for frame, start, end in zip(numbers.astype(np.int64).tolist(), starts.tolist(), ends.tolist(), strict=True):
+        if before is not None:
+            empty = round((frame - before) / step) - 1
+            walked = empty if reach is None else min(empty, reach)
+            for k in (*range(1, walked + 1), *([empty] if empty > walked else [])):
+                yield before + k * step, as_detections(rows[:0])
+        yield frame, as_detections(rows[start:end])
+        before = frame
 
 
 def as_detections(rows: Floats) -> Detections:
@@ -95,27 +238,3 @@ def as_detections(rows: Floats) -> Detections:
     box = np.column_stack([xy - np.nan_to_num(size) / 2, size])
     area = size[:, 0] * size[:, 1]
     return Detections(xy, np.where(np.isnan(score), 1.0, score), area, box, np.full(len(rows), np.nan))
-
-
-def read_tracks(path: Path) -> Floats:
-    """Rows (N, 4) of frame (0-based), identity, x, y: a track log or truth of ours, or MOTChallenge rows.
-
-    In a CSV the columns are `frame`, `track_id` or `id`, `x_px` or `x`, `y_px` or `y`. Raises DetectionFileError.
-    """
-    lines, header = read_lines(path)
-    if "frame" not in header:
-        return from_mot(path, lines, "neither a track log's nor a MOTChallenge row")[:, :4]
-    named = [next((c for c in names if c in header), None) for names in (("frame",), *TRACK_COLUMNS)]
-    if None in named:
-        raise DetectionFileError(f"{path}: the header is {','.join(header)}; expected frame, id, x and y columns")
-    table = []
-    for number, row in enumerate(csv.DictReader(lines, fieldnames=header), 1):
-        if number > 1:
-            try:
-                table.append([float(row[str(c)]) for c in named])
-            except (TypeError, ValueError) as error:
-                raise DetectionFileError(f"{path} line {number}: {error}") from error
-    return np.array(table, float).reshape(-1, 4)
-
-
-TRACK_COLUMNS = (("track_id", "id"), ("x_px", "x"), ("y_px", "y"))

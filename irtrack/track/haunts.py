@@ -37,7 +37,7 @@ class Haunts:
 
     def fade(self, dt_s: float) -> None:
         """Let time pass."""
-        self._scale *= float(np.exp(dt_s / MEMORY_S))
+        self._scale *= float(np.exp(min(dt_s / MEMORY_S, 50.0)))
         if self._scale > 1e6:
             self._visits /= self._scale
             self._total /= self._scale

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from irtrack.core import ConfigError
-from irtrack.train.data import Sample, check_apart, load_backgrounds, load_dataset
+from irtrack.core import ConfigError, Remarks
+from irtrack.train.data import Sample, check_apart, described, load_backgrounds, load_dataset
 
 SET = re.compile(r"(?P<folder>.+?)(?::(?P<split>[^:/\\@\[\]]+(?:\[-?\d*:-?\d*\])?))?(?:@(?P<share>[0-9.]+))?")
 """DIR[:SPLIT][@SHARE]; SPLIT may end in a slice such as [:-60]."""
@@ -33,16 +33,26 @@ def parse_set(text: str) -> dict[str, Any]:
         raise ConfigError(f"{text!r}: the share {found['share']!r} is not a number") from error
 
 
-def load_sets(tables: Sequence[Mapping[str, Any]], root: Path, backgrounds: bool = False) -> dict[str, list[Sample]]:
-    """Loaded sets by a short name. Raises ConfigError and DatasetError."""
+def load_sets(
+    tables: Sequence[Mapping[str, Any]], root: Path, backgrounds: bool = False, remarks: Remarks | None = None
+) -> dict[str, list[Sample]]:
+    """Loaded sets by a short name. Raises IrtrackError."""
     out: dict[str, list[Sample]] = {}
     for table in tables:
-        if "folder" not in table:
+        if not isinstance(table, dict) or "folder" not in table:
             raise ConfigError('each set of a recipe needs a folder = "..."')
         folder, split = root / str(table["folder"]), str(table.get("split", ""))
         name = folder.name + (f":{split}" if split else "")
-        out[name] = load_backgrounds(folder) if backgrounds else load_dataset(folder, split)
+        out[name] = load_backgrounds(folder, remarks) if backgrounds else load_dataset(folder, split, remarks)
     return out
+
+
+def share_of(table: Mapping[str, Any]) -> float:
+    """How often crops come from a set. Raises ConfigError."""
+    share = table.get("share", 1.0)
+    if type(share) not in (int, float) or not 0 < share < 1e9:
+        raise ConfigError(f"the share {share!r} of a set must be a number above 0")
+    return float(share)
 
 
 def hold_out(sets: dict[str, list[Sample]]) -> tuple[dict[str, list[Sample]], dict[str, list[Sample]]]:
@@ -53,8 +63,8 @@ def hold_out(sets: dict[str, list[Sample]]) -> tuple[dict[str, list[Sample]], di
     return rest, {n: v[::HELD_OUT] for n, v in sets.items()}
 
 
-def train(args: argparse.Namespace) -> int:
-    """`irtrack train`."""
+def train(args: argparse.Namespace, remarks: Remarks) -> int:
+    """`irtrack train`; what is to be said of the sets is added to `remarks`."""
     import torch
 
     from irtrack.detect.detector import keep_large_blocks, pick_device
@@ -71,19 +81,23 @@ def train(args: argparse.Namespace) -> int:
     tables = {kind: [parse_set(text) for text in texts] or in_recipe[kind] for kind, texts in given.items()}
     in_recipe_init, in_recipe_teacher = recipe.pop("init", ""), recipe.pop("teacher", "")
     init, teacher = args.init or in_recipe_init, args.teacher or in_recipe_teacher
+    if not isinstance(init, str) or not isinstance(teacher, str):
+        raise ConfigError("init and teacher of a recipe are names of models or paths, in quotes")
     settings = settings_from(recipe, args.set)
     if not tables["data"]:
         raise ConfigError("nothing to train on: give --data DIR[:SPLIT], or a recipe with [[data]]")
     if args.threads:
         torch.set_num_threads(args.threads)
-    sets, validation = load_sets(tables["data"], args.root), load_sets(tables["validation"], args.root)
-    shares = [float(t.get("share", 1.0)) for t in (*tables["data"], *tables["negatives"])]
+    sets, validation = (load_sets(tables[k], args.root, remarks=remarks) for k in ("data", "validation"))
+    shares = [share_of(t) for t in (*tables["data"], *tables["negatives"])]
     check_apart(sets, validation)
     if not validation:
         sets, validation = hold_out(sets)
         held = sum(len(v) for v in validation.values())
         print(f"note: no --val, so {held} images are held out for validation" if held else "note: no validation images")
-    sets |= load_sets(tables["negatives"], args.root, backgrounds=True)
+    sets |= load_sets(tables["negatives"], args.root, True, remarks)
+    for name, samples in sets.items():
+        print(f"  read {name}: {described(samples)}")
     device = pick_device(args.device)
     start = None
     if init:
@@ -93,7 +107,7 @@ def train(args: argparse.Namespace) -> int:
         print("note: bfloat16 does not work on this processor at these sizes; float32 instead, which takes longer")
         settings = replace(settings, bf16=False)
     best = train_network(
-        list(sets.values()),
+        [[s.in_levels() for s in samples] for samples in sets.values()],
         shares,
         validation,
         settings,
@@ -107,8 +121,8 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """`irtrack evaluate`: the field's figures at native resolution."""
+def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
+    """`irtrack evaluate`: the field's figures at native resolution; `remarks` as in `train`."""
     from irtrack.detect.detector import pick_device, pick_weights
     from irtrack.detect.inference import prepare
     from irtrack.detect.weights import load_weights
@@ -121,7 +135,7 @@ def evaluate(args: argparse.Namespace) -> int:
         check_target(path, args.force)
     device = pick_device(args.device)
     weights = load_weights(pick_weights(args.weights, device))
-    samples = load_dataset(args.data, args.split)
+    samples = load_dataset(args.data, args.split, remarks)
     network = prepare(weights.network, device)
     threshold = weights.threshold if args.threshold is None else args.threshold
     result = evaluate_fully(network, samples, threshold, str(device))
@@ -129,6 +143,7 @@ def evaluate(args: argparse.Namespace) -> int:
     print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if k != "AUC"))
     print(f"AUC {figures['AUC']:.5f}")
     print("legacy (the authors' definitions): " + " ".join(f"{k} {v:.6g}" for k, v in legacy.items()))
+    print(f"  read {described(samples)}")
     if args.json:
         body = {
             "weights": weights.name,

@@ -22,7 +22,7 @@ Row = dict[str, float | str]
 def score_of(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -> NDArray[np.float32]:
     """The score map (H, W) of an image."""
     with torch.inference_mode():
-        x = torch.from_numpy(sample.image.astype(np.float32) / 255)[None, None].to(device)
+        x = torch.from_numpy(sample.grey)[None, None].to(device)
         score: NDArray[np.float32] = score_map(network, x)[0, 0].float().cpu().numpy()
     return score
 

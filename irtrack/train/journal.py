@@ -74,8 +74,9 @@ def trim_log(path: Path, step: int) -> None:
     """Forget rows past `step`: a run that was killed after a validation and before a save makes them again."""
     if not path.exists():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines()
-    kept = [r for r in rows if int(r.partition(",")[0]) <= step]
+    header, *rows = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    steps = (r.partition(",")[0] for r in rows)
+    kept = [r for r, at in zip(rows, steps, strict=True) if at.isdecimal() and int(at) <= step]
     if len(kept) < len(rows):
         path.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
     if not kept:
@@ -110,6 +111,6 @@ def panel(
     for s in samples:
         score = score_of(network, s, device)
         heat = cv2.cvtColor(np.round(255 * score).astype(np.uint8), cv2.COLOR_GRAY2BGR)
-        pictures = (outlined(s.image, s.mask, (0, 200, 0)), outlined(s.image, score > 0.5, (0, 0, 255)), heat)
+        pictures = (outlined(s.levels, s.mask, (0, 200, 0)), outlined(s.levels, score > 0.5, (0, 0, 255)), heat)
         rows.append(np.concatenate([tile(np.asarray(p, np.uint8), side) for p in pictures], 1))
     return np.concatenate(rows)

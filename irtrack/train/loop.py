@@ -23,6 +23,7 @@ from tqdm import tqdm
 from irtrack.core import Floats, IrtrackError
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
+from irtrack.detect.weights import first_words
 from irtrack.train.augment import Mix, training_batch
 from irtrack.train.data import Sample
 from irtrack.train.evaluation import evaluate_sets, turned
@@ -90,9 +91,15 @@ class Run:
 
     def load(self, path: Path, settings: TrainSettings, device: str) -> None:
         """Go on from there. Raises IrtrackError where the file is of another run."""
-        state = torch.load(path, map_location=device, weights_only=True)
-        saved = TrainSettings.from_dict(state["settings"])
-        if replace(saved, bf16=settings.bf16) != settings:  # another machine's arithmetic may go on with it
+        try:
+            state = torch.load(path, map_location=device, weights_only=True)
+            saved = TrainSettings.from_dict(state["settings"])
+            same = replace(saved, bf16=settings.bf16) == settings  # another machine's arithmetic may go on with it
+        except IrtrackError:
+            same = False
+        except Exception as error:  # whatever torch's unpickler stumbles over
+            raise IrtrackError(f"{path} cannot be read: delete it to begin anew ({first_words(error)})") from error
+        if not same:
             raise IrtrackError(f"{path} was made with other settings: choose another folder or delete it")
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

@@ -22,7 +22,8 @@ def pack(root: Path, out: Path) -> int:
     """Returns the size in bytes. Raises DatasetError where a list or an image is missing."""
     for name, lists in LISTS.items():
         (out / name / "img_idx").mkdir(parents=True, exist_ok=True)
-        wanted = {n for split in lists for n in read_list(root / name, split)}
+        known = by_stem(root / name / "images")
+        wanted = {n for split in lists for n in read_list(root / name, split, known)}
         for kind in ("images", "masks"):
             (out / name / kind).mkdir(exist_ok=True)
             files = by_stem(root / name / kind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from irtrack.config import Checked, option
 from irtrack.core import ConfigError
+from irtrack.text import meant, read_toml
 from irtrack.train.augment import AugmentSettings
 from irtrack.train.losses import LOSSES
 
@@ -22,10 +22,12 @@ class TrainSettings(Checked):
     """A training run; saved in its checkpoint."""
 
     base: int = option(16, "channels of the first level: 16 is the paper's network, 8 the slim one", low=4, high=64)
-    img_size: int = option(256, "training size of the attention scale, a constant of the weights", unit="px", low=32)
-    steps: int = option(4000, "optimiser steps in all", low=1)
-    batch: int = option(8, "crops in a step, over all processes", low=1)
-    crop: int = option(128, "side of a crop, a multiple of 32", unit="px", low=32)
+    img_size: int = option(
+        256, "training size of the attention scale, a constant of the weights", unit="px", low=32, high=8192
+    )
+    steps: int = option(4000, "optimiser steps in all", low=1, high=100_000_000)
+    batch: int = option(8, "crops in a step, over all processes", low=1, high=4096)
+    crop: int = option(128, "side of a crop, a multiple of 32", unit="px", low=32, high=4096)
     optimiser: str = option("adamw", "one of " + ", ".join(OPTIMISERS))
     rate: float = option(1.5e-3, "peak learning rate", low=0.0)
     schedule: str = option("cosine", "cosine: down to zero; steps: times 0.1 at each of `drops`")
@@ -50,14 +52,18 @@ class TrainSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("loss", tuple(LOSSES))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
+        self.choose({"optimiser": OPTIMISERS, "schedule": SCHEDULES, "loss": tuple(LOSSES)})
         if self.base % 4:
             raise ConfigError(f"base = {self.base} must be a multiple of 4")
         if self.crop % 32:
             raise ConfigError(f"crop = {self.crop} must be a multiple of 32")
-        drop_fractions(self)
+        if self.img_size % 32:
+            raise ConfigError(f"img_size = {self.img_size} must be a multiple of 32")
+        drops = drop_fractions(self)
+        if not all(0 < at < 1 for at in drops) or drops != sorted(drops):
+            raise ConfigError(f"drops = {self.drops!r} must be fractions of the run between 0 and 1 that rise")
+        if self.schedule == "steps" and not drops:
+            raise ConfigError("the schedule 'steps' needs drops: fractions of the run, such as 0.5,0.75")
 
 
 def drop_fractions(settings: TrainSettings) -> list[float]:
@@ -78,23 +84,31 @@ def load_recipe(name: str) -> dict[str, Any]:
     """The table of a preset or of a TOML file. Raises ConfigError with one line."""
     path = presets().get(name, Path(name))
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
-        raise ConfigError(f"no recipe {name!r}: give a TOML file or one of {', '.join(presets())}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        known = presets()
+        raise ConfigError(
+            f"no recipe {name!r}{meant(name, known)}: give a TOML file or one of {', '.join(known)}"
+        ) from error
+    except ValueError as error:
         raise ConfigError(f"recipe {path} is not valid TOML: {error}") from error
 
 
 def settings_from(values: dict[str, Any], pairs: list[str]) -> TrainSettings:
     """Settings of a table, overruled by `KEY=VALUE` texts (`augment.KEY=VALUE` for the crops). Raises ConfigError."""
     values = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    if not isinstance(values.get("augment", {}), dict):
+        raise ConfigError("augment must be a table of settings, [augment]")
     default = TrainSettings().to_dict()
     for pair in pairs:
         key, _, text = pair.partition("=")
         group, _, name = key.rpartition(".")
         known = default.get(group, {}) if group else default
         if not isinstance(known, dict) or not isinstance(known.get(name), bool | int | float | str):
-            raise ConfigError(f"unknown training setting {key!r}: it is one of {', '.join(default)} or augment.KEY")
+            close = meant(key, [*default, *(f"augment.{name}" for name in default["augment"])])
+            raise ConfigError(
+                f"unknown training setting {key!r}{close}: it is one of {', '.join(default)} or augment.KEY"
+            )
         table = values.setdefault(group, {}) if group else values
         table[name] = parse(text, known[name], key)
     return TrainSettings.from_dict(values)
@@ -109,4 +123,4 @@ def parse(text: str, like: bool | int | float | str, key: str) -> bool | int | f
     try:
         return type(like)(text)
     except ValueError as error:
-        raise ConfigError(f"{key} needs a number, not {text!r}") from error
+        raise ConfigError(f"{key} needs a number{', a whole one' * isinstance(like, int)}, not {text!r}") from error

@@ -1,0 +1,145 @@
+"""Tables of numbers in text files as spreadsheets, R, MATLAB and trackers write them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from irtrack.core import Floats, IrtrackError
+from irtrack.text import read_text
+
+MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
+"""What stands in a cell whose value is not known."""
+
+LARGEST_BYTES, MOST_ROWS = 128 << 20, 3_000_000
+"""Of a table: more are not held in memory."""
+
+DELIMITERS = (";", "\t", ",")
+
+
+class DetectionFileError(IrtrackError):
+    """A file of detections or tracks cannot be read."""
+
+
+class Table:
+    """A table's `header` (names in small letters; empty where there is none) and its rows, read one after the other.
+
+    Cells are separated by commas, semicolons, tabs or spaces, whichever the first line has; where it is not the comma,
+    numbers may have decimal commas. Lines that are empty or begin with # are passed over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises DetectionFileError."""
+        self.path = path
+        try:
+            text = read_text(path, LARGEST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
+        except OSError as error:
+            raise DetectionFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            why = "it is no text" if isinstance(error, UnicodeError) else error
+            raise DetectionFileError(f"{path} cannot be read as text: {why}") from error
+        self._text, self._skipped = text, 0
+        lines = (line.strip() for line in lines_of(text))
+        first = ""
+        for line in lines:
+            self._skipped += 1
+            if line.lower().startswith("sep="):  # a note of Excel's to itself
+                continue
+            first = line.lstrip("#").strip() if "frame" in line.lower() else line
+            if first and not first.startswith("#"):
+                break
+        else:
+            first = ""
+        self.first = first
+        self._delimiter = next((d for d in DELIMITERS if d in first), " ")
+        names = [c.strip().lower() for c in self._cells([first])] if first else []
+        self.header = names if names and not any(is_number(n) for n in names) else []
+        if not self.header:
+            self._skipped = 0
+        self._trackmate = "position_x" in self.header  # whose header has four lines
+
+    def _cells(self, lines: Sequence[str]) -> list[str]:
+        return next(csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True), [])
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line numbers and cells. Raises DetectionFileError."""
+        lines = lines_of(self._text)
+        for _ in range(self._skipped):
+            next(lines, "")
+        plain = ("" if line.startswith("#") or line.lower().startswith("sep=") else line for line in lines)
+        if self._delimiter == " ":
+            plain = (" ".join(line.split()) for line in plain)
+        reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
+        try:
+            for cells in reader:
+                if any(c.strip() for c in cells) and not (self._trackmate and not any(map(is_number, cells))):
+                    yield self._skipped + reader.line_num, cells
+        except csv.Error as error:
+            raise DetectionFileError(f"{self.path} line {self._skipped + reader.line_num}: {error}") from error
+
+    def numbers(self, columns: Sequence[int | None], otherwise: str = "") -> Floats:
+        """Rows (N, 1 + columns): the number of the line, then these columns; NaN where there is none or it is blank.
+
+        Raises DetectionFileError with the line at fault, which is `otherwise` instead of a row.
+        """
+        table = array("d")
+        for line, cells in self.rows():
+            try:
+                row = [math.nan if c is None or c >= len(cells) else self._number(cells[c]) for c in columns]
+            except ValueError as error:
+                shown = self._delimiter.join(cells)[:60]
+                why = f"is {otherwise}: {shown!r}" if otherwise else f"has {error}"
+                raise DetectionFileError(f"{self.path} line {line} {why}") from error
+            table.extend((line, *row))
+            if len(table) > MOST_ROWS * (1 + len(columns)):
+                raise DetectionFileError(f"{self.path} has more than {MOST_ROWS:,} rows: split it")
+        return np.frombuffer(table, np.float64).reshape(-1, 1 + len(columns))
+
+    def _number(self, cell: str) -> float:
+        return number(cell, self._delimiter)
+
+    def texts(self, column: int) -> list[str]:
+        """One column as it stands, a text for each row."""
+        return [cells[column].strip() if column < len(cells) else "" for _, cells in self.rows()]
+
+    def column(self, names: Sequence[str]) -> int | None:
+        """Where the first of these names stands in the header."""
+        return next((self.header.index(n) for n in names if n in self.header), None)
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Lines with their ends, one after the other: a list of all takes several times the memory."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
+def number(cell: str, delimiter: str) -> float:
+    """A cell's number, NaN where it is not known. Raises ValueError."""
+    text = cell.strip()
+    if text.lower() in MISSING:
+        return math.nan
+    if delimiter != "," and text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")
+    try:
+        if "_" in text:  # Python's own way to group digits
+            raise ValueError
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text[:40]!r} instead of a number") from None
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell of the first line is one of data."""
+    try:
+        number(text, ";")
+    except ValueError:
+        return False
+    return text.strip() not in ("", "-")

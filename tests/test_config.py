@@ -1,0 +1,156 @@
+"""Settings: what can never work is refused, what a file says counts, and nothing else does."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import pytest
+
+from irtrack.cli import main as irtrack
+from irtrack.cli import make_parser
+from irtrack.commands.common import settings_from
+from irtrack.commands.logs import OTHERS
+from irtrack.config import (
+    DetectorSettings,
+    DisplaySettings,
+    Settings,
+    TrackerSettings,
+    load_settings,
+    save_settings,
+)
+from irtrack.core import ConfigError
+from irtrack.simulate import scene_from_text
+from irtrack.train.settings import load_recipe
+from irtrack.train.settings import settings_from as train_settings
+
+NEVER = [
+    (TrackerSettings, {"camera_motion": "imgae"}, "did you mean 'image'"),
+    (TrackerSettings, {"confirm_hits": 7, "confirm_window": 6}, "can never be"),
+    (TrackerSettings, {"confirm_window": 65}, "out of range"),
+    (TrackerSettings, {"coast_s": float("inf")}, "out of range"),
+    (TrackerSettings, {"quiet_px_s2": float("inf")}, "out of range"),
+    (DetectorSettings, {"device": "cdua"}, "did you mean 'cuda'"),
+    (DetectorSettings, {"mode": "Exact"}, "did you mean 'exact'"),
+    (DetectorSettings, {"min_area_px": 9, "max_area_px": 8}, "above max_area_px"),
+    (DetectorSettings, {"backend": "openvino", "mode": "video"}, "whole frames only"),
+    (DetectorSettings, {"backend": "native", "precision": "bfloat16"}, "no precision"),
+    (DetectorSettings, {"include": "0,0 9,0 9,9", "exclude": "0,0 9,0 9,9"}, "nothing is left"),
+    (DetectorSettings, {"include": "0,0 5,5 9,9"}, "holds nothing"),
+    (DetectorSettings, {"levels": "0,inf"}, "must be below"),
+    (DisplaySettings, {"low_percent": 50.0, "high_percent": 50.0}, "must be below"),
+    (DisplaySettings, {"palette": "iron"}, "did you mean 'Iron'"),
+    (DisplaySettings, {"region": "0,0,999999999999,1"}, "must lie in the picture"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "say"), NEVER)
+def test_settings_that_can_never_work_are_refused(
+    kind: type[TrackerSettings], values: dict[str, object], say: str
+) -> None:
+    with pytest.raises(ConfigError, match=say):
+        kind.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "say"),
+    [
+        ("tracker = 5", "must be a table"),
+        ("[tracker]\nconfirm_hits = 4.5", "not a whole number"),
+        ("[tracker]\nconfirm_hit = 4", "did you mean 'confirm_hits'"),
+        ("[tracker]\ncoast_s = 1" + "0" * 5000, "settings"),
+        ("[tracker]\ncoast_s = 1" + "0" * 400, "not a number"),
+        ("x = " + "[" * 5000, "nested too deeply"),
+        ("\0\1\2", "no text"),
+        ("[tracker", "not valid TOML"),
+    ],
+)
+def test_settings_files_that_are_none_are_one_line(tmp_path: Path, text: str, say: str) -> None:
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(ConfigError, match=say) as caught:
+        load_settings(tmp_path / "s.toml")
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_settings_files_of_other_editors(tmp_path: Path, encoding: str) -> None:
+    text = '# Schärfe\r\n[display]\r\npalette = "Iron"\r\n'
+    (tmp_path / "s.toml").write_bytes(text.encode(encoding))
+    assert load_settings(tmp_path / "s.toml").display.palette == "Iron"
+
+
+def test_a_file_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[tracker]\nconfirm_hits = 3\n")
+    found = load_settings(tmp_path / "s.toml", OTHERS)
+    assert (found.tracker.confirm_hits, found.tracker.confirm_score, found.tracker.log_delay_s) == (3, 0.0, 60.0)
+    save_settings(Settings(), tmp_path / "all.toml")
+    assert load_settings(tmp_path / "all.toml", OTHERS) == Settings(), "a file that says all is followed in all"
+
+
+def test_track_is_the_same_with_a_file_that_sets_a_palette(tmp_path: Path) -> None:
+    """Scores of another scale: with the detector's own confirm_score nothing would be confirmed."""
+    rows = [f"{f},{40 + 2 * f},{50 + f},4,4,0.3" for f in range(40)]
+    (tmp_path / "d.csv").write_text("\n".join(["frame,x,y,w,h,score", *rows]))
+    (tmp_path / "s.toml").write_text('[display]\npalette = "Iron"\n')
+    logs = []
+    for i, more in enumerate(([], ["--config", str(tmp_path / "s.toml")])):
+        out = tmp_path / f"{i}.csv"
+        assert irtrack(["track", str(tmp_path / "d.csv"), "--out", str(out), *more]) == 0
+        logs.append(out.read_text())
+    assert logs[0] == logs[1]
+    assert len(list(csv.reader(logs[0].splitlines()))) > 30
+    (tmp_path / "s.toml").write_text("[tracker]\nconfirm_score = 0.85\n")
+    assert irtrack(["track", str(tmp_path / "d.csv"), "--out", str(out), "--force", *more]) == 0
+    assert len(out.read_text().splitlines()) == 1, "what the file sets, counts"
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    return make_parser().parse_args(["run", "x", *words])
+
+
+def test_auto_on_the_command_line_overrules_a_file(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        '[detector]\nmode = "exact"\nweights = "datransnet"\nbackend = "torch"\nprecision = "float32"\ndevice = "cpu"\n'
+    )
+    config = ("--config", str(tmp_path / "s.toml"))
+    assert settings_from(parsed(*config)).detector.mode == "exact"
+    names = ("mode", "weights", "backend", "precision", "device")
+    given = [word for name in names for word in (f"--{name}", "auto")]
+    assert all(getattr(settings_from(parsed(*config, *given)).detector, n) == "auto" for n in names)
+    assert settings_from(parsed()).detector == DetectorSettings()
+
+
+@pytest.mark.parametrize(
+    ("pair", "say"),
+    [
+        ("loss=soft_iou_bec", "did you mean 'soft_iou_bce'"),
+        ("drops=0.7,0.5", "that rise"),
+        ("drops=0.5,nan", "that rise"),
+        ("batch=1000000000", "out of range"),
+        ("img_size=100", "multiple of 32"),
+        ("stpes=4", "did you mean 'steps'"),
+        ("augment.zom=1", "did you mean 'augment.zoom'"),
+        ("steps=many", "a whole one"),
+        ("rate=inf", "out of range"),
+    ],
+)
+def test_training_settings_that_can_never_work(pair: str, say: str) -> None:
+    with pytest.raises(ConfigError, match=say):
+        train_settings({}, [pair])
+
+
+def test_recipes_and_scenes_that_can_never_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'general'"):
+        load_recipe("genral")
+    with pytest.raises(ConfigError, match="must be a table"):
+        train_settings({"augment": 5}, ["augment.zoom=1"])
+    for text, say in (
+        ("ckutter", "did you mean 'clutter'"),
+        ("sky,frmaes=3", "did you mean 'frames'"),
+        ("sky,bits=12", "8 or 16"),
+        ("sky,targets=10000,frames=1000000", "too many"),
+        ("sky,scr=inf", "out of range"),
+    ):
+        with pytest.raises(ConfigError, match=say):
+            scene_from_text(text)

@@ -1,0 +1,220 @@
+"""Labelled sets as people have them: depths, masks, names and lists; and what is refused by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from irtrack.cli import main
+from irtrack.config import DetectorSettings
+from irtrack.core import Remarks
+from irtrack.detect.detector import make_detector
+from irtrack.simulate import Scene, scene_from_text
+from irtrack.train.data import DatasetError, load_dataset, read_list
+from irtrack.train.masks import MaskError, marked, read_mask
+
+
+@pytest.fixture(scope="module")
+def scene16() -> Scene:
+    return Scene(scene_from_text("camera16,width=112,height=80,frames=3,targets=3,scr=20,seed=4"))
+
+
+def write_set(
+    folder: Path, images: list[NDArray[np.uint16]], masks: list[NDArray[np.bool_]], names: list[str] | None = None
+) -> Path:
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        name = names[i] if names else f"{i:03d}"
+        for kind, picture in (("images", image), ("masks", mask.astype(np.uint8) * 255)):
+            (folder / kind / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    return folder
+
+
+def of_scene(folder: Path, scene: Scene, names: list[str] | None = None) -> Path:
+    count = range(scene.settings.frames)
+    return write_set(folder, [scene.image(i) for i in count], [scene.mask(i) for i in count], names)
+
+
+def test_16_bit_images_are_seen_as_the_detector_sees_them(
+    tmp_path: Path, scene16: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures are those of the detector's own masks on these images."""
+    folder = of_scene(tmp_path / "set", scene16)
+    detector = make_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend="torch", mode="exact"))
+    both = either = 0
+    for i in range(3):
+        detector.forget()
+        found = detector.scores(scene16.image(i)) > 0.5
+        both, either = both + int((found & scene16.mask(i)).sum()), either + int((found | scene16.mask(i)).sum())
+    assert (
+        main(["evaluate", "--data", str(folder), "--weights", "datransnet-s", "--worst", str(tmp_path / "w.png")]) == 0
+    )
+    said = capsys.readouterr().out
+    assert f"IoU {100 * both / either:.2f}" in said
+    assert both / either > 0.3
+    levels = [s.in_levels().image for s in load_dataset(folder)]
+    assert all(image.dtype == np.uint8 and len(np.unique(image)) > 60 for image in levels), "what is trained on"
+
+
+def test_images_that_lost_their_depth_are_refused(tmp_path: Path, scene16: Scene) -> None:
+    images = [(scene16.image(i) >> 8).astype(np.uint8) for i in range(3)]
+    folder = write_set(tmp_path / "set", images, [scene16.mask(i) for i in range(3)])  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match=r"000\.png has only \d+ grey levels"):
+        load_dataset(folder)
+
+
+SPOT = np.zeros((20, 30), bool)
+SPOT[4:7, 10:12] = True
+
+
+def coloured(back: tuple[int, ...], target: tuple[int, ...], mask: NDArray[np.bool_] = SPOT) -> NDArray[np.uint8]:
+    return np.where(mask[:, :, None], np.uint8(target), np.uint8(back))
+
+
+MASKS = {
+    "0 and 1": SPOT.astype(np.uint8),
+    "0 and 255": SPOT.astype(np.uint8) * 255,
+    "0 and 128": SPOT.astype(np.uint8) * 128,
+    "1 and 2": SPOT.astype(np.uint8) + 1,
+    "16 bits, 0 and 1": SPOT.astype(np.uint16),
+    "16 bits": SPOT.astype(np.uint16) * 65535,
+    "inverted": 255 - SPOT.astype(np.uint8) * 200,
+    "red on black": coloured((0, 0, 0), (0, 0, 128)),
+    "two colours": coloured((84, 1, 68), (36, 231, 253)),
+    "alpha that says nothing": coloured((0, 0, 0, 255), (255, 255, 255, 255)),
+    "alpha alone": coloured((255, 255, 255, 0), (255, 255, 255, 255)),
+    "numbered objects": np.where(np.arange(30) > 10, 2, 1) * SPOT.astype(np.uint8),
+    "a soft edge": cv2.GaussianBlur(SPOT.astype(np.uint8) * 255, (3, 3), 0.35),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_masks_of_any_values(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "m.png"
+    cv2.imwrite(str(path), MASKS[name])
+    assert np.array_equal(read_mask(path, Remarks()), SPOT)
+
+
+def test_a_palette_is_read_by_its_colours(tmp_path: Path) -> None:
+    """PNG with a palette, written by hand: index 1 is dark red, as in Pascal VOC."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + row.tobytes() for row in SPOT.astype(np.uint8))
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 8, 3, 0, 0, 0)), chunk(b"PLTE", b"\0\0\0\x80\0\0")]
+    path = tmp_path / "m.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    assert np.array_equal(read_mask(path, Remarks()), SPOT)
+
+
+@pytest.mark.parametrize(
+    ("values", "say"),
+    [
+        (np.full((20, 30), 255), "255 all over"),
+        (np.where(SPOT, 0, 255), "more than half"),
+        (np.where(SPOT, 1, 0) + 254 * SPOT[:, ::-1] + 1 * SPOT[:, ::-1], "beside 255"),
+        (np.arange(600).reshape(20, 30) % 100 + 1, "holds 100 values"),
+    ],
+)
+def test_masks_that_do_not_say_what_is_marked_are_refused(values: NDArray[np.int64], say: str) -> None:
+    with pytest.raises(MaskError, match=say):
+        marked(values, False, Remarks())
+
+
+def test_a_set_without_a_target_is_refused(tmp_path: Path, scene16: Scene) -> None:
+    folder = write_set(tmp_path / "set", [scene16.image(i) for i in range(3)], [np.zeros((80, 112), bool)] * 3)
+    with pytest.raises(DatasetError, match="none of 3 masks marks a target"):
+        load_dataset(folder)
+    assert main(["train", "--data", str(folder), "--out", str(tmp_path / "run")]) == 1
+
+
+def test_leavings_of_a_mac_are_passed_over(tmp_path: Path, scene16: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = of_scene(tmp_path / "set", scene16)
+    for kind in ("images", "masks"):
+        for i in range(3):
+            (folder / kind / f"._{i:03d}.png").write_bytes(b"\0\x05\x16\x07" + bytes(94))
+    assert main(["evaluate", "--data", str(folder), "--weights", "datransnet-s"]) == 0
+    said = capsys.readouterr()
+    assert "images 3 " in said.out
+    assert "hidden files in images/" in said.err
+    assert main(["evaluate", "--data", str(folder), "--weights", "datransnet-s", "--strict"]) == 1
+
+
+LISTS = {
+    "spaces": "cam 1 000\ncam 1 001\n",
+    "suffixes": "cam 1 000.PNG\ncam 1 001.png\n",
+    "folders": "images/cam 1 000.png\n.\\images\\cam 1 001.png\n",
+    "lines of Windows": "cam 1 000\r\ncam 1 001\r\n",
+    "comments": "# two of three\n\ncam 1 000\n  cam 1 001  \n",
+    "quotes": '"cam 1 000"\n"cam 1 001"\n',
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_of_names(tmp_path: Path, scene16: Scene, name: str, encoding: str) -> None:
+    folder = of_scene(tmp_path / "set", scene16, [f"cam 1 {i:03d}" for i in range(3)])
+    (folder / "img_idx").mkdir()
+    (folder / "img_idx" / "some.txt").write_bytes(LISTS[name].encode(encoding))
+    assert [s.name for s in load_dataset(folder, "some")] == ["cam 1 000", "cam 1 001"]
+
+
+def test_several_names_in_a_line(tmp_path: Path) -> None:
+    known = {"a": 1, "b": 1, "c": 1}
+    for text in ("a b\nc", "a, b,c", "a\tb\tc\n", "images/a.png masks/a.png\nimages/b.png masks/b.png\nc"):
+        (tmp_path / "l.txt").write_text(text)
+        assert read_list(tmp_path, "l", known) == ["a", "b", "c"]
+    (tmp_path / "l.txt").write_text("a\nno such name\n")
+    assert read_list(tmp_path, "l", known) == ["a", "no such name"]
+    (tmp_path / "img_idx").mkdir()
+    (tmp_path / "img_idx" / "test_idx427.txt").write_text("a")
+    with pytest.raises(DatasetError, match="did you mean 'test_idx427'"):
+        read_list(tmp_path, "test_idx472", known)
+
+
+@pytest.mark.parametrize("on_disk", ["caf\u00e9".encode(), "cafe\u0301".encode(), b"caf\xe9"])
+@pytest.mark.parametrize("in_list", ["caf\u00e9".encode(), "cafe\u0301".encode(), b"caf\xe9"])
+def test_names_of_other_systems(tmp_path: Path, scene16: Scene, on_disk: bytes, in_list: bytes) -> None:
+    """UTF-8 of Linux, of a Mac, and Latin-1: the same name, whichever is on disk and in the list."""
+    folder = of_scene(tmp_path / "set", scene16, [os.fsdecode(on_disk), "1", "2"])
+    (folder / "img_idx").mkdir()
+    (folder / "img_idx" / "l.txt").write_bytes(in_list + b"\n1\n")
+    assert [s.name for s in load_dataset(folder, "l")] == ["caf\u00e9", "1"]
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path, scene16: Scene) -> None:
+    folder = of_scene(tmp_path / "set", scene16)
+    (folder / "masks" / "001.PNG").write_bytes((folder / "masks" / "001.png").read_bytes())
+    with pytest.raises(DatasetError, match=r"001\.PNG and 001\.png"):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("case", "split", "right"),
+    [
+        ("apple-double", "", ("images 8 targets 16",)),
+        ("masks-0-1", "", ("targets 18", "IoU 66.15", "Pd 100.00")),
+        ("split-list-names", "test", ("images 4 ",)),
+        ("split-list-names", "upper", ("images 4 ",)),
+        ("train-16bit", "", ("IoU 52.99", "Pd 100.00", "Fa_1e-6 0.00")),
+    ],
+)
+def test_the_reported_cases(
+    data: Path, capsys: pytest.CaptureFixture[str], case: str, split: str, right: tuple[str, ...]
+) -> None:
+    folder = data / "cases" / case / "set"
+    if not folder.is_dir():
+        pytest.skip("the reported cases are not there")
+    code = main(["evaluate", "--data", str(folder), "--split", split, "--weights", "datransnet-s"])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    assert all(text in said.out for text in right), said.out
