@@ -114,7 +114,7 @@ class Detections:
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected ({n},)")
         for name in self.__slots__:  # views: whoever made the arrays may go on with them
             array = getattr(self, name)
-            if array is not None:
+            if isinstance(array, np.ndarray):
                 object.__setattr__(self, name, frozen(array.view()))
 
     def __len__(self) -> int:

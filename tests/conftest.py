@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from irtrack.simulate import Scene, scene_from_text
 from irtrack.sinks.lossless import write_video
 
 clean_environment()
+
+# A shell starts jobs in the background with Ctrl-C ignored, and the programs that tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

