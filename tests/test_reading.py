@@ -393,10 +393,11 @@ def test_a_huge_picture_takes_little_memory(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
     del rows
     code = (
-        "import resource, sys\nfrom irtrack.capture.images import read_image\nfrom irtrack.core import SourceError\n"
+        "import sys\nfrom irtrack.capture.images import read_image\nfrom irtrack.core import SourceError\n"
         "from pathlib import Path\ntry:\n    read_image(Path(sys.argv[1]))\n"
         "except SourceError as error:\n    print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"  # maxrss has the parent's
+        "print(int(peak.split()[1]) // 1024)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "b.png")], capture_output=True, text=True, timeout=120
@@ -598,7 +599,7 @@ def test_the_window_opens_images_of_one_folder_as_one(
     tmp_path: Path, ramp: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str | None] = []
-    monkeypatch.setattr("irtrack.gui.app.open_window", lambda source, settings: opened.append(source) or 0)
+    monkeypatch.setattr("irtrack.gui.app.open_window", lambda source, settings, stop: opened.append(source) or 0)
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), ramp)
     assert main([str(tmp_path / f"{i}.png") for i in range(3)]) == 0
