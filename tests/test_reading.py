@@ -396,7 +396,8 @@ def test_a_huge_picture_takes_little_memory(tmp_path: Path) -> None:
         "import sys\nfrom irtrack.capture.images import read_image\nfrom irtrack.core import SourceError\n"
         "from pathlib import Path\ntry:\n    read_image(Path(sys.argv[1]))\n"
         "except SourceError as error:\n    print(error)\n"
-        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"  # maxrss has the parent's
+        # Not maxrss, which a process has from the one that starts it.
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(int(peak.split()[1]) // 1024)"
     )
     out = subprocess.run(
