@@ -21,9 +21,9 @@ from irtrack.detect.weights import load_weights
 from irtrack.metrics.segmentation import components
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.train import soup
-from irtrack.train.augment import AugmentSettings, Mix, inject_targets, training_batch
+from irtrack.train.augment import AugmentSettings, Mix, training_batch
 from irtrack.train.backgrounds import background
-from irtrack.train.commands import load_sets, parse_set
+from irtrack.train.commands import parse_set
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate, turned
 from irtrack.train.journal import trim_log
@@ -31,7 +31,6 @@ from irtrack.train.loop import learning_rate, train
 from irtrack.train.losses import soft_iou, soft_iou_pooled, towards_teacher
 from irtrack.train.mining import mine
 from irtrack.train.optimisers import Muon, matrix
-from irtrack.train.pack import pack
 from irtrack.train.paste import erased, lift_target, paste_target
 from irtrack.train.publish import KEPT, add_figures, publish
 from irtrack.train.settings import TrainSettings, load_recipe, presets, settings_from
@@ -420,19 +419,6 @@ def test_the_mean_of_weights(samples: list[Sample], tmp_path: Path, capsys: pyte
     assert not (tmp_path / "no.pt").exists()
 
 
-def test_packed_data_is_what_the_recipes_name(data: Path, tmp_path: Path) -> None:
-    size = pack(data / "irstd", tmp_path)
-    assert size < 64 << 20
-    tables = {k: load_recipe("general")[k] for k in ("data", "validation")}
-    sets = {k: load_sets(v, tmp_path) for k, v in tables.items()}
-    assert [len(s) for s in sets["data"].values()] == [256, 603]
-    assert [len(s) for s in sets["validation"].values()] == [85, 60]
-    check_apart(sets["data"], sets["validation"])
-    assert len(load_backgrounds(tmp_path / "backgrounds")) == 64
-    with pytest.raises(DatasetError):
-        load_dataset(tmp_path / "NUDT-SIRST", "test_NUDT-SIRST")
-
-
 def test_backgrounds_are_seeded_pictures() -> None:
     a, b, c = (background(96, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(a, b)
@@ -453,22 +439,6 @@ def test_publishing_keeps_figures_with_the_weights(samples: list[Sample], tmp_pa
     assert manifest["mine"]["measured"]["my test"] == figures
     assert manifest["mine"]["training_data"] == "my images"
     assert any(k.endswith("IoU") for k in manifest["mine"]["validation"])
-
-
-def test_injected_targets_are_like_published_ones() -> None:
-    """Areas of SIRST-v1: 7, 20 and 107 px at 5, 50 and 95 %; single targets on a flat background."""
-    areas = []
-    for seed in range(400):
-        rng = np.random.default_rng(seed)
-        flat = np.full((96, 96), 90, np.float32) + rng.normal(0, 2, (96, 96)).astype(np.float32)
-        image, mask = inject_targets(flat, np.zeros((96, 96), bool), rng)
-        areas += components(mask)[1].tolist()
-        changed = np.abs(image - flat)[mask]
-        assert changed.max() > 6
-    low, middle, high = np.percentile(areas, (5, 50, 95))
-    assert 3 < low < 10
-    assert 14 < middle < 27
-    assert 55 < high < 130
 
 
 @pytest.mark.parametrize("pair", ["base=6", "crop=100", "loss=none", "rate=fast"])

@@ -1,4 +1,4 @@
-"""From a labelled image to a training crop: geometry, injected targets, clutter, sensor. numpy and cv2 only.
+"""From a labelled image to a training crop: geometry, then what is added, then the sensor. numpy and cv2 only.
 
 Every function takes the generator that decides, so a crop is a pure function of (seed, step, position) and a resumed
 run sees the same crops as an uninterrupted one.
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from irtrack.config import Checked, option
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng, Sample
+from irtrack.train.losses import UNKNOWN
 from irtrack.train.paste import erased, paste_target
+from irtrack.train.synthetic import add_clutter, inject_targets
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,19 @@ class AugmentSettings(Checked):
 
 def crop(
     sample: Sample, size: int, settings: AugmentSettings, rng: Rng, near: tuple[float, float] | None = None
-) -> tuple[Grey, Mask]:
-    """A zoomed, flipped square, near a place (x, y) or a target or anywhere; float32 grey levels 0 to 255."""
+) -> tuple[Grey, Mask, Mask]:
+    """A zoomed, flipped square, near a place (x, y) or a target or anywhere.
+
+    Returns float32 grey levels 0 to 255, the targets' mask, and where nothing is known.
+    """
+    ignore = np.zeros_like(sample.mask) if sample.ignore is None else sample.ignore
     if settings.whole:
-        label = cv2.resize(sample.mask.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST) > 0
-        return cv2.resize(sample.image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR), label
+        image = cv2.resize(sample.image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+        label, unknown = (
+            cv2.resize(m.astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST) > 0
+            for m in (sample.mask, ignore)
+        )
+        return image, label, unknown
     h, w = sample.image.shape
     zoom = 1.0
     if rng.random() < settings.zoom:
@@ -62,92 +72,22 @@ def crop(
     left = int(np.clip(cx - side / 2, min(0, (w - side) // 2), max(w - side, (w - side) // 2)))
     rows = slice(max(top, 0), min(top + side, h))
     cols = slice(max(left, 0), min(left + side, w))
-    image, mask = sample.image[rows, cols].astype(np.float32), sample.mask[rows, cols].astype(np.float32)
+    image = sample.image[rows, cols].astype(np.float32)
+    masks = [m[rows, cols].astype(np.float32) for m in (sample.mask, ignore)]
     pad = (rows.start - top, top + side - rows.stop, cols.start - left, left + side - cols.stop)
     if any(pad):
-        image = cv2.copyMakeBorder(image, *pad, cv2.BORDER_REFLECT_101)
-        mask = cv2.copyMakeBorder(mask, *pad, cv2.BORDER_REFLECT_101)
+        image, *masks = (cv2.copyMakeBorder(picture, *pad, cv2.BORDER_REFLECT_101) for picture in (image, *masks))
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR
-    soft = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    soft = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    share = 0.35 if zoom < 1 else 0.45
     image = np.clip(cv2.resize(image, (size, size), interpolation=how), 0, 255)
-    label = soft > 0.45 if zoom >= 1 else soft > 0.35
+    label, unknown = (cv2.resize(m, (size, size), interpolation=soft) > share for m in masks)
     turn = int(rng.integers(8))
-    image, label = np.rot90(image, turn % 4), np.rot90(label, turn % 4)
+    pictures = [np.rot90(picture, turn % 4) for picture in (image, label, unknown)]
     if turn >= 4:
-        image, label = image[:, ::-1], label[:, ::-1]
-    return np.ascontiguousarray(image, np.float32), np.ascontiguousarray(label)
-
-
-AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
-"""Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
-
-
-def spread(of: tuple[float, float], rng: Rng) -> float:
-    """A log-normal value, within two spreads of its median."""
-    median, width = of
-    return float(median * np.exp(width * np.clip(rng.standard_normal(), -2, 2)))
-
-
-def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Add one to three blurred points or small blobs, bright or dark, by local signal-to-clutter ratio.
-
-    Areas, ratios and contrasts follow those of real targets in SIRST-v1 (Dai et al., WACV 2021), as log-normals.
-    """
-    size = image.shape[0]
-    image, mask = image.copy(), mask.copy()
-    for _ in range(int(rng.integers(1, 4))):
-        ratio, angle = float(rng.uniform(0.45, 1.0)), float(rng.uniform(0, np.pi))
-        # A Gaussian lies above 0.35 of its peak within 2 ln(1 / 0.35) sigma^2 of its centre.
-        sigma = max(0.5, float(np.sqrt(spread(AREA_PX, rng) / (2 * np.pi * np.log(1 / 0.35) * ratio))))
-        reach = int(np.ceil(4 * sigma)) + 1
-        if size <= 2 * reach + 2:
-            continue
-        cx, cy = rng.uniform(reach, size - reach - 1, 2)
-        x0, y0 = round(cx) - reach, round(cy) - reach
-        window = np.s_[max(y0, 0) : y0 + 2 * reach + 1, max(x0, 0) : x0 + 2 * reach + 1]
-        yy, xx = np.mgrid[window]
-        dx, dy = xx - cx, yy - cy
-        u, v = dx * np.cos(angle) + dy * np.sin(angle), (dy * np.cos(angle) - dx * np.sin(angle)) / ratio
-        power = 2.0 if rng.random() < 0.7 else 4.0  # a flat-topped blob is a resolved target
-        shape = np.exp(-0.5 * ((u / sigma) ** 2 + (v / sigma) ** 2) ** (power / 2)).astype(np.float32)
-        patch = image[window]
-        # The ratio where the background has texture, the contrast where it is too flat to tell.
-        amplitude = max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
-        dark = rng.random() < 0.3
-        level = float(patch.mean())
-        room = level if dark else 255 - level
-        if room < 12:
-            dark, room = not dark, 255 - room
-        amplitude = min(amplitude, room)
-        image[window] = np.clip(patch + (-amplitude if dark else amplitude) * shape, 0, 255)
-        mask[window] |= shape > max(0.35, 4.0 / amplitude)
-    return image, mask
-
-
-def add_clutter(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Burnt-in text, reticles, frames and bars as recorders draw them: no targets, and they hide what they cover."""
-    size = image.shape[0]
-    drawn = np.zeros(image.shape, np.uint8)
-    for _ in range(int(rng.integers(1, 4))):
-        x, y = (int(v) for v in rng.integers(0, size, 2))
-        kind = rng.integers(4)
-        if kind <= 1:
-            text = "".join(rng.choice(list("0123456789:.-/ABCEFHIKLMNORSTVWXZ+%"), int(rng.integers(1, 12))))
-            font = int(rng.choice([cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX]))
-            cv2.putText(drawn, text, (x - 20, y), font, float(rng.uniform(0.3, 1.1)), 255, int(rng.integers(1, 3)))
-        elif kind == 2:
-            arm, gap, width = int(rng.integers(4, 40)), int(rng.integers(0, 6)), int(rng.integers(1, 3))
-            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-                cv2.line(drawn, (x + dx * gap, y + dy * gap), (x + dx * arm, y + dy * arm), 255, width)
-        else:
-            w, h = (int(v) for v in rng.integers(6, 60, 2))
-            cv2.rectangle(drawn, (x, y), (x + w, y + h), 255, -1 if rng.random() < 0.2 else 1)
-    level = 255.0 if rng.random() < 0.6 else 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 255))
-    over = drawn > 0
-    image = np.where(over, np.float32(level), image)
-    if rng.random() < 0.5:
-        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.3, 0.9)))
-    return image.astype(np.float32), mask & ~over
+        pictures = [picture[:, ::-1] for picture in pictures]
+    image, label, unknown = (np.ascontiguousarray(picture) for picture in pictures)
+    return image.astype(np.float32), label, unknown
 
 
 def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
@@ -181,12 +121,13 @@ def training_crop(
     rng: Rng,
     near: tuple[float, float] | None = None,
     donors: Sequence[Sample] = (),
-) -> tuple[Grey, Mask]:
-    """One crop: image (size, size) float32 in [0, 1] on the grid of 8-bit levels, mask (size, size) bool.
+) -> tuple[Grey, Grey]:
+    """One crop: image (size, size) float32 in [0, 1] on the grid of 8-bit levels, mask (size, size) float32.
 
-    `near`: where, in (x, y); `donors`: images whose targets are pasted.
+    The mask is 1 on targets, 0 on background, `UNKNOWN` where the loss shall not look. `near`: where, in (x, y);
+    `donors`: images whose targets are pasted.
     """
-    image, mask = crop(sample, size, settings, rng, near)
+    image, mask, unknown = crop(sample, size, settings, rng, near)
     for donor in donors:
         image, mask = paste_target(image, mask, donor, rng)
     if rng.random() < settings.invert:
@@ -196,7 +137,8 @@ def training_crop(
     if rng.random() < settings.clutter:
         image, mask = add_clutter(image, mask, rng)
     image = apply_sensor(image, settings.sensor, rng)
-    return np.round(np.clip(image, 0, 255)) / np.float32(255), mask
+    known = np.where(unknown & ~mask, np.float32(UNKNOWN), mask.astype(np.float32))
+    return np.round(np.clip(image, 0, 255)) / np.float32(255), known
 
 
 @dataclass(frozen=True)
@@ -230,6 +172,7 @@ def training_batch(
             sample = erased(sample)
         donors = []
         if settings.paste and rng.random() < settings.paste:
-            donors = [mix.draw(rng)[0] for _ in range(int(rng.integers(1, 4)))]
+            drawn = [mix.draw(rng)[0] for _ in range(int(rng.integers(1, 4)))]
+            donors = [donor for donor in drawn if donor.ignore is None]  # a mask from a box may hold half a target
         images[row, 0], masks[row, 0] = training_crop(sample, size, settings, rng, near, donors)
     return images, masks

@@ -2,7 +2,8 @@
 
 `images/ masks/ img_idx/LIST.txt` (BasicIRSTD, DNANet, the authors of SIRST) and `trainval/images ... test/masks` (the
 authors of DATransNet; IRSTD-1K) are both read; a folder with just `images/` and `masks/` is one set, a folder of images
-alone a set of backgrounds.
+alone a set of backgrounds. A folder `ignore/` beside `masks/` marks pixels of which nothing is known: neither the loss
+nor the figures look there.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ class DatasetError(IrtrackError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One labelled image: `image` (H, W) uint8 or uint16, as it lies on disk, `mask` (H, W) bool."""
+    """One labelled image: `image` (H, W) uint8 or uint16, as it lies on disk, `mask` (H, W) bool.
+
+    `ignore` (H, W) bool: pixels that are neither known as target nor as background; None where all are known.
+    """
 
     name: str
     image: Image
     mask: NDArray[np.bool_]
+    ignore: NDArray[np.bool_] | None = None
 
     @property
     def digest(self) -> bytes:
@@ -141,14 +146,16 @@ def listed_name(text: str) -> str:
     return plain_name(stem if dot + suffix.lower() in SUFFIXES else name).removesuffix("_pixels0")
 
 
-def read_sample(name: str, image_path: Path, mask_path: Path, remarks: Remarks) -> Sample:
-    """Read and check one pair. Raises IrtrackError naming the file."""
+def read_sample(name: str, image_path: Path, mask_path: Path, ignore_path: Path | None, remarks: Remarks) -> Sample:
+    """Read and check an image and its masks. Raises IrtrackError naming the file."""
     image, mask = read_image(image_path), read_mask(mask_path, remarks)
-    if image.shape != mask.shape:
-        raise DatasetError(f"{name}: the image is {image.shape}, its mask {mask.shape}; they must have one size")
+    ignore = read_mask(ignore_path, remarks) if ignore_path else None
+    for kind, other in (("mask", mask), ("ignore mask", ignore)):
+        if other is not None and image.shape != other.shape:
+            raise DatasetError(f"{name}: the image is {image.shape}, its {kind} {other.shape}; they must have one size")
     if mask.any():
         check_depth(image, image_path)
-    return Sample(name, image, mask)
+    return Sample(name, image, mask, None if ignore is None else ignore & ~mask)
 
 
 def check_depth(image: Image, path: Path) -> None:
@@ -193,7 +200,8 @@ def load_dataset(root: Path, split: str = "", remarks: Remarks | None = None) ->
         raise DatasetError(f"{root} holds no images with masks")
     if not split and (more := len(masks.keys() - images.keys())):
         remarks.add(f"masks without an image in {root.name}", more)
-    samples = [read_sample(n, images[n], masks[n], remarks) for n in names]
+    unknown = by_stem(root / "ignore", remarks) if (root / "ignore").is_dir() else {}
+    samples = [read_sample(n, images[n], masks[n], unknown.get(n), remarks) for n in names]
     if not any(s.mask.any() for s in samples):
         raise DatasetError(f"{root / 'masks'}: none of {len(samples)} masks marks a target")
     return samples

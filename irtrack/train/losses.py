@@ -1,4 +1,4 @@
-"""Losses on logits (B, 1, H, W) and masks of the same shape."""
+"""Losses on logits (B, 1, H, W) and masks alike: 1 target, 0 background, `UNKNOWN` where nothing is asked."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+UNKNOWN = -1.0
+"""In a mask: a pixel that the loss does not look at."""
+
 BCE_WEIGHT = 20.0
 """Of the mean over pixels, where a target is some 20 of 16,384: so that a few wrong pixels in a crop count."""
 
 
 def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
     """1 - IoU of the scores, image by image, then averaged: empty masks cannot drown the others (SoftIoU, smooth 1)."""
-    p = logits.sigmoid()
+    p, masks = logits.sigmoid() * (masks >= 0), masks.clamp(min=0)
     inter = (p * masks).sum((1, 2, 3))
     union = (p + masks - p * masks).sum((1, 2, 3))
     return (1 - (inter + 1) / (union + 1)).mean()
@@ -21,7 +24,7 @@ def soft_iou(logits: Tensor, masks: Tensor) -> Tensor:
 
 def soft_iou_pooled(logits: Tensor, masks: Tensor) -> Tensor:
     """The authors' SoftIoU: intersection and union pooled over the batch (legacy recipe)."""
-    p = logits.sigmoid()
+    p, masks = logits.sigmoid() * (masks >= 0), masks.clamp(min=0)
     inter = (p * masks).sum()
     return 1 - (inter + 1) / (p.sum() + masks.sum() - inter + 1)
 
@@ -31,7 +34,9 @@ def soft_iou_bce(logits: Tensor, masks: Tensor) -> Tensor:
 
     Cross-entropy keeps gradients alive where SoftIoU saturates and punishes confident false alarms on empty crops.
     """
-    return soft_iou(logits, masks) + BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, masks)
+    known = (masks >= 0).to(logits.dtype)
+    entropy = F.binary_cross_entropy_with_logits(logits, masks.clamp(min=0), known)
+    return soft_iou(logits, masks) + BCE_WEIGHT * entropy
 
 
 def towards_teacher(logits: Tensor, scores: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ edge: what is carried over is a target less its background, added to the other i
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -77,4 +79,4 @@ def erased(sample: Sample) -> Sample:
     """The image without its targets and their halos, inpainted from around (Telea 2004)."""
     halo = cv2.dilate(sample.mask.astype(np.uint8), np.ones((7, 7), np.uint8))
     image = cv2.inpaint(sample.image, halo, 3, cv2.INPAINT_TELEA)
-    return Sample(sample.name, image.astype(np.uint8), np.zeros_like(sample.mask))
+    return replace(sample, image=image.astype(np.uint8), mask=np.zeros_like(sample.mask))

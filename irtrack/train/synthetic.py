@@ -1,0 +1,168 @@
+"""What is drawn into training crops: targets of known shape, and the text and marks that recorders burn in."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from irtrack.core import Floats
+from irtrack.train.data import Grey, Mask, Rng
+
+AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
+"""Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
+
+SHAPED = 0.3
+"""Share of injected targets that are long, winged or of several spots; the others are points and blobs."""
+
+LENGTH_PX = (14.0, 0.45)
+"""Median and logarithmic spread of a long target's length."""
+
+SUPERSAMPLED = 4
+
+WEAKEST_SHAPE = 0.35
+"""Where a drawn target has more than this of its peak, it is labelled."""
+
+
+def spread(of: tuple[float, float], rng: Rng) -> float:
+    """A log-normal value, within two spreads of its median."""
+    median, width = of
+    return float(median * np.exp(width * np.clip(rng.standard_normal(), -2, 2)))
+
+
+def blob(rng: Rng) -> Floats:
+    """A blurred point or a flat-topped blob, peak 1."""
+    ratio, angle = float(rng.uniform(0.45, 1.0)), float(rng.uniform(0, np.pi))
+    # A Gaussian lies above 0.35 of its peak within 2 ln(1 / 0.35) sigma^2 of its centre.
+    sigma = max(0.5, float(np.sqrt(spread(AREA_PX, rng) / (2 * np.pi * np.log(1 / WEAKEST_SHAPE) * ratio))))
+    reach = int(np.ceil(4 * sigma)) + 1
+    yy, xx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    dx, dy = xx - rng.uniform(-0.5, 0.5), yy - rng.uniform(-0.5, 0.5)
+    u, v = dx * np.cos(angle) + dy * np.sin(angle), (dy * np.cos(angle) - dx * np.sin(angle)) / ratio
+    power = 2.0 if rng.random() < 0.7 else 4.0  # a flat-topped blob is a resolved target
+    shape: Floats = np.exp(-0.5 * ((u / sigma) ** 2 + (v / sigma) ** 2) ** (power / 2))
+    return shape
+
+
+def silhouette(rng: Rng) -> Floats:
+    """A long thing, an aircraft with wings, a drone's arms and motors: drawn large, blurred and made small, peak 1."""
+    length = spread(LENGTH_PX, rng)
+    reach = int(np.ceil(0.75 * length)) + 3
+    k, side = SUPERSAMPLED, 2 * reach + 1
+    canvas = np.zeros((side * k, side * k), np.uint8)
+    middle = np.array([side * k / 2, side * k / 2])
+    angle = float(rng.uniform(0, np.pi))
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+
+    def bar(at: Floats, way: Floats, long: float, wide: float, level: int) -> None:
+        ends = [tuple(int(v) for v in np.round(at + e * way * long * k / 2)) for e in (-1, 1)]
+        cv2.line(canvas, ends[0], ends[1], level, max(1, round(wide * k)), cv2.LINE_AA)
+
+    kind = rng.integers(3)
+    if kind == 0:
+        bar(middle, along, length, length * float(rng.uniform(0.12, 0.35)), 255)
+    elif kind == 1:
+        body = length * float(rng.uniform(0.08, 0.2))
+        bar(middle, along, length, body, 255)
+        sweep = across + along * float(rng.uniform(-0.5, 0.5))
+        wings = length * float(rng.uniform(0.4, 1.1))
+        bar(middle, sweep, wings, body * float(rng.uniform(0.4, 0.9)), int(rng.integers(110, 256)))
+        if rng.random() < 0.6:
+            bar(middle - along * length * k * 0.42, across, wings * 0.35, body * 0.6, int(rng.integers(110, 256)))
+    else:
+        bar(middle, along, length * 0.8, length * 0.08, int(rng.integers(60, 200)))
+        for at in np.linspace(-0.4, 0.4, int(rng.integers(2, 5))):
+            centre = middle + (along * at + across * float(rng.uniform(-0.12, 0.12))) * length * k
+            radius = max(1, round(length * k * float(rng.uniform(0.06, 0.14))))
+            cv2.circle(canvas, tuple(int(v) for v in centre), radius, int(rng.integers(150, 256)), -1, cv2.LINE_AA)
+    optics = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), k * float(rng.uniform(0.5, 1.1)))
+    shape = cv2.resize(optics, (side, side), interpolation=cv2.INTER_AREA).astype(np.float64)
+    return np.asarray(shape / max(float(shape.max()), 1e-6))
+
+
+def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
+    """Add one to three targets, bright or dark, by local signal-to-clutter ratio.
+
+    Areas, ratios and contrasts follow those of real targets in SIRST-v1 (Dai et al., WACV 2021), as log-normals.
+    """
+    size = image.shape[0]
+    image, mask = image.copy(), mask.copy()
+    for _ in range(int(rng.integers(1, 4))):
+        shape = silhouette(rng) if rng.random() < SHAPED else blob(rng)
+        side = shape.shape[0]
+        if size <= side + 2:
+            continue
+        x0, y0 = (int(v) for v in rng.integers(0, size - side, 2))
+        window = np.s_[y0 : y0 + side, x0 : x0 + side]
+        patch = image[window]
+        # The ratio where the background has texture, the contrast where it is too flat to tell.
+        amplitude = max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+        dark = rng.random() < 0.3
+        level = float(patch.mean())
+        room = level if dark else 255 - level
+        if room < 12:
+            dark, room = not dark, 255 - room
+        amplitude = min(amplitude, room)
+        image[window] = np.clip(patch + (-amplitude if dark else amplitude) * shape, 0, 255)
+        mask[window] |= shape > max(WEAKEST_SHAPE, 4.0 / amplitude)
+    return image, mask
+
+
+FONTS = tuple(range(8))
+"""All of OpenCV's stroke fonts (FONT_HERSHEY_SIMPLEX to FONT_HERSHEY_SCRIPT_COMPLEX)."""
+
+LETTERS = list("0123456789:.-/,()=ABCDEFGHIKLMNOPRSTVWXYZabdefghiklmnoprstuxz+%")
+
+
+def write_text(
+    drawn: NDArray[np.uint8], at: tuple[int, int], value: int, rng: Rng, outline: NDArray[np.uint8] | None
+) -> None:
+    """Some characters in some font."""
+    text = "".join(rng.choice(LETTERS, int(rng.integers(1, 14))))
+    font = int(rng.choice(FONTS)) | (cv2.FONT_ITALIC if rng.random() < 0.1 else 0)
+    scale, width = float(rng.uniform(0.3, 1.2)), int(rng.integers(1, 3))
+    if outline is not None:
+        cv2.putText(outline, text, at, font, scale, value, width + 2)
+    cv2.putText(drawn, text, at, font, scale, value, width)
+
+
+def write_signs(drawn: NDArray[np.uint8], at: tuple[int, int], value: int, rng: Rng) -> None:
+    """A row of signs of a few strokes each, as dense as Chinese ones."""
+    cell = int(rng.integers(9, 26))
+    for n in range(int(rng.integers(1, 7))):
+        left, top = at[0] + n * (cell + 2), at[1]
+        for _ in range(int(rng.integers(3, 9))):
+            a, b = rng.integers(0, cell, 2), rng.integers(0, cell, 2)
+            straight = rng.random()
+            if straight < 0.8:  # most strokes are level or upright
+                b[int(straight < 0.4)] = a[int(straight < 0.4)]
+            start, end = (left + int(a[0]), top + int(a[1])), (left + int(b[0]), top + int(b[1]))
+            cv2.line(drawn, start, end, value, 1 if cell < 18 else 2)
+
+
+def add_clutter(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
+    """Burnt-in text, reticles, frames and bars as recorders draw them: no targets, and they hide what they cover."""
+    size = image.shape[0]
+    drawn, outline = np.zeros(image.shape, np.uint8), np.zeros(image.shape, np.uint8)
+    outlined = rng.random() < 0.3
+    for _ in range(int(rng.integers(1, 4))):
+        x, y = (int(v) for v in rng.integers(0, size, 2))
+        kind = rng.integers(5)
+        if kind <= 1:
+            write_text(drawn, (x - 20, y), 255, rng, outline if outlined else None)
+        elif kind == 2:
+            write_signs(drawn, (x - 20, y), 255, rng)
+        elif kind == 3:
+            arm, gap, width = int(rng.integers(4, 40)), int(rng.integers(0, 6)), int(rng.integers(1, 3))
+            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                cv2.line(drawn, (x + dx * gap, y + dy * gap), (x + dx * arm, y + dy * arm), 255, width)
+        else:
+            w, h = (int(v) for v in rng.integers(6, 60, 2))
+            cv2.rectangle(drawn, (x, y), (x + w, y + h), 255, -1 if rng.random() < 0.2 else 1)
+    level = 255.0 if rng.random() < 0.6 else 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 255))
+    over, beside = drawn > 0, outline > 0
+    image = np.where(beside, np.float32(255 - level), image)
+    image = np.where(over, np.float32(level), image)
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.3, 0.9)))
+    return image.astype(np.float32), mask & ~over & ~beside
