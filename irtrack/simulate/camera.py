@@ -24,12 +24,14 @@ class Camera:
         self._middle = np.array([(s.width - 1) / 2, (s.height - 1) / 2])
         jerking = s.jerks_per_s > 0 and s.jerk_px > 0
         self.swings = bool(s.swing_px or s.shake_px or s.zoom or s.roll_deg or jerking)
-        self.reach = s.swing_px + s.jerk_px * jerking + 3 * s.shake_px
+        corners = ((1 + s.zoom) * np.hypot(s.width, s.height) - min(s.width, s.height)) / 2
+        self.reach = s.swing_px + s.jerk_px * jerking + 3 * s.shake_px + corners * bool(s.zoom or s.roll_deg)
+        """How far beyond a still camera's picture this one sees, in px."""
         if not self.swings:
             return
         rng = np.random.default_rng([s.seed, 6])
         t = np.arange(s.frames) / s.fps
-        pan = s.swing_px * (0.6 * slow(t, (5.0, 9.0), 2, rng) + 0.4 * slow(t, (3.0, 5.0), 2, rng))
+        pan = s.swing_px * (0.6 * slow(t, (6.0, 12.0), 2, rng) + 0.4 * slow(t, (4.0, 7.0), 2, rng))
         shake = s.shake_px * np.clip(rng.standard_normal((s.frames, 2)), -3, 3)
         log_zoom, roll = (slow(t, (8.0, 16.0), 1, rng)[:, 0] for _ in range(2))
         self._offset = pan + shake + (jerks(s, np.random.default_rng([s.seed, 7])) if jerking else 0.0)

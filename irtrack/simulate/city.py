@@ -21,23 +21,29 @@ SPECK_FRAMES = 3
 
 def skyline(s: SceneSettings) -> int:
     """Row of a still camera's picture above which no building rises."""
-    return round(s.height * (1 - s.city))
+    return min(round(s.height * (1 - s.city)), s.height - 1)
+
+
+def ground(s: SceneSettings, side: int) -> int:
+    """Row where the city ends: as far below a still camera's picture as the periodic sky's end lies above it."""
+    return (s.height + side) // 2
 
 
 def buildings(s: SceneSettings, side: int) -> NDArray[np.float32]:
     """Levels (side, side), fractions of full scale, to add to a periodic backdrop: rows of buildings, soft.
 
-    Periodic from left to right; from the skyline down to the last row.
+    Periodic from left to right; from the skyline down to the ground.
     """
     rng = np.random.default_rng([s.seed, 8])
     level = np.zeros((side, side), np.float32)
-    for street in range(skyline(s), side, STREET_PX):
+    for street in range(skyline(s), ground(s, side), STREET_PX):
         left = 0
         while left < side:
             right = min(left + int(rng.integers(18, 75)), side)
             roof = street + int(rng.integers(0, STREET_PX))
             level[roof:, left:right] = building(side, right - left, rng)[: max(side - roof, 0)]
             left = right + int(rng.integers(0, 14)) * int(rng.random() < 0.3)
+    level[ground(s, side) :] = 0
     pad = 4 * int(np.ceil(s.psf_sigma_px)) + 1
     soft = cv2.GaussianBlur(np.pad(level, ((pad, pad), (pad, pad)), "wrap"), (0, 0), s.psf_sigma_px)
     return soft[pad : pad + side, pad : pad + side]
@@ -55,7 +61,7 @@ def building(height: int, width: int, rng: np.random.Generator) -> NDArray[np.fl
         cell[:h, :w] = 1.0
         count = ((height - 6) // down, (width - 6) // across)
         if min(count) > 0:
-            warmth = np.where(rng.random(count) < rng.uniform(0.1, 0.5), rng.uniform(0.02, 0.07, count), -0.012)
+            warmth = np.where(rng.random(count) < rng.uniform(0.1, 0.5), rng.uniform(0.03, 0.12, count), -0.012)
             grid = np.kron(warmth.astype(np.float32), cell)
             wall[5 : 5 + grid.shape[0], 4 : 4 + grid.shape[1]] += grid
     return wall
@@ -67,11 +73,12 @@ class Lamps:
     def __init__(self, settings: SceneSettings, side: int) -> None:
         s = settings
         rng = np.random.default_rng([s.seed, 9])
-        top = min(skyline(s), s.height - 1) if s.city else 0
+        # None floats high above the roofs.
+        top, bottom = (min(skyline(s) + STREET_PX // 2, s.height - 1), ground(s, side)) if s.city else (0, side)
         # As many in a picture, however large the scene is.
-        n = min(round(s.lamps * side * (side - top) / (s.width * (s.height - top))), MOST_LAMPS)
+        n = min(round(s.lamps * side * (bottom - top) / (s.width * (s.height - top))), MOST_LAMPS)
         self._side = side
-        self.xy_px = rng.uniform((0, top), (side, side), (n, 2))
+        self.xy_px = rng.uniform((0, top), (side, bottom), (n, 2))
         self.sigma_px = s.psf_sigma_px * np.where(rng.random(n) < 0.7, 1.0, rng.uniform(1.0, 1.8, n))
         self._peak = s.scr * s.clutter * rng.uniform(0.7, 2.2, n)
         kind = rng.random(n)

@@ -20,11 +20,11 @@ class Overlay:
     def __init__(self, settings: SceneSettings) -> None:
         self._s = s = settings
         rng = np.random.default_rng([s.seed, 11])
-        self._scale = max(0.6, min(s.height, s.width) / 300)
+        self._scale = max(0.7, min(s.height, s.width) / 300)
         self._line = max(1, round(self._scale / 1.5))
         self._start_s = int(rng.integers(0, 86_400))
         self._fixed = np.zeros((s.height, s.width), np.uint8)
-        edge, row = round(0.03 * s.width), round(14 * self._scale)
+        edge, row = round(0.03 * s.width), round(17 * self._scale)
         words = [str(w) for w in rng.choice(WORDS, 3, replace=False)]
         bearing = f"AZ {rng.uniform(0, 360):05.1f} EL {rng.uniform(-5, 30):+05.1f}"
         self._write(words[0], edge, row + edge)
@@ -60,7 +60,7 @@ class Overlay:
         seconds = hundredths // 100
         clock = f"{seconds // 3600 % 24:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{hundredths % 100:02d}"
         cv2.putText(drawn, clock, self._clock_at, FONT, self._scale, 255, self._line)
-        return drawn > 0
+        return drawn > 127
 
     def burn(self, counts: Image, index: int, white: int) -> None:
         """Draws into frame `index` (H, W)."""

@@ -9,7 +9,7 @@ import numpy as np
 from irtrack.core import Floats
 from irtrack.simulate.settings import SceneSettings
 
-EASE_S = 0.3
+EASE_S = 0.2
 """Time in which a target that arrives comes to a stop."""
 
 
@@ -74,8 +74,8 @@ def swaying(s: SceneSettings, t: Floats, rng: np.random.Generator) -> Floats:
 def coming_and_going(s: SceneSettings, t: Floats, rng: np.random.Generator) -> Floats:
     """From afar to its place in the first third of the scene, away from it in the last, each on a straight line."""
     last = t[-1]
-    stop = last * rng.uniform(0.15, 0.33, (s.targets, 1))
-    start = last * rng.uniform(0.67, 0.85, (s.targets, 1))
+    stop = last * rng.uniform(0.12, 0.3, (s.targets, 1))
+    start = last * rng.uniform(0.7, 0.88, (s.targets, 1))
     speed = s.speed_px_s * rng.uniform(0.5, 1.5, (s.targets, 1))
     angle = rng.uniform(0, 2 * np.pi, (2, s.targets, 1))
     # The softplus is a ramp with a rounded foot: constant speed far off, and a gentle stop.

@@ -98,7 +98,7 @@ SCENES: dict[str, SceneSettings] = {
     "hovering": SceneSettings(frames=300, targets=5, hovering=0.6, arriving=0.4, waver=0.25, drift_px_s=0.0),
     "creeping": SceneSettings(frames=600, creeping=1.0, waver=0.15, drift_px_s=0.0),
     "swinging": SceneSettings(
-        frames=300, targets=6, texture=0.015, scr=8.0, drift_px_s=0.0,
+        frames=300, targets=6, structure=0.09, texture=0.015, scr=8.0, drift_px_s=0.0,
         swing_px=50.0, jerks_per_s=0.5, shake_px=0.3, exposure=0.6,
     ),
     "lamps": SceneSettings(frames=300, targets=5, city=0.55, lamps=25, drift_px_s=0.0),
