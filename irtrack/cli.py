@@ -25,9 +25,12 @@ COMMANDS = (
     "window",
 )  # fmt: skip
 
+# Of irtrack.simulate, which takes a while to load.
+SCENE_NAMES = "sky, clutter, crossing, dim, dark, camera16, crowd, empty, hovering, creeping, swinging, lamps, city"
+
 SOURCE_HELP = (
     "a video file, a folder or glob of images, a TIFF stack, a URL (rtsp:// udp:// tcp:// http://), camera:N or a "
-    "device path, sim:NAME (sky, clutter, crossing, dim, dark, camera16, crowd, empty)"
+    "device path, sim:NAME (" + SCENE_NAMES + ")"
 )
 
 
@@ -221,8 +224,18 @@ def make_parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, metavar="OUT.onnx")
     export.add_argument("--force", action="store_true", help="overwrite OUT")
 
-    simulate = commands.add_parser("simulate", help="write a synthetic scene with its exact truth")
-    simulate.add_argument("scene", metavar="SCENE", help="NAME[,key=value,...], for example clutter,scr=6,seed=2")
+    simulate = commands.add_parser(
+        "simulate",
+        help="write a synthetic scene with its exact truth",
+        description=f"Scenes: {SCENE_NAMES}. Any setting of irtrack/simulate/settings.py can be changed, and all go "
+        "together: targets that hover, arrive or creep; a camera that drifts, swings, jerks, shakes, zooms, rolls and "
+        "blurs; buildings, lamps that flicker, specks, burnt-in text.",
+    )
+    simulate.add_argument(
+        "scene",
+        metavar="SCENE",
+        help="NAME[,key=value,...], for example clutter,scr=6,seed=2 or sky,lamps=20,overlay=1",
+    )
     simulate.add_argument(
         "--out",
         type=Path,

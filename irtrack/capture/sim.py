@@ -12,7 +12,7 @@ from irtrack.simulate import SCENES, Scene, scene_from_text
 
 
 class SimSource:
-    """A scene of `simulate.py`; `scene` gives its exact truth."""
+    """A scene of `irtrack.simulate`; `scene` gives its exact truth."""
 
     live = False
 
