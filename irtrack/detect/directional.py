@@ -255,7 +255,7 @@ def apply_attention(
 def attention_by_values(
     padded: Sequence[Tensor], attention: Tensor, value_kernels: Sequence[Tensor], shifts: Sequence[int]
 ) -> Tensor:
-    """`apply_attention` of several pictures at once, by making the values: three or so calls a shift and none a picture.
+    """`apply_attention` of several pictures at once, by making the values: a few calls a shift, however many pictures.
 
     For a GPU, which has memory for values and waits for calls; its library's grouped convolutions (a group a picture)
     would need no values, but their gradients are slow.

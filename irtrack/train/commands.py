@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from irtrack.core import ConfigError, IrtrackError, Remarks
+from irtrack.core import ConfigError, Remarks
 from irtrack.detect.detector import keep_large_blocks, pick_device, pick_weights
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
@@ -92,25 +92,19 @@ class Job:
 
         Raises IrtrackError.
         """
-        try:
-            return train_network(
-                self.sets,
-                self.shares,
-                self.validation,
-                self.settings,
-                out,
-                str(self.device),
-                self.start,
-                self.teacher,
-                self.about,
-                self.workers,
-                validated,
-            )
-        except torch.OutOfMemoryError as error:
-            raise IrtrackError(
-                f"the GPU's memory is too small for batch = {self.settings.batch} and crop = {self.settings.crop}: "
-                f"--set batch={max(1, self.settings.batch // 2)}"
-            ) from error
+        return train_network(
+            self.sets,
+            self.shares,
+            self.validation,
+            self.settings,
+            out,
+            str(self.device),
+            self.start,
+            self.teacher,
+            self.about,
+            self.workers,
+            validated,
+        )
 
 
 def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:

@@ -84,6 +84,10 @@ def batches(
             done = waited(ahead.popleft(), step)
             ahead.extend(pool.submit(packed, another) for another in islice(later, 1))
             yield unpacked(done)
+    except BrokenProcessPool as error:  # whatever is asked of it then
+        raise IrtrackError(
+            "a process that makes crops was killed, perhaps for want of memory: take fewer of them (--workers)"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         cv2.setNumThreads(threads)
@@ -95,13 +99,11 @@ def batch_of(mix: Mix, positions: Sequence[int], settings: TrainSettings, step: 
 
 
 def waited(future: Future[Packed], step: int) -> Packed:
-    """The result. Raises IrtrackError."""
+    """The result. Raises IrtrackError where making it failed, BrokenProcessPool where a process is gone."""
     try:
         return future.result()
-    except BrokenProcessPool as error:
-        raise IrtrackError(
-            "a process that makes crops was killed, perhaps for want of memory: take fewer of them (--workers)"
-        ) from error
+    except BrokenProcessPool:
+        raise
     except Exception as error:  # whatever went wrong there
         what = f"{type(error).__name__}: {first_words(error)}"
         raise IrtrackError(f"the crops of step {step} cannot be made ({what})") from error

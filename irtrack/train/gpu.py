@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from irtrack.core import IrtrackError
+
 
 @contextmanager
 def quick_steps(device: str) -> Iterator[None]:
@@ -28,6 +30,17 @@ def quick_steps(device: str) -> Iterator[None]:
         yield
     finally:
         set_arithmetic(*before)
+
+
+@contextmanager
+def within_memory(batch: int, crop: int) -> Iterator[None]:
+    """Raises IrtrackError in place of torch's error where the GPU's memory does not suffice for these sizes."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise IrtrackError(
+            f"the GPU's memory is too small for batch = {batch} and crop = {crop}: --set batch={max(1, batch // 2)}"
+        ) from error
 
 
 def set_arithmetic(timed: bool, float32: str, short_sums: bool) -> None:

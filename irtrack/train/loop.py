@@ -30,7 +30,7 @@ from irtrack.train.augment import Mix
 from irtrack.train.data import Sample
 from irtrack.train.evaluation import evaluate_sets, turned
 from irtrack.train.feeding import batches
-from irtrack.train.gpu import quick_steps
+from irtrack.train.gpu import quick_steps, within_memory
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
@@ -208,7 +208,8 @@ def fit(
     workers: int = 0,
 ) -> None:
     """The steps from `run.step` to the last. `wrapped`: the network as the team sees it. `workers`: of `batches`."""
-    with tqdm(total=settings.steps, initial=run.step, unit="step", disable=None if us.first else True) as bar:
+    watched = tqdm(total=settings.steps, initial=run.step, unit="step", disable=None if us.first else True)
+    with within_memory(settings.batch, settings.crop), watched as bar:
         while run.step < settings.steps:
             if mines_at(run.step, settings):
                 key = (settings.seed, run.step)
