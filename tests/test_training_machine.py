@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -25,11 +26,13 @@ import train_models
 
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.directional import apply_attention, attention_by_values
-from irtrack.train import feeding, loop
-from irtrack.train.augment import AugmentSettings, training_batch
+from irtrack.train import feeding
+from irtrack.train.augment import AugmentSettings, Mix, training_batch
 from irtrack.train.data import Sample
 from irtrack.train.gpu import quick_steps, within_memory
+from irtrack.train.loop import start as loop_start
 from irtrack.train.loop import train
+from irtrack.train.losses import LOSSES
 from irtrack.train.settings import TrainSettings
 
 MODELS = ("general", "slim", "nudt", "nuaa", "irstd1k")
@@ -78,9 +81,22 @@ def test_batches_made_ahead_are_those_of_the_main_thread(samples: list[Sample], 
     assert multiprocessing.active_children() == []
 
 
+def test_processes_that_are_not_forked_get_the_images_too(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows and macOS; there each of them imports the program's file, which must not run it again."""
+    monkeypatch.setattr(feeding, "context", lambda: multiprocessing.get_context("spawn"))
+    mix = Mix([samples], [1.0])
+    made = [list(feeding.batches(mix, range(2), SMALL, range(3), workers)) for workers in (0, 1)]
+    assert all(np.array_equal(a, b) for one, other in zip(*made, strict=True) for a, b in zip(one, other, strict=True))
+    monkeypatch.setattr(sys, "argv", ["main.py", "nonsense"])
+    for file in ("main.py", "irtrack/__main__.py"):
+        runpy.run_path(str(ROOT / file), run_name="__mp_main__")
+
+
 def test_batches_in_bytes_are_the_same_batches(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     half_known = [replace(s, ignore=np.roll(s.mask, 9, 0) & ~s.mask) for s in samples]
-    mix = feeding.Mix([half_known], [1.0])
+    mix = Mix([half_known], [1.0])
     made = training_batch(mix, range(6), 64, AugmentSettings(), (1, 2))
     monkeypatch.setattr(feeding, "_make", lambda step: made)
     again = feeding.unpacked(feeding.packed(0))
@@ -146,7 +162,7 @@ def test_a_loss_that_is_no_number_is_named_with_its_step(
         calls += 1
         return logits.mean() * (float("nan") if calls == 3 else 1.0)
 
-    monkeypatch.setitem(loop.LOSSES, SMALL.loss, loss)
+    monkeypatch.setitem(LOSSES, SMALL.loss, loss)
     with pytest.raises(IrtrackError, match="the loss is nan at step 3"):
         train([samples], [1.0], {"v": samples[:2]}, SMALL, tmp_path)
     assert not (tmp_path / "best.pt").exists()
@@ -187,6 +203,34 @@ def test_arithmetic_of_a_gpu_is_for_steps_alone() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate much")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+def test_training_on_a_gpu(samples: list[Sample], tmp_path: Path) -> None:
+    """A step's logits and gradients are those of a CPU; a run there ends, goes on, and is read without a GPU."""
+    results = []
+    for device in ("cpu", "cuda"):
+        network = loop_start(SMALL, device, None).network
+        batch = torch.from_numpy(np.stack([s.grey for s in samples[:3]]))[:, None].to(device)
+        logits = network(batch)
+        logits.sum().backward()
+        grads = [p.grad.cpu() for p in network.parameters() if p.grad is not None]
+        results.append([logits.detach().cpu(), *grads])
+    for one, other in zip(*results, strict=True):
+        assert (one - other).norm() <= 0.02 * one.norm() + 1e-3
+    for steps in (3, 7):  # the first as if it were killed
+        settings = replace(SMALL, bf16=True, optimiser="muon", save_every=1)
+        with pytest.MonkeyPatch.context() as patch:
+            if steps == 3:
+                patch.setattr(feeding, "training_batch", fails_at(3, wrong))
+                with pytest.raises(IrtrackError, match="step 3"):
+                    train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path, "cuda", workers=2)
+            else:
+                train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path, "cuda", workers=2)
+        assert torch.load(tmp_path / "last.pt", map_location="cpu", weights_only=True)["step"] == steps
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert all(v.device.type == "cpu" for v in best["state_dict"].values())
+    assert all(v.isfinite().all() for v in best["state_dict"].values())
+
+
 def write_set(folder: Path, samples: list[Sample], lists: dict[str, slice], masks: bool = True) -> None:
     for kind in ("images", "masks", "img_idx")[: 3 if masks else 1]:
         (folder / kind).mkdir(parents=True)
@@ -222,7 +266,8 @@ def command(packed: Path, out: Path, *more: str, most: int = 3, pairs: tuple[str
 
 
 def environment(mark: str = "") -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "IRTRACK_TEST_MARK": mark}
+    alone = {"OMP_NUM_THREADS": "1"}  # pictures this small gain nothing from more
+    return os.environ | alone | {"PYTHONPATH": str(ROOT), "IRTRACK_TEST_MARK": mark}
 
 
 def call(*args: object, **more: object) -> subprocess.CompletedProcess[str]:
