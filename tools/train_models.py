@@ -59,6 +59,9 @@ GPU_SAVE_EVERY = 200
 MARGIN, VALIDATING = 0.95, 0.2
 """Share of a model's time that is planned, and share of that which validations may take."""
 
+TRIAL_STEPS = {"cuda": 60, "cpu": 6}
+"""Steps whose time is measured, on a GPU some seconds of them."""
+
 TRIAL_IMAGES = 40
 """Validation images by which a validation's time is measured."""
 
@@ -75,7 +78,7 @@ class Given:
     pairs: list[str]
     ship: Path | None
     workers: int | None
-    trial: int
+    trial: int | None
     most_steps: int
 
 
@@ -193,8 +196,8 @@ def chosen(name: str, work: Job, given: Given, until_s: float) -> list[str]:
     Raises IrtrackError where there is no time.
     """
     own, batch = settings_of(name, []), work.settings.batch
-    step_s, image_s = measured(work, given.trial)
-    images = sum(len(turned(v[:1])) * len(v) if own.validate_turned else len(v) for v in work.validation.values())
+    step_s, image_s = measured(work, given.trial or TRIAL_STEPS[work.device.type])
+    images = sum(len(turned(v)) if work.settings.validate_turned else len(v) for v in work.validation.values())
     mining_s = image_s * own.mine_images * sum(mines_at(step, own) for step in range(own.steps))
     left_s = MARGIN * (until_s - time.time())
     validations = -(-own.steps // own.validate_every)
@@ -340,7 +343,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all of them")
     parser.add_argument("--ship", type=Path, metavar="DIR", help="best weights and logs are copied here as they come")
     parser.add_argument("--workers", type=int, metavar="N", help="as of irtrack train")
-    parser.add_argument("--trial", type=int, default=60, metavar="N", help="steps whose time is measured (60)")
+    parser.add_argument("--trial", type=int, metavar="N", help="steps whose time is measured (60, on a CPU 6)")
     parser.add_argument(
         "--most-steps", type=int, default=10**8, metavar="N", help="no more, however much time there is"
     )
@@ -356,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError(f"no model {unknown[0]!r}: they are {', '.join(SHARES)}")
         if not names:
             raise ConfigError(f"--models names none: there are {', '.join(SHARES)}")
-        if not (args.minutes > 0 and args.trial > 0 and args.most_steps > 0):
+        if not (args.minutes > 0 and (args.trial is None or args.trial > 0) and args.most_steps > 0):
             raise ConfigError("--minutes, --trial and --most-steps must be above 0")
         if not args.packed.is_dir():
             raise ConfigError(f"{args.packed} is not a folder: make it with python -m irtrack.train.pack")
