@@ -18,6 +18,7 @@ from irtrack.config import AGC_MODES, BACKENDS, DEVICES, MODES, PALETTES, PRECIS
 from irtrack.core import IrtrackError
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant
+from irtrack.training_options import evaluate_options, strict_option, train_options
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
@@ -282,13 +283,6 @@ def credentials_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def strict_option(parser: argparse.ArgumentParser) -> None:
-    """Of every command that reads what others wrote."""
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 where there is anything to remark on what was read"
-    )
-
-
 def log_options(outputs: argparse._ActionsContainer) -> None:
     """Outputs that `irtrack run` and `irtrack track` share."""
     outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
@@ -307,51 +301,6 @@ def log_options(outputs: argparse._ActionsContainer) -> None:
         action="store_true",
         help="log at the end, with fragments joined across gaps and positions smoothed both ways",
     )
-
-
-def train_options(train: argparse.ArgumentParser) -> None:
-    """Options of `irtrack train`."""
-    train.add_argument(
-        "--data",
-        nargs="+",
-        default=[],
-        metavar="DIR[:SPLIT][@SHARE]",
-        help="training sets; SPLIT names a list in img_idx/ or a part of the set, and may be sliced as in train[:-60]",
-    )
-    train.add_argument(
-        "--negatives", nargs="+", default=[], metavar="DIR[@SHARE]", help="folders of images without targets"
-    )
-    train.add_argument(
-        "--val", nargs="+", default=[], metavar="DIR[:SPLIT]", help="validation sets; without, each tenth image"
-    )
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, logs and panels")
-    train.add_argument(
-        "--recipe", "--config", metavar="NAME/TOML", help="settings and sets: a file, or one that comes with irtrack"
-    )
-    train.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="where the folders of sets lie")
-    train.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="single settings; augment.KEY=VALUE for the crops"
-    )
-    train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
-    train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
-    train.add_argument("--device", default="auto", choices=DEVICES)
-    strict_option(train)
-    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
-
-
-def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
-    """Options of `irtrack evaluate`."""
-    evaluate.add_argument("--weights", default="auto", metavar="NAME/PATH")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
-    evaluate.add_argument("--split", default="", metavar="LIST", help="a list in img_idx/, or a file of names")
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="figures, threshold sweep and the table of images")
-    evaluate.add_argument("--table", type=Path, metavar="OUT.csv", help="a row for each image")
-    evaluate.add_argument("--plot", type=Path, metavar="OUT.png", help="threshold sweep and ROC")
-    evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
-    evaluate.add_argument("--threshold", type=float, default=None)
-    evaluate.add_argument("--device", default="auto", choices=DEVICES)
-    strict_option(evaluate)
-    evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
 
 
 def with_default_command(argv: Sequence[str]) -> list[str]:

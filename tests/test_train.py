@@ -78,7 +78,7 @@ def test_resumed_equals_uninterrupted(samples: list[Sample], tmp_path: Path, opt
         return training_batch(*given)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("irtrack.train.loop.training_batch", dying)
+        patch.setattr("irtrack.train.feeding.training_batch", dying)
         with pytest.raises(Killed):
             train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path / "cut")
     train([samples], [1.0], {"v": samples[:2]}, settings, tmp_path / "cut")

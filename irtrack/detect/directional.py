@@ -239,16 +239,35 @@ def apply_attention(
 
     `padded`: the input, reflection-padded by each shift.
     """
+    if len(attention) > 1 and attention.device.type != "cpu":
+        return attention_by_values(padded, attention, value_kernels, shifts)
     total: Tensor | None = None
     for p, weight, d in zip(padded, attended_kernels(attention, value_kernels), shifts, strict=True):
-        b, _, h, w = p.shape
-        if b == 1 or p.device.type == "cpu":
-            # Picture by picture: a grouped convolution loses the channels-last layout (8 % of a frame), and oneDNN's
-            # for bfloat16 reads past the last group's channels where they are not a multiple of 16 (3.12: crashes).
-            each = [F.conv2d(p[i : i + 1], weight[i], dilation=d) for i in range(b)]
-            y = each[0] if b == 1 else torch.cat(each)
-        else:
-            y = F.conv2d(p.reshape(1, -1, h, w), weight.flatten(0, 1), dilation=d, groups=b).unflatten(1, (b, -1))[0]
+        # Picture by picture: a grouped convolution loses the channels-last layout (8 % of a frame), and oneDNN's
+        # for bfloat16 reads past the last group's channels where they are not a multiple of 16 (3.12: crashes).
+        each = [F.conv2d(p[i : i + 1], weight[i], dilation=d) for i in range(len(p))]
+        y = each[0] if len(each) == 1 else torch.cat(each)
         total = y if total is None else total + y
     assert total is not None
     return total
+
+
+def attention_by_values(
+    padded: Sequence[Tensor], attention: Tensor, value_kernels: Sequence[Tensor], shifts: Sequence[int]
+) -> Tensor:
+    """`apply_attention` of several pictures at once, by making the values: a few calls a shift, however many pictures.
+
+    For a GPU, which has memory for values and waits for calls; its library's grouped convolutions (a group a picture)
+    would need no values, but their gradients are slow.
+    """
+    n = len(value_kernels)
+    apart = torch.eye(n, dtype=attention.dtype, device=attention.device)[:, None, :, None]
+    total: Tensor | None = None
+    for s, (p, kernel, d) in enumerate(zip(padded, value_kernels, shifts, strict=True)):
+        values = F.conv2d(p, kernel, dilation=d)
+        # As in `attended_kernels`: head i attends to the i-th stretch of the channels, and not to the others.
+        weight = (attention[..., s::n].unsqueeze(3) * apart).flatten(3).flatten(1, 2)
+        y = pixels_by_channels(values) @ weight.transpose(1, 2)
+        total = y if total is None else total + y
+    assert total is not None
+    return total.unflatten(1, (padded[0].shape[2] - 2 * shifts[0], -1)).permute(0, 3, 1, 2)

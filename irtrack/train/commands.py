@@ -5,13 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from irtrack.core import ConfigError, Remarks
+from irtrack.detect.detector import keep_large_blocks, pick_device, pick_weights
+from irtrack.detect.inference import prepare
+from irtrack.detect.network import DATransNet
+from irtrack.detect.weights import load_weights
 from irtrack.train.data import Sample, check_apart, described, load_backgrounds, load_dataset
+from irtrack.train.feeding import workers_for
+from irtrack.train.loop import train as train_network
+from irtrack.train.settings import TrainSettings, load_recipe, settings_from
+from irtrack.train.trial import bfloat16_works
 
 SET = re.compile(r"(?P<folder>.+?)(?::(?P<split>[^:/\\@\[\]]+(?:\[-?\d*:-?\d*\])?))?(?:@(?P<share>[0-9.]+))?")
 """DIR[:SPLIT][@SHARE]; SPLIT may end in a slice such as [:-60]."""
@@ -63,18 +73,42 @@ def hold_out(sets: dict[str, list[Sample]]) -> tuple[dict[str, list[Sample]], di
     return rest, {n: v[::HELD_OUT] for n, v in sets.items()}
 
 
-def train(args: argparse.Namespace, remarks: Remarks) -> int:
-    """`irtrack train`; what is to be said of the sets is added to `remarks`."""
-    import torch
+@dataclass(frozen=True)
+class Job:
+    """A training, with everything read that it needs."""
 
-    from irtrack.detect.detector import keep_large_blocks, pick_device
-    from irtrack.detect.inference import prepare
-    from irtrack.detect.weights import load_weights
-    from irtrack.train.loop import train as train_network
-    from irtrack.train.settings import load_recipe, settings_from
-    from irtrack.train.trial import bfloat16_works
+    sets: list[list[Sample]]
+    shares: list[float]
+    validation: dict[str, list[Sample]]
+    settings: TrainSettings
+    device: torch.device
+    start: dict[str, torch.Tensor] | None
+    teacher: DATransNet | None
+    about: dict[str, Any]
+    workers: int
 
-    keep_large_blocks()
+    def run(self, out: Path, validated: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Train in `out`, or go on there; returns the best figures. `validated`: see `loop.train`.
+
+        Raises IrtrackError.
+        """
+        return train_network(
+            self.sets,
+            self.shares,
+            self.validation,
+            self.settings,
+            out,
+            str(self.device),
+            self.start,
+            self.teacher,
+            self.about,
+            self.workers,
+            validated,
+        )
+
+
+def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:
+    """Read what the arguments of `irtrack train` ask for. Raises IrtrackError."""
     recipe = load_recipe(args.recipe) if args.recipe else {}
     given = {"data": args.data, "negatives": args.negatives, "validation": args.val}
     in_recipe = {kind: recipe.pop(kind, []) for kind in given}
@@ -86,8 +120,8 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
     settings = settings_from(recipe, args.set)
     if not tables["data"]:
         raise ConfigError("nothing to train on: give --data DIR[:SPLIT], or a recipe with [[data]]")
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    device = pick_device(args.device)
+    workers = workers_for(device, args.workers)
     sets, validation = (load_sets(tables[k], args.root, remarks=remarks) for k in ("data", "validation"))
     shares = [share_of(t) for t in (*tables["data"], *tables["negatives"])]
     check_apart(sets, validation)
@@ -98,34 +132,42 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
     sets |= load_sets(tables["negatives"], args.root, True, remarks)
     for name, samples in sets.items():
         print(f"  read {name}: {described(samples)}")
-    device = pick_device(args.device)
     start = None
     if init:
         network = load_weights(init).network
         start, settings = network.state_dict(), replace(settings, base=network.base, img_size=network.img_size)
-    if settings.bf16 and device.type == "cpu" and not bfloat16_works(settings):
-        print("note: bfloat16 does not work on this processor at these sizes; float32 instead, which takes longer")
+    on_gpu = device.type == "cuda"
+    if settings.bf16 and not (
+        torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else bfloat16_works(settings)
+    ):
+        here = "GPU" if on_gpu else "processor"
+        print(f"note: bfloat16 does not work on this {here} at these sizes; float32 instead, which takes longer")
         settings = replace(settings, bf16=False)
-    best = train_network(
+    return Job(
         [[s.in_levels() for s in samples] for samples in sets.values()],
         shares,
         validation,
         settings,
-        args.out,
-        str(device),
+        device,
         start,
         prepare(load_weights(teacher).network, device) if teacher else None,
         {**tables, "init": init, "teacher": teacher},
+        workers,
     )
+
+
+def train(args: argparse.Namespace, remarks: Remarks) -> int:
+    """`irtrack train`; what is to be said of the sets is added to `remarks`."""
+    keep_large_blocks()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    best = job_of(args, remarks).run(args.out)
     print(f"done: best at step {best.get('step', 0):.0f}\n  wrote {args.out / 'best.pt'}")
     return 0
 
 
 def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
     """`irtrack evaluate`: the field's figures at native resolution; `remarks` as in `train`."""
-    from irtrack.detect.detector import pick_device, pick_weights
-    from irtrack.detect.inference import prepare
-    from irtrack.detect.weights import load_weights
     from irtrack.sinks.target import check_target
     from irtrack.train.evaluation import evaluate_fully
     from irtrack.train.report import write_plot, write_table, write_worst

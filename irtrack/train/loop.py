@@ -10,10 +10,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,12 +22,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from irtrack.core import Floats, IrtrackError
+from irtrack.detect.cuda import upload
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import first_words
-from irtrack.train.augment import Mix, training_batch
+from irtrack.train.augment import Mix
 from irtrack.train.data import Sample
 from irtrack.train.evaluation import evaluate_sets, turned
+from irtrack.train.feeding import batches
+from irtrack.train.gpu import quick_steps, within_memory
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
@@ -36,6 +40,9 @@ from irtrack.train.settings import TrainSettings, drop_fractions
 
 PRIOR_LOGIT = -4.0
 """First bias of the output: targets are rare, and a start at 0 spends hundreds of steps on learning just that."""
+
+SETTLE = 20
+"""Losses are looked at, and logged, each so many steps."""
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -51,11 +58,13 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
 def update_average(average: DATransNet, network: DATransNet, decay: float, step: int) -> None:
     """Exponential moving average of every parameter and buffer; the decay rises from 0 so that early steps fade."""
     decay = min(decay, (1 + step) / (10 + step))
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
     with torch.no_grad():
-        for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-            if a.dtype.is_floating_point:
-                a.lerp_(b, 1 - decay)
-            else:
+        # All at once: one by one, some 300 small kernels are a part of a GPU's step.
+        floats = [(a, b) for a, b in pairs if a.dtype.is_floating_point]
+        torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
+        for a, b in pairs:
+            if not a.dtype.is_floating_point:
                 a.copy_(b)
 
 
@@ -77,6 +86,21 @@ class Run:
     best: dict[str, float] = field(default_factory=lambda: {"value": -math.inf})
     running: float = 0.0
     spots: Floats = field(default_factory=lambda: np.zeros((0, 4)))
+    losses: list[Tensor] = field(default_factory=list)
+    """Of the steps that `running` does not know yet."""
+
+    def settle(self, settings: TrainSettings) -> None:
+        """Bring `running` up to date: here alone, not in each step, a GPU is waited for.
+
+        Raises IrtrackError where a loss is no number.
+        """
+        first = self.step - len(self.losses) + 1
+        values = torch.stack(self.losses).tolist() if self.losses else []
+        self.losses.clear()
+        for step, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise IrtrackError(f"the loss is {value} at step {step}: lower the rate (now {settings.rate:g})")
+            self.running = 0.98 * self.running + 0.02 * value if step > 1 else value
 
     def save(self, path: Path, settings: TrainSettings) -> None:
         """All state, to go on from."""
@@ -89,10 +113,11 @@ class Run:
         }
         atomic_save(state | {"step": self.step, "best": self.best, "running": self.running}, path)
 
-    def load(self, path: Path, settings: TrainSettings, device: str) -> None:
+    def load(self, path: Path, settings: TrainSettings) -> None:
         """Go on from there. Raises IrtrackError where the file is of another run."""
         try:
-            state = torch.load(path, map_location=device, weights_only=True)
+            # Into memory first: counts of steps stay there, where optimisers keep them, and the rest is copied over.
+            state = torch.load(path, map_location="cpu", weights_only=True)
             saved = TrainSettings.from_dict(state["settings"])
             same = replace(saved, bf16=settings.bf16) == settings  # another machine's arithmetic may go on with it
         except IrtrackError:
@@ -106,7 +131,7 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best, self.running = state["step"], state["best"], state["running"]
         if "spots" in state:
-            self.spots = state["spots"].cpu().numpy()
+            self.spots = state["spots"].numpy()
 
 
 def start(settings: TrainSettings, device: str, init: dict[str, Tensor] | None) -> Run:
@@ -119,6 +144,7 @@ def start(settings: TrainSettings, device: str, init: dict[str, Tensor] | None) 
     else:
         torch.nn.init.constant_(network.outc[1].bias, PRIOR_LOGIT)  # type: ignore[arg-type]
     average = DATransNet(settings.base, settings.img_size).to(device).eval()
+    average = average.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.load_state_dict(network.state_dict())
     return Run(network, average, make_optimiser(network, settings))
 
@@ -133,30 +159,41 @@ def train(
     init: dict[str, Tensor] | None = None,
     teacher: DATransNet | None = None,
     about: Mapping[str, Any] | None = None,
+    workers: int = 0,
+    validated: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """Train, validate and keep `last.pt` (all state), `best.pt` (averaged weights), logs and panels in `out`.
 
     `init`: weights to start from instead of random ones. `teacher`: a trained network whose scores the loss follows
-    too (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). `about`: kept in `best.pt`. A run found
-    in `out` is continued. The best checkpoint has the highest mean of validation IoU and Pd minus Fa / 10 over the
-    sets. Returns its figures. Raises IrtrackError.
+    too (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). `about`: kept in `best.pt`. `workers`:
+    processes that make batches, 0 for none; the weights are the same. `validated`: called when a validation, or the
+    end, has been written down. A run found in `out` is continued. The best checkpoint has the highest mean of
+    validation IoU and Pd minus Fa / 10 over the sets. Returns its figures. Raises IrtrackError.
     """
     out.mkdir(parents=True, exist_ok=True)
     with team(device) as us:
         run = start(settings, us.device, init)
         last = out / "last.pt"
         if last.exists():
-            run.load(last, settings, us.device)
+            run.load(last, settings)
         if teacher is not None:
             teacher = teacher.to(us.device).eval().requires_grad_(False)
         wrapped = us.wrap(run.network)
         if not us.first:
-            fit(run, wrapped, sets, shares, settings, us, teacher, None)
+            fit(run, wrapped, sets, shares, settings, us, teacher, None, workers)
             return run.best
         with Journal(out, run.step) as journal:
-            keeper = Keeper(out, validation, settings, us.device, journal, dict(about or {}))
-            fit(run, wrapped, sets, shares, settings, us, teacher, keeper)
+            keeper = Keeper(out, validation, settings, us.device, journal, dict(about or {}), validated)
+            fit(run, wrapped, sets, shares, settings, us, teacher, keeper, workers)
     return run.best
+
+
+class Watcher(Protocol):
+    """Who looks on."""
+
+    def after_step(self, run: Run, bar: tqdm[Any]) -> None:
+        """Called behind each step; at each `SETTLE`-th, the last, and where a validation or save is due, `run` is
+        settled."""
 
 
 def fit(
@@ -167,52 +204,63 @@ def fit(
     settings: TrainSettings,
     us: Team,
     teacher: DATransNet | None,
-    keeper: Keeper | None,
+    watcher: Watcher | None,
+    workers: int = 0,
 ) -> None:
-    """The steps from `run.step` to the last. `wrapped`: the network as the team sees it."""
-    bar = tqdm(total=settings.steps, initial=run.step, unit="step", disable=None if us.first else True)
-    loss_of, kind = LOSSES[settings.loss], us.device.partition(":")[0]
-    while run.step < settings.steps:
-        step = run.step
-        mining = (
-            settings.mined and step >= settings.mine_from and (step - settings.mine_from) % settings.mine_every == 0
-        )
-        if mining:
-            key = (settings.seed, step)
-            spots = mine(run.average, sets, shares, settings.mine_images, key, us.device) if us.first else None
-            run.spots = us.from_first(spots)
-        mix = Mix(sets, shares, run.spots, settings.mined)
-        images, masks = training_batch(
-            mix, us.part(settings.batch), settings.crop, settings.augment, (settings.seed, step)
-        )
-        x = torch.from_numpy(images).to(us.device, memory_format=torch.channels_last)
-        y = torch.from_numpy(masks).to(us.device)
-        for group in run.optimiser.param_groups:
-            group["lr"] = learning_rate(step, settings) * group.get("factor", 1.0)
-        wrapped.train()
-        run.optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(kind, torch.bfloat16, enabled=settings.bf16):
-            logits = wrapped(x)
-            taught = scores_of(teacher, x)
-        loss = loss_of(logits.float(), y)
-        if taught is not None:
-            loss = (1 - settings.distil) * loss + settings.distil * towards_teacher(logits.float(), taught)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if settings.clip:
-            torch.nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
-        run.optimiser.step()
-        update_average(run.average, run.network, settings.ema, step)
-        run.step += 1
-        value = loss.item()
-        if not math.isfinite(value):
-            raise IrtrackError(f"the loss is {value} at step {run.step}: lower the rate (now {settings.rate:g})")
-        run.running = 0.98 * run.running + 0.02 * value if run.step > 1 else value
-        bar.update()
-        if keeper is not None:
-            keeper.after_step(run, bar)
-        if run.step % settings.validate_every == 0:
-            us.wait()
-    bar.close()
+    """The steps from `run.step` to the last. `wrapped`: the network as the team sees it. `workers`: of `batches`."""
+    watched = tqdm(total=settings.steps, initial=run.step, unit="step", disable=None if us.first else True)
+    with within_memory(settings.batch, settings.crop), watched as bar:
+        while run.step < settings.steps:
+            if mines_at(run.step, settings):
+                key = (settings.seed, run.step)
+                spots = mine(run.average, sets, shares, settings.mine_images, key, us.device) if us.first else None
+                run.spots = us.from_first(spots)
+            # Batches are made ahead as far as the next mining, which changes what they are drawn from.
+            ahead = range(run.step + 1, settings.steps)
+            stretch = range(run.step, next((s for s in ahead if mines_at(s, settings)), settings.steps))
+            mix = Mix(sets, shares, run.spots, settings.mined)
+            with closing(batches(mix, us.part(settings.batch), settings, stretch, workers)) as made:
+                for images, masks in made:
+                    x, y = (upload(torch.from_numpy(a), torch.device(us.device)) for a in (images, masks))
+                    with quick_steps(us.device):
+                        advance(run, wrapped, x.to(memory_format=torch.channels_last), y, settings, teacher)
+                    due = any(run.step % n == 0 for n in (SETTLE, settings.validate_every, settings.save_every))
+                    if due or run.step == settings.steps:
+                        run.settle(settings)
+                    bar.update()
+                    if watcher is not None:
+                        watcher.after_step(run, bar)
+                    if run.step % settings.validate_every == 0:
+                        us.wait()
+
+
+def mines_at(step: int, settings: TrainSettings) -> bool:
+    """Whether hard spots are looked for before this step."""
+    since = step - settings.mine_from
+    return settings.mined > 0 and since >= 0 and since % settings.mine_every == 0
+
+
+def advance(
+    run: Run, wrapped: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, teacher: DATransNet | None
+) -> None:
+    """One step on crops x and masks y (B, 1, H, W)."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(run.step, settings) * group.get("factor", 1.0)
+    wrapped.train()
+    run.optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.bf16):
+        logits = wrapped(x)
+        taught = scores_of(teacher, x)
+    loss = LOSSES[settings.loss](logits.float(), y)
+    if taught is not None:
+        loss = (1 - settings.distil) * loss + settings.distil * towards_teacher(logits.float(), taught)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if settings.clip:
+        torch.nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
+    run.optimiser.step()
+    update_average(run.average, run.network, settings.ema, run.step)
+    run.losses.append(loss.detach())
+    run.step += 1
 
 
 def scores_of(teacher: DATransNet | None, x: Tensor) -> Tensor | None:
@@ -233,6 +281,7 @@ class Keeper:
     device: str
     journal: Journal
     about: dict[str, Any]
+    validated: Callable[[], None]
     judged: Mapping[str, Sequence[Sample]] = field(init=False)
     """What the weights are judged by: the validation images, or those in all their turns."""
 
@@ -243,7 +292,7 @@ class Keeper:
     def after_step(self, run: Run, bar: tqdm[Any]) -> None:
         """Whatever is due at `run.step`."""
         s, ended = self.settings, run.step == self.settings.steps
-        if run.step % 20 == 0:
+        if run.step % SETTLE == 0:
             bar.set_postfix(loss=f"{run.running:.4f}", refresh=False)
             self.journal.scalars(run.step, {"loss": run.running, "rate": learning_rate(run.step - 1, s)})
             if not sys.stderr.isatty():
@@ -253,6 +302,7 @@ class Keeper:
         elif ended:
             run.best = {"step": run.step, "loss": run.running}
             self.ship(run)
+            self.validated()
         if run.step % s.save_every == 0 or ended:
             run.save(self.out / "last.pt", s)
 
@@ -269,10 +319,12 @@ class Keeper:
         if value > run.best["value"]:
             run.best = {"step": run.step} | row
             self.ship(run)
+        self.validated()
 
     def ship(self, run: Run) -> None:
         """The averaged weights as `best.pt`, with how they came to be."""
-        weights = {"state_dict": run.average.state_dict(), "settings": asdict(self.settings)}
+        tensors = {k: v.cpu() for k, v in run.average.state_dict().items()}  # for readers without a GPU
+        weights = {"state_dict": tensors, "settings": asdict(self.settings)}
         atomic_save(weights | {"figures": run.best, "about": self.about}, self.out / "best.pt")
 
 
