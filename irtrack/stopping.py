@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -85,6 +85,39 @@ class Stop:
 def ignored(number: int) -> bool:
     """Whether whoever started the program wants a signal ignored, as nohup does with SIGHUP."""
     return signal.getsignal(number) is signal.SIG_IGN
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Requests to end that come meanwhile wait: a process just started does not know yet what to do with them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def signals_heard() -> None:
+    """In a process that was started while they were held: it knows what to do with them from here on."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def end_with_parent() -> None:
+    """Have this process end by SIGTERM when the one that started it is gone, however that ended."""
+    from multiprocessing import parent_process  # not at each start of the program
+
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="irtrack-parent", daemon=True).start()
 
 
 def leave(code: int) -> None:

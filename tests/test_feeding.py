@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from training_sets import GUARD_S, TINY, environment, labelled, marked, wait_for, write_set
+from training_sets import GUARD_S, TINY, environment, labelled, marked, wait_for, weights_of, write_set
 
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.directional import apply_attention, attention_by_values
@@ -39,11 +39,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
     return [labelled(seed) for seed in range(12)]
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "last.pt", weights_only=True)
-    return state["network"] | {f"average.{k}": v for k, v in state["average"].items()} | {"spots": state["spots"]}
 
 
 @linux

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from training_sets import weights_of
 
 from irtrack.cli import main
 from irtrack.core import ConfigError, IrtrackError
@@ -52,11 +53,6 @@ def samples() -> list[Sample]:
 SMALL = TrainSettings(
     base=4, steps=6, batch=2, crop=32, warmup=2, validate_every=3, save_every=2, mined=0.5, mine_from=2, mine_every=2
 )
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(folder / "last.pt", weights_only=True)
-    return state["network"] | {f"average.{k}": v for k, v in state["average"].items()}
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from conftest import ROOT
 
 from irtrack.train.data import Sample
@@ -55,6 +56,12 @@ def marked(mark: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    """All that a run changes, from where it was saved."""
+    state = torch.load(folder / "last.pt", weights_only=True)
+    return state["network"] | {f"average.{k}": v for k, v in state["average"].items()} | {"spots": state["spots"]}
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -20,7 +20,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -33,16 +32,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from irtrack.cli import make_parser, one_line
+from irtrack.cli import EXIT_ERROR, EXIT_INTERRUPTED, make_parser, one_line
 from irtrack.config import DEVICES
 from irtrack.core import ConfigError, IrtrackError, Remarks
 from irtrack.detect.detector import keep_large_blocks, pick_device
 from irtrack.detect.inference import prepare
 from irtrack.detect.weights import first_words
-from irtrack.stopping import SIGNALS, Stop
+from irtrack.sinks.target import write_whole
+from irtrack.stopping import Stop, end_with_parent, signals_heard, signals_held
 from irtrack.train.commands import Job, job_of
 from irtrack.train.evaluation import evaluate_sets, turned
-from irtrack.train.feeding import AHEAD, end_with_parent, signals_held
+from irtrack.train.feeding import AHEAD
 from irtrack.train.loop import Run, fit, mines_at, start
 from irtrack.train.parallel import team
 from irtrack.train.settings import TrainSettings, load_recipe, settings_from
@@ -64,8 +64,6 @@ TRIAL_STEPS = {"cuda": 60, "cpu": 6}
 
 TRIAL_IMAGES = 40
 """Validation images by which a validation's time is measured."""
-
-EXIT_ERROR, EXIT_INTERRUPTED = 1, 130
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,7 @@ class Plan:
 
     def save(self, folder: Path) -> None:
         """Write, whole or not at all."""
-        part = folder / "plan.part"
-        part.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(part, folder / "plan.json")
+        write_whole(folder / "plan.json", json.dumps(asdict(self), indent=1))
 
 
 def read_plan(folder: Path) -> Plan | None:
@@ -273,8 +269,7 @@ def with_pairs(settings: TrainSettings, pairs: list[str]) -> TrainSettings:
 def in_process(name: str, given: Given, until_s: float) -> None:
     """`train` in a process of its own: an error within a GPU's library spoils the process for all that follows."""
     with Stop():
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signals_heard()
         end_with_parent()
         told = given.out / f"{name}-error.txt"
         try:

@@ -17,6 +17,7 @@ import irtrack
 from irtrack.bench.report import Row
 from irtrack.core import IrtrackError
 from irtrack.detect.backends import OWN, available
+from irtrack.detect.detector import usable_cores
 
 POLICIES: dict[str, dict[str, str]] = {
     "library's own": {"GOMP_SPINCOUNT": "300000"},
@@ -79,7 +80,7 @@ class Policy:
 
 def run(rounds: int) -> Iterator[Row]:
     """Median ms a frame of each engine and policy, quiet and beside as many busy processes as there are cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     for backend in (name for name in OWN if name == "torch" or name in available()):
         policies = {name: Policy(backend, environment) for name, environment in POLICIES.items()}
         busy: list[subprocess.Popen[bytes]] = []

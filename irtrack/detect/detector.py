@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -29,6 +30,11 @@ SMALLEST_SIDE_PX = 2
 
 LIVE_FPS = 30.0
 """Frame rate to keep up with where the source does not say."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str) -> torch.device:

@@ -14,6 +14,18 @@ QUIET_S = 0.5
 """Between the end of one jerk and the next at least."""
 
 
+def jerking(s: SceneSettings) -> bool:
+    """Whether the camera is pulled aside now and then."""
+    return s.jerks_per_s > 0 and s.jerk_px > 0
+
+
+def reach_px(s: SceneSettings) -> float:
+    """How far beyond a still camera's picture this one sees."""
+    corners = ((1 + s.zoom) * np.hypot(s.width, s.height) - min(s.width, s.height)) / 2
+    turns = bool(s.zoom or s.roll_deg)
+    return float(s.swing_px + s.jerk_px * jerking(s) + 3 * s.shake_px + corners * turns)
+
+
 class Camera:
     """Poses of all frames: `to_scene(i)` from the sensor to the scene, `seen(i, xy)` from a still camera to it."""
 
@@ -22,11 +34,7 @@ class Camera:
         self._s, self._drift = settings, drift
         s = settings
         self._middle = np.array([(s.width - 1) / 2, (s.height - 1) / 2])
-        jerking = s.jerks_per_s > 0 and s.jerk_px > 0
-        self.swings = bool(s.swing_px or s.shake_px or s.zoom or s.roll_deg or jerking)
-        corners = ((1 + s.zoom) * np.hypot(s.width, s.height) - min(s.width, s.height)) / 2
-        self.reach = s.swing_px + s.jerk_px * jerking + 3 * s.shake_px + corners * bool(s.zoom or s.roll_deg)
-        """How far beyond a still camera's picture this one sees, in px."""
+        self.swings = bool(s.swing_px or s.shake_px or s.zoom or s.roll_deg or jerking(s))
         if not self.swings:
             return
         rng = np.random.default_rng([s.seed, 6])
@@ -34,7 +42,7 @@ class Camera:
         pan = s.swing_px * (0.6 * slow(t, (6.0, 12.0), 2, rng) + 0.4 * slow(t, (4.0, 7.0), 2, rng))
         shake = s.shake_px * np.clip(rng.standard_normal((s.frames, 2)), -3, 3)
         log_zoom, roll = (slow(t, (8.0, 16.0), 1, rng)[:, 0] for _ in range(2))
-        self._offset = pan + shake + (jerks(s, np.random.default_rng([s.seed, 7])) if jerking else 0.0)
+        self._offset = pan + shake + (jerks(s, np.random.default_rng([s.seed, 7])) if jerking(s) else 0.0)
         self._zoom, self._roll = (1 + s.zoom) ** log_zoom, np.deg2rad(s.roll_deg) * roll
         speed = np.gradient(self._offset, axis=0) if s.frames > 1 else np.zeros((1, 2))
         self._streak = s.exposure * speed

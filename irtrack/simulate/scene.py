@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
-from irtrack.simulate.camera import Camera
+from irtrack.simulate.camera import Camera, reach_px
 from irtrack.simulate.city import Lamps, buildings, specks
 from irtrack.simulate.drawing import add_target, coloured_noise, margin, streaked
 from irtrack.simulate.overlay import Overlay
@@ -46,9 +46,8 @@ class Scene:
     def __init__(self, settings: SceneSettings) -> None:
         self.settings = s = settings
         rng = np.random.default_rng([s.seed, 1])
-        reach = Camera(s, np.zeros(2)).reach
         # Periodic textures from filtered noise: drift is a shift, without edges.
-        self._side = min(1 << int(np.ceil(np.log2(max(s.width, s.height, 64) + 2 * reach))), LARGEST_SIDE)
+        self._side = min(1 << int(np.ceil(np.log2(max(s.width, s.height, 64) + 2 * reach_px(s)))), LARGEST_SIDE)
         self._backdrop = (
             0.4 + s.structure * coloured_noise(self._side, 2.0, rng) + s.texture * coloured_noise(self._side, 0.7, rng)
         ).astype(np.float32)
@@ -87,7 +86,7 @@ class Scene:
 
     def _targets(self, index: int) -> tuple[Floats, Floats]:
         """Places (N, 2) on the sensor and contrasts (N,) of all targets, in the frame or not."""
-        xy = self._camera.seen(index, self._paths.xy_px[:, index] if self.settings.targets else np.zeros((0, 2)))
+        xy = self._camera.seen(index, self._paths.xy_px[:, index])
         return xy, self._paths.contrasts(index / self.settings.fps, self.settings.waver)
 
     def truth(self, index: int) -> Truth:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from irtrack.config import Checked, option
 from irtrack.core import Floats
-from irtrack.train.data import Grey, Mask, Rng, Sample
+from irtrack.train.data import Grey, Mask, Rng, Sample, turn
 from irtrack.train.losses import UNKNOWN
 from irtrack.train.paste import erased, paste_target
 from irtrack.train.synthetic import add_clutter, inject_targets
@@ -82,12 +82,8 @@ def crop(
     share = 0.35 if zoom < 1 else 0.45
     image = np.clip(cv2.resize(image, (size, size), interpolation=how), 0, 255)
     label, unknown = (cv2.resize(m, (size, size), interpolation=soft) > share for m in masks)
-    turn = int(rng.integers(8))
-    pictures = [np.rot90(picture, turn % 4) for picture in (image, label, unknown)]
-    if turn >= 4:
-        pictures = [picture[:, ::-1] for picture in pictures]
-    image, label, unknown = (np.ascontiguousarray(picture) for picture in pictures)
-    return image.astype(np.float32), label, unknown
+    turned = int(rng.integers(8))
+    return turn(image, turned).astype(np.float32), turn(label, turned), turn(unknown, turned)
 
 
 def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:

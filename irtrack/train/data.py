@@ -75,6 +75,12 @@ class Sample:
         return replace(self, image=self.levels)
 
 
+def turn(picture: NDArray[Any], k: int) -> NDArray[Any]:
+    """One of a picture's eight turns, k of 0 to 7: so many quarters, and from 4 on mirrored then."""
+    turned = np.rot90(picture, k % 4)
+    return np.ascontiguousarray(turned[:, ::-1] if k >= 4 else turned)
+
+
 def plain_name(name: str) -> str:
     """A file's name as text, one for all the ways in which systems and archives write the same letters."""
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from irtrack.detect.scoring import score_map
 from irtrack.metrics.curves import RocCurve, ThresholdSweep
 from irtrack.metrics.legacy import LegacyScore
 from irtrack.metrics.segmentation import SegmentationScore
-from irtrack.train.data import Sample
+from irtrack.train.data import Sample, turn
 
 Row = dict[str, float | str]
 
@@ -28,14 +27,19 @@ def score_of(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -
     return score
 
 
+def judged(score: NDArray[np.float32], sample: Sample) -> NDArray[np.float32]:
+    """The score map (H, W) of an image, 0 where nothing is known: what is said there is neither right nor wrong."""
+    return score if sample.ignore is None else np.where(sample.ignore, np.float32(0), score)
+
+
 def scores(
     network: Callable[[Tensor], Tensor], samples: Sequence[Sample], device: str
 ) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """Each image with its score map (H, W)."""
+    """Each image with its score map (H, W), 0 where nothing is known."""
     if isinstance(network, nn.Module):
         network.eval()
     for sample in samples:
-        yield sample, score_of(network, sample, device)
+        yield sample, judged(score_of(network, sample, device), sample)
 
 
 def turned(samples: Sequence[Sample]) -> list[Sample]:
@@ -52,17 +56,6 @@ def turned(samples: Sequence[Sample]) -> list[Sample]:
     return out
 
 
-def turn(picture: NDArray[Any], k: int) -> NDArray[Any]:
-    """One of a picture's eight turns; from 4 on mirrored."""
-    return np.rot90(picture[:, ::-1] if k >= 4 else picture, k % 4).copy()
-
-
-def found_in(score: NDArray[np.float32], threshold: float, sample: Sample) -> NDArray[np.bool_]:
-    """Where the score says target, (H, W), but for pixels of which nothing is known."""
-    found = score > threshold
-    return found if sample.ignore is None else found & ~sample.ignore
-
-
 def evaluate(
     network: Callable[[Tensor], Tensor], samples: Sequence[Sample], threshold: float = 0.5, device: str = "cpu"
 ) -> tuple[dict[str, float], list[Row]]:
@@ -70,7 +63,7 @@ def evaluate(
     total = SegmentationScore()
     table: list[Row] = []
     for sample, score in scores(network, samples, device):
-        table.append({"name": sample.name, **total.add(found_in(score, threshold, sample), sample.mask)})
+        table.append({"name": sample.name, **total.add(score > threshold, sample.mask)})
     return total.figures(), table
 
 
@@ -108,12 +101,11 @@ class Evaluation:
     table: list[Row] = field(default_factory=list)
 
     def add(self, sample: Sample, score: NDArray[np.float32]) -> None:
-        """Count one image; pixels of which nothing is known count as found nothing."""
-        score = score if sample.ignore is None else np.where(sample.ignore, np.float32(0), score)
+        """Count one image, with a score map as `scores` gives it."""
         self.legacy.add(score, sample.mask)
         self.sweep.add(score, sample.mask)
         self.roc.add(score, sample.mask)
-        self.table.append({"name": sample.name, **self.total.add(found_in(score, self.threshold, sample), sample.mask)})
+        self.table.append({"name": sample.name, **self.total.add(score > self.threshold, sample.mask)})
 
     def figures(self) -> dict[str, float]:
         """At the threshold, and the area under the pixels' ROC."""

@@ -12,12 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from multiprocessing.context import BaseContext
@@ -28,8 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 from irtrack.core import ConfigError, IrtrackError
+from irtrack.detect.detector import usable_cores
 from irtrack.detect.weights import first_words
-from irtrack.stopping import SIGNALS
+from irtrack.stopping import SIGNALS, end_with_parent, signals_heard, signals_held
 from irtrack.train.augment import Mix, training_batch
 from irtrack.train.settings import TrainSettings
 
@@ -56,8 +55,8 @@ def workers_for(device: torch.device, asked: int | None) -> int:
         return asked
     if device.type == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's: the others on this machine do the same
+    # torchrun's: the others on this machine do the same.
+    cores = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(0, min(cores - 1, MOST_WORKERS))
 
 
@@ -114,19 +113,6 @@ def context() -> BaseContext:
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
-@contextmanager
-def signals_held() -> Iterator[None]:
-    """Requests to end that come meanwhile wait: a process just forked does not know yet what to do with them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # What follows runs in the processes.
 
 _make: Callable[[int], Batch] | None = None
@@ -138,21 +124,8 @@ def begin(make: Callable[[int], Batch]) -> None:
     _make = make
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signals_heard()
     end_with_parent()
-
-
-def end_with_parent() -> None:
-    """Have this process end by SIGTERM when the one that started it is gone, however that ended."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="irtrack-parent", daemon=True).start()
 
 
 def packed(step: int) -> Packed:

@@ -167,8 +167,8 @@ def train(
     `init`: weights to start from instead of random ones. `teacher`: a trained network whose scores the loss follows
     too (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). `about`: kept in `best.pt`. `workers`:
     processes that make batches, 0 for none; the weights are the same. `validated`: called when a validation, or the
-    end, has been written down. A run found in `out` is continued. The best checkpoint has the highest mean of
-    validation IoU and Pd minus Fa / 10 over the sets. Returns its figures. Raises IrtrackError.
+    end, has been written down. A run found in `out` is continued. The best checkpoint has the highest value
+    (`evaluate_sets`). Returns its figures. Raises IrtrackError.
     """
     out.mkdir(parents=True, exist_ok=True)
     with team(device) as us:

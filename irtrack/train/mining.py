@@ -10,7 +10,7 @@ from torch import Tensor
 from irtrack.core import Floats
 from irtrack.metrics.segmentation import components, match_nearest
 from irtrack.train.data import Sample
-from irtrack.train.evaluation import found_in, score_of
+from irtrack.train.evaluation import judged, score_of
 
 NEAR_MISS = 0.3
 """Scores from here on count as said to be a target: a place just below the threshold is worth a look too."""
@@ -20,7 +20,7 @@ SPOTS_KEPT = 2000
 
 def mistakes(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -> Floats:
     """Centres (N, 2) in (x, y) of false components and of missed targets of one image."""
-    predicted = found_in(score_of(network, sample, device), NEAR_MISS, sample)
+    predicted = judged(score_of(network, sample, device), sample) > NEAR_MISS
     found, true = components(predicted)[0], components(sample.mask)[0]
     pairs = match_nearest(found, true)
     false = np.delete(found, [p for p, _ in pairs], 0)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
+from irtrack.capture import open_source
 from irtrack.capture.images import read_image
 from irtrack.core import Floats, IrtrackError, Remarks
 from irtrack.train.backgrounds import write_backgrounds
@@ -41,7 +41,10 @@ NONE: Floats = np.zeros((0, 4))
 
 def write_image(stem: Path, image: Grey, quality: int) -> None:
     """As WebP of that quality, or as PNG where it is 0. Raises IrtrackError."""
-    save(stem, ".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality]) if quality else save(stem, ".png", image, [])
+    if quality:
+        save(stem, ".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    else:
+        save(stem, ".png", image, [])
 
 
 def write_mask(stem: Path, mask: Mask) -> None:
@@ -100,11 +103,10 @@ def boxes_by(path: Path, key: str, wanted: Callable[[dict[str, str]], bool] = la
 
 def copy_lists(root: Path, out: Path, name: str, quality: int) -> None:
     """A set with masks drawn by people: its training lists. Raises IrtrackError where a file is missing."""
-    known = by_stem(root / name / "images")
-    wanted = {n for split in LISTS[name] for n in read_list(root / name, split, known)}
-    for kind in ("images", "masks"):
+    known = {kind: by_stem(root / name / kind) for kind in ("images", "masks")}
+    wanted = {n for split in LISTS[name] for n in read_list(root / name, split, known["images"])}
+    for kind, files in known.items():
         (out / name / kind).mkdir(parents=True, exist_ok=True)
-        files = by_stem(root / name / kind)
         lost = sorted(wanted - files.keys())
         if lost:
             raise IrtrackError(f"{root / name / kind} lacks {lost[0]!r} and {len(lost) - 1} more")
@@ -121,11 +123,14 @@ def copy_lists(root: Path, out: Path, name: str, quality: int) -> None:
 
 
 def frames_of(clip: Path, every: int) -> Iterator[tuple[int, Grey]]:
-    """Every so manieth frame of a clip, grey."""
-    with av.open(str(clip)) as video:
-        for index, frame in enumerate(video.decode(video=0)):
-            if index % every == 0:
-                yield index, cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY)
+    """Every so manieth frame of a clip, as the detector will see it."""
+    source = open_source(str(clip))
+    try:
+        for frame in source:
+            if frame.index % every == 0:
+                yield frame.index, frame.image
+    finally:
+        source.close()
 
 
 def drone(root: Path, writer: Writer, every: int) -> None:
