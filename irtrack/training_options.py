@@ -19,16 +19,27 @@ def train_options(train: argparse.ArgumentParser) -> None:
     """Options of `irtrack train`."""
     train.add_argument(
         "--data",
+        action="extend",
         nargs="+",
         default=[],
         metavar="DIR[:SPLIT][@SHARE]",
         help="training sets; SPLIT names a list in img_idx/ or a part of the set, and may be sliced as in train[:-60]",
     )
     train.add_argument(
-        "--negatives", nargs="+", default=[], metavar="DIR[@SHARE]", help="folders of images without targets"
+        "--negatives",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="DIR[@SHARE]",
+        help="folders of images without targets",
     )
     train.add_argument(
-        "--val", nargs="+", default=[], metavar="DIR[:SPLIT]", help="validation sets; without, each tenth image"
+        "--val",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="DIR[:SPLIT]",
+        help="validation sets; without, each tenth image",
     )
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints, logs and panels")
     train.add_argument(
@@ -36,7 +47,12 @@ def train_options(train: argparse.ArgumentParser) -> None:
     )
     train.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="where the folders of sets lie")
     train.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="single settings; augment.KEY=VALUE for the crops"
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="single settings; augment.KEY=VALUE for the crops",
     )
     train.add_argument("--init", metavar="NAME/PATH", help="weights to start from")
     train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")

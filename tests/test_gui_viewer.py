@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from irtrack.capture import open_source
+from irtrack.config import Settings
 from irtrack.core import Frame, Source, SourceError, SourceInfo
+from irtrack.gui import player as playing
 from irtrack.gui import viewer as viewing
+from irtrack.gui.player import Player
 from irtrack.gui.viewer import Viewer
 from irtrack.simulate import Scene
 
@@ -117,3 +120,38 @@ def test_a_source_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone"):
         viewer.get(0, 5.0)
     viewer.close()
+
+
+def test_what_another_opening_overtook_is_closed_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that waits in the inbox when another source is asked for is not shown, and does not leak."""
+    sources: dict[str, Slow] = {}
+
+    def opened(text: str, **_: object) -> Source:
+        if text == "broken":
+            raise SourceError("broken cannot be read")
+        return sources.setdefault(text, Slow())
+
+    monkeypatch.setattr(playing, "open_source", opened)
+    monkeypatch.setattr(Player, "_load", lambda self, source: None)
+    player = Player(Settings())
+    try:
+        for text in ("first", "broken", "second"):
+            player.open(text)
+            for thread in player._threads:
+                thread.join()
+        player.tick()
+        assert player.opened is not None
+        assert player.opened.text == "second"
+        assert player.error is None
+        assert sources["first"].closed
+        assert not sources["second"].closed
+        player.open("first")
+        for thread in player._threads:
+            thread.join()
+        sources["first"].closed = False
+        player.close()
+        player.tick()
+        assert player.opened is None
+        assert sources["first"].closed
+    finally:
+        player.shutdown()

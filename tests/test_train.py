@@ -520,3 +520,9 @@ def test_a_damaged_state_is_one_line(samples: list[Sample], tmp_path: Path) -> N
         (tmp_path / "run" / "last.pt").write_bytes(data)
         with pytest.raises(IrtrackError, match="delete it to begin anew"):
             train([samples], [1.0], {}, SMALL, tmp_path / "run")
+
+
+def test_an_option_given_twice_counts_twice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The first of two --set is not lost without a word."""
+    assert main(["train", "--out", str(tmp_path / "run"), "--set", "stepz=5", "--set", "batch=1"]) != 0
+    assert "stepz" in capsys.readouterr().err

@@ -42,11 +42,20 @@ STALE_S = 1.0
 
 @dataclass(frozen=True)
 class Opened:
-    """A source that was opened in the background, with its first picture."""
+    """A source that was opened in the background, with its first picture. `request`: which one it answers."""
 
+    request: int
     text: str
     source: Source
     first: Frame | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What went wrong in the background. `request`: the opening that it belongs to, None for a network that loads."""
+
+    request: int | None
+    error: BaseException
 
 
 class Player:
@@ -79,7 +88,7 @@ class Player:
         """Recording of the open camera's raw frames."""
         self._detector: Detector | None = None
         self._loaded: DetectorSettings | None = None
-        self._inbox: queue.SimpleQueue[Opened | Detector | BaseException] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Opened | Failed | Detector] = queue.SimpleQueue()
         self._review: int | None = None
         self._review_due = 0.0
         self._viewer: Viewer | None = None
@@ -97,7 +106,7 @@ class Player:
         self.error, self.loading, self.playing = None, True, True
         self._request += 1
         request = self._request
-        self._spawn(lambda: self._open_source(text, request), "irtrack-open")
+        self._spawn(lambda: self._open_source(text, request), "irtrack-open", request)
         if self._detector is None:
             self._load(None)
 
@@ -113,12 +122,12 @@ class Player:
 
         self._spawn(work, "irtrack-load")
 
-    def _spawn(self, work: Callable[[], None], name: str) -> None:
+    def _spawn(self, work: Callable[[], None], name: str, request: int | None = None) -> None:
         def guarded() -> None:
             try:
                 work()
             except BaseException as error:
-                self._inbox.put(error)
+                self._inbox.put(Failed(request, error))
 
         self._threads = [t for t in self._threads if t.is_alive()]
         thread = threading.Thread(target=guarded, name=name, daemon=True)
@@ -136,7 +145,7 @@ class Player:
         if request != self._request:
             source.close()
         else:
-            self._inbox.put(Opened(text, source, first))
+            self._inbox.put(Opened(request, text, source, first))
 
     def close(self) -> None:
         """Stop everything and forget the results."""
@@ -344,9 +353,14 @@ class Player:
         first: FrameResult | None = None
         while not self._inbox.empty():
             message = self._inbox.get()
-            if isinstance(message, BaseException):
-                self.error, self.loading = one_line(message), False
-                if self._loaded is not None:  # another model could not be had: the one at work stays
+            if isinstance(message, Opened | Failed) and message.request not in (None, self._request):
+                if isinstance(message, Opened):  # another was asked for since, or none
+                    message.source.close()
+            elif isinstance(message, Failed):
+                self.error, self.loading = one_line(message.error), False
+                if (
+                    self._loaded is not None and message.request is None
+                ):  # another model could not be had: the one at work stays
                     self.settings = replace(self.settings, detector=self._loaded)
             elif isinstance(message, Opened):
                 self.opened = message
