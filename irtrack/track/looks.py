@@ -37,6 +37,14 @@ def looks_of(detections: Detections) -> Floats:
     return looks
 
 
+BLURRED = np.array([0.02, 0.15, 0.15])
+"""Variance that the blur of a jerk adds to each quantity."""
+
+
+USUAL_OWN = np.array([0.01, 0.05, 0.1])
+"""Variance of one target's quantities until it is known."""
+
+
 class Looks:
     """Spreads of the quantities: of all detections, and of one target's round its own mean."""
 
@@ -44,6 +52,8 @@ class Looks:
         self._mean, self._all = np.zeros(LOOKS), np.ones(LOOKS)
         self._own = np.ones(LOOKS)
         self._seen, self._pairs = np.zeros(LOOKS), np.zeros(LOOKS)
+        # Of what belongs to no track: weak, small and of all kinds until it is known.
+        self._usual, self._clutter, self._strays = np.array([0.7, 1.5, 1.0]), np.array([0.04, 0.5, 1.0]), 20.0
 
     def evidence(self, own: Floats, found: Floats) -> Floats:
         """Log-likelihood ratio (N,) of found (N, 3) being of the targets with these looks and not any detection."""
@@ -54,6 +64,24 @@ class Looks:
         other = (found - self._mean) ** 2 / self._all + np.log(self._all)
         told = np.nan_to_num(0.5 * (other - same)) @ (TEMPER * belief)
         return np.clip(told, -MOST_NATS, MOST_NATS)
+
+    def against_clutter(self, own: Floats, found: Floats) -> Floats:
+        """The same (N,) against what belongs to no track, without bounds, for pictures that a jerk has blurred."""
+        sure = np.minimum(self._pairs / LEARNT_AFTER, 1.0)
+        spread = sure * self._own + (1 - sure) * USUAL_OWN + BLURRED
+        clutter = self._clutter + BLURRED
+        same = (found - own) ** 2 / spread + np.log(spread)
+        other = (found - self._usual) ** 2 / clutter + np.log(clutter)
+        return np.asarray(0.5 * np.nan_to_num(other - same).sum(1))
+
+    def learn_clutter(self, looks: Floats) -> None:
+        """Looks (N, 3) of tracks that ended without ever being believed."""
+        stray = looks[np.isfinite(looks).all(1)]
+        if len(stray):
+            self._strays = min(self._strays + len(stray), MEMORY)
+            rate = len(stray) / self._strays
+            self._usual += rate * (stray.mean(0) - self._usual)
+            self._clutter += rate * (((stray - self._usual) ** 2).mean(0) - self._clutter)
 
     def learn(self, looks: Floats, own: Floats, found: Floats) -> None:
         """All detections of a frame (N, 3), and those of established tracks (M, 3) beside the tracks' own looks."""
