@@ -91,17 +91,14 @@ def test_bright_detections_are_surer() -> None:
     assert error["by brightness"] < 0.8 * error["all alike"]
 
 
-def jump(seen: list[tuple[float, float, float]], frames: int, tracker: KalmanTracker, start: int) -> list[set[int]]:
-    """Identities that each of `seen` (x, y, SNR) has, moving at 30 px/s, from frame `start` on."""
-    rng = np.random.default_rng(start)
-    owners: list[set[int]] = [set() for _ in seen]
-    for i in range(start, start + frames):
-        xy = np.array([(x + (i - start), y) for x, y, _ in seen]) + rng.normal(0, 0.2, (len(seen), 2))
-        snr = np.array([s for *_, s in seen]) * np.exp(rng.normal(0, 0.05, len(seen)))
-        for t in tracker(detections(xy, snr), i / 30):
-            if t.confirmed and t.detection is not None:
-                owners[t.detection].add(t.id)
-    return owners
+def jump(x: float, y: float, snr: float, tracker: KalmanTracker, start: int) -> set[int]:
+    """Identities of a target that flies at 30 px/s from (x, y) for forty frames, from frame `start` on."""
+    rng, ids = np.random.default_rng(start), set()
+    for i in range(start, start + 40):
+        xy = np.array([[x + i - start, y]]) + rng.normal(0, 0.2, (1, 2))
+        found = detections(xy, snr * np.exp(rng.normal(0, 0.05, 1)))
+        ids |= {t.id for t in tracker(found, i / 30) if t.confirmed and t.detection is not None}
+    return ids
 
 
 def over_a_wide_sky() -> KalmanTracker:
@@ -117,21 +114,21 @@ def test_what_looks_the_same_after_a_jerk_is_the_same() -> None:
     tracker = over_a_wide_sky()
     ids: set[int] = set()
     for k, (x, y) in enumerate(((40.0, 60.0), (150.0, 160.0), (60.0, 40.0), (200.0, 120.0))):
-        ids |= jump([(x, y, 20.0)], 40, tracker, 60 + 40 * k)[0]
+        ids |= jump(x, y, 20.0, tracker, 60 + 40 * k)
     assert len(ids) == 1
 
 
 def test_what_looks_otherwise_after_a_jerk_is_another() -> None:
     """A bright target has left, and something faint appears elsewhere in the same moment."""
     tracker = over_a_wide_sky()
-    (before,) = jump([(40.0, 60.0, 25.0)], 40, tracker, 60)
-    (after,) = jump([(150.0, 160.0, 2.6)], 40, tracker, 100)
+    before = jump(40.0, 60.0, 25.0, tracker, 60)
+    after = jump(150.0, 160.0, 2.6, tracker, 100)
     assert len(before) == 1
     assert not before & after
 
 
 def test_what_is_too_far_after_a_jerk_is_another() -> None:
     tracker = over_a_wide_sky()
-    (before,) = jump([(40.0, 60.0, 20.0)], 40, tracker, 60)
-    (after,) = jump([(600.0, 60.0, 20.0)], 40, tracker, 100)
+    before = jump(40.0, 60.0, 20.0, tracker, 60)
+    after = jump(600.0, 60.0, 20.0, tracker, 100)
     assert not before & after

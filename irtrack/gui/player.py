@@ -358,9 +358,8 @@ class Player:
                     message.source.close()
             elif isinstance(message, Failed):
                 self.error, self.loading = one_line(message.error), False
-                if (
-                    self._loaded is not None and message.request is None
-                ):  # another model could not be had: the one at work stays
+                # Another model could not be had: the one at work stays.
+                if self._loaded is not None and message.request is None:
                     self.settings = replace(self.settings, detector=self._loaded)
             elif isinstance(message, Opened):
                 self.opened = message

@@ -28,6 +28,12 @@ MEMORY = 2000.0
 OWN_MEMORY = 10.0
 """Detections over which a track's own look is averaged."""
 
+BLURRED = np.array([0.02, 0.15, 0.15])
+"""Variance that the blur of a jerk adds to each quantity."""
+
+USUAL_OWN = np.array([0.01, 0.05, 0.1])
+"""Variance of one target's quantities until it is known."""
+
 
 def looks_of(detections: Detections) -> Floats:
     """The quantities of each detection (N, 3); NaN where unknown."""
@@ -37,62 +43,66 @@ def looks_of(detections: Detections) -> Floats:
     return looks
 
 
-BLURRED = np.array([0.02, 0.15, 0.15])
-"""Variance that the blur of a jerk adds to each quantity."""
+class Spread:
+    """Mean and variance (3,) of quantities, averaged over `MEMORY` of them; `count`: how many the start is worth."""
+
+    def __init__(self, mean: Floats, variance: Floats, count: float) -> None:
+        self.mean, self.variance = mean, variance
+        self._count = np.full(LOOKS, count)
+
+    def add(self, looks: Floats) -> None:
+        """Take in some (N, 3); NaN counts for nothing."""
+        known = np.isfinite(looks)
+        n = known.sum(0)
+        self._count = np.minimum(self._count + n, MEMORY)
+        rate = n / np.maximum(self._count, 1.0)
+        mean = np.where(known, looks, 0.0).sum(0) / np.maximum(n, 1)
+        self.mean = self.mean + rate * (mean - self.mean)
+        square = np.where(known, (looks - self.mean) ** 2, 0.0).sum(0) / np.maximum(n, 1)
+        self.variance = np.maximum(self.variance + rate * (square - self.variance), 1e-6)
 
 
-USUAL_OWN = np.array([0.01, 0.05, 0.1])
-"""Variance of one target's quantities until it is known."""
+def log_ratio(found: Floats, own: Floats, spread: Floats, other: Floats, wide: Floats) -> Floats:
+    """ln N(found; own, spread) - ln N(found; other, wide) of each quantity, 0 where it is unknown."""
+    same = (found - own) ** 2 / spread + np.log(spread)
+    apart = (found - other) ** 2 / wide + np.log(wide)
+    return np.asarray(np.nan_to_num(0.5 * (apart - same)))
 
 
 class Looks:
     """Spreads of the quantities: of all detections, and of one target's round its own mean."""
 
     def __init__(self) -> None:
-        self._mean, self._all = np.zeros(LOOKS), np.ones(LOOKS)
-        self._own = np.ones(LOOKS)
-        self._seen, self._pairs = np.zeros(LOOKS), np.zeros(LOOKS)
+        self._all = Spread(np.zeros(LOOKS), np.ones(LOOKS), 0.0)
         # Of what belongs to no track: weak, small and of all kinds until it is known.
-        self._usual, self._clutter, self._strays = np.array([0.7, 1.5, 1.0]), np.array([0.04, 0.5, 1.0]), 20.0
+        self._clutter = Spread(np.array([0.7, 1.5, 1.0]), np.array([0.04, 0.5, 1.0]), 20.0)
+        self._own, self._pairs = np.ones(LOOKS), np.zeros(LOOKS)
 
     def evidence(self, own: Floats, found: Floats) -> Floats:
         """Log-likelihood ratio (N,) of found (N, 3) being of the targets with these looks and not any detection."""
-        belief = np.minimum(self._pairs / LEARNT_AFTER, 1.0) * (self._own < self._all)
+        belief = np.minimum(self._pairs / LEARNT_AFTER, 1.0) * (self._own < self._all.variance)
         if not belief.any():
             return np.zeros(len(own))
-        same = (found - own) ** 2 / self._own + np.log(self._own)
-        other = (found - self._mean) ** 2 / self._all + np.log(self._all)
-        told = np.nan_to_num(0.5 * (other - same)) @ (TEMPER * belief)
+        told = log_ratio(found, own, self._own, self._all.mean, self._all.variance) @ (TEMPER * belief)
         return np.clip(told, -MOST_NATS, MOST_NATS)
 
     def against_clutter(self, own: Floats, found: Floats) -> Floats:
-        """The same (N,) against what belongs to no track, without bounds, for pictures that a jerk has blurred."""
+        """The same (T, N), of T targets (T, 3) and N found (N, 3), against what belongs to no track.
+
+        Without bounds, and for pictures that a jerk has blurred.
+        """
         sure = np.minimum(self._pairs / LEARNT_AFTER, 1.0)
         spread = sure * self._own + (1 - sure) * USUAL_OWN + BLURRED
-        clutter = self._clutter + BLURRED
-        same = (found - own) ** 2 / spread + np.log(spread)
-        other = (found - self._usual) ** 2 / clutter + np.log(clutter)
-        return np.asarray(0.5 * np.nan_to_num(other - same).sum(1))
+        clutter = self._clutter
+        return np.asarray(log_ratio(found, own[:, None], spread, clutter.mean, clutter.variance + BLURRED).sum(-1))
 
     def learn_clutter(self, looks: Floats) -> None:
         """Looks (N, 3) of tracks that ended without ever being believed."""
-        stray = looks[np.isfinite(looks).all(1)]
-        if len(stray):
-            self._strays = min(self._strays + len(stray), MEMORY)
-            rate = len(stray) / self._strays
-            self._usual += rate * (stray.mean(0) - self._usual)
-            self._clutter += rate * (((stray - self._usual) ** 2).mean(0) - self._clutter)
+        self._clutter.add(looks[np.isfinite(looks).all(1)])
 
     def learn(self, looks: Floats, own: Floats, found: Floats) -> None:
         """All detections of a frame (N, 3), and those of established tracks (M, 3) beside the tracks' own looks."""
-        known = np.isfinite(looks)
-        n = known.sum(0)
-        self._seen = np.minimum(self._seen + n, MEMORY)
-        rate = n / np.maximum(self._seen, 1.0)
-        mean = np.where(known, looks, 0.0).sum(0) / np.maximum(n, 1)
-        self._mean += rate * (mean - self._mean)
-        square = np.where(known, (looks - self._mean) ** 2, 0.0).sum(0) / np.maximum(n, 1)
-        self._all = np.maximum(self._all + rate * (square - self._all), 1e-6)
+        self._all.add(looks)
         both = np.isfinite(own) & np.isfinite(found)
         n = both.sum(0)
         self._pairs = np.minimum(self._pairs + n, MEMORY)

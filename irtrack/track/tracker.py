@@ -15,6 +15,7 @@ from irtrack.track.bank import MODELS, Bank
 from irtrack.track.camera import electorate, stands_still, voted_motion
 from irtrack.track.haunts import CELL_PX, Haunts
 from irtrack.track.imm import combined, predict_models, update_models
+from irtrack.track.jerks import Jerks
 from irtrack.track.kalman import first_state, innovation_covariance, log_density
 from irtrack.track.looks import LOOKS, Looks, followed, looks_of
 from irtrack.track.trail import Trails
@@ -29,12 +30,6 @@ more each, since chance does not stay at a target's place: in proportion fewer a
 STEADY = 0.7
 """Share of its frames (the last 64 at most) in which a track must have had a detection to be confirmed: hops between
 specks have gaps."""
-
-JERK_PX, JERK_NATS = 250.0, 1.0
-"""Farthest that a jerk of the camera carries a target in a frame, and how sure it must be that it did."""
-
-JERK_PRIOR, FEW_JERKS, JERK_MEMORY = 0.003, 30.0, 0.998
-"""Chance of a jerk in a frame, the frames that this is worth, and how frames before fade."""
 
 ANCHOR_DRIFT_HZ = 0.15
 """Rate at which a place in the scene follows its detections: errors of the camera's motion add up over seconds. What
@@ -95,7 +90,7 @@ class KalmanTracker:
         self._shaking = 0.0
         self._register = Registration()
         self._looks = Looks()
-        self._jerks, self._jerk_frames = 0.0, 0.0
+        self._jerks = Jerks()
         self._found, self._variance = np.zeros((0, LOOKS)), np.zeros(0)  # looks of this frame's detections, and R
         self._haunts = (Haunts(), Haunts())  # of the sensor and of the scene
         self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
@@ -182,42 +177,23 @@ class KalmanTracker:
         return rows
 
     def _refind(self, rows: Ints, free: NDArray[np.bool_], xy: Floats) -> None:
-        """After a jerk of the camera that no picture could tell: what looks like a believed track is that track.
+        """After a jerk of the camera that no picture could tell: what looks like a confirmed track is that track.
 
-        A pair is worth P(jerk) / (pi R^2) times the likelihood ratio of its looks, against the density of clutter. The
-        whole state is carried to the detection, as the camera's motion would have.
+        The whole state is carried to the detection, as the camera's motion would have.
         """
         b = self._bank
-        tracks = np.flatnonzero((rows < 0) & b.confirmed)
-        found = np.flatnonzero(free)
-        self._jerks *= JERK_MEMORY
-        self._jerk_frames = JERK_MEMORY * self._jerk_frames + 1
+        tracks, found = np.flatnonzero((rows < 0) & b.confirmed), np.flatnonzero(free)
+        self._jerks.next_frame()
         if not len(tracks) or not len(found):
             return
-        chance = (self._jerks + FEW_JERKS * JERK_PRIOR) / (self._jerk_frames + FEW_JERKS)
-        told = np.stack(
-            [
-                self._looks.against_clutter(np.broadcast_to(b.look[t], (len(found), LOOKS)), self._found[found])
-                for t in tracks
-            ]
-        )
-        away = np.linalg.norm(xy[found][None] - b.x[tracks, None, :2], axis=2)
-        worth = told + np.log(chance / (np.pi * JERK_PX**2 * self._clutter_px2))
-        worth[away > JERK_PX] = -np.inf
-        while worth.size and worth.max() > JERK_NATS:
-            i, j = np.unravel_index(int(worth.argmax()), worth.shape)
-            t, d = tracks[i], found[j]
-            self._carry(t, xy[d] - b.x[t, :2])
-            rows[t], free[d] = d, False
-            self._jerks += 1
-            worth[i], worth[:, j] = -np.inf, -np.inf
-
-    def _carry(self, track: np.intp, shift: Floats) -> None:
-        """Move all that is known of a track's place."""
-        b = self._bank
-        for places in (b.x, b.xm):
-            places[track, ..., :2] += shift
-        b.anchor[track] += shift
+        looks = self._looks.against_clutter(b.look[tracks], self._found[found])
+        for i, j in self._jerks.pairs(looks, b.x[tracks, :2], xy[found], self._clutter_px2):
+            track, detection = tracks[i], found[j]
+            shift = xy[detection] - b.x[track, :2]
+            for places in (b.x, b.xm):
+                places[track, ..., :2] += shift
+            b.anchor[track] += shift
+            rows[track] = detection
 
     def _assign(self, tracks: Ints, found: Ints, xy: Floats) -> tuple[Ints, Ints]:
         if not len(tracks) or not len(found):
@@ -375,9 +351,9 @@ class KalmanTracker:
         still_open = s.confirm_window - b.frames
         hopeless = ~b.ripe & ~b.fixed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < s.confirm_hits)
         keep = ~(lost | hopeless)
-        self._looks.learn_clutter(b.look[~keep & ~b.confirmed])
         if keep.all():
             return rows
+        self._looks.learn_clutter(b.look[~keep & ~b.confirmed])
         b.keep(keep)
         return rows[keep]
 

@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--data", default="", help="what it was trained on")
     parser.add_argument("--note", default="", help="how, and what to expect")
-    parser.add_argument("--measured", nargs="*", default=[], metavar="SET=JSON", help="evaluations to enter")
+    parser.add_argument(
+        "--measured", action="extend", nargs="*", default=[], metavar="SET=JSON", help="evaluations to enter"
+    )
     args = parser.parse_args()
     if args.checkpoint:
         print(tomli_w.dumps({args.name: publish(args.checkpoint, args.name, args.data, args.note, models_folder())}))

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m irtrack.train.soup", description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("parts", nargs="+", metavar="NAME/PATH[=SHARE]")
-    parser.add_argument("--val", nargs="+", required=True, metavar="DIR[:SPLIT]")
+    parser.add_argument("--val", action="extend", nargs="+", required=True, metavar="DIR[:SPLIT]")
     parser.add_argument("--root", type=Path, default=Path(), help="where the folders of sets lie")
     args = parser.parse_args(arguments)
     try:

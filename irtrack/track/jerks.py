@@ -1,0 +1,44 @@
+"""Jerks of the camera that no picture can tell, as when it re-centres on its target over a featureless sky."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from irtrack.core import Floats
+
+FARTHEST_PX, LEAST_NATS = 250.0, 1.0
+"""Farthest that a jerk carries a target in a frame, and how sure it must be that it did."""
+
+PRIOR, PRIOR_FRAMES, MEMORY = 0.003, 30.0, 0.998
+"""Chance of a jerk in a frame, the frames that this is worth, and how frames before fade."""
+
+
+class Jerks:
+    """How often there are jerks, and which detections show one."""
+
+    def __init__(self) -> None:
+        self._jerks = self._frames = 0.0
+
+    def next_frame(self) -> None:
+        """Frames before fade."""
+        self._jerks *= MEMORY
+        self._frames = MEMORY * self._frames + 1
+
+    def pairs(self, looks: Floats, places: Floats, found: Floats, clutter_px2: float) -> list[tuple[int, int]]:
+        """Tracks and detections of this frame that a jerk has parted, the surest first.
+
+        `looks` (T, N): log-likelihood ratio of looks, of tracks at `places` (T, 2) to detections at `found` (N, 2),
+        against clutter, of which there is `clutter_px2` on each pixel. A pair is worth P(jerk) / (pi R^2) times that
+        ratio, against the density of clutter.
+        """
+        chance = (self._jerks + PRIOR_FRAMES * PRIOR) / (self._frames + PRIOR_FRAMES)
+        away = np.linalg.norm(found - places[:, None], axis=2)
+        worth = looks + np.log(chance / (np.pi * FARTHEST_PX**2 * clutter_px2))
+        worth[away > FARTHEST_PX] = -np.inf
+        out: list[tuple[int, int]] = []
+        while worth.max() > LEAST_NATS:
+            i, j = (int(k) for k in np.unravel_index(int(worth.argmax()), worth.shape))
+            out.append((i, j))
+            worth[i], worth[:, j] = -np.inf, -np.inf
+        self._jerks += len(out)
+        return out
