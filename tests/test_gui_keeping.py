@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
+from irtrack.core import FrameResult
 from irtrack.gui import habits as keeping
+from irtrack.gui.edits import Edits
 from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
+from irtrack.gui.outputs import autosave
 from irtrack.gui.window import MainWindow
 from irtrack.stopping import Stop
 
@@ -77,6 +80,27 @@ def test_edits_are_kept_while_the_window_is_open(qtbot: QtBot, window: MainWindo
     window.close()
     assert not list(folder.glob("*.jsonl"))  # exported
     assert track
+
+
+def test_while_edits_are_saved_only_whole_ones_can_be_seen(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by the count of those that are kept: a save that was killed is not one of them."""
+    folder = tmp_path / "saved"
+    seen_whole(qtbot, window, clip)
+    player, edits = window.player, Edits(names={1: "drone"})
+    autosave(folder / "scene.jsonl", player.store, player.settings, edits)
+    whole, first = (folder / "scene.jsonl").read_text(), next(player.store.results())
+
+    def killed() -> Iterator[FrameResult]:
+        yield first
+        assert [path.name for path in folder.glob("*.jsonl")] == ["scene.jsonl"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(player.store, "results", killed)
+    with pytest.raises(KeyboardInterrupt):
+        autosave(folder / "scene.jsonl", player.store, player.settings, Edits(names={1: "bird"}))
+    assert (folder / "scene.jsonl").read_text() == whole
 
 
 def test_two_windows_keep_what_each_changed(qtbot: QtBot, clip: Path) -> None:

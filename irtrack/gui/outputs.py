@@ -203,8 +203,8 @@ def autosave(path: Path, store: ResultStore, settings: Settings, edits: Edits) -
     if edits == Edits():
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.jsonl")
+    part = path.parent / "unfinished" / path.name  # not among the saved ones until it is whole
+    part.parent.mkdir(parents=True, exist_ok=True)
     part.unlink(missing_ok=True)
     export_tracks(store.results(), part, settings, edits)
     part.replace(path)
