@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
-from irtrack.config import Settings
+from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
     from irtrack.detect.shared import SharedDetector
 
+
+LIVE_FPS = 30.0
+"""Frame rate to keep up with where a camera does not say."""
 
 LONG_DELAY_S = 10.0
 """A log that waits so long is made from a file, which can be read again: its rows need not be safe all the while."""
@@ -71,16 +74,29 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
+    return make_loaded(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and source.live else None)
+
+
+def make_loaded(settings: DetectorSettings, live_fps: float | None) -> NetworkDetector:
+    """`load_detector` in a thread that ends."""
     with ThreadPoolExecutor(1, "irtrack-load") as once:
-        return once.submit(load_detector, settings, source).result()
+        return once.submit(load_detector, settings, live_fps).result()
 
 
-def load_detector(settings: Settings, source: Source | None) -> NetworkDetector:
-    """`make_detector` in the calling thread."""
-    from irtrack.detect.detector import LIVE_FPS, make_detector
+def load_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
+    """Device, weights and network, in the calling thread. `live_fps`: the rate of a camera, None for a recording.
 
-    live = source is not None and source.live
-    return make_detector(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and live else None)
+    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
+    """
+    from irtrack.detect.detector import NetworkDetector, pick_device, pick_weights
+    from irtrack.detect.live import LiveDetector
+    from irtrack.detect.weights import load_weights
+
+    device = pick_device(settings.device)
+    weights = load_weights(pick_weights(settings.weights, device))
+    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None):
+        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
+    return NetworkDetector(weights, settings, device)
 
 
 def make_tracker(settings: Settings) -> Tracker:

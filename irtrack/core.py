@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T", bound=np.generic)
 
@@ -57,6 +57,11 @@ def frozen(array: NDArray[T]) -> NDArray[T]:
     return array
 
 
+def described(image: Image) -> str:
+    """Width, height and type of an image, in a word."""
+    return f"{image.shape[1]}x{image.shape[0]} {image.dtype}" if image.ndim == 2 else f"{image.shape} {image.dtype}"
+
+
 def check_counts(image: Image) -> None:
     """Raises IrtrackError where an image is none that a camera makes: (H, W), uint8 or uint16."""
     shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
@@ -81,6 +86,9 @@ class Frame:
     time_s: float
     image: Image
     connection: int = 0
+
+    def __repr__(self) -> str:
+        return f"Frame(index={self.index}, time_s={self.time_s:.3f}, image={described(self.image)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.xy_px)
 
+    def __repr__(self) -> str:
+        shown = [f"({x:.1f}, {y:.1f}) score {s:.2f}" for (x, y), s in zip(self.xy_px[:3], self.score, strict=False)]
+        return f"Detections({len(self)}{': ' * bool(shown)}{'; '.join(shown)}{'; ...' * (len(self) > 3)})"
+
     def looked_at(self, xy: Floats) -> NDArray[np.bool_]:
         """Whether places (N, 2) lie where the frame was looked at."""
         if self.looked is None:
@@ -133,6 +145,24 @@ class Detections:
         """No detections."""
         zero = np.zeros(0)
         return Detections(np.zeros((0, 2)), zero.copy(), zero.copy(), np.zeros((0, 4)), zero.copy(), mask, scores)
+
+    @staticmethod
+    def at(xy_px: ArrayLike, score: ArrayLike | None = None, size_px: ArrayLike | None = None) -> Detections:
+        """Detections that another program made: centres (N, 2), and where they are known scores (N,) from 0 to 1
+        and widths and heights (N, 2). Raises IrtrackError for arrays that do not go together."""
+        xy = np.array(xy_px, float).reshape(-1, 2) if np.size(xy_px) == 0 else np.array(xy_px, float)
+        if xy.ndim != 2 or xy.shape[1] != 2 or not np.isfinite(xy).all():
+            raise IrtrackError(f"positions are an array (N, 2) of finite x and y, not one of shape {xy.shape}")
+        n = len(xy)
+        scores = np.ones(n) if score is None else np.array(score, float)
+        size = np.full((n, 2), np.nan) if size_px is None else np.array(size_px, float)
+        if scores.shape != (n,) or not ((scores >= 0) & (scores <= 1)).all():
+            raise IrtrackError(f"scores are one number from 0 to 1 for each of the {n} positions")
+        if size.shape != (n, 2) and n:
+            raise IrtrackError(f"sizes are a width and a height for each of the {n} positions, not {size.shape}")
+        size = size.reshape(n, 2)
+        box = np.column_stack([xy - np.nan_to_num(size) / 2, size])
+        return Detections(xy, scores, size[:, 0] * size[:, 1], box, np.full(n, np.nan))
 
 
 class TrackStatus(StrEnum):
@@ -170,6 +200,10 @@ class Track:
     def confirmed(self) -> bool:
         return self.status is not TrackStatus.TENTATIVE
 
+    def __repr__(self) -> str:
+        (x, y), (vx, vy) = self.xy_px, self.velocity_px_s
+        return f"Track({self.id} {self.status} at ({x:.1f}, {y:.1f}) px, velocity ({vx:.1f}, {vy:.1f}) px/s)"
+
 
 class Tracks(Sequence[Track]):
     """The tracks of one frame: arrays, and snapshots of single tracks that are made when they are asked for.
@@ -194,6 +228,21 @@ class Tracks(Sequence[Track]):
         self.fixed = frozen(np.zeros(len(id), bool) if fixed is None else fixed)
         self._make = make
         self._made: tuple[Track, ...] | None = None
+
+    @property
+    def xy_px(self) -> Floats:
+        """Positions (N, 2)."""
+        return self.x[:, :2]
+
+    @property
+    def velocity_px_s(self) -> Floats:
+        """Velocities (N, 2), in the scene."""
+        return self.x[:, 2:]
+
+    def __repr__(self) -> str:
+        sure = self.id[self.confirmed].tolist()
+        shown = ", ".join(map(str, sure[:8])) + ", ..." * (len(sure) > 8)
+        return f"Tracks({len(self)}, {len(sure)} confirmed{': ' * bool(sure)}{shown})"
 
     def unmade(self) -> Tracks:
         """The same without the snapshots that were made so far: some arrays instead of many objects, to keep."""
@@ -231,6 +280,9 @@ class FrameResult:
     stage_ms: dict[str, float]
     dropped: int = 0
     captured_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"FrameResult({self.frame!r}, {len(self.detections)} detections, {self.tracks!r})"
 
 
 class Remarks:

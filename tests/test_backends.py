@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from irtrack.build import load_detector
 from irtrack.cli import main
 from irtrack.config import DetectorSettings
 from irtrack.core import IrtrackError
 from irtrack.detect import backends
-from irtrack.detect.detector import make_detector
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights, save_weights
@@ -47,7 +47,7 @@ def test_engines_give_the_scores_of_torch(name: str, size: tuple[int, int]) -> N
 def test_detections_do_not_depend_on_the_engine(name: str) -> None:
     image = Scene(scene_from_text("sky,width=200,height=150,seed=3")).image(75)
     found = [
-        make_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend=b))(image) for b in (name, "torch")
+        load_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend=b))(image) for b in (name, "torch")
     ]
     assert len(found[0].xy_px) == len(found[1].xy_px) > 0
     assert abs(found[0].xy_px - found[1].xy_px).max() < 1e-2

@@ -22,14 +22,11 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.memory import Remembers, undisturbed
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
-from irtrack.detect.weights import Weights, load_weights
+from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
 
 SMALLEST_SIDE_PX = 2
-
-LIVE_FPS = 30.0
-"""Frame rate to keep up with where the source does not say."""
 
 
 def usable_cores() -> int:
@@ -182,17 +179,3 @@ class NetworkDetector:
         if kept is None or kept[0] is not self.regions or kept[1] != image.shape:
             kept = self._allowed = (self.regions, image.shape, self.regions.allowed(image.shape))
         return extract(scores, image, self.threshold, self.min_area_px, self.max_area_px, kept[2])
-
-
-def make_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
-    """Device, weights and network from settings. `live_fps`: the frame rate of a camera, None for a recording.
-
-    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
-    """
-    device = pick_device(settings.device)
-    weights = load_weights(pick_weights(settings.weights, device))
-    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None):
-        from irtrack.detect.live import LiveDetector
-
-        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
-    return NetworkDetector(weights, settings, device)
