@@ -18,12 +18,11 @@ from irtrack.capture.tee import TeeSource
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
-from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
+from irtrack.sinks.kinds import SINKS, About, SinkKind, kind_named
 from irtrack.sinks.parts import Parts
-from irtrack.sinks.record import Recorder, TriggeredRecorder, check_record_name
+from irtrack.sinks.record import Recorder, TriggeredRecorder
 from irtrack.sinks.target import Target, Targets, reason
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink
-from irtrack.sinks.video import VideoSink, check_video_name
+from irtrack.sinks.text import CompletedLog, OfflineLog
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
 
@@ -41,7 +40,10 @@ LONG_DELAY_S = 10.0
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run's results go; None leaves that log out."""
+    """Where a run's results go, by kinds of `irtrack.sinks.kinds`; None leaves that one out.
+
+    `others`: names and files of the kinds that other packages bring.
+    """
 
     csv: Path | None = None
     mot: Path | None = None
@@ -51,21 +53,26 @@ class Outputs:
     coco: Path | None = None
     video: Path | None = None
     record: Path | None = None
+    others: tuple[tuple[str, Path], ...] = ()
     pretrigger_s: float | None = None
     force: bool = False
     online: bool = False
     offline: bool = False
 
+    def files(self) -> dict[str, Path]:
+        """Every file that will be written, by the name of its kind."""
+        own = {kind.name: getattr(self, kind.name) for kind in SINKS}
+        return {name: path for name, path in own.items() if path is not None} | dict(self.others)
+
     def numbered(self, number: int) -> Outputs:
         """The same for one of several sources: tracks.csv becomes tracks-1.csv."""
-        kinds = ("csv", "mot", "jsonl", "trackmate", "cvat", "coco", "video", "record")
-        named = {k: p.with_name(f"{p.stem}-{number}{p.suffix}") for k in kinds if (p := getattr(self, k)) is not None}
-        return replace(self, **named)
+        named = {name: p.with_name(f"{p.stem}-{number}{p.suffix}") for name, p in self.files().items()}
+        others = tuple((name, named.pop(name)) for name, _ in self.others)
+        return replace(self, others=others, **named)  # type: ignore[arg-type]
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
-        named = (self.csv, self.mot, self.jsonl, self.trackmate, self.cvat, self.coco, self.video, self.record)
-        return [p for p in named if p is not None]
+        return list(self.files().values())
 
 
 def make_detector(settings: Settings, source: Source | None = None) -> NetworkDetector:
@@ -111,10 +118,8 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
     """
     if outputs.online and outputs.offline:
         raise SinkError("a log is either --online or --offline: choose one")
-    if outputs.video is not None:
-        check_video_name(outputs.video)
-    if outputs.record is not None:
-        check_record_name(outputs.record)
+    for name, path in outputs.files().items():
+        kind_named(name).check(path)
     return Targets(outputs.paths(), outputs.force, files_of(inputs))
 
 
@@ -138,27 +143,18 @@ def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
 def make_sinks(outputs: Outputs, settings: Settings, fps: float | None, targets: Targets | None = None) -> list[Sink]:
     """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
     targets = targets or claim(outputs)
+    about = About(fps, settings.display)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
-    kinds: tuple[tuple[Path | None, type[TextSink] | type[AnnotationSink]], ...] = (
-        (outputs.csv, CsvSink),
-        (outputs.mot, MotSink),
-        (outputs.jsonl, JsonLinesSink),
-        (outputs.trackmate, TrackMateSink),
-        (outputs.cvat, CvatSink),
-        (outputs.coco, CocoSink),
-    )
 
-    def log(target: Target, kind: type[TextSink] | type[AnnotationSink]) -> Sink:
-        sink = kind(target)
-        if outputs.offline:
+    def made(target: Target, kind: SinkKind) -> Sink:
+        assert kind.open is not None
+        sink = kind.open(target, about)
+        if kind.log and outputs.offline:
             return OfflineLog(sink, partial(rewritten, settings=settings.tracker))
-        return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if delay_s else sink
+        return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if kind.log and delay_s else sink
 
-    makers: list[tuple[Path, Callable[[Target], Sink]]] = [
-        (path, partial(log, kind=kind)) for path, kind in kinds if path is not None
-    ]
-    if outputs.video is not None:
-        makers.append((outputs.video, lambda target: VideoSink(target, fps=fps, display=settings.display)))
+    kinds = ((path, kind_named(name)) for name, path in outputs.files().items())
+    makers = [(path, partial(made, kind=kind)) for path, kind in kinds if kind.open is not None]
     sinks: list[Sink] = []
     try:
         for path, make in makers:

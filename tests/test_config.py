@@ -11,8 +11,8 @@ import pytest
 from irtrack.cli import main as irtrack
 from irtrack.cli import make_parser
 from irtrack.commands.common import settings_from
-from irtrack.commands.logs import OTHERS
 from irtrack.config import (
+    OTHERS,
     DetectorSettings,
     DisplaySettings,
     Settings,

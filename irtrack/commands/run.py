@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import common_outputs, conclude, settings_from
+from irtrack.commands.common import conclude, outputs_from, settings_from
 from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Source, SourceInfo
 from irtrack.stopping import Stop
 
@@ -62,21 +62,14 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
 
     Fills `runs`; gives what several of them share.
     """
-    from irtrack.build import Outputs, claim, make_pipeline, make_shared
+    from irtrack.build import claim, make_pipeline, make_shared
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
 
     settings, sources = settings_from(args), grouped(args.source)
     use_credentials(args.credentials)
-    outputs = Outputs(
-        csv=args.csv,
-        jsonl=args.jsonl,
-        video=args.video,
-        record=args.record,
-        pretrigger_s=args.pretrigger,
-        **common_outputs(args),
-    )
+    outputs = outputs_from(args, pretrigger_s=args.pretrigger)
     several = len(sources) > 1
     read = (*sources, args.config, args.correction, args.weights, args.credentials)
     shared: SharedDetector | None = None
