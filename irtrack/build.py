@@ -95,13 +95,15 @@ def load_detector(settings: DetectorSettings, live_fps: float | None = None) -> 
 
     Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
     """
-    from irtrack.detect.detector import NetworkDetector, pick_device, pick_weights
+    from irtrack.detect.detector import NetworkDetector, check_whole, pick_device, pick_weights
     from irtrack.detect.live import LiveDetector
     from irtrack.detect.weights import load_weights
 
     device = pick_device(settings.device)
-    weights = load_weights(pick_weights(settings.weights, device))
-    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None):
+    weights = load_weights(pick_weights(settings.weights, device), others=True)
+    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None and weights.is_own):
+        if not weights.is_own:
+            check_whole(weights, settings)
         return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
     return NetworkDetector(weights, settings, device)
 

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import tomli_w
 
+from irtrack import plugins
 from irtrack.core import ConfigError
 from irtrack.text import meant, read_toml
 
@@ -28,13 +29,16 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[str] = (),
+    others: str = "",
     form: str = "",
 ) -> T:
     """A dataclass field with its documentation, unit and inclusive range, or the values that it may have.
 
-    `form`: what stands for the value in help, such as LOW,HIGH.
+    `others`: entry points of other packages that add to these values. `form`: what stands for it in help: LOW,HIGH.
     """
-    metadata = {"doc": doc, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "form": form}
+    metadata = {
+        "doc": doc, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "others": others, "form": form
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -50,14 +54,19 @@ def brief(value: object) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
+def allowed(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values that a setting may have, by its metadata; empty: any."""
+    return (*about["choices"], *(plugins.found(about["others"]) if about["others"] else ()))
+
+
 class Checked:
     """Base of the settings classes: checks ranges, reads and writes plain dictionaries."""
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
             value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
-            if f.metadata.get("choices"):
-                self.choose({f.name: f.metadata["choices"]})
+            if f.metadata.get("choices") and value not in f.metadata["choices"]:
+                self.choose({f.name: allowed(f.metadata)})
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if not (low is None or value >= low) or not (high is None or value <= high) or not abs(value) <= MOST:
@@ -172,6 +181,7 @@ class DetectorSettings(Checked):
         "engine on a CPU: torch, native (kernels in C, where there is a compiler), for whole frames also onnxruntime "
         "and openvino; auto: the fastest here, by a trial",
         choices=BACKENDS,
+        others=plugins.BACKENDS,
     )
     include: str = option(
         "", "X,Y X,Y X,Y ...; ... in pixels: polygons to look in; empty: the whole picture", form="POLYGONS"

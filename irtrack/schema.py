@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from irtrack.config import DEFAULTS, Checked
+from irtrack.config import DEFAULTS, Checked, allowed
 
 TYPES = {str: "string", float: "number", int: "integer", bool: "boolean"}
 
@@ -33,5 +33,5 @@ def one(default: Any, about: Any) -> dict[str, Any]:
     """Of a setting."""
     unit = f" ({about['unit']})" if about["unit"] else ""
     made = {"type": TYPES[type(default)], "default": default, "description": about["doc"] + unit}
-    bounds = {"minimum": about["low"], "maximum": about["high"], "enum": list(about["choices"]) or None}
+    bounds = {"minimum": about["low"], "maximum": about["high"], "enum": list(allowed(about)) or None}
     return made | {key: value for key, value in bounds.items() if value is not None}

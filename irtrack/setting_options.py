@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from irtrack.config import DEFAULTS, Checked, DisplaySettings, Settings
+from irtrack.config import DEFAULTS, Checked, DisplaySettings, Settings, allowed
 
 PLAIN = frozenset({"palette", "agc"})
 """Settings of the picture whose names say enough without `--display-` before them."""
@@ -41,7 +41,7 @@ def asked(name: str, default: Any, about: Any) -> dict[str, Any]:
     unit = f" {about['unit']}".replace("%", "%%") if about["unit"] else ""
     told: dict[str, Any] = {"type": type(default), "help": f"{text} ({shown}{unit})" if default != "" else text}
     if about["choices"]:
-        told["choices"] = about["choices"]
+        told["choices"] = allowed(about)
     else:
         told["metavar"] = about["form"] or {int: "N", float: "X", str: "TEXT"}[type(default)]
     return told

@@ -6,12 +6,16 @@ as an entry point in the group `irtrack.sources`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from irtrack import plugins
-from irtrack.core import Source
+from irtrack.core import IrtrackError, Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,20 +162,27 @@ TEXTS = (
 )  # fmt: skip
 
 
-def others() -> list[SourceKind]:
-    """The kinds that other packages bring."""
-    return [plugins.load(plugins.SOURCES, name, SourceKind) for name in plugins.found(plugins.SOURCES)]
+def others() -> Iterator[SourceKind]:
+    """The kinds that other packages bring; a broken one is said and passed over."""
+    for name in plugins.found(plugins.SOURCES):
+        try:
+            yield plugins.load(plugins.SOURCES, name, SourceKind)
+        except IrtrackError as error:
+            log.warning("%s", error)
 
 
 def kind_of_text(text: str) -> SourceKind | None:
-    """The kind that a SOURCE text, which is no file, names by how it begins. Raises IrtrackError."""
-    chosen = next((kind for kind in (*TEXTS, *others()) if kind.takes_text(text)), None)
+    """The kind that a SOURCE text, which is no file, names by how it begins. Raises IrtrackError where it is broken."""
+    chosen = next((kind for kind in TEXTS if kind.takes_text(text)), None)
+    if chosen is None and text.partition(":")[0] in plugins.found(plugins.SOURCES):
+        chosen = plugins.load(plugins.SOURCES, text.partition(":")[0], SourceKind)
+    chosen = chosen or next((kind for kind in others() if kind.takes_text(text)), None)
     return TEXTS[0] if chosen is None and "://" in text else chosen  # FFmpeg knows many more protocols
 
 
 def kind_of_file(path: Path, head: bytes) -> SourceKind:
     """The kind of a file that begins with `head`; kinds of other packages come before images and videos."""
-    return next(kind for kind in (*FILES[:2], *others(), *FILES[2:]) if kind.takes_file(path, head))
+    return next(kind for kind in chain(FILES[:2], others(), FILES[2:]) if kind.takes_file(path, head))
 
 
 def forms() -> str:

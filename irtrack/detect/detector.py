@@ -85,10 +85,23 @@ def check_size(shape: tuple[int, ...]) -> None:
 
 def pick_backend(weights: Weights, settings: DetectorSettings, device: torch.device) -> str:
     """The engine's name; where there is only torch, torch."""
+    if not weights.is_own:
+        check_whole(weights, settings)
+        return "torch"
     if device.type != "cpu" or pick_precision(settings.precision, device) != torch.float32:
         return "torch"
     whole = settings.mode in ("auto", "exact")
     return fastest(weights, whole) if settings.backend == "auto" else settings.backend
+
+
+def check_whole(weights: Weights, settings: DetectorSettings) -> None:
+    """Raises IrtrackError where a network of another package is asked for what takes DATransNet's parts."""
+    asked = {"mode": ("auto", "exact"), "backend": ("auto", "torch"), "precision": ("auto", "float32")}
+    for name, possible in asked.items():
+        if (value := getattr(settings, name)) not in possible:
+            raise IrtrackError(
+                f"{name} {value} takes a DATransNet, and {weights.name} is another network: leave it out"
+            )
 
 
 class NetworkDetector:
@@ -105,7 +118,9 @@ class NetworkDetector:
             torch.set_num_threads(settings.threads)
         self.backend = pick_backend(weights, settings, device)
         """The engine that runs whole frames."""
-        if self.backend == "native":
+        if not weights.is_own:
+            self._network = weights.network.to(device)
+        elif self.backend == "native":
             self.backend, self._network = own_form(weights.network, settings.backend == "native")
         else:
             self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
