@@ -9,68 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from irtrack.remarks import Remarks as Remarks  # read from here by all who read sources
-
-T = TypeVar("T", bound=np.generic)
-
-Image = NDArray[Any]
-"""(H, W) raw counts, uint8 or uint16."""
-
-LARGEST_SIDE_PX = 4096
-"""Longest side of a frame; what is larger is refused before memory is taken for it."""
+from irtrack.errors import (  # here for all, as is the rest of what flows
+    AwayError as AwayError,
+    ConfigError as ConfigError,
+    IrtrackError as IrtrackError,
+    SinkError as SinkError,
+    SourceError as SourceError,
+    WeightsError as WeightsError,
+)
+from irtrack.pictures import (
+    LARGEST_SIDE_PX as LARGEST_SIDE_PX,
+    Image as Image,
+    check_counts as check_counts,
+    described as described,
+    frozen as frozen,
+)
+from irtrack.remarks import Remarks as Remarks
 
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
-
-
-class IrtrackError(Exception):
-    """Something the user can act on: the message is one line that says what is wrong and what to do."""
-
-
-class SourceError(IrtrackError):
-    """A source cannot be opened or read on."""
-
-
-class AwayError(SourceError):
-    """A camera is not there or says nothing: it may still come."""
-
-
-class WeightsError(IrtrackError):
-    """Weights are missing, damaged or of another network."""
-
-
-class SinkError(IrtrackError):
-    """A log cannot be written."""
-
-
-class ConfigError(IrtrackError):
-    """A setting is unknown or out of range."""
-
-
-def frozen(array: NDArray[T]) -> NDArray[T]:
-    """The array itself, marked read-only."""
-    array.setflags(write=False)
-    return array
-
-
-def described(image: Image) -> str:
-    """Width, height and type of an image, in a word."""
-    return f"{image.shape[1]}x{image.shape[0]} {image.dtype}" if image.ndim == 2 else f"{image.shape} {image.dtype}"
-
-
-def check_counts(image: Image) -> None:
-    """Raises IrtrackError where an image is none that a camera makes: (H, W), uint8 or uint16."""
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-    if shape is None or len(shape) != 2:
-        what = "no array" if shape is None else f"an array of shape {tuple(shape)}"
-        raise IrtrackError(f"an image is rows and columns of grey, not {what}: make it grey first")
-    if dtype not in (np.uint8, np.uint16):
-        raise IrtrackError(f"an image holds counts, uint8 or uint16, not {dtype}: scale it to counts first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +111,8 @@ class Detections:
 
     @staticmethod
     def at(xy_px: ArrayLike, score: ArrayLike | None = None, size_px: ArrayLike | None = None) -> Detections:
-        """Detections that another program made: centres (N, 2), and where they are known scores (N,) from 0 to 1
-        and widths and heights (N, 2). Raises IrtrackError for arrays that do not go together."""
-        xy = np.array(xy_px, float).reshape(-1, 2) if np.size(xy_px) == 0 else np.array(xy_px, float)
+        """Detections of another program: centres (N, 2), scores (N,), sizes (N, 2). Raises IrtrackError."""
+        xy = np.array(xy_px, float) if np.size(xy_px) else np.zeros((0, 2))
         if xy.ndim != 2 or xy.shape[1] != 2 or not np.isfinite(xy).all():
             raise IrtrackError(f"positions are an array (N, 2) of finite x and y, not one of shape {xy.shape}")
         n = len(xy)
@@ -315,9 +276,32 @@ class SourceInfo:
     key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source stands, by now. `lost`: the camera is away, and connected again. `incomplete`: pictures that came
+    with parts missing, and were left out. `failed`: why a recording made of it has ended early.
+    """
+
+    lost: bool = False
+    incomplete: int = 0
+    failed: SinkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorStatus:
+    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each."""
+
+    model: str = ""
+    device: str = "cpu"
+    scan_frames: int = 1
+
+
 @runtime_checkable
 class Source(Protocol):
-    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait."""
+    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait.
+
+    Sources subclass it; what they leave out is as here.
+    """
 
     live: bool
     info: SourceInfo
@@ -328,11 +312,14 @@ class Source(Protocol):
 
     def seek(self, index: int) -> None:
         """Continue at frame `index` (recordings only; live sources raise SourceError)."""
-        ...
+        raise SourceError("a live source cannot seek: it has no past")
+
+    def status(self) -> SourceStatus:
+        """How it stands; in any thread."""
+        return SourceStatus()
 
     def close(self) -> None:
         """Give back what was opened; may be called twice."""
-        ...
 
 
 @runtime_checkable
@@ -353,6 +340,15 @@ class Detector(Protocol):
     """`imaging.regions.Regions`: where targets count."""
 
     def __call__(self, image: Image) -> Detections: ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A detector that says how it stands."""
+
+    def status(self) -> DetectorStatus:
+        """By now; in any thread."""
+        ...
 
 
 @runtime_checkable

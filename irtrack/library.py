@@ -20,6 +20,7 @@ from irtrack.config import DetectorSettings, Settings, TrackerSettings
 from irtrack.core import (
     Attentive,
     Detections,
+    DetectorStatus,
     Forgetful,
     Frame,
     FrameResult,
@@ -32,9 +33,15 @@ from irtrack.core import (
     described,
     frozen,
 )
-from irtrack.core import Detector as DetectorProtocol
-from irtrack.core import Source as SourceProtocol
-from irtrack.core import Tracker as TrackerProtocol
+from irtrack.core import (
+    Detector as DetectorProtocol,
+)
+from irtrack.core import (
+    Source as SourceProtocol,
+)
+from irtrack.core import (
+    Tracker as TrackerProtocol,
+)
 
 if TYPE_CHECKING:
     from irtrack.imaging.regions import Regions
@@ -160,6 +167,10 @@ class Detector:
         """Where the tracks are; `process` tells it."""
         if isinstance(self._network, Attentive):
             self._network.look_at(tracks, spent_s)
+
+    def status(self) -> DetectorStatus:
+        """Model, device, and the frames of a scan."""
+        return self._network.status()
 
     def again(self, image: NDArray[Any]) -> Detections:
         """Detections of a picture of the past, which leave no trace in what is carried on."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.capture.grey import colour_to_grey
-from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
 from irtrack.hush import hushed
 
 HELP = "write camera:N or a device path, then ,format=Y16 ,format=P2PRO ,size=160x120 ,fps=9 as needed"
@@ -79,7 +79,7 @@ def counts(buffer: NDArray[Any], width: int, height: int) -> Image:
     return image[: TELEMETRY.get((image.shape[1], image.shape[0]), height)]
 
 
-class CameraSource:
+class CameraSource(Source):
     """A camera by number (`camera:0`) or device path (`/dev/video0`); times are those of arrival."""
 
     live = True

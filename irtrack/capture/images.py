@@ -32,7 +32,7 @@ from irtrack.capture.headers import (
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
-from irtrack.core import Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 from irtrack.hush import hushed
 from irtrack.paths import is_dropping
 
@@ -247,7 +247,7 @@ def grey_of(stored: np.ndarray) -> Image:  # type: ignore[type-arg]
     )
 
 
-class ImagesSource:
+class ImagesSource(Source):
     """Pictures of image files as frames, in natural order of the names, all pages of each.
 
     Times are those of the files, where all have them, else number over `fps`. What cannot be read is

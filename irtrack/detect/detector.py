@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import LARGEST_SIDE_PX, Detections, Image, IrtrackError, Scores, check_counts
+from irtrack.core import LARGEST_SIDE_PX, Detections, DetectorStatus, Image, IrtrackError, Scores, check_counts
 from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
@@ -157,6 +157,10 @@ class NetworkDetector:
             scores = self._score_again(image)
         self._scored = (image, np.ascontiguousarray(scores))
         return self.extracted(self._scored[1], image)
+
+    def status(self) -> DetectorStatus:
+        """Model and device."""
+        return DetectorStatus(self.weights.name, str(self.device))
 
     def _carried(self) -> list[Remembers]:
         """What changes with each frame."""
