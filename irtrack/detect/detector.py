@@ -61,7 +61,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 def keep_large_blocks() -> None:
     """Have malloc keep the big blocks of feature maps instead of returning them to the system after each frame.
 
-    Otherwise much of a frame's time goes into page faults (FIELD: 3,200 ms against 1,291 for the authors' code at
+    Otherwise much of a frame's time goes into page faults (3,200 ms against 1,291 for the authors' code at
     640x512). Linux with glibc only; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
