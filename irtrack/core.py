@@ -278,9 +278,8 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source stands, by now. `lost`: the camera is away, and connected again. `incomplete`: pictures that came
-    with parts missing, and were left out. `failed`: why a recording made of it has ended early.
-    """
+    """How a source stands. `lost`: the camera is away. `incomplete`: pictures that came with parts missing, and were
+    left out. `failed`: why a recording made of it ended early."""
 
     lost: bool = False
     incomplete: int = 0

@@ -53,6 +53,8 @@ def setting_rows(section: Checked, flags: bool) -> str:
     rows = []
     for f in fields(section):  # type: ignore[arg-type]
         about, default = f.metadata, getattr(section, f.name)
+        if isinstance(default, Checked):
+            continue
         low, high = about.get("low"), about.get("high")
         bounds = (
             " to ".join("..." if v is None else number(v) for v in (low, high)) if (low, high) != (None, None) else ""
@@ -72,6 +74,14 @@ def settings() -> str:
         section = getattr(DEFAULTS, f.name)
         parts.append(f"## `[{f.name}]`\n\n{section.__doc__}\n\n{setting_rows(section, flags=True)}")
     return "\n\n".join(parts)
+
+
+def training_settings() -> str:
+    """What `irtrack train --set` takes."""
+    from irtrack.train.settings import AugmentSettings, TrainSettings
+
+    parts = ((TrainSettings(), ""), (AugmentSettings(), "Of the crops, as `augment.KEY`:\n\n"))
+    return "\n\n".join(text + setting_rows(section, flags=False) for section, text in parts)
 
 
 def commands() -> str:
@@ -120,6 +130,7 @@ MADE = {
     "settings": settings,
     "scenes": lambda: SCENE_NAMES,
     "scene_settings": lambda: setting_rows(SceneSettings(), flags=False),
+    "training_settings": training_settings,
     "commands": commands,
     "architecture": architecture,
     "models": models,
