@@ -16,9 +16,15 @@ SOURCES, SINKS, NETWORKS, BACKENDS = "irtrack.sources", "irtrack.sinks", "irtrac
 
 
 @cache
+def declared() -> dict[str, dict[str, EntryPoint]]:
+    """What other packages offer, by group and name; all packages are looked through once."""
+    every = entry_points()
+    return {g: {entry.name: entry for entry in every.select(group=g)} for g in (SOURCES, SINKS, NETWORKS, BACKENDS)}
+
+
 def found(group: str) -> dict[str, EntryPoint]:
     """What other packages offer in a group, by name."""
-    return {entry.name: entry for entry in entry_points(group=group)}
+    return declared()[group]
 
 
 def load(group: str, name: str, kind: type | None = None) -> Any:

@@ -73,10 +73,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
         about.mkdir()
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         (about / "entry_points.txt").write_text(f"[{group}]\n{entry.replace('MODULE', module)}\n")
-        plugins.found.cache_clear()
+        plugins.declared.cache_clear()
 
     yield install
-    plugins.found.cache_clear()
+    plugins.declared.cache_clear()
     for module in made:
         sys.modules.pop(module, None)
 
