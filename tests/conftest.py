@@ -93,13 +93,18 @@ def no_thread_left() -> Iterator[None]:
     pytest.fail(f"threads left running: {ours}")
 
 
-@pytest.fixture(autouse=True, scope="module")
+LARGE_BYTES = 600 << 20
+
+
+@pytest.fixture(autouse=True)
 def memory_given_back() -> Iterator[None]:
     """A detector tells malloc to keep large blocks; here the blocks of hundreds of tests would add up to gigabytes."""
     yield
-    gc.collect()
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        if int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > LARGE_BYTES:
+            gc.collect()
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 

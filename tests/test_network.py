@@ -139,7 +139,7 @@ def test_statistics_of_keys_without_keys(size: tuple[int, int], shift: int, layo
 
 @pytest.mark.parametrize("name", ["datransnet", "datransnet-s"])
 @pytest.mark.parametrize("img_size", [256, 512])
-@pytest.mark.parametrize("size", [(2, 2), (31, 65), (40, 333), (200, 256), (320, 480)])
+@pytest.mark.parametrize("size", [(2, 2), (31, 65), (40, 333), (200, 256), (256, 384)])
 def test_fast_form_of_trained_weights(name: str, img_size: int, size: tuple[int, int]) -> None:
     """Pictures as smooth as the sky, where sums of products are large beside those of differences, two at a time."""
     rng = np.random.default_rng(8)
