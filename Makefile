@@ -14,7 +14,7 @@ DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 
 DEBIAN_TEST := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-ugly aravis-tools libaravis-0.8-0 xdotool
 
-.PHONY: run test lint system system-test clean
+.PHONY: run test lint docs wheel system system-test clean
 
 run: $(VENV)/.runtime system
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
@@ -32,6 +32,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+wheel: $(VENV)/.dev
+	PYTHON=$(BIN)/python sh tools/check_wheel.sh
 
 system:
 	@mkdir -p build
@@ -52,4 +58,4 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.runtime
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build dist

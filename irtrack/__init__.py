@@ -1,8 +1,50 @@
 """irtrack: real-time detection and tracking of small targets in infrared video."""
 
-import os
+from __future__ import annotations
 
-__version__ = "0.1.0"
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track, Tracks
+    from irtrack.library import Detector, Source, Tracker, open, process, table
+    from irtrack.tracktable import TrackTable
+
+__all__ = [
+    "Detections",
+    "Detector",
+    "Frame",
+    "FrameResult",
+    "IrtrackError",
+    "Source",
+    "Track",
+    "TrackTable",
+    "Tracker",
+    "Tracks",
+    "open",
+    "process",
+    "table",
+]
+
+__version__ = "0.2.0"
+
+_HOMES = dict.fromkeys(("Detections", "Frame", "FrameResult", "IrtrackError", "Track", "Tracks"), "irtrack.core")
+_HOMES |= dict.fromkeys(("Detector", "Source", "Tracker", "open", "process", "table"), "irtrack.library")
+_HOMES["TrackTable"] = "irtrack.tracktable"
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: `import irtrack` alone loads nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'irtrack' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
 
 SPINS = "20000"
 """Turns of the loop in which an idle thread of OpenMP waits for work before it sleeps, about a millisecond.

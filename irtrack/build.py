@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
-from irtrack.config import Settings
+from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
-from irtrack.sinks.annotation import AnnotationSink, CocoSink, CvatSink, TrackMateSink
+from irtrack.sinks.kinds import SINKS, About, SinkKind, kind_named
 from irtrack.sinks.parts import Parts
-from irtrack.sinks.record import Recorder, TriggeredRecorder, check_record_name
+from irtrack.sinks.record import Recorder, TriggeredRecorder
 from irtrack.sinks.target import Target, Targets, reason
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, OfflineLog, TextSink
-from irtrack.sinks.video import VideoSink, check_video_name
+from irtrack.sinks.text import CompletedLog, OfflineLog
 from irtrack.track.offline import rewritten
 from irtrack.track.tracker import KalmanTracker
 
@@ -32,13 +31,19 @@ if TYPE_CHECKING:
     from irtrack.detect.shared import SharedDetector
 
 
+LIVE_FPS = 30.0
+"""Frame rate to keep up with where a camera does not say."""
+
 LONG_DELAY_S = 10.0
 """A log that waits so long is made from a file, which can be read again: its rows need not be safe all the while."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run's results go; None leaves that log out."""
+    """Where a run's results go, by kinds of `irtrack.sinks.kinds`; None leaves that one out.
+
+    `others`: names and files of the kinds that other packages bring.
+    """
 
     csv: Path | None = None
     mot: Path | None = None
@@ -48,21 +53,26 @@ class Outputs:
     coco: Path | None = None
     video: Path | None = None
     record: Path | None = None
+    others: tuple[tuple[str, Path], ...] = ()
     pretrigger_s: float | None = None
     force: bool = False
     online: bool = False
     offline: bool = False
 
+    def files(self) -> dict[str, Path]:
+        """Every file that will be written, by the name of its kind."""
+        own = {kind.name: getattr(self, kind.name) for kind in SINKS}
+        return {name: path for name, path in own.items() if path is not None} | dict(self.others)
+
     def numbered(self, number: int) -> Outputs:
         """The same for one of several sources: tracks.csv becomes tracks-1.csv."""
-        kinds = ("csv", "mot", "jsonl", "trackmate", "cvat", "coco", "video", "record")
-        named = {k: p.with_name(f"{p.stem}-{number}{p.suffix}") for k in kinds if (p := getattr(self, k)) is not None}
-        return replace(self, **named)
+        named = {name: p.with_name(f"{p.stem}-{number}{p.suffix}") for name, p in self.files().items()}
+        others = tuple((name, named.pop(name)) for name, _ in self.others)
+        return replace(self, others=others, **named)  # type: ignore[arg-type]
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
-        named = (self.csv, self.mot, self.jsonl, self.trackmate, self.cvat, self.coco, self.video, self.record)
-        return [p for p in named if p is not None]
+        return list(self.files().values())
 
 
 def make_detector(settings: Settings, source: Source | None = None) -> NetworkDetector:
@@ -71,16 +81,31 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
+    return make_loaded(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and source.live else None)
+
+
+def make_loaded(settings: DetectorSettings, live_fps: float | None) -> NetworkDetector:
+    """`load_detector` in a thread that ends."""
     with ThreadPoolExecutor(1, "irtrack-load") as once:
-        return once.submit(load_detector, settings, source).result()
+        return once.submit(load_detector, settings, live_fps).result()
 
 
-def load_detector(settings: Settings, source: Source | None) -> NetworkDetector:
-    """`make_detector` in the calling thread."""
-    from irtrack.detect.detector import LIVE_FPS, make_detector
+def load_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
+    """Device, weights and network, in the calling thread. `live_fps`: the rate of a camera, None for a recording.
 
-    live = source is not None and source.live
-    return make_detector(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and live else None)
+    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
+    """
+    from irtrack.detect.detector import NetworkDetector, check_whole, pick_device, pick_weights
+    from irtrack.detect.live import LiveDetector
+    from irtrack.detect.weights import load_weights
+
+    device = pick_device(settings.device)
+    weights = load_weights(pick_weights(settings.weights, device), others=True)
+    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None and weights.is_own):
+        if not weights.is_own:
+            check_whole(weights, settings)
+        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
+    return NetworkDetector(weights, settings, device)
 
 
 def make_tracker(settings: Settings) -> Tracker:
@@ -95,10 +120,8 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
     """
     if outputs.online and outputs.offline:
         raise SinkError("a log is either --online or --offline: choose one")
-    if outputs.video is not None:
-        check_video_name(outputs.video)
-    if outputs.record is not None:
-        check_record_name(outputs.record)
+    for name, path in outputs.files().items():
+        kind_named(name).check(path)
     return Targets(outputs.paths(), outputs.force, files_of(inputs))
 
 
@@ -122,27 +145,18 @@ def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
 def make_sinks(outputs: Outputs, settings: Settings, fps: float | None, targets: Targets | None = None) -> list[Sink]:
     """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
     targets = targets or claim(outputs)
+    about = About(fps, settings.display)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
-    kinds: tuple[tuple[Path | None, type[TextSink] | type[AnnotationSink]], ...] = (
-        (outputs.csv, CsvSink),
-        (outputs.mot, MotSink),
-        (outputs.jsonl, JsonLinesSink),
-        (outputs.trackmate, TrackMateSink),
-        (outputs.cvat, CvatSink),
-        (outputs.coco, CocoSink),
-    )
 
-    def log(target: Target, kind: type[TextSink] | type[AnnotationSink]) -> Sink:
-        sink = kind(target)
-        if outputs.offline:
+    def made(target: Target, kind: SinkKind) -> Sink:
+        assert kind.open is not None
+        sink = kind.open(target, about)
+        if kind.log and outputs.offline:
             return OfflineLog(sink, partial(rewritten, settings=settings.tracker))
-        return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if delay_s else sink
+        return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if kind.log and delay_s else sink
 
-    makers: list[tuple[Path, Callable[[Target], Sink]]] = [
-        (path, partial(log, kind=kind)) for path, kind in kinds if path is not None
-    ]
-    if outputs.video is not None:
-        makers.append((outputs.video, lambda target: VideoSink(target, fps=fps, display=settings.display)))
+    kinds = ((path, kind_named(name)) for name, path in outputs.files().items())
+    makers = [(path, partial(made, kind=kind)) for path, kind in kinds if kind.open is not None]
     sinks: list[Sink] = []
     try:
         for path, make in makers:

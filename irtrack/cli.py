@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from irtrack import __version__
-from irtrack.config import AGC_MODES, BACKENDS, DEVICES, MODES, PALETTES, PRECISIONS
+from irtrack.capture.kinds import forms
+from irtrack.config import OTHERS
 from irtrack.core import IrtrackError
+from irtrack.setting_options import config_option, detector_options, display_options, tracker_options
+from irtrack.sinks.kinds import SINKS, other_names
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant
 from irtrack.training_options import evaluate_options, strict_option, train_options
@@ -29,69 +32,7 @@ COMMANDS = (
 # Of irtrack.simulate, which takes a while to load.
 SCENE_NAMES = "sky, clutter, crossing, dim, dark, camera16, crowd, empty, hovering, creeping, swinging, lamps, city"
 
-SOURCE_HELP = (
-    "a video file, a folder or glob of images, a TIFF stack, a URL (rtsp:// udp:// tcp:// http://), camera:N or a "
-    "device path, sim:NAME (" + SCENE_NAMES + ")"
-)
-
-
-def detector_options(parser: argparse.ArgumentParser) -> None:
-    """Options of everything that runs the network."""
-    group = parser.add_argument_group("detector")
-    group.add_argument(
-        "--weights",
-        default=None,
-        metavar="NAME/PATH",
-        help="a model by name, or a checkpoint file; "
-        "auto (default) takes datransnet on a GPU and the slim datransnet-s without one",
-    )
-    group.add_argument("--device", default=None, choices=DEVICES, help="where the network runs")
-    group.add_argument(
-        "--threshold",
-        type=float,
-        default=None,
-        metavar="T",
-        help="score above which a pixel belongs to a target, 0 to 1 (default 0.5)",
-    )
-    group.add_argument(
-        "--mode",
-        default=None,
-        choices=MODES,
-        help="exact: every frame whole; video: attention kept from the frames before; live: as much of each frame as "
-        "there is time for; auto (default): live for cameras, exact for recordings",
-    )
-    group.add_argument(
-        "--backend",
-        default=None,
-        choices=BACKENDS,
-        help="engine on the CPU; native: kernels in C, compiled on first use; auto (default): the fastest there is",
-    )
-    group.add_argument(
-        "--precision",
-        default=None,
-        choices=PRECISIONS,
-        help="arithmetic of the network; auto (default): float32, on a GPU float16; bfloat16 is faster on CPUs that "
-        "have it, with slightly other masks",
-    )
-    group.add_argument("--threads", type=int, default=None, metavar="N", help="CPU threads of the network")
-    group.add_argument(
-        "--correct",
-        dest="correction",
-        nargs="?",
-        const="camera",
-        default=None,
-        metavar="FILE",
-        help="take off offsets and bad pixels as irtrack flat found them (without FILE: the one kept for the camera)",
-    )
-    group.add_argument("--destripe", action="store_true", default=None, help="take column stripes off each frame")
-    group.add_argument(
-        "--levels", default=None, metavar="LOW,HIGH", help="fixed scaling of 16-bit counts for detection"
-    )
-    group.add_argument("--palette", default=None, choices=PALETTES, help="colours of the picture (White hot)")
-    group.add_argument(
-        "--agc", default=None, choices=AGC_MODES, help="gain of the picture on the screen; detection never sees it"
-    )
-    group.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
+SOURCE_HELP = f"{forms()}; scenes to simulate are {SCENE_NAMES}"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -109,6 +50,8 @@ def make_parser() -> argparse.ArgumentParser:
     window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
     credentials_option(window)
     detector_options(window)
+    tracker_options(window)
+    display_options(window)
 
     run = commands.add_parser(
         "run",
@@ -119,16 +62,10 @@ def make_parser() -> argparse.ArgumentParser:
         "source", metavar="SOURCE", nargs="+", help=SOURCE_HELP + "; several run at once, outputs numbered OUT-1, OUT-2"
     )
     outputs = run.add_argument_group("outputs")
-    outputs.add_argument("--csv", type=Path, metavar="OUT.csv", help="track log")
-    outputs.add_argument("--jsonl", type=Path, metavar="OUT.jsonl", help="JSON lines: tracks, detections, timing")
-    outputs.add_argument("--video", type=Path, metavar="OUT.mkv", help="annotated H.264 video (.mkv or .mp4)")
-    outputs.add_argument(
-        "--record", type=Path, metavar="OUT.mkv", help="the frames as they came, lossless: FFV1, or BigTIFF (.tif)"
-    )
     outputs.add_argument(
         "--pretrigger", type=float, metavar="S", help="record only around targets, from S seconds before to S after"
     )
-    log_options(outputs)
+    log_options(outputs, alone=False)
     run.add_argument(
         "--fps",
         type=float,
@@ -147,6 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)
+    tracker_options(run)
+    display_options(run)
 
     flat = commands.add_parser(
         "flat",
@@ -175,9 +114,10 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="F",
         help="frame rate (30); 1000 where frame numbers are milliseconds",
     )
-    log_options(track)
+    log_options(track, alone=True)
     strict_option(track)
-    track.add_argument("--config", type=Path, metavar="TOML", help="settings file")
+    config_option(track)
+    tracker_options(track, OTHERS)
 
     score = commands.add_parser(
         "score",
@@ -283,12 +223,13 @@ def credentials_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def log_options(outputs: argparse._ActionsContainer) -> None:
-    """Outputs that `irtrack run` and `irtrack track` share."""
-    outputs.add_argument("--mot", type=Path, metavar="OUT.txt", help="MOTChallenge text")
-    outputs.add_argument("--trackmate", type=Path, metavar="OUT.csv", help="spots table of Fiji's TrackMate")
-    outputs.add_argument("--cvat", type=Path, metavar="OUT.xml", help="CVAT for video 1.1, to look at and correct")
-    outputs.add_argument("--coco", type=Path, metavar="OUT.json", help="COCO-VID")
+def log_options(outputs: argparse._ActionsContainer, alone: bool) -> None:
+    """Outputs of `irtrack run` and, `alone`, of `irtrack track`, whose --out is the track log."""
+    for kind in SINKS:
+        if not alone or (kind.alone and kind.name != "csv"):
+            outputs.add_argument(f"--{kind.name}", type=Path, metavar=f"OUT{kind.suffixes[0]}", help=kind.help)
+    for name in other_names():
+        outputs.add_argument(f"--{name}", type=Path, metavar="OUT", help="a kind of output of another package")
     outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
     outputs.add_argument(
         "--online",

@@ -14,15 +14,31 @@ from typing import Any, Self, TypeVar
 
 import tomli_w
 
+from irtrack import plugins
 from irtrack.core import ConfigError
 from irtrack.text import meant, read_toml
 
 T = TypeVar("T")
 
 
-def option(default: T, doc: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> T:
-    """A dataclass field with its documentation, unit and inclusive range."""
-    metadata = {"doc": doc, "unit": unit, "low": low, "high": high}
+def option(
+    default: T,
+    doc: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] = (),
+    others: str = "",
+    form: str = "",
+) -> T:
+    """A dataclass field with its documentation, unit and inclusive range, or the values that it may have.
+
+    `others`: entry points of other packages that add to these values. `form`: what stands for it in help: LOW,HIGH.
+    """
+    metadata = {
+        "doc": doc, "unit": unit, "low": low, "high": high, "choices": tuple(choices), "others": others, "form": form
+    }  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -38,12 +54,19 @@ def brief(value: object) -> str:
     return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
+def allowed(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values that a setting may have, by its metadata; empty: any."""
+    return (*about["choices"], *(plugins.found(about["others"]) if about["others"] else ()))
+
+
 class Checked:
     """Base of the settings classes: checks ranges, reads and writes plain dictionaries."""
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
             value, low, high = getattr(self, f.name), f.metadata.get("low"), f.metadata.get("high")
+            if f.metadata.get("choices") and value not in f.metadata["choices"]:
+                self.choose({f.name: allowed(f.metadata)})
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if not (low is None or value >= low) or not (high is None or value <= high) or not abs(value) <= MOST:
@@ -136,8 +159,12 @@ MOTIONS = ("image", "detections", "off")
 class DetectorSettings(Checked):
     """What the detector does to a frame."""
 
-    weights: str = option("auto", "name in models/manifest.toml or path of a checkpoint; auto picks by device")
-    device: str = option("auto", "auto, cpu or cuda")
+    weights: str = option(
+        "auto",
+        "a model by name, or a checkpoint file; auto takes datransnet on a GPU and the slim datransnet-s without one",
+        form="NAME/PATH",
+    )
+    device: str = option("auto", "where the network runs; auto: on a GPU where there is one", choices=DEVICES)
     threshold: float = option(0.5, "score above which a pixel belongs to a target", low=0.0, high=1.0)
     min_area_px: int = option(1, "components smaller than this are dropped", unit="px", low=1, high=1 << 24)
     max_area_px: int = option(1500, "components larger than this are no small target", unit="px", low=1, high=1 << 24)
@@ -145,6 +172,7 @@ class DetectorSettings(Checked):
         "auto",
         "exact: every frame whole; video: its attention kept from the frames before; live: what the camera's rate "
         "leaves time for; auto: live for cameras, exact for recordings",
+        choices=MODES,
     )
     refresh_every: int = option(4, "in mode video, frames between renewals of a block's attention", low=1, high=1000)
     live_bands: int = option(0, "in mode live, bands seen in turn; 0 fits them to the time there is", low=0, high=64)
@@ -152,20 +180,26 @@ class DetectorSettings(Checked):
         "auto",
         "engine on a CPU: torch, native (kernels in C, where there is a compiler), for whole frames also onnxruntime "
         "and openvino; auto: the fastest here, by a trial",
+        choices=BACKENDS,
+        others=plugins.BACKENDS,
     )
-    include: str = option("", "X,Y X,Y X,Y ...; ... in pixels: polygons to look in; empty: the whole picture")
-    exclude: str = option("", "the same: polygons to leave out")
-    levels: str = option("", "LOW,HIGH in counts: fixed scaling of 16-bit frames; empty: it follows the frames")
+    include: str = option(
+        "", "X,Y X,Y X,Y ...; ... in pixels: polygons to look in; empty: the whole picture", form="POLYGONS"
+    )
+    exclude: str = option("", "the same: polygons to leave out", form="POLYGONS")
+    levels: str = option(
+        "", "LOW,HIGH in counts: fixed scaling of 16-bit frames; empty: it follows the frames", form="LOW,HIGH"
+    )
     precision: str = option(
         "auto",
         "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by 1 to 2 "
         "percent) or float16; auto: float16 on a GPU, else float32",
+        choices=PRECISIONS,
     )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.choose({"mode": MODES, "backend": BACKENDS, "precision": PRECISIONS, "device": DEVICES})
         if self.min_area_px > self.max_area_px:
             raise ConfigError(f"min_area_px = {self.min_area_px} is above max_area_px = {self.max_area_px}")
         self.check_engine()
@@ -229,12 +263,13 @@ class TrackerSettings(Checked):
     log_delay_s: float = option(
         2.0, "completed logs hold rows back this long, until confirmation and coasting are decided", unit="s", low=0.0
     )
-    camera_motion: str = option("image", "where it is read from: image (detections without one), detections, or off")
+    camera_motion: str = option(
+        "image", "where it is read from: image (detections without one), detections, or off", choices=MOTIONS
+    )
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.choose({"camera_motion": MOTIONS})
         if self.confirm_hits > self.confirm_window:
             raise ConfigError(
                 f"confirm_hits = {self.confirm_hits} within confirm_window = {self.confirm_window} frames can never be"
@@ -257,11 +292,12 @@ PALETTES = ("White hot", "Black hot", "Iron", "Arctic", "Inferno", "Viridis", "C
 class DisplaySettings(Checked):
     """How counts become colours on the screen and in annotated video; the detector never sees it."""
 
-    palette: str = option("White hot", "colours; Cividis reads the same to colour-blind eyes")
+    palette: str = option("White hot", "colours; Cividis reads the same to colour-blind eyes", choices=PALETTES)
     agc: str = option(
         "auto",
         "percentile: between two percentiles; linear: level and span in counts; plateau: histogram equalisation, "
         "clipped; clahe: the same by places; auto: 8-bit pictures as they are, others by percentile",
+        choices=AGC_MODES,
     )
     low_percent: float = option(0.5, "percentile shown black", unit="%", low=0.0, high=50.0)
     high_percent: float = option(99.8, "percentile shown white", unit="%", low=50.0, high=100.0)
@@ -269,11 +305,10 @@ class DisplaySettings(Checked):
     span: float = option(1024.0, "in mode linear, counts from black to white", low=1.0)
     plateau: float = option(4.0, "in mode plateau, the most a level counts for, in even shares", low=1.0, high=1e4)
     clip: float = option(3.0, "in mode clahe, limit of the contrast of a place", low=1.0, high=40.0)
-    region: str = option("", "X,Y,W,H in pixels: gain follows this part of the picture alone")
+    region: str = option("", "X,Y,W,H in pixels: gain follows this part of the picture alone", form="X,Y,W,H")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.choose({"agc": AGC_MODES, "palette": PALETTES})
         if self.low_percent >= self.high_percent:
             raise ConfigError(f"low_percent = {self.low_percent} must be below high_percent = {self.high_percent}")
         self.region_px()
@@ -302,6 +337,9 @@ class Settings(Checked):
 
 
 DEFAULTS = Settings()
+
+OTHERS = Settings(tracker=TrackerSettings(confirm_score=0.0, log_delay_s=60.0))
+"""Defaults for detections of others, whose scores have a scale of their own and whose logs nobody waits for."""
 
 
 def load_settings(path: Path, defaults: Settings = DEFAULTS) -> Settings:

@@ -6,65 +6,33 @@ Coordinates, said once: x to the right, y down, in pixels; (0, 0) is the centre 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar, overload, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-T = TypeVar("T", bound=np.generic)
-
-Image = NDArray[Any]
-"""(H, W) raw counts, uint8 or uint16."""
-
-LARGEST_SIDE_PX = 4096
-"""Longest side of a frame; what is larger is refused before memory is taken for it."""
+from irtrack.errors import (  # here for all, as is the rest of what flows
+    AwayError as AwayError,
+    ConfigError as ConfigError,
+    IrtrackError as IrtrackError,
+    SinkError as SinkError,
+    SourceError as SourceError,
+    WeightsError as WeightsError,
+)
+from irtrack.pictures import (
+    LARGEST_SIDE_PX as LARGEST_SIDE_PX,
+    Image as Image,
+    check_counts as check_counts,
+    described as described,
+    frozen as frozen,
+)
+from irtrack.remarks import Remarks as Remarks
 
 Floats = NDArray[np.float64]
 Scores = NDArray[np.float32]
-
-
-class IrtrackError(Exception):
-    """Something the user can act on: the message is one line that says what is wrong and what to do."""
-
-
-class SourceError(IrtrackError):
-    """A source cannot be opened or read on."""
-
-
-class AwayError(SourceError):
-    """A camera is not there or says nothing: it may still come."""
-
-
-class WeightsError(IrtrackError):
-    """Weights are missing, damaged or of another network."""
-
-
-class SinkError(IrtrackError):
-    """A log cannot be written."""
-
-
-class ConfigError(IrtrackError):
-    """A setting is unknown or out of range."""
-
-
-def frozen(array: NDArray[T]) -> NDArray[T]:
-    """The array itself, marked read-only."""
-    array.setflags(write=False)
-    return array
-
-
-def check_counts(image: Image) -> None:
-    """Raises IrtrackError where an image is none that a camera makes: (H, W), uint8 or uint16."""
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
-    if shape is None or len(shape) != 2:
-        what = "no array" if shape is None else f"an array of shape {tuple(shape)}"
-        raise IrtrackError(f"an image is rows and columns of grey, not {what}: make it grey first")
-    if dtype not in (np.uint8, np.uint16):
-        raise IrtrackError(f"an image holds counts, uint8 or uint16, not {dtype}: scale it to counts first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +49,9 @@ class Frame:
     time_s: float
     image: Image
     connection: int = 0
+
+    def __repr__(self) -> str:
+        return f"Frame(index={self.index}, time_s={self.time_s:.3f}, image={described(self.image)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +91,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.xy_px)
 
+    def __repr__(self) -> str:
+        shown = [f"({x:.1f}, {y:.1f}) score {s:.2f}" for (x, y), s in zip(self.xy_px[:3], self.score, strict=False)]
+        return f"Detections({len(self)}{': ' * bool(shown)}{'; '.join(shown)}{'; ...' * (len(self) > 3)})"
+
     def looked_at(self, xy: Floats) -> NDArray[np.bool_]:
         """Whether places (N, 2) lie where the frame was looked at."""
         if self.looked is None:
@@ -133,6 +108,23 @@ class Detections:
         """No detections."""
         zero = np.zeros(0)
         return Detections(np.zeros((0, 2)), zero.copy(), zero.copy(), np.zeros((0, 4)), zero.copy(), mask, scores)
+
+    @staticmethod
+    def at(xy_px: ArrayLike, score: ArrayLike | None = None, size_px: ArrayLike | None = None) -> Detections:
+        """Detections of another program: centres (N, 2), scores (N,), sizes (N, 2). Raises IrtrackError."""
+        xy = np.array(xy_px, float) if np.size(xy_px) else np.zeros((0, 2))
+        if xy.ndim != 2 or xy.shape[1] != 2 or not np.isfinite(xy).all():
+            raise IrtrackError(f"positions are an array (N, 2) of finite x and y, not one of shape {xy.shape}")
+        n = len(xy)
+        scores = np.ones(n) if score is None else np.array(score, float)
+        size = np.full((n, 2), np.nan) if size_px is None else np.array(size_px, float)
+        if scores.shape != (n,) or not ((scores >= 0) & (scores <= 1)).all():
+            raise IrtrackError(f"scores are one number from 0 to 1 for each of the {n} positions")
+        if size.shape != (n, 2) and n:
+            raise IrtrackError(f"sizes are a width and a height for each of the {n} positions, not {size.shape}")
+        size = size.reshape(n, 2)
+        box = np.column_stack([xy - np.nan_to_num(size) / 2, size])
+        return Detections(xy, scores, size[:, 0] * size[:, 1], box, np.full(n, np.nan))
 
 
 class TrackStatus(StrEnum):
@@ -170,6 +162,10 @@ class Track:
     def confirmed(self) -> bool:
         return self.status is not TrackStatus.TENTATIVE
 
+    def __repr__(self) -> str:
+        (x, y), (vx, vy) = self.xy_px, self.velocity_px_s
+        return f"Track({self.id} {self.status} at ({x:.1f}, {y:.1f}) px, velocity ({vx:.1f}, {vy:.1f}) px/s)"
+
 
 class Tracks(Sequence[Track]):
     """The tracks of one frame: arrays, and snapshots of single tracks that are made when they are asked for.
@@ -194,6 +190,21 @@ class Tracks(Sequence[Track]):
         self.fixed = frozen(np.zeros(len(id), bool) if fixed is None else fixed)
         self._make = make
         self._made: tuple[Track, ...] | None = None
+
+    @property
+    def xy_px(self) -> Floats:
+        """Positions (N, 2)."""
+        return self.x[:, :2]
+
+    @property
+    def velocity_px_s(self) -> Floats:
+        """Velocities (N, 2), in the scene."""
+        return self.x[:, 2:]
+
+    def __repr__(self) -> str:
+        sure = self.id[self.confirmed].tolist()
+        shown = ", ".join(map(str, sure[:8])) + ", ..." * (len(sure) > 8)
+        return f"Tracks({len(self)}, {len(sure)} confirmed{': ' * bool(sure)}{shown})"
 
     def unmade(self) -> Tracks:
         """The same without the snapshots that were made so far: some arrays instead of many objects, to keep."""
@@ -232,38 +243,8 @@ class FrameResult:
     dropped: int = 0
     captured_s: float = 0.0
 
-
-class Remarks:
-    """What the user should know of what was read or made, where it is not quite what it seems: said once, counted.
-
-    Shared by threads. A summary prints them; with `--strict` each makes a run end with exit code 1.
-    """
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def add(self, text: str, count: int = 1) -> None:
-        """Say `text`, one clear part of a line, `count` times more."""
-        with self._lock:
-            self._counts[text] = self._counts.get(text, 0) + count
-
-    def take(self, other: Remarks) -> None:
-        """Add those of another."""
-        for text, count in other.counts().items():
-            self.add(text, count)
-
-    def counts(self) -> dict[str, int]:
-        """Each text and how often it was said, in order of their first times."""
-        with self._lock:
-            return dict(self._counts)
-
-    def lines(self) -> list[str]:
-        """Texts with their counts where these are above one."""
-        return [text if n == 1 else f"{text} ({n} times)" for text, n in self.counts().items()]
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
+    def __repr__(self) -> str:
+        return f"FrameResult({self.frame!r}, {len(self.detections)} detections, {self.tracks!r})"
 
 
 class Clock(StrEnum):
@@ -295,9 +276,31 @@ class SourceInfo:
     key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source stands. `lost`: the camera is away. `incomplete`: pictures that came with parts missing, and were
+    left out. `failed`: why a recording made of it ended early."""
+
+    lost: bool = False
+    incomplete: int = 0
+    failed: SinkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorStatus:
+    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each."""
+
+    model: str = ""
+    device: str = "cpu"
+    scan_frames: int = 1
+
+
 @runtime_checkable
 class Source(Protocol):
-    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait."""
+    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait.
+
+    Sources subclass it; what they leave out is as here.
+    """
 
     live: bool
     info: SourceInfo
@@ -308,11 +311,14 @@ class Source(Protocol):
 
     def seek(self, index: int) -> None:
         """Continue at frame `index` (recordings only; live sources raise SourceError)."""
-        ...
+        raise SourceError("a live source cannot seek: it has no past")
+
+    def status(self) -> SourceStatus:
+        """How it stands; in any thread."""
+        return SourceStatus()
 
     def close(self) -> None:
         """Give back what was opened; may be called twice."""
-        ...
 
 
 @runtime_checkable
@@ -333,6 +339,15 @@ class Detector(Protocol):
     """`imaging.regions.Regions`: where targets count."""
 
     def __call__(self, image: Image) -> Detections: ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A detector that says how it stands."""
+
+    def status(self) -> DetectorStatus:
+        """By now; in any thread."""
+        ...
 
 
 @runtime_checkable

@@ -31,6 +31,17 @@ def test_tracker_and_capture_do_without_torch() -> None:
     assert done.stdout.strip() == "False", done.stderr
 
 
+def test_no_module_is_reached_by_its_own_imports() -> None:
+    """Circles of imports, those inside functions too; the window's are its own matter."""
+    grimp = pytest.importorskip("grimp", reason="import-linter is not installed: pip install -e '.[dev]'")
+    graph = grimp.build_graph("irtrack")
+    left = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules if not m.startswith("irtrack.gui")}
+    while free := [m for m, imported in left.items() if not imported & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left, "these import each other"
+
+
 def test_a_wheel_finds_its_weights_and_sample(tmp_path: Path) -> None:
     built = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", str(ROOT), "--no-deps", "--quiet", "-w", str(tmp_path)],

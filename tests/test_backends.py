@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
+from irtrack.build import load_detector
 from irtrack.cli import main
 from irtrack.config import DetectorSettings
 from irtrack.core import IrtrackError
 from irtrack.detect import backends
-from irtrack.detect.detector import make_detector
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights, save_weights
@@ -47,7 +49,7 @@ def test_engines_give_the_scores_of_torch(name: str, size: tuple[int, int]) -> N
 def test_detections_do_not_depend_on_the_engine(name: str) -> None:
     image = Scene(scene_from_text("sky,width=200,height=150,seed=3")).image(75)
     found = [
-        make_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend=b))(image) for b in (name, "torch")
+        load_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend=b))(image) for b in (name, "torch")
     ]
     assert len(found[0].xy_px) == len(found[1].xy_px) > 0
     assert abs(found[0].xy_px - found[1].xy_px).max() < 1e-2
@@ -99,10 +101,21 @@ def test_export_writes_a_file_that_was_compared(tmp_path: Path, capsys: pytest.C
 
 
 def authors_checkout(folder: Path) -> Path:
-    """A stand-in for the authors' repository: our network in a package, with an unused part and a sigmoid."""
-    (folder / "model").mkdir(parents=True)
-    (folder / "model" / "net.py").write_text(
+    """A stand-in for the authors' repository: our network in a package, with an unused part and a sigmoid.
+
+    As theirs, its packages import networks that need what is not installed, and it prints.
+    """
+    inside = folder / "model" / "DATransNet"
+    inside.mkdir(parents=True)
+    (folder / "model" / "__init__.py").write_text("import thop_that_is_not_there\nfrom .gone import *\n")
+    (inside / "__init__.py").write_text("from mmcv_that_is_not_there import ops\n")
+    (inside / "blocks").mkdir()
+    (inside / "blocks" / "__init__.py").write_text("SIZE = 1\n")
+    (inside / "segmentation.py").write_text(
         "import torch\n"
+        "from .blocks import SIZE\n"
+        "from model.DATransNet.blocks import SIZE as again\n"
+        "print('their code prints')\n"
         "from irtrack.detect.network import DATransNet as Ours\n"
         "class DATransNet(torch.nn.Module):\n"
         "    def __init__(self, n_channels=1, n_classes=1, img_size=256):\n"
@@ -110,7 +123,7 @@ def authors_checkout(folder: Path) -> Path:
         "        inner = Ours(16, img_size).set_fused(False)\n"
         "        for name, child in inner.named_children():\n"
         "            setattr(self, name, child)\n"
-        "        self.encoder5 = torch.nn.Conv2d(1, 1, 1)\n"
+        "        self.encoder5 = torch.nn.Conv2d(SIZE, again, 1)\n"
         "        self.inner = [inner]\n"
         "    def forward(self, x):\n"
         "        return self.inner[0].eval()(x).sigmoid()\n"
@@ -124,6 +137,46 @@ def test_the_authors_checkout_is_found_loaded_and_agrees(tmp_path: Path) -> None
     network = load_weights("datransnet").network
     reference = load_reference(authors_checkout(tmp_path / "code"), network)
     assert difference(reference, prepare(network, torch.device("cpu")), torch.rand(1, 1, 64, 96)) < 5e-5
+
+
+def test_the_checkout_leaves_nothing_behind_and_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two checkouts in one process, beside a module of ours that has the name of one of theirs."""
+    from irtrack.bench.reference import load_reference
+
+    ours = ModuleType("model")
+    monkeypatch.setitem(sys.modules, "model", ours)
+    network, path = load_weights("datransnet").network, list(sys.path)
+    made = [load_reference(authors_checkout(tmp_path / name), network) for name in ("one", "two")]
+    assert type(made[0].network) is not type(made[1].network)
+    assert sys.modules["model"] is ours
+    assert sys.path == path
+    assert not [m for m in sys.modules if m.startswith("model.")]
+
+
+def test_their_network_is_timed_in_a_process_of_its_own(tmp_path: Path) -> None:
+    from irtrack.bench.network import Apart
+
+    apart = Apart(authors_checkout(tmp_path / "code"))
+    assert apart(torch.zeros(1, 1, 32, 64)) > 0
+    apart.close()
+    gone = Apart(tmp_path / "nowhere")
+    with pytest.raises(IrtrackError, match=r"ended early: .*there is no folder"):
+        gone(torch.zeros(1, 1, 32, 64))
+    gone.close()
+
+
+def test_what_their_code_needs_and_is_not_there_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = authors_checkout(tmp_path / "code")
+    code = folder / "model" / "DATransNet" / "segmentation.py"
+    code.write_text("import einops_that_is_not_there\n" + code.read_text())
+    assert main(["bench", "--reference", str(folder), "--rounds", "1"]) == 1
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "No module named 'einops_that_is_not_there': pip install einops_that_is_not_there" in said
+    assert main(["bench", "--reference", str(folder / "nowhere")]) == 1
+    assert "there is no folder" in capfd.readouterr().err
 
 
 def test_a_folder_without_their_network_is_one_line(tmp_path: Path) -> None:

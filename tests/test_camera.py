@@ -47,7 +47,10 @@ class Device:
         width, height = self.size
         return {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height}.get(key, self.values.get(key, 0.0))
 
-    def read(self) -> tuple[bool, Any]:
+    def grab(self) -> bool:
+        return bool(self.left)
+
+    def retrieve(self) -> tuple[bool, Any]:
         return (True, self.left.pop(0)) if self.left else (False, None)
 
     def release(self) -> None:

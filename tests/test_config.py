@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import pytest
 from irtrack.cli import main as irtrack
 from irtrack.cli import make_parser
 from irtrack.commands.common import settings_from
-from irtrack.commands.logs import OTHERS
 from irtrack.config import (
+    OTHERS,
     DetectorSettings,
     DisplaySettings,
     Settings,
@@ -21,6 +22,7 @@ from irtrack.config import (
     save_settings,
 )
 from irtrack.core import ConfigError
+from irtrack.setting_options import flag_of
 from irtrack.simulate import scene_from_text
 from irtrack.train.settings import load_recipe
 from irtrack.train.settings import settings_from as train_settings
@@ -154,3 +156,48 @@ def test_recipes_and_scenes_that_can_never_be(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=say):
             scene_from_text(text)
+
+
+def other_value(name: str, default: object) -> str:
+    """A value of a setting that is not its default."""
+    special = {"levels": "5,9", "region": "1,2,3,4", "weights": "datransnet", "confirm_window": "7", "agc": "clahe"}
+    special |= {"include": "0,0 9,0 9,9", "exclude": "0,0 5,0 5,5", "palette": "Iron", "mode": "exact", "device": "cpu"}
+    special |= {"backend": "torch", "precision": "float32", "camera_motion": "off", "correction": "my.npz"}
+    special |= {"threshold": "0.25", "confirm_score": "0.25", "gate_probability": "0.75", "low_percent": "1.25"}
+    return special.get(name) or str(default + 1 if isinstance(default, int) else float(str(default)) * 0.75)
+
+
+@pytest.mark.parametrize("section", ["detector", "tracker", "capture", "display"])
+def test_every_setting_is_an_option_and_wins_over_a_file(section: str, tmp_path: Path) -> None:
+    chosen = getattr(Settings(), section)
+    words, expected = [], {}
+    for name, default in chosen.to_dict().items():
+        flag = flag_of(type(chosen), name)
+        if isinstance(default, bool):
+            words, expected[name] = [*words, flag], True
+            continue
+        value = other_value(name, default)
+        words, expected[name] = [*words, flag, value], type(default)(value)
+    changed = replace(chosen, **{k: v for k, v in chosen.to_dict().items() if k == "threads"})
+    save_settings(replace(Settings(), **{section: changed}), tmp_path / "s.toml")
+    made = getattr(settings_from(parsed(*words, "--config", str(tmp_path / "s.toml"))), section)
+    assert made.to_dict() == expected
+    assert not [name for name, value in expected.items() if value == getattr(chosen, name)]
+
+
+def test_options_out_of_range_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert irtrack(["run", "sim:sky", "--confirm-hits", "9", "--confirm-window", "8"]) == 1
+    assert "can never be" in capsys.readouterr().err
+    assert irtrack(["run", "sim:sky", "--coast-s", "600"]) == 1
+    assert "coast_s = 600.0 is out of range" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        irtrack(["run", "sim:sky", "--camera-motion", "imgae"])
+    assert caught.value.code == 2
+
+
+def test_track_says_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        irtrack(["track", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "mean score is at least this (0)" in said
+    assert "are decided (60 s)" in said

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from irtrack.build import load_detector
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, IrtrackError
-from irtrack.detect.detector import make_detector
 from irtrack.detect.extraction import BACKGROUND_REACH_PX, extract
 from irtrack.simulate import Scene, scene_from_text
 
@@ -113,6 +113,6 @@ def test_detections_leave_the_arrays_of_others_alone() -> None:
 )
 def test_images_that_no_camera_makes_are_one_line(image: object, say: str) -> None:
     settings = DetectorSettings(weights="datransnet-s", device="cpu", backend="torch", mode="exact")
-    detector = make_detector(settings)
+    detector = load_detector(settings)
     with pytest.raises(IrtrackError, match=say):
         detector(image)  # type: ignore[arg-type]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irtrack.build import load_detector
 from irtrack.config import PALETTES, DetectorSettings, DisplaySettings
 from irtrack.core import ConfigError, Floats, IrtrackError
-from irtrack.detect.detector import NetworkDetector, make_detector
+from irtrack.detect.detector import NetworkDetector
 from irtrack.imaging.agc import Agc
 from irtrack.imaging.correction import Correction, correction_from, destriped, load_correction
 from irtrack.imaging.palettes import TABLES
@@ -134,7 +135,7 @@ class Sensor:
 
 @pytest.fixture(scope="module")
 def detector() -> NetworkDetector:
-    return make_detector(DetectorSettings(weights="datransnet-s", backend="torch"))
+    return load_detector(DetectorSettings(weights="datransnet-s", backend="torch"))
 
 
 def test_one_point_correction_brings_targets_back(detector: NetworkDetector) -> None:

@@ -107,7 +107,7 @@ def test_incomplete_pictures_are_counted_and_never_shown() -> None:
     finally:
         process.kill()
         process.wait()
-    assert source.incomplete > 0  # type: ignore[attr-defined]
+    assert source.status().incomplete > 0
     assert frames[-1].index > 39  # those left out leave gaps in the numbers
     for f in frames:
         assert (f.image == 0).mean() < 0.05

@@ -17,11 +17,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from irtrack.build import load_detector
 from irtrack.cli import main
 from irtrack.config import DetectorSettings
 from irtrack.core import IrtrackError
 from irtrack.detect import backends, native
-from irtrack.detect.detector import NetworkDetector, make_detector
+from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastDATrans, prepare
 from irtrack.detect.kernels import HEAD_PLACES, TENT, Kernels
 from irtrack.detect.native import NativeKernels, build
@@ -229,7 +230,7 @@ def test_a_part_of_a_frame_adds_up(kernels: NativeKernels) -> None:
 def test_video_mode_and_detector(kernels: NativeKernels) -> None:
     image = Scene(scene_from_text("sky,width=200,height=150,seed=3")).image(75)
     made = [
-        make_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode="exact", backend=b))
+        load_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode="exact", backend=b))
         for b in ("native", "torch")
     ]
     assert [d.backend for d in made] == ["native", "torch"]
@@ -326,7 +327,7 @@ def test_without_a_compiler(
     save_weights(DATransNet(base=4), weights)
     assert "native" not in backends.available()
     settings = DetectorSettings(weights=str(weights), device="cpu", mode="exact")
-    assert make_detector(settings).backend == "torch"
+    assert load_detector(settings).backend == "torch"
     scene = "simcam:sky,width=64,height=48,frames=5"
     assert main(["run", scene, "--weights", str(weights), "--backend", "native", "--csv", str(tmp_path / "t.csv")]) != 0
     assert "backend native needs a C compiler: install gcc" in capsys.readouterr().err

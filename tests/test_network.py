@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -168,13 +170,34 @@ def test_bands_of_keys_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(network(x), whole, atol=LIMIT)
 
 
+PEAK = """
+import sys
+import torch
+from irtrack.detect.inference import prepare
+from irtrack.detect.network import DATransNet
+from irtrack.detect.scoring import score_map
+def peak():  # of this process alone: what getrusage says begins with the parent's
+    return next(1024 * int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+torch.manual_seed(5)
+network, side = prepare(DATransNet(base=4), torch.device("cpu")), int(sys.argv[1])
+with torch.inference_mode():
+    score_map(network, torch.rand(1, 1, 64, 64))
+    before = peak()
+    scores = score_map(network, torch.rand(1, 1, side, side))
+assert scores.shape == (1, 1, side, side) and torch.isfinite(scores).all()
+print((peak() - before) / side**2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is measured as Linux counts it")
 def test_the_largest_frame_fits_into_memory() -> None:
-    torch.manual_seed(5)
-    network = prepare(DATransNet(base=4), torch.device("cpu"))
-    with torch.inference_mode():
-        scores = score_map(network, torch.rand(1, 1, 4096, 4096))
-    assert scores.shape == (1, 1, 4096, 4096)
-    assert torch.isfinite(scores).all()
+    """Bytes a pixel, each in a process of its own: what holds of 1024 and 2048 a side holds of 4096, the largest."""
+    small, large = (
+        float(subprocess.run([sys.executable, "-c", PEAK, side], capture_output=True, text=True, check=True).stdout)
+        for side in ("1024", "2048")
+    )
+    assert 0 < large < 1.25 * small, "no part grows faster than the picture"
+    assert large * 4096**2 < 2.5 * 2**30
 
 
 def test_padding_reflects() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from irtrack.build import load_detector
 from irtrack.cli import main
 from irtrack.config import DetectorSettings
 from irtrack.core import Remarks
-from irtrack.detect.detector import make_detector
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.train.data import DatasetError, load_dataset, read_list
 from irtrack.train.masks import MaskError, marked, read_mask
@@ -46,7 +46,7 @@ def test_16_bit_images_are_seen_as_the_detector_sees_them(
 ) -> None:
     """The figures are those of the detector's own masks on these images."""
     folder = of_scene(tmp_path / "set", scene16)
-    detector = make_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend="torch", mode="exact"))
+    detector = load_detector(DetectorSettings(weights="datransnet-s", device="cpu", backend="torch", mode="exact"))
     both = either = 0
     for i in range(3):
         detector.forget()

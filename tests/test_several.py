@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from irtrack.build import load_detector
 from irtrack.capture.corrected import correction_path
 from irtrack.cli import main
 from irtrack.config import DetectorSettings
 from irtrack.core import IrtrackError
-from irtrack.detect.detector import NetworkDetector, make_detector
+from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.shared import SharedDetector
 from irtrack.imaging.correction import load_correction
 from irtrack.imaging.scaling import HIGH, LOW, Scaling, network_input
@@ -24,7 +25,7 @@ SKY = "sky,width=160,height=128,targets=3,scr=15,frames=30,seed="
 
 @pytest.fixture(scope="module")
 def detector() -> NetworkDetector:
-    return make_detector(DetectorSettings(weights="datransnet-s", backend="torch"))
+    return load_detector(DetectorSettings(weights="datransnet-s", backend="torch"))
 
 
 def rows(path: Path) -> list[list[str]]:

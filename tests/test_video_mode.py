@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from irtrack.build import make_tracker
+from irtrack.build import load_detector, make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Floats, Frame, Image, Tracks
-from irtrack.detect.detector import NetworkDetector, make_detector
+from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastDATrans, prepare
 from irtrack.detect.live import LiveDetector
 from irtrack.detect.video import VideoNetwork
@@ -93,7 +93,7 @@ def test_attention_of_parts_is_that_of_the_whole() -> None:
 
 def live_detector(bands: int) -> LiveDetector:
     settings = DetectorSettings(weights="datransnet-s", device="cpu", mode="live", live_bands=bands)
-    detector = make_detector(settings)
+    detector = load_detector(settings)
     assert isinstance(detector, LiveDetector)
     return detector
 
@@ -200,7 +200,7 @@ def test_a_second_look_leaves_no_trace(mode: str) -> None:
     other = np.ascontiguousarray(images[0][::-1, ::-1] // 3)
     bands = 4 if mode == "live" else 0
     settings = DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, live_bands=bands)
-    plain, looked_back = make_detector(settings), make_detector(settings)
+    plain, looked_back = load_detector(settings), load_detector(settings)
     for k, image in enumerate(images):
         expected = plain(image)
         found = looked_back(image)

@@ -38,7 +38,7 @@ def run(seconds: float = SECONDS, mode: str = "auto") -> Iterator[Row]:
     late = at > at[0] + SETTLED_S
     interval = 1e3 * (at[late][-1] - at[late][0]) / (late.sum() - 1)
     threads, size = torch.get_num_threads(), "640x512"
-    scan = f"datransnet-s {mode}, all in {getattr(detector, 'scan_frames', 1)} frames"
+    scan = f"datransnet-s {mode}, all in {detector.status().scan_frames} frames"
     yield Row("interval", detector.backend, scan, size, threads, float(interval))
     yield Row("latency p50", detector.backend, scan, size, threads, float(np.percentile(latency[late], 50)))
     yield Row("latency p95", detector.backend, scan, size, threads, float(np.percentile(latency[late], 95)))

@@ -9,8 +9,10 @@ it two to four times as fast on Linux.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,22 +67,39 @@ class Apart:
             str(torch.get_num_threads()),
             str(reference.resolve()) if reference else "",
         ]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115  # closed in close()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+        )
 
     def __call__(self, x: Tensor) -> float:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(f"{x.shape[2]} {x.shape[3]}\n")
-        stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(f"{x.shape[2]} {x.shape[3]}\n")
+            stdin.flush()
         line = stdout.readline()
+        while line and not is_seconds(line):  # what their code prints
+            line = stdout.readline()
         if not line:
-            raise IrtrackError("the process that times the base of the comparison ended early")
+            self._said.seek(0)
+            why = (self._said.read().split("\n\n")[-1].strip().splitlines() or ["it says nothing"])[-1]
+            raise IrtrackError(f"the process that times the base of the comparison ended early: {why}")
         return float(line)
 
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
+        self._said.close()
+
+
+def is_seconds(line: str) -> bool:
+    """Whether a line is a time."""
+    try:
+        return float(line) >= 0
+    except ValueError:
+        return False
 
 
 def base_form(reference: Path | None) -> Form:
@@ -102,9 +121,10 @@ def frames(width: int, height: int, count: int) -> list[Tensor]:
 def forms(full: DATransNet, slim: DATransNet, reference: Path | None) -> dict[tuple[str, str], Form]:
     """What is compared, by (backend, mode)."""
     name, every = "reference" if reference is not None else "readable", DetectorSettings().refresh_every
+    base = base_form(reference)  # first here, where what is wrong with it can be said
     out: dict[tuple[str, str], Form] = {
         (name, "own process"): Apart(reference),
-        (name, "irtrack's malloc settings"): base_form(reference),
+        (name, "irtrack's malloc settings"): base,
     }
     out["torch", "exact"] = prepare(full, CPU)
     out["torch", "video"] = VideoNetwork(prepare(full, CPU), every)

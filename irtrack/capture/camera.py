@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.capture.grey import colour_to_grey
-from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
+from irtrack.hush import hushed
 
 HELP = "write camera:N or a device path, then ,format=Y16 ,format=P2PRO ,size=160x120 ,fps=9 as needed"
 
@@ -78,7 +79,7 @@ def counts(buffer: NDArray[Any], width: int, height: int) -> Image:
     return image[: TELEMETRY.get((image.shape[1], image.shape[0]), height)]
 
 
-class CameraSource:
+class CameraSource(Source):
     """A camera by number (`camera:0`) or device path (`/dev/video0`); times are those of arrival."""
 
     live = True
@@ -86,7 +87,8 @@ class CameraSource:
     def __init__(self, text: str) -> None:
         """Opens the device and reads a frame. Raises SourceError."""
         self._name, self._options = text, parse(text)
-        self._capture = cv2.VideoCapture(self._options.device)
+        with hushed():
+            self._capture = cv2.VideoCapture(self._options.device)
         try:
             if not self._capture.isOpened():
                 raise AwayError(
@@ -122,7 +124,10 @@ class CameraSource:
 
     def _read(self) -> Image | None:
         """The next picture; None where the camera gives none. Raises SourceError for what is not what was asked for."""
-        ok, picture = self._capture.read()
+        if not self._capture.grab():
+            return None
+        with hushed():
+            ok, picture = self._capture.retrieve()
         if not ok or picture is None:
             return None
         if not self._options.raw:
@@ -172,7 +177,8 @@ def find_cameras(devices: Path = Path("/sys/class/video4linux"), probe: int = 4)
         return [c for c in (of_kernel(d) for d in sorted(devices.glob("video*"))) if c is not None]
     found = []
     for number in range(probe if not Path("/sys").is_dir() else 0):
-        capture = cv2.VideoCapture(number)
+        with hushed():
+            capture = cv2.VideoCapture(number)
         if capture.isOpened():
             found.append(FoundCamera(f"camera:{number}", f"camera {number}", ()))
         capture.release()

@@ -13,7 +13,7 @@ from cptv import CPTVReader
 
 from irtrack.capture.reading import check_size, reading, said
 from irtrack.capture.times import mended, rate_of
-from irtrack.core import Clock, Frame, Image, IrtrackError, Remarks, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, Image, IrtrackError, Remarks, Source, SourceError, SourceInfo, frozen
 
 LEPTON_FPS = 9.0
 """Rate of the FLIR Lepton, where the file does not say."""
@@ -65,7 +65,7 @@ class Reader(CPTVReader):  # type: ignore[misc]
         self.frame_file_offset = stream.tell()
 
 
-class CptvSource:
+class CptvSource(Source):
     """A CPTV file. Pictures are differences to the one before, so seeking reads from the beginning.
 
     Times are the camera's clock, from 0; a background frame, which no camera saw, is left out.

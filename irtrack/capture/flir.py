@@ -20,7 +20,7 @@ import numpy as np
 from irtrack.capture.headers import JPEG, jpeg_segments, size_of
 from irtrack.capture.reading import reading
 from irtrack.capture.times import mended, rate_of
-from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 
 MAGIC = b"FFF\0"
 HEADER, ENTRY, RAW_HEADER = 64, 32, 32
@@ -152,7 +152,7 @@ def counts_of(content: bytes) -> Image:
     return decode(block[offset : offset + length])
 
 
-class FlirSource:
+class FlirSource(Source):
     """A recording of a FLIR camera. Times are the camera's, else number over the rate."""
 
     live = False

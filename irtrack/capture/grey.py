@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from irtrack.core import Image
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what they would print is said in one line
+av.logging.set_level(None)
+
 LIMITED, FULL = 1, 2
 """FFmpeg's AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
 

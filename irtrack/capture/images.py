@@ -32,7 +32,8 @@ from irtrack.capture.headers import (
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
-from irtrack.core import Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
+from irtrack.hush import hushed
 from irtrack.paths import is_dropping
 
 IMAGE_SUFFIXES = frozenset(
@@ -45,11 +46,6 @@ SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
 DEFAULT_IMAGE_FPS = 30.0
 LARGEST_ANIMATION = 512 << 20
 """Bytes of all pictures of an animated image, which are decoded at once."""
-
-
-cv2.utils.logging.setLogLevel(
-    cv2.utils.logging.LOG_LEVEL_SILENT
-)  # what OpenCV prints of damaged images is said in one line here
 
 
 def is_image_name(path: Path) -> bool:
@@ -228,7 +224,8 @@ def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
         image = jpeg(code)
         if image is not None:
             return image
-    stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
+    with hushed():
+        stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("no decoder takes it")
     return stored if stored.ndim == 2 or stored.shape[2] < 3 else stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
@@ -250,7 +247,7 @@ def grey_of(stored: np.ndarray) -> Image:  # type: ignore[type-arg]
     )
 
 
-class ImagesSource:
+class ImagesSource(Source):
     """Pictures of image files as frames, in natural order of the names, all pages of each.
 
     Times are those of the files, where all have them, else number over `fps`. What cannot be read is

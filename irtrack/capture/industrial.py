@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from irtrack.core import AwayError, Clock, Frame, SourceError, SourceInfo
+from irtrack.core import AwayError, Clock, Frame, Source, SourceError, SourceInfo, SourceStatus
 
 READ_TIMEOUT_S = 2.5
 POLL_S = 0.2
@@ -72,7 +72,7 @@ class CameraClock:
         return index, min(now, self._start[1] + (timestamp_ns - self._start[0]) / 1e9)
 
 
-class IndustrialSource(ABC):
+class IndustrialSource(Source, ABC):
     """A camera that is asked for one buffer after the other; `close` may be called from another thread."""
 
     live = True
@@ -94,6 +94,10 @@ class IndustrialSource(ABC):
         self._first = first
         height, width = first.image.shape
         self.info = SourceInfo(text, width, height, 8 * first.image.dtype.itemsize, self._rate(), None, Clock.ARRIVAL)
+
+    def status(self) -> SourceStatus:
+        """How many pictures came incomplete."""
+        return SourceStatus(incomplete=self.incomplete)
 
     @abstractmethod
     def _connect(self) -> None:

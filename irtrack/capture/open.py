@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from irtrack.capture.address import like_a_url, redact
+from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
 from irtrack.capture.schemes import check_scheme
 from irtrack.core import Source, SourceError
-
-LIVE = ("camera:", "/dev/video", "genicam:", "aravis:", "simcam:")
-KINDS = "a video file, a folder of images, a URL, camera:N, genicam:ID, aravis:NAME or sim:NAME"
 
 
 def open_source(
@@ -22,8 +20,8 @@ def open_source(
     wait_s: float = 0.0,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Source:
-    """Open what `text` names: a video, an image folder or glob, a TIFF stack, several images (a name in each line),
-    `sim:NAME`, `simcam:NAME`, a URL, `camera:N`, `genicam:ID`, `aravis:NAME`. What exists as a file is that file.
+    """Open what `text` names: a file, an image folder or glob, several images (a name in each line), or what another
+    row of the table in `irtrack.capture.kinds` says. What exists as a file is that file.
 
     `fps` sets the frame rate of any recording, whatever times it has. A camera or stream that is lost is opened again
     for `reconnect_s`, if that is above 0; one that is away at the start is waited for `wait_s`. `cancelled` is asked
@@ -38,7 +36,8 @@ def open_source(
 
 def is_live(text: str) -> bool:
     """Whether a text names a camera or stream."""
-    return text.startswith(LIVE) or "://" in text
+    kind = kind_of_text(text)
+    return kind is not None and kind.live
 
 
 def open_once(text: str, fps: float | None) -> Source:
@@ -46,34 +45,13 @@ def open_once(text: str, fps: float | None) -> Source:
     if fps is not None and not 0 < fps < 1e6:
         raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
     if not text.strip():
-        raise SourceError(f"the source is empty: give {KINDS}")
+        raise SourceError(f"the source is empty: give {forms()}")
     if is_file(text):
         return open_file(Path(text), fps)
     check_scheme(text)
-    if text.startswith("sim:"):
-        from irtrack.capture.sim import SimSource
-
-        return SimSource(text.removeprefix("sim:"))
-    if text.startswith("simcam:"):
-        from irtrack.capture.sim import SimCamera
-
-        return SimCamera(text.removeprefix("simcam:"))
-    if text.startswith("camera:") or text.startswith("/dev/video"):
-        from irtrack.capture.camera import CameraSource
-
-        return CameraSource(text)
-    if text.startswith("genicam:"):
-        from irtrack.capture.genicam import GenicamSource
-
-        return GenicamSource(text)
-    if text.startswith("aravis:"):
-        from irtrack.capture.aravis import AravisSource
-
-        return AravisSource(text)
-    if "://" in text:
-        from irtrack.capture.stream import StreamSource
-
-        return StreamSource(text)
+    kind = kind_of_text(text)
+    if kind is not None:
+        return kind.open(text, fps)
     if like_a_url(text) and not is_file(text):
         raise SourceError("that is no file, and as a URL it lacks scheme://: write rtsp://, http://, udp:// or tcp://")
     try:
@@ -136,23 +114,7 @@ def open_file(path: Path, fps: float | None) -> Source:
         head = f.read(16)
     if not head:
         raise SourceError(f"{path} is empty (0 bytes): the recording was probably not finished")
-    suffix = path.suffix.lower()
-    if suffix == ".cptv":
-        from irtrack.capture.cptv import CptvSource
-
-        return CptvSource(path, fps)
-    if suffix in (".seq", ".csq", ".fff") or head.startswith(b"FFF\0"):
-        from irtrack.capture.flir import FlirSource
-
-        return FlirSource(path, fps)
-    from irtrack.capture.headers import TIFF
-    from irtrack.capture.images import ImagesSource, is_image_name, moves
-
-    if (head.startswith(TIFF) or is_image_name(path)) and not moves(path):
-        return ImagesSource(str(path), [path], fps)
-    from irtrack.capture.video import VideoSource
-
-    return VideoSource(path, fps)
+    return kind_of_file(path, head).open(str(path), fps)
 
 
 def grouped(texts: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from irtrack.capture.reader import LOOK_S, Reader
 from irtrack.channel import Closed
-from irtrack.core import AwayError, Frame, Remarks, Source, SourceError
+from irtrack.core import AwayError, Frame, Remarks, Source, SourceError, SourceStatus
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 """Between attempts to connect; the wait doubles."""
@@ -32,7 +32,7 @@ class Connection(StrEnum):
     RECONNECTING = "reconnecting"
 
 
-class ReconnectingSource:
+class ReconnectingSource(Source):
     """A live source that is opened again when it ends, falls silent or breaks; frame numbers leave a gap then.
 
     Every wait, for the connection or a picture, ends with `stop`. A new connection and a change of the pictures' size
@@ -65,10 +65,9 @@ class ReconnectingSource:
         self.info = self.source.info
         self.state = Connection.LIVE
 
-    @property
-    def incomplete(self) -> int:
-        """Pictures that came with parts missing, since it was connected."""
-        return getattr(self.source, "incomplete", 0)
+    def status(self) -> SourceStatus:
+        """As the source since it was connected, and whether it is away."""
+        return replace(self.source.status(), lost=self.state is Connection.RECONNECTING)
 
     def __iter__(self) -> Iterator[Frame]:
         index, start, connection, kind = -1, 0, 0, None

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 from itertools import count
 
-from irtrack.core import Clock, ConfigError, Frame, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, ConfigError, Frame, Source, SourceError, SourceInfo, frozen
 from irtrack.simulate import SCENES, Scene, scene_from_text
 
 
-class SimSource:
+class SimSource(Source):
     """A scene of `irtrack.simulate`; `scene` gives its exact truth."""
 
     live = False
@@ -38,7 +38,7 @@ class SimSource:
         """Nothing to give back."""
 
 
-class SimCamera:
+class SimCamera(Source):
     """The same as a camera: a frame is delivered when it is due, whether or not anybody is ready for it.
 
     The scene goes forth and back, so that nothing jumps, for `frames` frames or until it is closed.

@@ -11,7 +11,7 @@ import numpy as np
 from irtrack.capture.address import address_of, redact
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
-from irtrack.core import AwayError, Clock, Frame, Image, SourceError, SourceInfo, frozen
+from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
 
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 2.5
 SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
@@ -21,7 +21,7 @@ MOST_PIXELS = 1 << 26
 """Of a stream's picture: far more than any thermal camera has."""
 
 
-class StreamSource:
+class StreamSource(Source):
     """A network stream; a picture that cannot be decoded is left out and counted.
 
     Used by one thread. A silent stream ends with SourceError after READ_TIMEOUT_S, or when FFmpeg notices.

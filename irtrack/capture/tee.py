@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from irtrack.capture.wrapped import WrappedSource
-from irtrack.core import Frame, SinkError, Source
+from irtrack.core import Frame, SinkError, Source, SourceStatus
 
 
 class Taker(Protocol):
@@ -36,6 +37,10 @@ class TeeSource(WrappedSource):
                 except SinkError as error:
                     self.failed = error
             yield frame
+
+    def status(self) -> SourceStatus:
+        """As the source, and why the taker failed."""
+        return replace(self.source.status(), failed=self.failed)
 
     def close(self) -> None:
         """End both. Raises SinkError where the recording could not be finished."""

@@ -18,7 +18,7 @@ from irtrack.capture.packets import make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.times import mended, rate_of
-from irtrack.core import Clock, Frame, Image, Remarks, SourceError, SourceInfo, frozen
+from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 from irtrack.paths import ffmpeg_url
 
 DEFAULT_FPS = 30.0
@@ -34,7 +34,7 @@ STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
 """Streams of these kinds are no film."""
 
 
-class VideoSource:
+class VideoSource(Source):
     """A recording. Frame numbers are presentation order; times are the file's own, from 0 at the first frame.
 
     What cannot be decoded is skipped and said at the end: iteration then raises SourceError after the last good frame.

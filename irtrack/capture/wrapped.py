@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from irtrack.core import Source, Stoppable
+from irtrack.core import Source, SourceStatus, Stoppable
 
 
-class WrappedSource:
+class WrappedSource(Source):
     """As the source within, but for what a subclass does to its frames."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.live, self.info = source.live, source.info
+
+    def status(self) -> SourceStatus:
+        """As the source."""
+        return self.source.status()
 
     @property
     def state(self) -> object:

@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
-from irtrack.config import DEFAULTS, Settings, load_settings
-from irtrack.core import Remarks
+from irtrack.config import DEFAULTS, Checked, Settings, load_settings
+from irtrack.core import IrtrackError, Remarks
+
+if TYPE_CHECKING:
+    from irtrack.build import Outputs
 
 
 def settings_from(args: argparse.Namespace, defaults: Settings = DEFAULTS) -> Settings:
     """`defaults`, overruled by what the settings file says, if there is one, and both by the options given."""
     settings = load_settings(args.config, defaults) if getattr(args, "config", None) else defaults
-    detector = ("weights", "device", "threshold", "threads", "mode", "backend", "precision", "levels")
-    return replace(
-        settings,
-        capture=replace(settings.capture, **given(args, ("correction", "destripe"))),
-        detector=replace(settings.detector, **given(args, detector)),
-        display=replace(settings.display, **given(args, ("palette", "agc"))),
-    )
+    sections = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    return replace(settings, **{name: replace(s, **given(args, s)) for name, s in sections.items()})
 
 
-def given(args: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    """Those of the options that were given."""
-    values = {name: getattr(args, name, None) for name in names}
+def given(args: argparse.Namespace, section: Checked) -> dict[str, Any]:
+    """Those of a section's settings that were given as options."""
+    values = {f.name: getattr(args, f.name, None) for f in fields(section)}  # type: ignore[arg-type]
     return {name: value for name, value in values.items() if value is not None}
 
 
-def common_outputs(args: argparse.Namespace) -> dict[str, Any]:
-    """The outputs that `run` and `track` share."""
-    return {k: getattr(args, k) for k in ("mot", "trackmate", "cvat", "coco", "force", "online", "offline")}
+def outputs_from(args: argparse.Namespace, **more: Any) -> Outputs:
+    """The outputs that the options name. Raises IrtrackError where one cannot be written by this command."""
+    from irtrack.build import Outputs
+    from irtrack.sinks.kinds import SINKS, kind_named, other_names
+
+    named = {kind.name: getattr(args, kind.name, None) for kind in SINKS} | more
+    others = tuple((name, path) for name in other_names() if (path := getattr(args, name, None)) is not None)
+    if args.command == "track":
+        for name, _ in others:
+            if not kind_named(name).alone:
+                raise IrtrackError(f"--{name} needs pictures: write it with irtrack run")
+    return Outputs(**named, others=others, force=args.force, online=args.online, offline=args.offline)
 
 
 def conclude(remarks: Remarks, strict: bool) -> int:

@@ -9,12 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from irtrack.commands.common import common_outputs, conclude, settings_from
-from irtrack.config import Settings, TrackerSettings
+from irtrack.commands.common import conclude, outputs_from, settings_from
+from irtrack.config import OTHERS
 from irtrack.core import Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
-
-OTHERS = Settings(tracker=TrackerSettings(confirm_score=0.0, log_delay_s=60.0))
-"""Defaults for detections of others, whose scores have a scale of their own and whose logs nobody waits for."""
 
 MEMORY_S = 5.0
 """A gap is walked through for this long beyond `coast_s`: by then the tracker has forgotten what was before it."""
@@ -22,13 +19,13 @@ MEMORY_S = 5.0
 
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
-    from irtrack.build import Outputs, claim, make_sinks, make_tracker
+    from irtrack.build import claim, make_sinks, make_tracker
     from irtrack.track.files import frames_of
 
     if not 0 < args.fps < 1e9:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
     settings = settings_from(args, OTHERS)
-    outputs = Outputs(csv=args.out, **common_outputs(args))
+    outputs = outputs_from(args, csv=args.out)
     targets = claim(outputs, (args.detections, args.config))
     remarks = Remarks()
     try:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import common_outputs, conclude, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Source, SourceInfo
+from irtrack.commands.common import conclude, outputs_from, settings_from
+from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Reporting, SourceInfo
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -62,21 +62,14 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
 
     Fills `runs`; gives what several of them share.
     """
-    from irtrack.build import Outputs, claim, make_pipeline, make_shared
+    from irtrack.build import claim, make_pipeline, make_shared
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
 
     settings, sources = settings_from(args), grouped(args.source)
     use_credentials(args.credentials)
-    outputs = Outputs(
-        csv=args.csv,
-        jsonl=args.jsonl,
-        video=args.video,
-        record=args.record,
-        pretrigger_s=args.pretrigger,
-        **common_outputs(args),
-    )
+    outputs = outputs_from(args, pretrigger_s=args.pretrigger)
     several = len(sources) > 1
     read = (*sources, args.config, args.correction, args.weights, args.credentials)
     shared: SharedDetector | None = None
@@ -163,12 +156,13 @@ class Run:
         elapsed = time.monotonic() - self._start
         rate = pipeline.processed / elapsed if elapsed else 0.0
         dropped = f", {pipeline.dropped} dropped" if pipeline.source.live else ""
-        incomplete = incomplete_of(pipeline.source)
+        incomplete = pipeline.source.status().incomplete
         dropped += f", {incomplete} came incomplete" if incomplete else ""
         print(f"{self.name}: " * named + f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ", end="")
         print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks")
         print(f"  read {described(pipeline.source.info, pipeline.processed)}")
-        scan = getattr(pipeline.detector, "scan_frames", 1)
+        detector = pipeline.detector
+        scan = detector.status().scan_frames if isinstance(detector, Reporting) else 1
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
         for path in self.targets.finished:
@@ -182,25 +176,10 @@ def described(info: SourceInfo, read: int) -> str:
     return f"{read}{of} frames of {info.width}x{info.height} pixels, {info.bits} bits, {rate}{info.clock.value}"
 
 
-def incomplete_of(source: Source) -> int:
-    """Frames that the camera under a source's wrappers lost parts of, since it was connected."""
-    inner: Source | None = source
-    while inner is not None:
-        if hasattr(inner, "incomplete"):
-            return int(inner.incomplete)
-        inner = getattr(inner, "source", None)
-    return 0
-
-
 def failures_of(pipeline: Pipeline) -> list[BaseException]:
-    """Of its outputs so far: of the logs, and of the recording under the source's wrappers."""
-    inner: Source | None = pipeline.source
-    failed = list(pipeline.failures)
-    while inner is not None:
-        error = getattr(inner, "failed", None)
-        failed += [error] if error is not None else []
-        inner = getattr(inner, "source", None)
-    return failed
+    """Of its outputs so far: of the logs, and of the recording."""
+    failed = pipeline.source.status().failed
+    return [*pipeline.failures, *([failed] if failed is not None else [])]
 
 
 def follow(runs: Sequence[Run], quiet: bool, stop: Stop) -> None:

@@ -26,6 +26,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from irtrack import plugins
 from irtrack.core import IrtrackError
 from irtrack.detect.inference import prepare
 from irtrack.detect.native import NativeKernels
@@ -170,6 +171,10 @@ def make_backend(name: str, network: DATransNet, path: Path | None = None) -> Ba
 
     `path`: an exported file, instead of exporting one.
     """
+    if name in plugins.found(plugins.BACKENDS):
+        other: Backend = plugins.load(plugins.BACKENDS, name)(network, torch.get_num_threads())
+        check(name, other, network)
+        return other
     if name not in NAMES:
         raise IrtrackError(f"unknown backend {name!r}: it is one of auto, {', '.join(NAMES)}")
     if name == "torch":

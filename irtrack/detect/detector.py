@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import LARGEST_SIDE_PX, Detections, Image, IrtrackError, Scores, check_counts
+from irtrack.core import LARGEST_SIDE_PX, Detections, DetectorStatus, Image, IrtrackError, Scores, check_counts
 from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
@@ -22,14 +22,11 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.memory import Remembers, undisturbed
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
-from irtrack.detect.weights import Weights, load_weights
+from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
 
 SMALLEST_SIDE_PX = 2
-
-LIVE_FPS = 30.0
-"""Frame rate to keep up with where the source does not say."""
 
 
 def usable_cores() -> int:
@@ -64,7 +61,7 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
 def keep_large_blocks() -> None:
     """Have malloc keep the big blocks of feature maps instead of returning them to the system after each frame.
 
-    Otherwise much of a frame's time goes into page faults (FIELD: 3,200 ms against 1,291 for the authors' code at
+    Otherwise much of a frame's time goes into page faults (3,200 ms against 1,291 for the authors' code at
     640x512). Linux with glibc only; elsewhere nothing happens.
     """
     if not sys.platform.startswith("linux"):
@@ -88,10 +85,23 @@ def check_size(shape: tuple[int, ...]) -> None:
 
 def pick_backend(weights: Weights, settings: DetectorSettings, device: torch.device) -> str:
     """The engine's name; where there is only torch, torch."""
+    if not weights.is_own:
+        check_whole(weights, settings)
+        return "torch"
     if device.type != "cpu" or pick_precision(settings.precision, device) != torch.float32:
         return "torch"
     whole = settings.mode in ("auto", "exact")
     return fastest(weights, whole) if settings.backend == "auto" else settings.backend
+
+
+def check_whole(weights: Weights, settings: DetectorSettings) -> None:
+    """Raises IrtrackError where a network of another package is asked for what takes DATransNet's parts."""
+    asked = {"mode": ("auto", "exact"), "backend": ("auto", "torch"), "precision": ("auto", "float32")}
+    for name, possible in asked.items():
+        if (value := getattr(settings, name)) not in possible:
+            raise IrtrackError(
+                f"{name} {value} takes a DATransNet, and {weights.name} is another network: leave it out"
+            )
 
 
 class NetworkDetector:
@@ -108,7 +118,9 @@ class NetworkDetector:
             torch.set_num_threads(settings.threads)
         self.backend = pick_backend(weights, settings, device)
         """The engine that runs whole frames."""
-        if self.backend == "native":
+        if not weights.is_own:
+            self._network = weights.network.to(device)
+        elif self.backend == "native":
             self.backend, self._network = own_form(weights.network, settings.backend == "native")
         else:
             self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
@@ -146,6 +158,10 @@ class NetworkDetector:
         self._scored = (image, np.ascontiguousarray(scores))
         return self.extracted(self._scored[1], image)
 
+    def status(self) -> DetectorStatus:
+        """Model and device."""
+        return DetectorStatus(self.weights.name, str(self.device))
+
     def _carried(self) -> list[Remembers]:
         """What changes with each frame."""
         return [self._scaling, *([self._run] if isinstance(self._run, VideoNetwork) else [])]
@@ -182,17 +198,3 @@ class NetworkDetector:
         if kept is None or kept[0] is not self.regions or kept[1] != image.shape:
             kept = self._allowed = (self.regions, image.shape, self.regions.allowed(image.shape))
         return extract(scores, image, self.threshold, self.min_area_px, self.max_area_px, kept[2])
-
-
-def make_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
-    """Device, weights and network from settings. `live_fps`: the frame rate of a camera, None for a recording.
-
-    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
-    """
-    device = pick_device(settings.device)
-    weights = load_weights(pick_weights(settings.weights, device))
-    if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None):
-        from irtrack.detect.live import LiveDetector
-
-        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
-    return NetworkDetector(weights, settings, device)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from irtrack.config import DetectorSettings
-from irtrack.core import Detections, Image, Scores, Tracks
+from irtrack.core import Detections, DetectorStatus, Image, Scores, Tracks
 from irtrack.detect.cuda import upload
 from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastGFEM
@@ -94,6 +94,10 @@ class LiveDetector(NetworkDetector):
         self._tracks = tracks.unmade()
         self._expected = expected(tracks, self._step_s)
         self._elsewhere_s += SMOOTH * (spent_s - self._elsewhere_s)
+
+    def status(self) -> DetectorStatus:
+        """Model and device, and the frames of a scan."""
+        return replace(super().status(), scan_frames=self.scan_frames)
 
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""

@@ -30,6 +30,8 @@ def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
         raise WeightsError(f"the list of models {path} is not valid TOML: {error}; reinstall irtrack") from error
     for name, entry in found.items():
         lacks = [k for k, kinds in ENTRY.items() if not isinstance(entry, dict) or type(entry.get(k)) not in kinds]
+        if not lacks and type(entry.get("architecture", "")) is not str:
+            lacks = ["architecture"]
         if lacks:
             raise WeightsError(
                 f"the list of models {path} is damaged: {name[:60]!r} lacks {lacks[0]}; reinstall irtrack"

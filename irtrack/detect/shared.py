@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from copy import copy
 
-from irtrack.core import Detections, Image, IrtrackError
+from irtrack.core import Detections, DetectorStatus, Image, IrtrackError
 from irtrack.detect.detector import NetworkDetector
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
@@ -119,6 +119,10 @@ class View:
     @regions.setter
     def regions(self, value: Regions) -> None:
         self._shared._detector.regions = value
+
+    def status(self) -> DetectorStatus:
+        """Of all cameras."""
+        return self._shared._detector.status()
 
     def __call__(self, image: Image) -> Detections:
         return self._shared.ask(image, self._scaling)

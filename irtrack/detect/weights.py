@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from irtrack.core import WeightsError
+from irtrack.detect.architectures import OWN, architecture_of, build_other, check_architecture
 from irtrack.detect.manifest import models_folder, read_manifest
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
 from irtrack.text import meant
@@ -43,9 +44,14 @@ class Weights:
     threshold: float
     entry: dict[str, Any]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a DATransNet, whose parts are known; a network of another package is only run whole."""
+        return isinstance(self.network, DATransNet)
 
-def load_weights(name: str, img_size: int | None = None, folder: Path | None = None) -> Weights:
-    """Load a model of the manifest, or a checkpoint by path.
+
+def load_weights(name: str, img_size: int | None = None, folder: Path | None = None, others: bool = False) -> Weights:
+    """Load a model of the manifest, or a checkpoint by path. `others`: also one of another package's networks.
 
     `img_size` overrides the attention scale of checkpoints that do not carry it. Raises WeightsError with one line.
     """
@@ -54,7 +60,9 @@ def load_weights(name: str, img_size: int | None = None, folder: Path | None = N
         entry = manifest[name]
         path = (folder or models_folder()) / str(entry["file"])
         check_hash(path, str(entry["sha256"]))
-        network = build(read_tensors(path), int(entry["img_size"]), path)
+        architecture = str(entry.get("architecture", OWN))
+        check_architecture(architecture, path, others)
+        network = made(architecture, read_tensors(path), int(entry["img_size"]), path)
         return Weights(name, network, float(entry["threshold"]), entry)
     path = Path(name)
     if not path.exists():
@@ -63,10 +71,20 @@ def load_weights(name: str, img_size: int | None = None, folder: Path | None = N
             f"no model or file named {name!r}{meant(name, manifest)}: the models are {known}; or give the path of a "
             "checkpoint"
         )
+    architecture = architecture_of(path)
+    check_architecture(architecture, path, others)
     tensors = read_tensors(path)
     own_size = tensors.pop("img_size", None)
     size = img_size or (int(own_size) if own_size is not None else DEFAULT_IMG_SIZE)
-    return Weights(path.name, build(tensors, size, path), 0.5, {"file": str(path), "img_size": size})
+    return Weights(path.name, made(architecture, tensors, size, path), 0.5, {"file": str(path), "img_size": size})
+
+
+def made(architecture: str, tensors: dict[str, Tensor], img_size: int, path: Path) -> DATransNet:
+    """The network of an architecture with these tensors; of another package's, see `is_own`. Raises WeightsError."""
+    if architecture == OWN:
+        return build(tensors, img_size, path)
+    other: DATransNet = build_other(architecture, tensors, img_size, path)  # only ever run whole
+    return other
 
 
 def check_hash(path: Path, expected: str) -> None:

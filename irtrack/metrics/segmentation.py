@@ -1,4 +1,4 @@
-"""The field's figures for single frames, as defined in FIELD.md of the project's brief and in the papers.
+"""The field's figures for single frames, as the papers define them.
 
 IoU is pooled over the set, nIoU the mean of the images' IoU, F1 pooled over pixels. Pd and Fa match 8-connected
 components one to one by centroids closer than 3 px, nearest first: Pd = matched targets / targets, Fa = area of

@@ -1,0 +1,68 @@
+"""Command line options made from the settings: each `option(...)` of `irtrack.config` is one."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from irtrack.config import DEFAULTS, Checked, DisplaySettings, Settings, allowed
+
+PLAIN = frozenset({"palette", "agc"})
+"""Settings of the picture whose names say enough without `--display-` before them."""
+
+
+def flag_of(kind: type[Checked], name: str) -> str:
+    """The option of a setting: `confirm_hits` is `--confirm-hits`."""
+    if name == "correction":
+        return "--correct"
+    prefix = "display-" if kind is DisplaySettings and name not in PLAIN else ""
+    return f"--{prefix}{name.replace('_', '-')}"
+
+
+def setting_options(parser: argparse.ArgumentParser, title: str, *sections: Checked) -> None:
+    """Options of all settings of these sections, as a group of their own; None where one is not given."""
+    group = parser.add_argument_group(title)
+    for section in sections:
+        for f in fields(section):  # type: ignore[arg-type]
+            told = asked(f.name, getattr(section, f.name), f.metadata)
+            group.add_argument(flag_of(type(section), f.name), dest=f.name, default=None, **told)
+
+
+def asked(name: str, default: Any, about: Any) -> dict[str, Any]:
+    """What argparse is told of a setting."""
+    text = about["doc"].replace("%", "%%")
+    if name == "correction":
+        return {"nargs": "?", "const": "camera", "metavar": "FILE", "help": f"{text} (without FILE: camera)"}
+    if isinstance(default, bool):
+        return {"action": argparse.BooleanOptionalAction, "help": text}
+    shown = f"{default:g}" if isinstance(default, float) else str(default)
+    unit = f" {about['unit']}".replace("%", "%%") if about["unit"] else ""
+    told: dict[str, Any] = {"type": type(default), "help": f"{text} ({shown}{unit})" if default != "" else text}
+    if about["choices"]:
+        told["choices"] = allowed(about)
+    else:
+        told["metavar"] = about["form"] or {int: "N", float: "X", str: "TEXT"}[type(default)]
+    return told
+
+
+def config_option(parser: argparse.ArgumentParser) -> None:
+    """Of every command with settings."""
+    parser.add_argument("--config", type=Path, metavar="TOML", help="settings file; options given here win over it")
+
+
+def detector_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that runs the network."""
+    setting_options(parser, "detector", DEFAULTS.detector, DEFAULTS.capture)
+    config_option(parser)
+
+
+def tracker_options(parser: argparse.ArgumentParser, defaults: Settings = DEFAULTS) -> None:
+    """Options of everything that tracks."""
+    setting_options(parser, "tracker", defaults.tracker)
+
+
+def display_options(parser: argparse.ArgumentParser) -> None:
+    """Options of everything that draws."""
+    setting_options(parser, "picture, which detection never sees", DEFAULTS.display)
