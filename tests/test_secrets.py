@@ -17,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from irtrack.capture import address, open_source
 from irtrack.capture.address import address_of, may_be_kept, redact, use_credentials
 from irtrack.core import SourceError
-from irtrack.gui.habits import Habits, habits_path
-from irtrack.gui.outputs import file_stem
 from irtrack.gui.window import MainWindow
+from irtrack.session.autosave import file_stem
+from irtrack.session.habits import Habits, habits_path
 
 SECRET = "S3cret"
 WITH_SECRETS = (

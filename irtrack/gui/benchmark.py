@@ -122,7 +122,7 @@ def run(seconds: float = SECONDS, scene: str = "crowd,frames=45,scr=14") -> Iter
         for mode, detector in (("results at the camera's rate", replayed), ("live detection", None)):
             window = MainWindow(SETTINGS if detector else replace(SETTINGS, detector=DetectorSettings(device="cpu")))
             if detector is not None:
-                window.player.use(detector)
+                window.session.use(detector)
             window.show()
             try:
                 window.open(f"simcam:{scene}")
@@ -155,7 +155,7 @@ def wait(condition: Callable[[], bool], patience_s: float) -> None:
 
 def measure(window: MainWindow, mode: str, seconds: float) -> Iterator[Figure]:
     """The figures of a window that is showing a camera."""
-    assert window.player.pipeline is not None
+    assert window.session.analysis is not None
     shown: list[float] = []
     drawing: list[float] = []
     draw = window.canvas.show_result
@@ -168,11 +168,11 @@ def measure(window: MainWindow, mode: str, seconds: float) -> Iterator[Figure]:
 
     window.canvas.show_result = timed  # type: ignore[method-assign,assignment]
     watchdog = Watchdog()
-    processed, start = window.player.pipeline.processed, time.monotonic()
+    processed, start = window.session.analysis.pipeline.processed, time.monotonic()
     wait(lambda: False, seconds)
     elapsed = time.monotonic() - start
     watchdog.stop()
-    results = window.player.pipeline.processed - processed
+    results = window.session.analysis.pipeline.processed - processed
     mode, size = f"{mode}, {window.side.table.rowCount()} tracks", "640x512"
     yield "interval of pictures on screen", mode, size, 1e3 * elapsed / max(len(shown), 1)
     yield "interval of results", mode, size, 1e3 * elapsed / max(results, 1)

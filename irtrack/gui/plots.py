@@ -7,8 +7,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.store import SERIES
 from irtrack.gui.theme import ACCENT, DIM
+from irtrack.session.store import SERIES
 
 CURVES = (
     ("Brightness, counts", (("brightness", "#e4e7ea"),)),

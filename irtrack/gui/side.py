@@ -17,27 +17,26 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from irtrack.config import DisplaySettings, Settings
 from irtrack.core import Track
 from irtrack.detect.manifest import read_manifest
-from irtrack.gui.alarms import AlarmPanel, AlarmRules
+from irtrack.gui.alarms import AlarmPanel
 from irtrack.gui.controls import DetectionControls, DisplayControls
-from irtrack.gui.edits import Edits
 from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, TrackTable
 from irtrack.gui.track_panel import TrackPanel
+from irtrack.session.session import Session
 
 
 class SidePanel(QWidget):
-    """Tabs and table. `chosen`: a row of the table was marked; `menu_wanted`: a right click on the table."""
+    """Tabs and table. `menu_wanted`: a right click on the table."""
 
-    chosen = Signal(int)
     menu_wanted = Signal(QPoint)
 
-    def __init__(self, settings: Settings, display: DisplaySettings, rules: AlarmRules) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.detection = DetectionControls(settings.detector, sorted(read_manifest()))
-        self.display = DisplayControls(display)
-        self.track, self.alarms = TrackPanel(), AlarmPanel(rules)
+        self._session = session
+        self.detection = DetectionControls(session, sorted(read_manifest()))
+        self.display = DisplayControls(session)
+        self.track, self.alarms = TrackPanel(), AlarmPanel(session)
         self.tabs = QTabWidget()
         self.tabs.setAccessibleName("Controls")
         self.tabs.setToolTip("Controls by subject")
@@ -75,6 +74,7 @@ class SidePanel(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(split)
         self.view.selectionModel().selectionChanged.connect(self._row_chosen)
+        session.selected.changed.connect(self.mark_row)
 
     def _table_view(self) -> QTableView:
         view = QTableView()
@@ -101,11 +101,11 @@ class SidePanel(QWidget):
             header.resizeSection(column, width)
         return view
 
-    def show_tracks(self, tracks: Sequence[Track], edits: Edits, selected: int | None) -> None:
+    def show_tracks(self, tracks: Sequence[Track]) -> None:
         """The tracks of the frame on screen."""
-        self.table.show_tracks(tracks, edits)
-        if selected is not None:
-            self.mark_row(selected)
+        self.table.show_tracks(tracks, self._session.edits.value)
+        if self._session.selected.value is not None:
+            self.mark_row(self._session.selected.value)
 
     def mark_row(self, selected: int | None) -> None:
         """Select the table's row of the marked track, wherever sorting has put it."""
@@ -121,4 +121,4 @@ class SidePanel(QWidget):
     def _row_chosen(self) -> None:
         rows = self.view.selectionModel().selectedRows()
         if rows:
-            self.chosen.emit(self.table.track(self.sorted.mapToSource(rows[0]).row()).id)
+            self._session.selected.set(self.table.track(self.sorted.mapToSource(rows[0]).row()).id)

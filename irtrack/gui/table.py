@@ -10,7 +10,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor
 
 from irtrack.core import Track
-from irtrack.gui.edits import Edits
+from irtrack.session.edits import Edits
 from irtrack.sinks.draw import identity_colour
 
 Index = QModelIndex | QPersistentModelIndex

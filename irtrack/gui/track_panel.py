@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 
 from irtrack.core import Floats
 from irtrack.gui.controls import named
-from irtrack.gui.edits import Edits
 from irtrack.gui.plots import TrackPlots
-from irtrack.gui.store import SERIES
+from irtrack.session.edits import Edits
+from irtrack.session.store import SERIES
 
 
 class TrackPanel(QWidget):
