@@ -14,7 +14,6 @@ from irtrack.capture import open_source
 from irtrack.config import Settings
 from irtrack.core import Frame, Source, SourceError, SourceInfo
 from irtrack.session import loading
-from irtrack.session import session as session_module
 from irtrack.session import viewer as viewing
 from irtrack.session.session import Session
 from irtrack.session.viewer import Viewer
@@ -133,7 +132,6 @@ def test_what_another_opening_overtook_is_closed_and_forgotten(monkeypatch: pyte
         return sources.setdefault(text, Slow())
 
     monkeypatch.setattr(loading, "open_source", opened)
-    monkeypatch.setattr(session_module, "open_source", opened)
     monkeypatch.setattr(Session, "_load", lambda self, source: None)
     session, errors = Session(Settings()), []
     session.failed.connect(errors.append)

@@ -171,6 +171,8 @@ class MainWindow(QMainWindow):
         """Open a source: a path or any SOURCE text."""
         self.banner.hide()
         self.session.open(source)
+        if self.session.opened is None:
+            self.setWindowTitle(f"{name_of(source)} - irtrack")
         self.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:

@@ -51,6 +51,11 @@ class Failed:
 Message = Opened | Reopened | Failed | Detector
 
 
+def recording(text: str, settings: Settings) -> Source:
+    """A recording, with the corrections that are asked for. Raises SourceError."""
+    return corrected(open_source(text), settings.capture)
+
+
 class Loader:
     """Opens and loads on request; a request overtakes the one before, whose outcome is closed and forgotten."""
 
@@ -94,7 +99,7 @@ class Loader:
     def reopen(self, text: str, settings: Settings) -> None:
         """Open a recording once more."""
         self._requests["again"] += 1
-        self._spawn("again", lambda: Reopened(corrected(open_source(text), settings.capture)))
+        self._spawn("again", lambda: Reopened(recording(text, settings)))
 
     def forget(self) -> None:
         """What is being opened is not wanted any more."""

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from irtrack.build import make_tracker
-from irtrack.capture import open_source
-from irtrack.capture.corrected import corrected
 from irtrack.capture.open import is_file, is_live
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detector, Frame, FrameResult, IrtrackError, Source
@@ -26,7 +25,7 @@ from irtrack.session.edits import History
 from irtrack.session.events import Choice, Event
 from irtrack.session.habits import Habits
 from irtrack.session.habits import Regions as Outlines
-from irtrack.session.loading import Failed, Loader, Opened, Reopened
+from irtrack.session.loading import Failed, Loader, Opened, Reopened, recording
 from irtrack.session.matching import matched
 from irtrack.session.picture import Picture, plain, predicted, with_trails
 from irtrack.session.playback import Playback
@@ -144,8 +143,8 @@ class Session:
             self.view = LiveView(opened.reel, fps)
             self._begin(opened.source, None)
         else:
-            text, settings = opened.text, self.settings.capture
-            self.view = Playback(lambda: corrected(open_source(text), settings), opened.first, info.frames, fps)
+            reopen = partial(recording, opened.text, self.settings)
+            self.view = Playback(reopen, opened.first, info.frames, fps)
         self.opened_one(opened)
 
     # -- the detector ---------------------------------------------------------------------------------------------
