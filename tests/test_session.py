@@ -19,12 +19,24 @@ import pytest
 
 from irtrack.build import make_tracker
 from irtrack.capture import open_source
+from irtrack.cli import main
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Clock, Detections, Frame, FrameResult, Image, IrtrackError, SourceError, SourceInfo
+from irtrack.core import (
+    Clock,
+    ConfigError,
+    Detections,
+    Frame,
+    FrameResult,
+    Image,
+    IrtrackError,
+    SourceError,
+    SourceInfo,
+)
 from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
 from irtrack.pipeline import process
 from irtrack.session import loading
+from irtrack.session.alarms import Alarm, AlarmRules, alarms_from
 from irtrack.session.analysis import Analysis
 from irtrack.session.edits import MADE_FROM, Edits, History
 from irtrack.session.export import export_tracks, write_about
@@ -677,3 +689,37 @@ def test_an_analysis_takes_a_detector_later_and_ends_without_one() -> None:
     analysis.pipeline.join(PATIENCE_S)
     assert analysis.whole
     assert analysis.done == 5
+
+
+# -- alarms without a window ------------------------------------------------------------------------------------------
+
+
+def test_alarm_rules_as_they_are_typed() -> None:
+    alarms = alarms_from("speed=50, snr=3.5,holdoff=2,in=0,0 9,0 9,9; 20,20 30,20 30,30")
+    assert alarms.rules == AlarmRules(on=True, speed_px_s=50.0, snr=3.5, holdoff_s=2.0)
+    assert len(alarms.area) == 2
+    assert alarms_from("").rules == AlarmRules(on=True)
+    for text, said in (("sped=1", "did you mean 'speed'"), ("snr=high", "snr=NUMBER"), ("snr=-1", "out of range"),
+                       ("in=1,2 3,4", "three corners")):  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            alarms_from(text)
+
+
+def test_alarms_of_a_headless_run_are_those_of_the_window(
+    session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("irtrack.build.make_detector", lambda settings, source=None: Bright())
+    called: list[Alarm] = []
+    session.called.connect(lambda alarm, result: called.append(alarm))
+    session.rules.set(AlarmRules(on=True, holdoff_s=0.1))
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    session.tick()
+    assert called
+    assert main(["run", SCENE, "--alarm", "holdoff=0.1"]) == 0
+    said = capsys.readouterr()
+    lines = [line for line in said.err.splitlines() if line.startswith("alarm:")]
+    assert [f"frame {a.frame}: {a.text}" in line for a, line in zip(called, lines, strict=True)] == [True] * len(called)
+    assert f"{len(called)} alarms" in said.out
+    assert main(["run", SCENE, "--alarm", "loud"]) == 1
+    assert "unknown alarm rule 'loud'" in capsys.readouterr().err

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 
-from irtrack.config import Checked, Polygon, option
-from irtrack.core import FrameResult, Track
+from irtrack.config import Checked, Polygon, option, polygons
+from irtrack.core import ConfigError, FrameResult, Track
 from irtrack.imaging.regions import contain
-
-log = logging.getLogger(__name__)
+from irtrack.text import meant
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,25 @@ class Alarm:
     frame: int
     time_s: float
     text: str
+
+
+WORDS = {"speed": "speed_px_s", "snr": "snr", "holdoff": "holdoff_s"}
+"""Rules as they are typed."""
+
+
+def alarms_from(text: str) -> Alarms:
+    """`speed=PX_S,snr=S,holdoff=S,in=X,Y X,Y X,Y; ...`: any of them, `in` as the last. Raises ConfigError."""
+    rules, _, inside = text.partition("in=")
+    values: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in rules.split(","))):
+        word, _, value = part.partition("=")
+        if word not in WORDS:
+            raise ConfigError(f"unknown alarm rule {part!r}{meant(word, WORDS)}: it is one of {', '.join(WORDS)}, in")
+        try:
+            values[WORDS[word]] = float(value)
+        except ValueError:
+            raise ConfigError(f"alarm rule {part!r} must be {word}=NUMBER") from None
+    return Alarms(AlarmRules.from_dict({"on": True, **values}), polygons(inside))
 
 
 class Alarms:
@@ -59,7 +76,6 @@ class Alarms:
         self._quiet_until = time_s + self.rules.holdoff_s
         first = max(new, key=lambda t: t.snr if t.snr == t.snr else 0.0)
         others = f" and {len(new) - 1} more" if len(new) > 1 else ""
-        log.info("alarm at %.2f s: track %d%s", time_s, first.id, others)
         return Alarm(first.id, result.frame.index, time_s, f"track {first.id}{others}, SNR {first.snr:.0f}")
 
     def _calls(self, track: Track) -> bool:
