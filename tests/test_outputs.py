@@ -437,13 +437,8 @@ def test_a_cameras_log_can_be_placed_in_time(tmp_path: Path) -> None:
     before = datetime.now(UTC)
     log = tmp_path / "t.csv"
     scene = "simcam:sky,width=64,height=48,targets=1"
-    jsonl = str(tmp_path / "t.jsonl")
-    assert (
-        main(
-            ["run", scene, "--csv", str(log), "--jsonl", jsonl, "--frames", "5", "--weights", "datransnet-s", "--quiet"]
-        )
-        == 0
-    )
+    written = ["--csv", str(log), "--jsonl", str(tmp_path / "t.jsonl")]
+    assert main(["run", scene, *written, "--frames", "5", "--weights", "datransnet-s", "--quiet"]) == 0
     moment = json.loads((tmp_path / "t.csv.utc.json").read_text())
     assert moment["time_s"] == 0
     begun = datetime.fromisoformat(moment["utc"])
