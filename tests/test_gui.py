@@ -140,10 +140,10 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     wait(qtbot, lambda: window.canvas.selected == track.id)
-    assert [i.data() for i in window.side.view.selectionModel().selectedRows(0)] == [str(track.id)]
+    assert [i.data() for i in window.side.tracks.view.selectionModel().selectedRows(0)] == [str(track.id)]
     other = window.side.table.rowCount() - 1
-    window.side.view.selectRow(other)
-    index = window.side.sorted.mapToSource(window.side.sorted.index(other, 0))
+    window.side.tracks.view.selectRow(other)
+    index = window.side.tracks.sorted.mapToSource(window.side.tracks.sorted.index(other, 0))
     assert window.canvas.selected == window.side.table.track(index.row()).id
 
 

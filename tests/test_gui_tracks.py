@@ -30,7 +30,7 @@ def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> list[int]:
     """Every frame seen; the identities of the last one, the first of them selected."""
     conftest.seen_whole(qtbot, window, clip)
     window.side.tabs.setCurrentWidget(window.side.track)
-    window.side.view.selectRow(0)
+    window.side.tracks.view.selectRow(0)
     ids = [window.side.table.track(i).id for i in range(window.side.table.rowCount())]
     assert window.canvas.selected == ids[0]
     return ids
@@ -51,10 +51,10 @@ def test_a_name_stands_in_picture_table_and_export(
     qtbot.keyClick(field, Qt.Key.Key_Return)
     qtbot.mouseClick(window.side.track.mark, Qt.MouseButton.LeftButton)
     assert "drone A ★" in [label.text for label in window.canvas.overlays.labels.shown]
-    assert window.side.sorted.index(0, 0).data() == "drone A ★"
-    window.side.filter.setText("drone")
-    assert window.side.sorted.rowCount() == 1
-    window.side.filter.clear()
+    assert window.side.tracks.sorted.index(0, 0).data() == "drone A ★"
+    window.side.tracks.filter.setText("drone")
+    assert window.side.tracks.sorted.rowCount() == 1
+    window.side.tracks.filter.clear()
     window.outputs.export(tmp_path / "t.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     named = {t["id"] for row in rows for t in row["tracks"] if t.get("name") == "drone A"}
@@ -62,7 +62,7 @@ def test_a_name_stands_in_picture_table_and_export(
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert window.session.edits.value == Edits()
-    assert window.side.sorted.index(0, 0).data() == str(first)
+    assert window.side.tracks.sorted.index(0, 0).data() == str(first)
 
 
 def test_edits_that_were_not_exported_are_saved(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_only_tracks_that_follow_one_another_can_be_one(
 
 def test_the_menu_of_a_row(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     seen_whole(qtbot, window, clip)
-    window.side.view.customContextMenuRequested.emit(QPoint(10, 10))
+    window.side.tracks.view.customContextMenuRequested.emit(QPoint(10, 10))
     menu = next(m for m in window.findChildren(QMenu) if m.isVisible())
     texts = [a.text() for a in menu.actions()]
     assert texts == [

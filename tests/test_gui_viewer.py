@@ -15,6 +15,7 @@ from irtrack.config import Settings
 from irtrack.core import Frame, Source, SourceError, SourceInfo
 from irtrack.session import loading
 from irtrack.session import viewer as viewing
+from irtrack.session.passes import Passes
 from irtrack.session.session import Session
 from irtrack.session.viewer import Viewer
 from irtrack.simulate import Scene
@@ -132,7 +133,7 @@ def test_what_another_opening_overtook_is_closed_and_forgotten(monkeypatch: pyte
         return sources.setdefault(text, Slow())
 
     monkeypatch.setattr(loading, "open_source", opened)
-    monkeypatch.setattr(Session, "_load", lambda self, source: None)
+    monkeypatch.setattr(Passes, "_load", lambda self, source: None)
     session, errors = Session(Settings()), []
     session.failed.connect(errors.append)
     try:

@@ -19,12 +19,14 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSlider,
     QSpinBox,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from irtrack.config import AGC_MODES, PALETTES, DisplaySettings
 from irtrack.gui.legend import Histogram
+from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.recipe import Recipe
 from irtrack.session.session import TRAIL_S, Session
 from irtrack.session.shown import COLOURINGS, MASK_STYLES, Shown
@@ -260,6 +262,16 @@ def named(widget: QWidget, name: str, tip: str) -> None:
     """What a screen reader and a resting cursor say."""
     widget.setAccessibleName(name)
     widget.setToolTip(tip)
+
+
+def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
+    """A flat button with a word."""
+    made = QToolButton()
+    made.setText(text)
+    named(made, tip.split(" (")[0], tip)
+    made.setCheckable(checkable)
+    made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
+    return made
 
 
 def shrinking(box: QComboBox) -> None:

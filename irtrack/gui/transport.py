@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 )
 
 from irtrack.core import Frame
+from irtrack.gui.controls import small_button
 from irtrack.gui.seekbar import Course, SeekBar
-from irtrack.gui.theme import ACCENT, DIM, pause_icon, play_icon, step_icon
+from irtrack.gui.theme import pause_icon, play_icon, step_icon
 from irtrack.session.playback import Playback
 from irtrack.session.reel import LiveView
 from irtrack.session.session import Session
@@ -57,10 +58,10 @@ class Transport(QWidget):
         self.speed_box.setCurrentText("1x")
         self.speed_box.setToolTip("Speed; Every frame: as soon as it is analysed")
         self.speed_box.setAccessibleName("Speed")
-        self.loop_button = text_button("Loop", "Start over at the end (L)", checkable=True)
-        self.from_button = text_button("A", "Play from this frame on ([)", checkable=True)
-        self.to_button = text_button("B", "Play up to this frame (])", checkable=True)
-        self.live_button = text_button("Live", "Back to the newest picture (End)")
+        self.loop_button = small_button("Loop", "Start over at the end (L)", checkable=True)
+        self.from_button = small_button("A", "Play from this frame on ([)", checkable=True)
+        self.to_button = small_button("B", "Play up to this frame (])", checkable=True)
+        self.live_button = small_button("Live", "Back to the newest picture (End)")
         self._lay_out()
         self._connect()
 
@@ -220,15 +221,4 @@ def button(icon: QIcon, tip: str) -> QToolButton:
     made.setIcon(icon)
     made.setToolTip(tip)
     made.setAccessibleName(tip.split(" (")[0])
-    return made
-
-
-def text_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
-    """A button with a word."""
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setAccessibleName(tip.split(" (")[0])
-    made.setCheckable(checkable)
-    made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
     return made

@@ -127,7 +127,7 @@ class MainWindow(QMainWindow):
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)
-        side.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
+        side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
         side.tabs.currentChanged.connect(lambda _: self._show_side())
         panel.plots.time_picked.connect(s.seek_time)
         panel.renamed.connect(self.editor.rename)
@@ -249,7 +249,7 @@ class MainWindow(QMainWindow):
     def _show_side(self) -> None:
         """Table, plots and histogram; the parts that can be seen."""
         result, selected, session = self.canvas.result, self.canvas.selected, self.session
-        self.side.show_tracks(self._confirmed())
+        self.side.tracks.show_tracks(self._confirmed())
         if self.side.track.isVisible():
             pieces = [p for p in session.edits.value.pieces(session.store.lives()) if p.now == selected]
             parts = [session.store.series(p.track, p.first, p.last) for p in pieces]

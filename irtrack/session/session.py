@@ -6,32 +6,28 @@ Three clocks: the picture follows its source (`playback.py`, `reel.py`), analysi
 
 from __future__ import annotations
 
-import gc
-import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from irtrack.build import make_tracker
 from irtrack.capture.open import is_file, is_live
-from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Attentive, Detector, Frame, FrameResult, IrtrackError, Source
+from irtrack.config import Settings
+from irtrack.core import Frame
 from irtrack.imaging.regions import Regions
-from irtrack.session.alarms import Alarm, Alarms
-from irtrack.session.analysis import Analysis, Recalled, looked_again
+from irtrack.session.analysis import Analysis, looked_again
 from irtrack.session.edits import History
 from irtrack.session.events import Choice, Event
 from irtrack.session.habits import Habits
 from irtrack.session.habits import Regions as Outlines
 from irtrack.session.loading import Failed, Loader, Opened, Reopened, recording
-from irtrack.session.matching import matched
+from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, plain, predicted, with_trails
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
 from irtrack.session.reel import LiveView
-from irtrack.session.store import ResultStore
+from irtrack.session.store import ResultStore, Sums
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0
@@ -65,36 +61,20 @@ class Session:
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
-        self.failed: Event[[str]] = Event()
-        self.called: Event[[Alarm, FrameResult]] = Event()
-        self.results_changed: Event[[]] = Event()
-        """Other results than before are shown: of another source, or of another pass."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
-        self.opened: Opened | None = None
         self.view: Playback | LiveView | None = None
-        self.analysis: Analysis | None = None
-        """The pass under way, or the last one."""
-        self.store = ResultStore()
-        """The results that are shown and exported; those of a new pass once it has come as far."""
         self.loader = Loader()
-        self._detector: Detector | None = None
-        self._wanted: DetectorSettings | None = None
-        """What a network was loaded with last, or is being loaded with."""
-        self._loaded: DetectorSettings | None = None
-        self._again = False
-        """Whether another pass is wanted, as soon as there is what it takes."""
-        self._reopened: Source | None = None
-        self._whole = False
-        """Whether the results that are shown are those of a whole pass."""
-        self._alarms = Alarms(self.rules.value)
-        self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
+        self.passes = Passes(self.settings, self.recipe, self.rules, self.regions, self.edits, self.loader)
         self.picture: Picture | None = None
         """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
-        self.recipe.changed.connect(self._recipe_changed)
+        self.failed, self.called = self.passes.failed, self.passes.called
+        self.results_changed, self.use = self.passes.results_changed, self.passes.use
+        self.analyse_again = self.passes.analyse_again
+        self.recipe.changed.connect(lambda _: self._look_anew())
+        self.results_changed.connect(self._look_anew)
         self.regions.changed.connect(self._regions_changed)
-        self.rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -105,28 +85,18 @@ class Session:
         if self.live:
             self.close()
         self.loader.open(text, self.settings, self.recording)
-        if self._detector is None and not self.loader.loading:
-            self._load(None)
+        self.passes.want_detector()
 
     def close(self) -> None:
         """Let go of what is open, and forget its results."""
         if self.opened is not None:
             self.leaving()
         self.loader.forget()
-        if self.analysis is not None:
-            self.analysis.close()
-        elif self.opened is not None:
-            self.opened.source.close()
+        self.passes.detach()
         if self.view is not None:
             self.view.close()
-        if self._reopened is not None:
-            self._reopened.close()
-        self.opened = self.view = self.analysis = self.picture = self._presented = self._reopened = None
-        self._again = self._whole = False
-        self.store = ResultStore()
-        self.edits.reset()
+        self.view = self.picture = self._presented = None
         self.selected.set(None)
-        self.results_changed()
 
     def shutdown(self) -> None:
         """Close for good."""
@@ -135,40 +105,21 @@ class Session:
 
     def _adopt(self, opened: Opened) -> None:
         self.close()
-        self.opened, info = opened, opened.source.info
+        self.passes.opened, info = opened, opened.source.info
         self.regions.set(self.habits.regions_of(opened.text))
         self._regions_changed(self.regions.value)
         fps = info.fps or 30.0
         if opened.reel is not None:
             self.view = LiveView(opened.reel, fps)
-            self._begin(opened.source, None)
         else:
             reopen = partial(recording, opened.text, self.settings)
             self.view = Playback(reopen, opened.first, info.frames, fps)
+        self.passes.attach()
         self.opened_one(opened)
 
-    # -- the detector ---------------------------------------------------------------------------------------------
-
-    def _load(self, source: Source | None) -> None:
-        self._wanted = self.recipe.value.detector
-        self.loader.load(replace(self.settings, detector=self._wanted), source)
-
-    def _recipe_changed(self, recipe: Recipe) -> None:
-        if self._wanted is not None and not recipe.same_scores(Recipe.of(self._wanted)):
-            self._load(self.opened.source if self.opened else None)
-        if self.live and self.analysis is not None:
-            self.analysis.take_over(self._at_work())
-        self._presented = None
-
-    def _at_work(self) -> Recipe:
-        """What is chosen, with the model that is loaded."""
-        recipe, loaded = self.recipe.value, self._loaded
-        if loaded is None:
-            return recipe
-        return replace(recipe, detector=replace(recipe.detector, weights=loaded.weights, device=loaded.device))
+    # -- choices --------------------------------------------------------------------------------------------------
 
     def _regions_changed(self, regions: Outlines) -> None:
-        self._alarms.area = regions.get("alarm", ())
         if self.opened is not None:
             self.habits = self.habits.with_regions(self.opened.text, regions)
         given = Regions.of(self.recipe.value.detector)
@@ -180,108 +131,22 @@ class Session:
         detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
         self.recipe.set(replace(self.recipe.value, detector=detector))
 
-    def use(self, detector: Detector) -> None:
-        """Take a detector, loaded here or the caller's: the one before goes."""
-        self._wanted = self._wanted or self.recipe.value.detector
-        self._detector, self._loaded = detector, self._wanted
-        gc.freeze()  # what libraries made at import stays: walking through it again and again would stop the picture
-        if self.live and self.analysis is not None and self._suits():
-            self.analysis.take_over(self._at_work())
-            self.analysis.use(detector)
-
-    def _suits(self) -> bool:
-        """Whether the detector is of the kind that the open source wants: a camera's keeps up, a recording's sees every
-        frame whole."""
-        return self.recipe.value.detector.mode != "auto" or self.live == isinstance(self._detector, Attentive)
-
-    def _failed_to_load(self) -> None:
-        """Another model could not be had: the one at work stays."""
-        if self._loaded is not None:
-            self._wanted, self._again = self._loaded, False
-            loaded = self._loaded
-            self.choose(weights=loaded.weights, device=loaded.device)
-
     # -- the analysis ---------------------------------------------------------------------------------------------
 
-    def analyse_again(self) -> None:
-        """Another pass over the recording, with what is chosen now; older results stay until it has come as far."""
-        if self.opened is not None and self.analysis is not None and not self.live and not self._again:
-            self._again = True
-            self.analysis.stop()
-            self.loader.reopen(self.opened.text, self.settings)
+    @property
+    def analysis(self) -> Analysis | None:
+        """The pass under way, or the last one."""
+        return self.passes.analysis
 
-    def _begin(self, source: Source, detector: Detector | None) -> None:
-        """A pass; of a camera, without end."""
-        self._alarms = Alarms(self.rules.value, self.regions.value.get("alarm", ()))
-        call, calls = self._alarms, self._calls
-
-        def watch(result: FrameResult) -> None:
-            alarm = call(result)
-            if alarm is not None:
-                calls.put((made, alarm, result))
-
-        made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
-        self.analysis = made
-        if not self._again:
-            self.store = made.store
-        self._again = False
-
-    def _upkeep(self) -> None:
-        """Begin the pass that is due, and take over what the one under way has found."""
-        ready = self._detector is not None and not self.loader.loading and self.opened is not None
-        if ready and not self._suits():
-            self._detector = None
-            self._load(self.opened.source if self.opened else None)
-            return
-        if ready and self._detector is not None and self.opened is not None:
-            if self.live:
-                if self.analysis is not None and self.analysis.pipeline.detector is None:
-                    self.analysis.use(self._detector)
-            elif self.analysis is None:
-                self._begin(self.opened.source, self._detector)
-            elif self._reopened is not None and self.analysis.over:
-                source, self._reopened = self._reopened, None
-                self._begin(source, self._detector_again())
-        self._follow()
-
-    def _detector_again(self) -> Detector:
-        """For another pass: the network, or its scores, where all of them are kept."""
-        assert self._detector is not None
-        before = self.store.recipe
-        maps = self.store.maps() if self._whole and before is not None else None
-        if maps is not None and before is not None and before.same_scores(self.recipe.value):
-            return Recalled(maps, self.recipe.value, self._detector)
-        return self._detector
-
-    def _follow(self) -> None:
-        """Of the pass under way: its errors, its end, and its results in place of older ones."""
-        analysis = self.analysis
-        if analysis is None:
-            return
-        if analysis.over and not analysis.noted:
-            analysis.note_end()
-            if analysis.error is not None:
-                self.failed(one_line(analysis.error))
-            if analysis.whole and isinstance(self.view, Playback):
-                self.view.ended_at((analysis.store.reach() or (0, -1))[1] + 1)
-        if analysis.store is not self.store:
-            before, now = self.store.reach(), analysis.store.reach()
-            if analysis.whole or (now is not None and (before is None or now[1] >= before[1])):
-                tracks = matched(self.store, analysis.store, self.edits.value.touched())
-                self.store = analysis.store
-                self.edits.reset(self.edits.value.carried(tracks))
-                self._presented = None
-                self.results_changed()
-        self._whole = analysis.whole and analysis.store is self.store
+    @property
+    def store(self) -> ResultStore:
+        """The results that are shown and exported; those of a new pass once it has come as far."""
+        return self.passes.store
 
     @property
     def older(self) -> list[str]:
-        """What is chosen otherwise now than when the recording's results were made; nothing while a new pass is under
-        way."""
-        made, analysis = self.store.recipe, self.analysis
-        if made is None or analysis is None or self.live or self._again:
-            return []
-        return self.recipe.value.changes(made) if analysis.store is self.store or analysis.over else []
+        """What is chosen otherwise now than when the recording's results were made."""
+        return self.passes.older
 
     @property
     def analysing(self) -> float | None:
@@ -300,8 +165,14 @@ class Session:
     # -- the view -------------------------------------------------------------------------------------------------
 
     @property
+    def opened(self) -> Opened | None:
+        """What is open."""
+        return self.passes.opened
+
+    @property
     def live(self) -> bool:
-        return self.opened is not None and self.opened.source.live
+        """Whether that is a camera."""
+        return self.passes.live
 
     @property
     def playing(self) -> bool:
@@ -354,6 +225,15 @@ class Session:
         """First and last frame of each track as edited."""
         return self.edits.value.lives(self.store.lives())
 
+    def tracks(self) -> dict[int, Sums]:
+        """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
+        out: dict[int, Sums] = {}
+        for piece in self.edits.value.pieces(self.store.lives()):
+            sums = self.store.sums(piece.track, piece.first, piece.last)
+            if sums is not None:
+                out[piece.now] = sums.joined(out.get(piece.now))
+        return out
+
     def play(self) -> None:
         """Go on; a camera: back to its newest picture."""
         self._move(lambda v: v.play())
@@ -404,14 +284,11 @@ class Session:
         """Take in what the threads have done; the picture to draw, if it or what is known of it has changed."""
         for message in self.loader.received():
             self._receive(message)
-        self._upkeep()
-        while not self._calls.empty():
-            made, alarm, result = self._calls.get()
-            if made is self.analysis:
-                self.called(alarm, result)
+        self.passes.upkeep()
         reach = self.store.reach()
-        over = not self.loader.loading if self.analysis is None else self.analysis.over
-        self._move(lambda v: v.tick(reach[1] if reach else None, over))
+        if self.analysis is not None and self.analysis.whole and isinstance(self.view, Playback) and reach is not None:
+            self.view.ended_at(reach[1] + 1)
+        self._move(lambda v: v.tick(reach[1] if reach else None, self.passes.over))
         frame = self.view.frame if self.view is not None else None
         if frame is None:
             return None
@@ -424,15 +301,19 @@ class Session:
         if isinstance(message, Failed):
             self.failed(one_line(message.error))
             if message.what == "load":
-                self._failed_to_load()
+                self.passes.not_loaded()
             elif message.what == "again":
-                self._again = False
+                self.passes.reopened(None)
         elif isinstance(message, Opened):
             self._adopt(message)
         elif isinstance(message, Reopened):
-            self._reopened = message.source
+            self.passes.reopened(message.source)
         else:
             self.use(message)  # type: ignore[arg-type]
+
+    def _look_anew(self) -> None:
+        """What is known of the picture on screen has changed: the next tick gives it."""
+        self._presented = None
 
     def kept(self) -> Habits:
         """The habits with what is chosen now."""
@@ -462,9 +343,3 @@ class Session:
         if latest is None:
             return plain(frame)
         return predicted(latest if latest.frame.index < frame.index else self.store.before(frame.index), frame)
-
-
-def one_line(error: BaseException) -> str:
-    """An error as it is shown."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, IrtrackError) else f"internal error: {type(error).__name__}: {text}"

@@ -9,6 +9,7 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,31 @@ class ScoreMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """Figures of a track over some of its frames; `speed_px_s` is the sum over them."""
+
+    frames: int
+    first_s: float
+    last_s: float
+    snr: float
+    speed_px_s: float
+
+    @staticmethod
+    def of(row: tuple[float, ...]) -> Sums:
+        """Of one frame: a row of SERIES."""
+        return Sums(1, row[0], row[0], row[SERIES.index("snr")], row[SERIES.index("speed_px_s")])
+
+    def joined(self, other: Sums | None) -> Sums:
+        """Of the frames of both."""
+        if other is None:
+            return self
+        return Sums(
+            self.frames + other.frames, min(self.first_s, other.first_s), max(self.last_s, other.last_s),
+            max(self.snr, other.snr) if other.snr == other.snr else self.snr, self.speed_px_s + other.speed_px_s,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A result without its picture; the mask as the flat indices of its pixels. `recipe`: what it was made with."""
 
@@ -79,6 +105,7 @@ class ResultStore:
         self._maps_bytes = 0
         self._lives: dict[int, tuple[int, int]] = {}
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
+        self._sums: dict[int, Sums] = {}
 
     def add(self, result: FrameResult, limit: int | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
@@ -105,6 +132,7 @@ class ResultStore:
                     self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
             for track_id, row in rows.items():
                 self._series.setdefault(track_id, {})[frame.index] = row
+                self._sums[track_id] = Sums.of(row).joined(self._sums.get(track_id))
             self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px, self.recipe)
             while limit is not None and len(self._order) > limit:
                 self._drop(self._order.pop(0))
@@ -130,6 +158,7 @@ class ResultStore:
             else:
                 self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
+                self._sums.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
         return index in self._stored
@@ -211,6 +240,15 @@ class ResultStore:
             rows = self._series.get(track_id, {})
             return np.array([rows[i] for i in sorted(rows) if first <= i <= last]).reshape(-1, len(SERIES))
 
+    def sums(self, track_id: int, first: int, last: int) -> Sums | None:
+        """A track's figures over its frames from `first` to `last`; None where it has none there."""
+        with self._lock:
+            if self._lives.get(track_id) == (first, last):
+                return self._sums.get(track_id)
+            rows = self._series.get(track_id, {})
+            found = [Sums.of(row) for i, row in rows.items() if first <= i <= last]
+        return reduce(Sums.joined, found) if found else None
+
     def places(self, track_id: int) -> dict[int, tuple[float, float]]:
         """Where a track was in each of its confirmed frames."""
         x, y = SERIES.index("x_px"), SERIES.index("y_px")
@@ -222,6 +260,7 @@ class ResultStore:
             self._maps.clear()
             self._maps_bytes = 0
             self._series.clear()
+            self._sums.clear()
             self._lives.clear()
             self._stored.clear()
             self._order.clear()
