@@ -158,7 +158,7 @@ def seen_whole(qtbot: QtBot, window: MainWindow, source: Path | str, frames: int
     qtbot.waitUntil(whole, timeout=60_000)
     assert len(window.session.store) == frames
     settled(qtbot, window)
-    window._show_side()
+    window.drawing.show_side()
 
 
 def make_window(qtbot: QtBot) -> MainWindow:

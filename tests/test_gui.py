@@ -135,7 +135,7 @@ def test_threshold_acts_on_the_shown_frame(qtbot: QtBot, window: MainWindow, cli
 def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 10)
     hold(qtbot, window)
-    window._show_side()
+    window.drawing.show_side()
     track = window.side.table.track(0)
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
@@ -253,7 +253,7 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     window.resize(1280, 720)
     open_and_play_to(qtbot, window, sample, 70)
     hold(qtbot, window)
-    window._show_side()
+    window.drawing.show_side()
     window.session.selected.set(window.side.table.track(0).id)
     window.side.tabs.setCurrentWidget(window.side.track)
     qtbot.wait(100)
@@ -273,7 +273,7 @@ def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> Non
     window.side.tabs.setCurrentWidget(display)
     open_and_play_to(qtbot, window, Path("sim:crowd,frames=24,scr=14"), 20)
     hold(qtbot, window)
-    window._show_side()
+    window.drawing.show_side()
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot-crowd.png"))
     assert window.side.table.rowCount() >= 80

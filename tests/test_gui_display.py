@@ -136,7 +136,7 @@ def test_the_histogram_sets_the_gain_by_hand(qtbot: QtBot, window: MainWindow) -
     result = crowd(0)
     image = result.frame.image.astype(np.uint16) * 10 + 3000  # 3600 to 3900
     window.canvas.show_result(replace(result, frame=replace(result.frame, image=image)))
-    window._show_side()
+    window.drawing.show_side()
     histogram = window.side.display.histogram
     assert histogram._bars.sum() > 0
     qtbot.wait(20)

@@ -97,7 +97,7 @@ def test_headings() -> None:
 
 def test_the_table_can_be_filtered(qtbot: QtBot, window: MainWindow) -> None:
     window.canvas.show_result(crowd(30))
-    window._show_side()
+    window.drawing.show_side()
     assert window.side.tracks.sorted.rowCount() == 30
     qtbot.keyClicks(window.side.tracks.filter, "12")
     assert [window.side.tracks.sorted.index(i, 0).data() for i in range(window.side.tracks.sorted.rowCount())] == ["12"]

@@ -22,15 +22,15 @@ class AlarmPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.on = QCheckBox("New track")
-        self.on.setToolTip("Call when a new track is confirmed")
+        self.on = QCheckBox("Alarm")
+        self.on.setToolTip("Call when a new track is confirmed; off until this is checked")
         self.sound = QCheckBox("Sound")
         self.sound.setToolTip("Beep at an alarm")
         self.snapshot = QCheckBox("Snapshot")
         self.snapshot.setToolTip("Save the annotated picture at an alarm, in the folder for recordings")
-        self.speed = self._number("Only tracks at least this fast, px/s", 10_000)
-        self.snr = self._number("Only tracks that stand out at least this much (SNR)", 1000)
-        self.holdoff = self._number("Seconds between two alarms", 3600)
+        self.speed = self._number("Only tracks at least this fast, px/s", 10_000, " px/s", "any")
+        self.snr = self._number("Only tracks that stand out at least this much (SNR)", 1000, "", "any")
+        self.holdoff = self._number("Seconds between two alarms", 3600, " s", "none")
         self.list = QListWidget()
         self.list.setAccessibleName("Alarms so far")
         self.list.setToolTip("Alarms so far: click to go to the frame")
@@ -40,7 +40,7 @@ class AlarmPanel(QWidget):
         form.addRow(self.on, self.sound)
         form.addRow("Speed from", self.speed)
         form.addRow("SNR from", self.snr)
-        form.addRow("Hold-off s", self.holdoff)
+        form.addRow("Hold-off", self.holdoff)
         form.addRow(self.snapshot)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -53,8 +53,11 @@ class AlarmPanel(QWidget):
             field.valueChanged.connect(self._tell)
         self.list.itemClicked.connect(self._choose)
 
-    def _number(self, tip: str, most: float) -> QDoubleSpinBox:
+    def _number(self, tip: str, most: float, unit: str, zero: str) -> QDoubleSpinBox:
+        """`zero`: what stands for 0."""
         made = QDoubleSpinBox()
+        made.setSuffix(unit)
+        made.setSpecialValueText(zero)
         made.setRange(0, most)
         made.setDecimals(1)
         made.setToolTip(tip)

@@ -13,9 +13,10 @@ from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QSplitter, QVBo
 
 from irtrack.capture.address import address_of, redact
 from irtrack.config import Settings
-from irtrack.core import FrameResult, Track
+from irtrack.core import FrameResult
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
+from irtrack.gui.drawing import Drawing
 from irtrack.gui.menus import Menus, Parts
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
@@ -30,20 +31,14 @@ from irtrack.session.autosave import Autosave
 from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
 from irtrack.session.loading import Opened
-from irtrack.session.picture import Picture
 from irtrack.session.session import Session
 from irtrack.stopping import Stop
 
 log = logging.getLogger(__name__)
 
-TICK_MS, TABLE_S = 15, 0.2
-MANY, MANY_TABLE_S = 50, 0.5
-"""With so many rows the table is renewed less often: nobody reads them faster."""
-
+TICK_MS = 15
 HINT = "Drop an infrared recording here, or press Ctrl+O"
 SIDE_PX = 330
-PICK_PX = 15.0
-"""A click selects a track that is no further away than this, in pixels of the frame."""
 
 
 class MainWindow(QMainWindow):
@@ -59,6 +54,7 @@ class MainWindow(QMainWindow):
         self.session = s = Session(settings or Settings(), habits)
         self.canvas, self.status, self.transport, self.side = Canvas(), StatusLine(), Transport(s), SidePanel(s)
         self._build()
+        self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.show_error)
         self.autosave = Autosave(s)
         self.outputs, self.editor = Outputs(s, self.autosave, self, words), TrackEditor(s, self, words)
@@ -73,7 +69,6 @@ class MainWindow(QMainWindow):
         if trouble:
             self.show_error(trouble)
         self.keeper = Keeper(self.present_habits, self.autosave)
-        self._next_table = 0.0
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
@@ -117,29 +112,17 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.called.connect(self._call)
-        s.edits.changed.connect(lambda _: self._draw_again())
         s.results_changed.connect(side.alarms.clear)
-        s.selected.changed.connect(self._selected)
-        s.shown.changed.connect(self.canvas.set_shown)
-        s.display.changed.connect(self.canvas.set_display)
-        s.scores.changed.connect(self._show_scores)
-        side.display.lock_changed.connect(self._lock_gain)
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)
         side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
-        side.tabs.currentChanged.connect(lambda _: self._show_side())
         panel.plots.time_picked.connect(s.seek_time)
         panel.renamed.connect(self.editor.rename)
         panel.marked.connect(self.editor.mark)
         panel.merge_wanted.connect(self.editor.ask_merge)
         panel.deleted.connect(self.editor.delete)
         panel.export_wanted.connect(self.outputs.ask_export_selected)
-        self.canvas.hovered.connect(self._hover)
-        self.canvas.picked.connect(self._pick)
-        self.canvas.overlays.label_of = lambda track: s.edits.value.label(track)
-        self.canvas.set_display(s.display.value)
-        self.canvas.set_shown(s.shown.value)
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
@@ -194,22 +177,6 @@ class MainWindow(QMainWindow):
         self.opener.ask_model()
         self.side.detection.show_recipe(self.session.recipe.value)
 
-    # -- tracks ---------------------------------------------------------------------------------------------------
-
-    def _selected(self, track: int | None) -> None:
-        self.canvas.selected = track
-        self.canvas.redraw()
-        self._show_side()
-
-    def _confirmed(self) -> list[Track]:
-        result = self.canvas.result
-        return [t for t in result.tracks if t.confirmed] if result else []
-
-    def _pick(self, x: float, y: float) -> None:
-        near = min(self._confirmed(), key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
-        close = near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < PICK_PX**2
-        self.session.selected.set(near.id if near is not None and close else None)
-
     # -- what happens ---------------------------------------------------------------------------------------------
 
     def show_error(self, text: str) -> None:
@@ -221,58 +188,19 @@ class MainWindow(QMainWindow):
         if self.stop is not None and self.stop.asked:
             (QApplication.activeModalWidget() or self).close()  # a dialog that is open would hold up the end
             return
-        self._draw(self.session.tick())
+        self.drawing.draw(self.session.tick())
         self.hint.setVisible(self.canvas.result is None)
         now = time.monotonic()
-        if now >= self._next_table:
-            self._next_table = now + (TABLE_S if self.side.table.rowCount() < MANY else MANY_TABLE_S)
-            self._show_side()
+        if self.drawing.due(now):
+            self.drawing.show_side()
             self._refresh()
             self.keeper.look(now)
 
-    def _draw(self, picture: Picture | None) -> None:
-        if picture is None:
-            return
-        self.canvas.overlays.fps = self.session.fps
-        self.canvas.show_result(picture.result, picture.age_s)
-        self.status.drew(picture)
-        self.transport.show_position(picture.result.frame)
-        if not self.session.playing:
-            self._show_side()
-
-    def _draw_again(self) -> None:
-        """The frame on screen, after edits."""
-        self._draw(self.session.present())
-        self._show_side()
-        self._refresh()
-
-    def _show_side(self) -> None:
-        """Table, plots and histogram; the parts that can be seen."""
-        result, selected, session = self.canvas.result, self.canvas.selected, self.session
-        self.side.tracks.show_tracks(self._confirmed())
-        if self.side.track.isVisible():
-            pieces = [p for p in session.edits.value.pieces(session.store.lives()) if p.now == selected]
-            parts = [session.store.series(p.track, p.first, p.last) for p in pieces]
-            now_s = result.frame.time_s if result else None
-            self.side.track.show_track(selected, session.edits.value, parts, now_s)
-        if self.side.display.isVisible() and result is not None:
-            self.side.display.histogram.show_counts(result.frame.image, self.canvas.agc.levels)
-
     def _refresh(self) -> None:
         """What changes slower than the picture."""
-        self.transport.refresh()
         self.menus.refresh()
         self.outputs.refresh()
-        self.badges.show_state(self.session, self.outputs.recording_s)
-        self.status.refresh(self.session)
-
-    def _lock_gain(self, locked: bool) -> None:
-        self.canvas.agc.lock = locked
-        self.canvas.redraw()
-
-    def _show_scores(self, on: bool) -> None:
-        self.canvas.show_scores = on
-        self.canvas.redraw()
+        self.drawing.refresh(self.outputs.recording_s)
 
     def _call(self, alarm: Alarm, result: FrameResult) -> None:
         """An alarm: on the picture, in the list, to the ear, and as a picture, as the rules say."""
@@ -282,10 +210,6 @@ class MainWindow(QMainWindow):
             QApplication.beep()
         if self.session.rules.value.snapshot:
             self.outputs.alarm_snapshot(result)
-
-    def _hover(self, x: int, y: int) -> None:
-        result = self.canvas.result
-        self.status.point(None if result is None or x < 0 else (x, y, int(result.frame.image[y, x])))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():

@@ -92,10 +92,11 @@ class Session:
         if self.opened is not None:
             self.leaving()
         self.loader.forget()
+        view, self.view = self.view, None
+        self.picture = self._presented = None
         self.passes.detach()
-        if self.view is not None:
-            self.view.close()
-        self.view = self.picture = self._presented = None
+        if view is not None:
+            view.close()
         self.selected.set(None)
 
     def shutdown(self) -> None:
