@@ -10,7 +10,7 @@ from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats
 from irtrack.imaging.motion import STILL, moved
 from irtrack.imaging.registration import Registration
-from irtrack.track.camera import electorate, voted_motion, voted_shift
+from irtrack.track.camera import VOTERS, CommonMotion, electorate, voted_motion, voted_shift
 from irtrack.track.tracker import KalmanTracker
 
 
@@ -78,6 +78,45 @@ def test_vote_finds_the_common_shift(rng: np.random.Generator) -> None:
     assert voted_shift(tracks, seen[:0], 40, 2)[1] == 0
 
 
+def seen_after(shift: Floats, places: Floats, rng: np.random.Generator, clutter: int = 10) -> Floats:
+    """Four of five places, to half a pixel, and clutter."""
+    found = places[rng.random(len(places)) < 0.8] + shift
+    return np.concatenate([found + rng.normal(0, 0.5, found.shape), rng.uniform(0, 500, (clutter, 2))])
+
+
+def test_the_common_motion_of_few_tracks_is_known_to_what_they_allow() -> None:
+    """Eight tracks of sigma 0.5 px, a fifth of them missed, among clutter: 0.5 / sqrt(6.4) = 0.2 px on an axis."""
+    rng, common = np.random.default_rng(8), CommonMotion()
+    errors = []
+    for k in range(150):
+        places, shift = rng.uniform(0, 500, (8, 2)), rng.normal(0, 1.2, 2)
+        motion = common(places, np.tile(0.25 * np.eye(2), (8, 1, 1)), seen_after(shift, places, rng), 18 / 500**2)
+        if k >= 30:  # by then it is known that the camera shakes
+            errors.append(motion[:, 2] - shift)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.3
+
+
+def test_a_still_camera_stays_still_by_detections_alone_too() -> None:
+    rng, common = np.random.default_rng(9), CommonMotion()
+    for _ in range(100):
+        places = rng.uniform(0, 500, (6, 2))
+        found = seen_after(np.zeros(2), places, rng)
+        assert common(places, np.tile(0.4 * np.eye(2), (6, 1, 1)), found, 16 / 500**2) is STILL
+
+
+def test_a_jerk_is_told_from_chance() -> None:
+    """What three tracks of five and no more agree on is one; what clutter alone offers is none."""
+    rng = np.random.default_rng(10)
+    P = np.tile(0.4 * np.eye(2), (5, 1, 1))
+    places = rng.uniform(100, 400, (5, 2))
+    jerk = np.array([23.0, -14.0])
+    jerked = np.concatenate([places[:4] + jerk, rng.uniform(0, 500, (6, 2))])
+    assert CommonMotion()(places, P, jerked, 10 / 500**2)[:, 2] == pytest.approx(jerk, abs=0.5)
+    for _ in range(50):
+        motion = CommonMotion()(places, P, rng.uniform(0, 500, (12, 2)), 12 / 500**2)
+        assert np.abs(motion[:, 2]).max() < 0.5
+
+
 def detections(xy: Floats) -> Detections:
     n = len(xy)
     box = np.column_stack([xy - 1, np.full((n, 2), 2.0)])
@@ -106,6 +145,26 @@ def test_jitter_is_followed_without_a_picture(amplitude: float) -> None:
     tracks = {t.detection: t for t in tracker(detections(start + velocity * 3.0), 3.0)}
     for k in range(8):
         assert tracks[k].velocity_px_s == pytest.approx(velocity[k], abs=25)
+
+
+def test_turning_targets_under_a_camera_that_pans_and_shakes_keep_their_identities() -> None:
+    """A fifth of them missed in each frame, among clutter and hot pixels, and no picture."""
+    rng, tracker = np.random.default_rng(12), KalmanTracker()
+    n, frames = 12, 240
+    heading = rng.uniform(0, 2 * np.pi, n) + np.cumsum(rng.uniform(-0.1, 0.1, n) * np.ones((frames, n)), 0)
+    path = np.cumsum(2.0 * np.stack([np.cos(heading), np.sin(heading)], 2), 0) + rng.uniform(100, 400, (n, 2))
+    pixels, camera = rng.uniform(0, 500, (5, 2)), np.zeros(2)
+    owners: list[list[int]] = [[] for _ in range(n)]
+    for i in range(frames):
+        camera += rng.normal((1.5, 0.7), 1.2)
+        seen = np.flatnonzero(rng.random(n) < 0.8)
+        real = path[i, seen] - camera + (200.0, 100.0) + rng.normal(0, 0.5, (len(seen), 2))
+        xy = np.concatenate([real, pixels[rng.random(5) < 0.4], rng.uniform(0, 500, (rng.poisson(5), 2))])
+        for t in tracker(detections(xy), i / 30):
+            if t.confirmed and t.detection is not None and t.detection < len(seen):
+                owners[seen[t.detection]].append(t.id)
+    share = [max(np.bincount(ids)) / (0.8 * frames) for ids in owners]
+    assert np.mean(share) > 0.8
 
 
 def test_a_picture_carries_states_and_trails(backdrop: Floats) -> None:
@@ -172,9 +231,9 @@ def test_a_shift_stays_a_shift(rng: np.random.Generator) -> None:
 
 
 def test_those_who_vote_are_from_all_over() -> None:
-    for n in (0, 1, 149, 150, 151, 1000, 5000):
+    for n in (0, 1, VOTERS - 1, VOTERS, VOTERS + 1, 1000, 5000):
         chosen = electorate(np.arange(2.0 * n).reshape(n, 2))
-        assert min(n, 75) <= len(chosen) <= 150
+        assert min(n, VOTERS // 2) <= len(chosen) <= VOTERS
         assert n == 0 or chosen[-1, 0] >= 0.9 * 2 * (n - 1)
 
 

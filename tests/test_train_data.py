@@ -22,7 +22,7 @@ from irtrack.train.losses import UNKNOWN, soft_iou_bce, soft_iou_pooled
 from irtrack.train.mining import mistakes
 from irtrack.train.pack import pack
 from irtrack.train.settings import load_recipe
-from irtrack.train.synthetic import add_clutter, blob, inject_targets, silhouette
+from irtrack.train.synthetic import add_clutter, blob, inject_dim_targets, inject_targets, silhouette
 
 NO_BOXES = np.zeros((0, 4))
 
@@ -70,6 +70,25 @@ def test_boxes_that_say_too_little_are_left_open() -> None:
     nothing = from_boxes(image, NO_BOXES, NO_BOXES)
     assert not nothing[0].any()
     assert not nothing[1].any()
+
+
+def test_mask_of_a_point_over_a_roof_and_of_one_on_a_gradient() -> None:
+    """It stands out from its own surroundings and not from the ring round the box, which holds the roof, too."""
+    rng = np.random.default_rng(5)
+    image = np.full((120, 160), 40.0) + rng.normal(0, 1, (120, 160))
+    image[60:] = 180 + rng.normal(0, 12, (60, 160))  # a roof
+    image[50:52, 80:82] += 14
+    mask, open_px = from_boxes(image.astype(np.uint8), np.array([[74.0, 44.0, 14.0, 14.0]]), NO_BOXES)
+    assert mask[50:52, 80:82].all()
+    assert mask.sum() <= 9
+    assert open_px.any()
+    slope = np.linspace(0, 250, 160)[None] + rng.normal(0, 1, (120, 160))
+    empty = from_boxes(np.clip(slope, 0, 255).astype(np.uint8), np.array([[74.0, 44.0, 14.0, 14.0]]), NO_BOXES)
+    assert not empty[0].any()  # and on the gradient alone nothing does
+    slope[50:52, 80:82] -= 14
+    mask, _ = from_boxes(np.clip(slope, 0, 255).astype(np.uint8), np.array([[74.0, 44.0, 14.0, 14.0]]), NO_BOXES)
+    assert mask[50:52, 80:82].all()
+    assert mask.sum() <= 9
 
 
 def test_the_loss_does_not_look_at_open_pixels() -> None:
@@ -165,6 +184,20 @@ def test_injected_targets_are_like_published_ones() -> None:
     assert 3 < low < 10
     assert 14 < middle < 27
     assert 55 < high < 170
+
+
+def test_dim_targets_are_just_seen_and_labelled() -> None:
+    """A few times the texture, however strong the gradient that they lie on."""
+    ratios = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        sky = np.linspace(40, 200, 96)[:, None] + rng.normal(0, 3, (96, 96))
+        image, mask = inject_dim_targets(sky.astype(np.float32), np.zeros((96, 96), bool), rng)
+        assert mask.any()
+        ratios.append(np.abs(image - sky)[mask].max() / 3)
+    low, high = np.percentile(ratios, (5, 95))
+    assert 2 < low < 5
+    assert 7 < high < 11
 
 
 def test_drawn_targets_are_of_many_sizes_and_shapes() -> None:

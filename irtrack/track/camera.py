@@ -1,4 +1,15 @@
-"""Camera motion between frames from the detections alone: a shift that they vote for, then a similarity."""
+"""Camera motion between frames from the detections alone, beyond what the tracks' own motion predicts.
+
+A shift s of the camera has the prior N(0, v I), v learned from the shifts so far, or, in a jerk, N(0, R^2 I), R the
+reach. With predicted places x_i, their innovation covariances S_i and detections z_j of density lambda, what is sought
+is the maximum of
+
+    ln p(s) + sum_i ln(1 - Pd + Pd sum_j N(z_j; x_i + s, S_i) / lambda)
+
+from no shift at all, and from the one that most tracks vote for. It is climbed by expectation and maximisation
+(Dempster et al. 1977), where the weights of the detections are those of Bar-Shalom's probabilistic data association.
+Where many tracks agree on a turn or a zoom instead, that is taken.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +20,28 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from irtrack.core import Floats
-from irtrack.imaging.motion import moved
+from irtrack.imaging.motion import STILL, moved
 from irtrack.imaging.registration import plausible
 
-VOTERS, VOTES = 150, 3000
+FEWEST, REACH_PX, RADIUS_PX = 3, 40.0, 2.0
+"""Tracks that it takes, the farthest that the camera moves in a frame, and within which votes agree."""
+
+PD, JERK = 0.8, 0.003
+"""Chances that a track is detected, and that a frame has a jerk."""
+
+FIRST_PX2, LEARNING, MOST_PX2 = 0.02, 0.05, 9.0
+"""Variance of the shifts before any is known, the share of each frame in it, and the largest."""
+
+STILL_PX2, STILL_PX = 0.04, 0.5
+"""Variance up to which the camera counts as still, and the shift from which it does not in spite of that."""
+
+ROUNDS = (1.0, 0.25, 0.0, 0.0)
+"""Rounds of the climb: in each the prior's spread is added to that of the detections, less and less of it."""
+
+FIRST_SPREAD_PX2 = 1.0
+"""The most of that."""
+
+VOTERS, VOTES = 60, 3000
 """Tracks, and votes of theirs, that count at most: the vote is as sure with these."""
 
 TURNING, TURNING_REACH_PX = 8, 12.0
@@ -22,8 +51,73 @@ GAIN = 1.25
 """A similarity, which fits anything better, must bring so many more tracks onto measurements than the shift does."""
 
 
+class CommonMotion:
+    """The camera's motion from frame to frame, and what is known of its shake."""
+
+    def __init__(self) -> None:
+        self._variance = FIRST_PX2
+
+    def __call__(self, places: Floats, P: Floats, found: Floats, density_px2: float) -> Floats:
+        """The motion (2, 3) from the predicted places (N, 2) to detections (M, 2); `STILL` where there is none.
+
+        `P` (N, 2, 2): covariances of detections round the places; `density_px2`: detections on a pixel.
+        """
+        if len(places) < FEWEST or not len(found):
+            return STILL
+        if self._variance <= STILL_PX2 and stands_still(places, found):
+            self._learn(np.zeros(2), 0.0)
+            return STILL
+        places, P = electorate(places), electorate(P)
+        voted, agree = voted_motion(places, found, REACH_PX, RADIUS_PX)
+        if np.array_equal(voted[:, :2], np.eye(2)):
+            near = climbed(np.zeros(2), self._variance, places, P, found, density_px2)
+            far = climbed(voted[:, 2], REACH_PX**2, places, P, found, density_px2)
+            shift, variance, _ = near if near[2] + np.log((1 - JERK) / JERK) >= far[2] else far
+            motion = np.column_stack([np.eye(2), shift])
+        elif agree >= 0.5 * len(places):
+            motion, variance = voted, 0.0
+        else:
+            return STILL
+        away = moved(motion, places) - places
+        self._learn(away.mean(0), variance)
+        still = self._variance <= STILL_PX2 and np.linalg.norm(away, axis=1).max() < STILL_PX
+        return STILL if still else motion
+
+    def _learn(self, shift: Floats, variance: float) -> None:
+        """Take in a shift (2,) that is known to within this variance."""
+        seen = min(float(shift @ shift) / 2 + variance, MOST_PX2)
+        self._variance += LEARNING * (seen - self._variance)
+
+
+def climbed(
+    shift: Floats, prior_px2: float, places: Floats, P: Floats, found: Floats, density_px2: float
+) -> tuple[Floats, float, float]:
+    """The likeliest shift (2,) near another, its variance on each axis, and its log-likelihood with the prior's."""
+    precision = np.linalg.inv(P)
+    for share in ROUNDS:
+        spread = share * min(prior_px2, FIRST_SPREAD_PX2)
+        likely = PD * densities(found - (places + shift)[:, None], P + spread * np.eye(2))
+        weight = likely / ((1 - PD) * density_px2 + likely.sum(1))[:, None]
+        known = np.einsum("nm,nij->ij", weight, precision) + np.eye(2) / prior_px2
+        pull = np.einsum("nm,nij,nmj->i", weight, precision, found - places[:, None])
+        shift = np.linalg.solve(known, pull)
+    likely = PD * densities(found - (places + shift)[:, None], P).sum(1)
+    told = float(np.log(1 - PD + likely / density_px2).sum())
+    prior = -0.5 * float(shift @ shift) / prior_px2 - np.log(2 * np.pi * prior_px2)
+    return shift, float(np.trace(np.linalg.inv(known))) / 2, told + prior
+
+
+def densities(away: Floats, P: Floats) -> Floats:
+    """Densities (N, M) of N(0, P), P (N, 2, 2), at (N, M, 2)."""
+    a, b, d = (P[:, i, j, None] for i, j in ((0, 0), (0, 1), (1, 1)))
+    size = a * d - b * b
+    x, y = away[..., 0], away[..., 1]
+    out: Floats = np.exp(-0.5 * (d * x * x - 2 * b * x * y + a * y * y) / size) / (2 * np.pi * np.sqrt(size))
+    return out
+
+
 def electorate(predicted: Floats) -> Floats:
-    """The positions that vote: all of them, or `VOTERS` at most from all over the list."""
+    """Of the tracks (N, ...) those that vote: all of them, or `VOTERS` at most from all over the list."""
     return predicted[:: -(-len(predicted) // VOTERS)] if len(predicted) else predicted
 
 

@@ -12,7 +12,7 @@ from irtrack.imaging.motion import STILL, carried, is_still, moved, moved_back
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
-from irtrack.track.camera import electorate, stands_still, voted_motion
+from irtrack.track.camera import CommonMotion
 from irtrack.track.haunts import CELL_PX, Haunts
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.jerks import Jerks
@@ -53,13 +53,8 @@ DWELL_S = (2.0, 0.5)
 MISS_NATS, DOUBT_NATS = 1.2, 6.0
 """What a miss adds to a track's doubt (a chance of detection of 0.7), and the most that counts."""
 
-SHAKING = 0.05
-"""Share of late frames with a shift from which small shifts are believed too."""
-
 USUAL_SNR, BLUR = 8.0, (0.6, 2.0)
 """SNR whose positions have the standard deviation of the settings, and the bounds of how others differ from it."""
-
-VOTE_REACH_PX, VOTE_RADIUS_PX = 40.0, 2.0
 
 
 class KalmanTracker:
@@ -87,7 +82,7 @@ class KalmanTracker:
         self._clutter_px2 = 1e-5  # detections that belong to no track, for each pixel of a frame
         self._extent = np.array([64.0, 64.0])
         self._frame: Floats | None = None  # width and height of the picture, where there is one
-        self._shaking = 0.0
+        self._common = CommonMotion()
         self._register = Registration()
         self._looks = Looks()
         self._jerks = Jerks()
@@ -134,30 +129,24 @@ class KalmanTracker:
         return dt_s
 
     def _voted(self, detections: Detections) -> Floats:
-        """The common motion of what was tracked so far, where enough agree on one."""
+        """The common motion of what was tracked so far; what lies on the sensor has no part in it."""
         b = self._bank
-        places = electorate(b.x[(b.ripe | b.fixed) & (b.misses < 3), :2])
-        if len(places) < 3:
-            return STILL
-        if self._shaking < SHAKING and stands_still(places, detections.xy_px):
-            self._shaking *= 0.95
-            return STILL
-        motion, agree = voted_motion(places, detections.xy_px, VOTE_REACH_PX, VOTE_RADIUS_PX)
-        sure = agree >= max(3, 0.5 * len(places))
-        size = float(np.linalg.norm(moved(motion, places) - places, axis=1).max()) if sure else 0.0
-        self._shaking = 0.95 * self._shaking + 0.05 * (size > 1.5)
-        # A still camera stays exactly still; small shifts count while the camera is known to shake.
-        if not sure or (size < 1.0 and self._shaking < SHAKING):
-            return STILL
-        return motion
+        k = np.flatnonzero((b.ripe | b.fixed) & ~self._stuck() & (b.misses < 3))
+        P = b.P[k, :2, :2] + self.settings.measurement_sigma_px**2 * np.eye(2)
+        density = max(len(detections), 1) / float(self._extent.prod())
+        return self._common(b.x[k, :2], P, detections.xy_px, density)
+
+    def _stuck(self) -> NDArray[np.bool_]:
+        """Which tracks (N,) are fixed to the sensor, not to the scene."""
+        b = self._bank
+        return b.fixed & (b.stray[:, 1] < ON_SENSOR_PX**2) & (b.stray[:, 1] <= b.stray[:, 0])
 
     def _follow(self, motion: Floats) -> None:
         """Carry states, where tracks began and trails along with the scene."""
         if is_still(motion):
             return
         b, turn = self._bank, motion[:, :2]
-        stuck = b.fixed & (b.stray[:, 1] < ON_SENSOR_PX**2) & (b.stray[:, 1] <= b.stray[:, 0])
-        go = np.flatnonzero(~stuck)
+        go = np.flatnonzero(~self._stuck())
         b.x[go], b.P[go] = carried(motion, b.x[go], b.P[go])
         b.xm[go], b.Pm[go] = carried(motion, b.xm[go], b.Pm[go])
         b.anchor = moved(motion, b.anchor)

@@ -18,7 +18,7 @@ from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng, Sample, turn
 from irtrack.train.losses import UNKNOWN
 from irtrack.train.paste import erased, paste_target
-from irtrack.train.synthetic import add_clutter, inject_targets
+from irtrack.train.synthetic import add_clutter, inject_dim_targets, inject_targets
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class AugmentSettings(Checked):
     scale_low: float = option(0.6, "smallest zoom", low=0.1, high=1.0)
     scale_high: float = option(2.2, "largest zoom", low=1.0, high=8.0)
     inject: float = option(0.35, "chance that synthetic targets are added", low=0.0, high=1.0)
+    dim: float = option(0.0, "chance that dim synthetic targets are added", low=0.0, high=1.0)
     paste: float = option(0.0, "chance that targets of other images are added", low=0.0, high=1.0)
     erase: float = option(0.0, "chance that the image's own targets are erased", low=0.0, high=1.0)
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
@@ -97,8 +98,8 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
         image = cv2.GaussianBlur(image, (5, 5), float(rng.uniform(0.3, 0.9)))
     if rng.random() < chance:
         image = image + rng.normal(0, rng.uniform(0.3, 5.0), image.shape)
-    if rng.random() < chance / 4:
-        image = image + rng.normal(0, rng.uniform(0.3, 3.0), (1, image.shape[1]))
+    if rng.random() < chance / 2:
+        image = image + stripes(image.shape, rng)
     image = np.clip(image, 0, 255).astype(np.float32)
     if rng.random() < chance / 2:
         quality = int(rng.integers(25, 90))
@@ -108,6 +109,12 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
             assert decoded is not None
             image = decoded.astype(np.float32)
     return image
+
+
+def stripes(shape: tuple[int, ...], rng: Rng) -> Grey:
+    """What a correction of columns, or of rows, has left (1, W) or (H, 1), in grey levels."""
+    strength = np.exp(rng.uniform(np.log(0.3), np.log(8.0)))
+    return rng.normal(0, strength, (1, shape[1]) if rng.random() < 0.7 else (shape[0], 1))
 
 
 def training_crop(
@@ -133,6 +140,8 @@ def training_crop(
     if rng.random() < settings.clutter:
         image, mask = add_clutter(image, mask, rng)
     image = apply_sensor(image, settings.sensor, rng)
+    if settings.dim and rng.random() < settings.dim:  # above the noise that there is, or nobody could see them
+        image, mask = inject_dim_targets(image, mask, rng)
     known = np.where(unknown & ~mask, np.float32(UNKNOWN), mask.astype(np.float32))
     return np.round(np.clip(image, 0, 255)) / np.float32(255), known
 

@@ -21,6 +21,9 @@ RING_PX = 6
 OPEN_PX = 2
 """How far beyond a box nothing is said: boxes are drawn tight by some."""
 
+MEDIAN_PX = 31
+"""Largest window of the median that tells a thing's own surroundings."""
+
 LEAST_SNR = 4.0
 SHARE_OF_PEAK = 0.5
 
@@ -38,18 +41,48 @@ def window_of(box: Sequence[float], shape: tuple[int, ...], margin: int) -> tupl
 def core_of(image: Grey, box: Sequence[float], open_ground: Mask) -> Mask | None:
     """The part of a box (H, W of its window) at half of its peak or more; None where nothing stands out.
 
-    `open_ground` (H, W) is where no box lies. The peak is weighted by its nearness to the middle of the box, so that
-    a bar or a roof that reaches into the box does not win; the background is the median of the ring round the box.
+    `open_ground` (H, W) is where no box lies. What does not stand out from the ring round the box may still stand out
+    from its own surroundings: a point in the sky over a roof that the ring holds, too.
     """
     window, around = window_of(box, image.shape, 0), window_of(box, image.shape, RING_PX)
-    ring = image[around][open_ground[around]].astype(float)
-    inside = image[window].astype(np.float32)
-    if len(ring) < 20 or min(inside.shape) < 2:
+    ground = open_ground[around]
+    if ground.sum() < 20 or min(image[window].shape) < 2:
         return None
-    middle = float(np.median(ring))
-    spread = max(1.4826 * float(np.median(np.abs(ring - middle))), 1.0)
-    above = inside - np.float32(middle)
-    smooth = cv2.GaussianBlur(above, (3, 3), 0.7)
+    inner = tuple(slice(w.start - a.start, w.stop - a.start) for w, a in zip(window, around, strict=True))
+    level = np.float32(np.median(image[around][ground]))
+    core = standing_out(image[around].astype(np.float32) - level, inner, ground)
+    # What fills its box from side to side is a background that the box cuts out, not a thing in it.
+    if core is not None and core.mean() <= 0.8:
+        return core
+    side = min(max(core_side(box), 5), MEDIAN_PX)
+    wide = window_of(box, image.shape, RING_PX + side)
+    local = image[wide].astype(np.float32) - cv2.medianBlur(image[wide], side).astype(np.float32)
+    top, left = around[0].start - wide[0].start, around[1].start - wide[1].start
+    h, w = ground.shape
+    core = standing_out(local[top : top + h, left : left + w], inner, ground)
+    # Only small things are what a median takes away.
+    return core if core is not None and core.sum() <= side * side / 2 and not on_border(core) else None
+
+
+def core_side(box: Sequence[float]) -> int:
+    """Side of a median's window that takes away what is in a box: an odd number of pixels."""
+    return round(0.8 * max(box[2:])) | 1
+
+
+def on_border(core: Mask) -> bool:
+    """Whether it goes on beyond its box."""
+    return bool(core[0].any() or core[-1].any() or core[:, 0].any() or core[:, -1].any())
+
+
+def standing_out(above: Grey, inner: tuple[slice, ...], ground: Mask) -> Mask | None:
+    """What stands out in the `inner` part of a window, given its levels above the background (float32).
+
+    `ground` is where the background's spread is measured. The peak is weighted by its nearness to the middle of the
+    box, so that a bar or a roof that reaches into the box does not win.
+    """
+    rest = above[ground]
+    spread = max(1.4826 * float(np.median(np.abs(rest - np.median(rest)))), 1.0)
+    smooth, inside = cv2.GaussianBlur(above, (3, 3), 0.7)[inner], above[inner]
     h, w = inside.shape
     yy, xx = np.mgrid[:h, :w]
     central = np.exp(-0.5 * (((xx - (w - 1) / 2) / (0.3 * w)) ** 2 + ((yy - (h - 1) / 2) / (0.3 * h)) ** 2))
@@ -57,12 +90,11 @@ def core_of(image: Grey, box: Sequence[float], open_ground: Mask) -> Mask | None
     peak = float(smooth[row, column])
     if abs(peak) < LEAST_SNR * spread:
         return None
-    strong = (above * np.sign(peak) >= SHARE_OF_PEAK * abs(peak)).astype(np.uint8)
+    strong = (inside * np.sign(peak) >= SHARE_OF_PEAK * abs(peak)).astype(np.uint8)
     strong[row, column] = 1
     labels = cv2.connectedComponents(strong, connectivity=8)[1]
     core: Mask = labels == labels[row, column]
-    # What fills its box from side to side is a background that the box cuts out, not a thing in it.
-    return None if core.mean() > 0.8 else core
+    return core
 
 
 def from_boxes(image: Grey, targets: Floats, others: Floats, largest_px: float = 40.0) -> tuple[Mask, Mask]:

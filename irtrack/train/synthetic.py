@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from irtrack.train.data import Grey, Mask, Rng
 AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
 """Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
 
+DIM_SCR, LEAST_DIM_LEVELS, TEXTURE_PX = (3.5, 9.0), (3.0, 8.0), 9
+"""Dim targets: ratio to the texture, least grey levels of 255, and what is smaller than how much is texture."""
+
 SHAPED = 0.3
 """Share of injected targets that are long, winged or of several spots; the others are points and blobs."""
 
@@ -21,7 +26,10 @@ LENGTH_PX = (14.0, 0.45)
 SUPERSAMPLED = 4
 
 WEAKEST_SHAPE = 0.35
-"""Where a drawn target has more than this of its peak, it is labelled."""
+"""Where a drawn target has more than this of its peak, it is labelled..."""
+
+WEAKEST_DIM_SHAPE = 0.7
+"""... and where it has more than this, however faint it is."""
 
 
 def spread(of: tuple[float, float], rng: Rng) -> float:
@@ -85,6 +93,26 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
 
     Areas, ratios and contrasts follow those of real targets in SIRST-v1 (Dai et al., WACV 2021), as log-normals.
     """
+
+    def amplitude(patch: Grey) -> float:
+        """The ratio where the background has texture, the contrast where it is too flat to tell."""
+        return max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+
+    return inject(image, mask, amplitude, rng)
+
+
+def inject_dim_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
+    """Add one to three targets that are just seen: a few times what the picture does from pixel to pixel there."""
+
+    def amplitude(patch: Grey) -> float:
+        texture = patch - cv2.blur(patch, (TEXTURE_PX, TEXTURE_PX))
+        return max(float(rng.uniform(*DIM_SCR)) * float(texture.std()), float(rng.uniform(*LEAST_DIM_LEVELS)))
+
+    return inject(image, mask, amplitude, rng)
+
+
+def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng) -> tuple[Grey, Mask]:
+    """Add one to three targets; `amplitude` tells their grey levels above a patch of the image."""
     size = image.shape[0]
     image, mask = image.copy(), mask.copy()
     for _ in range(int(rng.integers(1, 4))):
@@ -95,16 +123,15 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
         x0, y0 = (int(v) for v in rng.integers(0, size - side, 2))
         window = np.s_[y0 : y0 + side, x0 : x0 + side]
         patch = image[window]
-        # The ratio where the background has texture, the contrast where it is too flat to tell.
-        amplitude = max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+        levels = amplitude(patch)
         dark = rng.random() < 0.3
         level = float(patch.mean())
         room = level if dark else 255 - level
         if room < 12:
             dark, room = not dark, 255 - room
-        amplitude = min(amplitude, room)
-        image[window] = np.clip(patch + (-amplitude if dark else amplitude) * shape, 0, 255)
-        mask[window] |= shape > max(WEAKEST_SHAPE, 4.0 / amplitude)
+        levels = min(levels, room)
+        image[window] = np.clip(patch + (-levels if dark else levels) * shape, 0, 255)
+        mask[window] |= shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE))
     return image, mask
 
 
