@@ -161,12 +161,15 @@ def seen_whole(qtbot: QtBot, window: MainWindow, source: Path | str, frames: int
     window.drawing.show_side()
 
 
-def make_window(qtbot: QtBot) -> MainWindow:
+SLIM = Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch"))
+
+
+def make_window(qtbot: QtBot, settings: Settings = SLIM) -> MainWindow:
     """A window that is shown; whoever makes it closes it."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
+    made = MainWindow(settings)
     if not made.session.habits.geometry:
         made.resize(1280, 760)  # the screen of the offscreen platform is small
     qtbot.addWidget(made)
