@@ -40,6 +40,7 @@ from irtrack.session.alarms import Alarm, AlarmRules, alarms_from
 from irtrack.session.analysis import Analysis
 from irtrack.session.edits import MADE_FROM, Edits, History
 from irtrack.session.export import export_tracks, write_about
+from irtrack.session.memory import Memory, memory_path
 from irtrack.session.picture import OLDEST_S, predicted
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
@@ -95,8 +96,7 @@ def until(session: Session, condition: Callable[[], object]) -> None:
 
 def whole(session: Session) -> bool:
     """Whether the recording was analysed to its end, and that is what is shown."""
-    analysis = session.analysis
-    return analysis is not None and analysis.whole and analysis.store is session.store
+    return session.passes.whole
 
 
 def rows(results: Iterator[FrameResult]) -> list[tuple[object, ...]]:
@@ -220,18 +220,18 @@ def test_older_results_stay_until_the_new_pass_has_come_as_far(session: Session,
     session.open(SCENE)
     until(session, lambda: whole(session))
     old = session.store
-    session.passes._whole = False  # as if not all scores were kept: the network is asked again
-    monitor = detector
-    monitor.go.clear()
+    old._maps.clear()  # as if there were too many scores to keep: the network is asked again
+    detector.go.clear()
     session.choose(threshold=0.3)
     session.analyse_again()
-    session.passes._whole = False
     until(session, lambda: session.analysis is not None and session.analysis.store is not old)
-    for _ in range(20):
+    for _ in range(50):
         session.tick()
+        time.sleep(0.002)
     assert session.store is old
-    monitor.go.set()
-    until(session, lambda: whole(session))
+    assert detector.looked == 60
+    detector.go.set()
+    until(session, lambda: session.store is not old and whole(session))
     assert session.store is not old
     assert len(session.store) == 60
 
@@ -723,3 +723,53 @@ def test_alarms_of_a_headless_run_are_those_of_the_window(
     assert f"{len(called)} alarms" in said.out
     assert main(["run", SCENE, "--alarm", "loud"]) == 1
     assert "unknown alarm rule 'loud'" in capsys.readouterr().err
+
+
+# -- what is remembered -----------------------------------------------------------------------------------------------
+
+
+def test_edits_are_back_when_the_recording_is_opened_again_under_another_name_too(
+    session: Session, detector: Bright, clip: Path, tmp_path: Path
+) -> None:
+    memory, text = Memory(session), str(clip)
+    session.open(text)
+    until(session, lambda: whole(session))
+    named, dropped = sorted(session.lives())[:2]
+    session.edits.edit(session.edits.value.renamed(named, "drone").judged(named, "drone").without(dropped))
+    keep = memory.unsaved()
+    assert keep is not None
+    keep()
+    assert memory.unsaved() is None  # nothing new
+    place = session.store.places(named)
+    moved = tmp_path / "moved.mkv"
+    moved.write_bytes(clip.read_bytes())
+    session.choose(threshold=0.35)  # the tracks have other numbers now, or may have
+    session.open(str(moved))
+    until(session, lambda: session.opened is not None and session.opened.text == str(moved))
+    until(session, lambda: whole(session))
+    (again,) = session.edits.value.names
+    assert session.edits.value.verdicts == {again: "drone"}
+    assert len(session.lives()) == len(session.store.lives()) - 1
+    common = place.keys() & session.store.places(again).keys()
+    assert all(np.hypot(*np.subtract(place[i], session.store.places(again)[i])) < 6 for i in list(common)[:5])
+    session.edits.undo()  # what was there from the start cannot be taken back
+    assert session.edits.value.names == {again: "drone"}
+    session.edits.edit(Edits())
+    forget = memory.unsaved()
+    assert forget is not None
+    forget()
+    assert not memory_path(str(moved)).exists()
+
+
+def test_a_memory_that_cannot_be_read_is_one_line(session: Session, clip: Path) -> None:
+    Memory(session)
+    errors: list[str] = []
+    session.failed.connect(errors.append)
+    path = memory_path(str(clip))
+    path.parent.mkdir(parents=True)
+    path.write_text('{"edits": 3}')
+    session.open(str(clip))
+    until(session, lambda: whole(session))
+    assert len(errors) == 1
+    assert "could not be read" in errors[0]
+    assert session.edits.value == Edits()

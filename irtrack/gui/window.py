@@ -31,6 +31,7 @@ from irtrack.session.autosave import Autosave
 from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
 from irtrack.session.loading import Opened
+from irtrack.session.memory import Memory
 from irtrack.session.session import Session
 from irtrack.stopping import Stop
 
@@ -56,7 +57,7 @@ class MainWindow(QMainWindow):
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.show_error)
-        self.autosave = Autosave(s)
+        self.memory, self.autosave = Memory(s), Autosave(s)
         self.outputs, self.editor = Outputs(s, self.autosave, self, words), TrackEditor(s, self, words)
         self.status.addPermanentWidget(self.outputs.progress)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
@@ -68,7 +69,7 @@ class MainWindow(QMainWindow):
         self._take_layout(habits)
         if trouble:
             self.show_error(trouble)
-        self.keeper = Keeper(self.present_habits, self.autosave)
+        self.keeper = Keeper(self.present_habits, self.autosave, self.memory)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
@@ -111,6 +112,7 @@ class MainWindow(QMainWindow):
         s.opened_one.connect(self._opened)
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
+        s.said.connect(self.status.say)
         s.called.connect(self._call)
         s.results_changed.connect(side.alarms.clear)
         side.detection.file_wanted.connect(self._ask_model)

@@ -15,6 +15,7 @@ from irtrack.channel import Channel, Closed
 from irtrack.session.autosave import Autosave
 from irtrack.session.edits import Edits
 from irtrack.session.habits import Habits, habits_path, save_habits
+from irtrack.session.memory import Memory
 
 LOOK_S = 0.5
 CLOSE_S = 5.0
@@ -26,9 +27,9 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Looks, and hands on what changed."""
 
-    def __init__(self, present: Callable[[], Habits], autosave: Autosave) -> None:
+    def __init__(self, present: Callable[[], Habits], autosave: Autosave, memory: Memory) -> None:
         """`present`: the settings of this moment."""
-        self._present, self._autosave = present, autosave
+        self._present, self._autosave, self._memory = present, autosave, memory
         self._path = habits_path()
         self._habits = present()
         """As they were last handed on."""
@@ -50,6 +51,9 @@ class Keeper:
         if present != self._habits:
             self._work.put(partial(save_habits, present, self._path, self._habits))
             self._habits = present
+        remember = self._memory.unsaved()
+        if remember is not None:
+            self._work.put(remember)
         unsaved = self._autosave.unsaved()
         if unsaved is not None and unsaved[0] != self._edits:
             self._edits = unsaved[0]

@@ -36,6 +36,8 @@ class Passes:
         self.edits, self.loader = edits, loader
         self.failed: Event[[str]] = Event()
         self.called: Event[[Alarm, FrameResult]] = Event()
+        self.ended: Event[[]] = Event()
+        """A pass has come to the end of the recording, and its results are those that are shown."""
         self.results_changed: Event[[]] = Event()
         """Other results than before are shown: of another source, or of another pass."""
         self.opened: Opened | None = None
@@ -50,7 +52,7 @@ class Passes:
         self._again = False
         """Whether another pass is wanted, as soon as there is what it takes."""
         self._reopened: Source | None = None
-        self._whole = False
+        self.whole = False
         """Whether the results that are shown are those of a whole pass."""
         self._alarms = Alarms(rules.value)
         self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
@@ -77,7 +79,7 @@ class Passes:
         if self._reopened is not None:
             self._reopened.close()
         self.opened = self.analysis = self._reopened = None
-        self._again = self._whole = False
+        self._again = self.whole = False
         self.store = ResultStore()
         self.edits.reset()
         self.results_changed()
@@ -182,7 +184,7 @@ class Passes:
         """For another pass: the network, or its scores, where all of them are kept."""
         assert self._detector is not None
         before = self.store.recipe
-        maps = self.store.maps() if self._whole and before is not None else None
+        maps = self.store.maps() if self.whole and before is not None else None
         if maps is not None and before is not None and before.same_scores(self.recipe.value):
             return Recalled(maps, self.recipe.value, self._detector)
         return self._detector
@@ -203,7 +205,10 @@ class Passes:
                 self.store = analysis.store
                 self.edits.reset(self.edits.value.carried(tracks))
                 self.results_changed()
-        self._whole = analysis.whole and analysis.store is self.store
+        whole, before_whole = analysis.whole and analysis.store is self.store, self.whole
+        self.whole = whole
+        if whole and not before_whole:
+            self.ended()
 
     @property
     def over(self) -> bool:

@@ -61,6 +61,7 @@ class Session:
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
+        self.said: Event[[str]] = Event()
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self.view: Playback | LiveView | None = None
