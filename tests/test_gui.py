@@ -40,7 +40,7 @@ def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
 
 
 def test_empty_window_invites(window: MainWindow) -> None:
-    assert window.hint.isVisible()
+    assert window.start.hint.isVisible()
     assert not window.transport.play_button.isEnabled()
     assert not window.transport.seek_bar.isEnabled()
     assert not window.menus.needs_picture[0].isEnabled()

@@ -35,6 +35,7 @@ from PySide6.QtWidgets import (
 from pytestqt.qtbot import QtBot
 
 from irtrack.gui.benchmark import Watchdog
+from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.window import MainWindow
 
 HANG_MS = 2000.0
@@ -212,6 +213,7 @@ def test_a_monkey_finds_nothing(
     monkeypatch.setattr(QInputDialog, "getText", lambda *a, text="": (text + "x", True))
     monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (a[4], True))
     monkeypatch.setattr(QApplication, "beep", lambda: None)
+    monkeypatch.setattr(CameraDialog, "look", lambda self: None)  # it looks on the network
     window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
     failed: list[BaseException] = []
 

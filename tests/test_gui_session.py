@@ -10,13 +10,14 @@ import pytest
 from conftest import go, make_window, opened, seen_whole, settled
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QInputDialog
+from PySide6.QtWidgets import QApplication, QInputDialog, QPushButton
 from pytestqt.qtbot import QtBot
 from test_gui import on_screen, pixels
 from test_gui_picture import crowd, track
 from test_session import SCENE, Bright
 
 from irtrack.config import DetectorSettings, Settings
+from irtrack.gui.start import sample_path
 from irtrack.gui.window import MainWindow
 
 
@@ -214,3 +215,34 @@ def test_an_error_leaves_the_recording_on_screen(qtbot: QtBot, quick: Callable[[
     assert window.canvas.result is not None
     assert len(window.session.store) == 60
     window.close()
+
+
+def test_the_empty_window_offers_ways_to_open_something(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a & b.mkv"
+    odd.write_bytes(clip.read_bytes())
+    window.session.habits = window.session.habits.opened(str(odd), False)
+    window.start.list_recent()
+    wait(qtbot, window.start.isVisible)
+    buttons = {b.toolTip(): b for b in window.start.findChildren(QPushButton)}
+    assert "Open the clip that comes with irtrack" in buttons
+    assert buttons["Open the clip that comes with irtrack"].isEnabled()
+    assert sample_path().exists()
+    qtbot.mouseClick(buttons[str(odd)], Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: opened(window, str(odd)) and not window.start.isVisible())
+
+
+def test_what_is_known_of_a_recording_is_back_in_another_window(
+    qtbot: QtBot, quick: Callable[[], MainWindow], clip: Path
+) -> None:
+    window = quick()
+    seen_whole(qtbot, window, clip)
+    track = min(window.session.lives())
+    window.session.selected.set(track)
+    window.editor.rename("drone A")
+    window.close()
+    again = quick()
+    seen_whole(qtbot, again, clip)
+    wait(qtbot, lambda: again.session.edits.value.names == {track: "drone A"})  # the same pass, the same number
+    again.close()

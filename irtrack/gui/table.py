@@ -9,7 +9,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
 
-from irtrack.core import Track
+from irtrack.core import Track, TrackStatus
 from irtrack.session.edits import Edits
 from irtrack.session.store import Sums
 from irtrack.sinks.draw import identity_colour
@@ -36,7 +36,7 @@ COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
 )
 TIPS = (
     "Identity, or the name that was given",
-    "State: confirmed, or coasting while unseen",
+    "Seen in this frame (confirmed), or unseen (coasting)",
     "Age in seconds",
     "Position to the right, px",
     "Position down, px",
@@ -45,6 +45,9 @@ TIPS = (
     "Signal to noise against the surroundings",
     "Score of the detection",
 )
+STATES = {TrackStatus.CONFIRMED: "seen", TrackStatus.COASTING: "unseen"}
+"""Of tracks in the table, in short."""
+
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
 FILTERED = 2
@@ -170,13 +173,15 @@ class TrackTable(QAbstractTableModel):
             if index.column() == 0:
                 return self._edits.label(track.id)
             value = value_of(track)
+            if index.column() == 1:
+                return STATES.get(track.status, str(track.status))
             return "" if value != value else text.format(value)
         if role == SORT_ROLE:
             return value_of(track)
         if role == FILTER_ROLE:
             if index.column() == 0:
                 return f"{track.id} {self._edits.label(track.id)}"
-            return text.format(value_of(track)) if index.column() < FILTERED else None
+            return f"{track.status} {STATES.get(track.status, '')}" if index.column() < FILTERED else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track.id))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != 1:

@@ -84,7 +84,7 @@ class TrackList(QWidget):
         self.filter.setClearButtonEnabled(True)
         self.all_button = small_button("All", "Every track of the recording, not only of this frame", checkable=True)
         self.table, self.everything = TrackTable(), AllTracks()
-        self.view = TrackView(session, self.table, (52, 72))
+        self.view = TrackView(session, self.table, (44, 50))
         self.view.setAccessibleName("Tracks")
         self.view.setToolTip("Tracks in this frame: click to select one in the picture, right click for more")
         self.all_view = TrackView(session, self.everything, (90,))

@@ -22,6 +22,7 @@ from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
 from irtrack.gui.region_tool import RegionTool
 from irtrack.gui.side import SidePanel
+from irtrack.gui.start import HINT, StartPage
 from irtrack.gui.status import StatusLine
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
@@ -38,7 +39,6 @@ from irtrack.stopping import Stop
 log = logging.getLogger(__name__)
 
 TICK_MS = 15
-HINT = "Drop an infrared recording here, or press Ctrl+O"
 SIDE_PX = 330
 
 
@@ -61,6 +61,7 @@ class MainWindow(QMainWindow):
         self.outputs, self.editor = Outputs(s, self.autosave, self, words), TrackEditor(s, self, words)
         self.status.addPermanentWidget(self.outputs.progress)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
+        self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
             s, self.opener, self.outputs, self.editor, self.transport, self.canvas, self.side.display,
             self._toggle_side, self._toggle_full, self.quit,
@@ -83,14 +84,11 @@ class MainWindow(QMainWindow):
         self.banner.setAccessibleName("Error")
         self.banner.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.banner.hide()
-        self.hint = QLabel(HINT, alignment=Qt.AlignmentFlag.AlignCenter)
-        self.hint.setObjectName("hint")
         upper = QWidget()
         column = QVBoxLayout(upper)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.banner)
-        column.addWidget(self.hint)
         column.addWidget(self.canvas, 1)
         self.badges = Badges(self.canvas)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -158,7 +156,7 @@ class MainWindow(QMainWindow):
         self.session.open(source)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
-        self.hint.setText(f"Opening {name_of(source)} ...")
+        self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
         self.setWindowTitle(f"{name_of(opened.text)} - irtrack")
@@ -169,11 +167,13 @@ class MainWindow(QMainWindow):
         self.autosave.end()
         self.canvas.clear()
         self.status.reset()
+        self.start.list_recent()
         self.setWindowTitle("irtrack")
 
     def _failed(self, text: str) -> None:
         self.show_error(text)
-        self.hint.setText(HINT)
+        self.start.hint.setText(HINT)
+        self.start.list_recent()
 
     def _ask_model(self) -> None:
         self.opener.ask_model()
@@ -191,7 +191,7 @@ class MainWindow(QMainWindow):
             (QApplication.activeModalWidget() or self).close()  # a dialog that is open would hold up the end
             return
         self.drawing.draw(self.session.tick())
-        self.hint.setVisible(self.canvas.result is None)
+        self.start.setVisible(self.canvas.result is None)
         now = time.monotonic()
         if self.drawing.due(now):
             self.drawing.show_side()
