@@ -143,7 +143,7 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     assert [i.data() for i in window.side.tracks.view.selectionModel().selectedRows(0)] == [str(track.id)]
     other = window.side.table.rowCount() - 1
     window.side.tracks.view.selectRow(other)
-    index = window.side.tracks.sorted.mapToSource(window.side.tracks.sorted.index(other, 0))
+    index = window.side.tracks.view.sorted.mapToSource(window.side.tracks.view.sorted.index(other, 0))
     assert window.canvas.selected == window.side.table.track(index.row()).id
 
 

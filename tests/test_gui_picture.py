@@ -98,13 +98,13 @@ def test_headings() -> None:
 def test_the_table_can_be_filtered(qtbot: QtBot, window: MainWindow) -> None:
     window.canvas.show_result(crowd(30))
     window.drawing.show_side()
-    assert window.side.tracks.sorted.rowCount() == 30
+    assert window.side.tracks.view.sorted.rowCount() == 30
     qtbot.keyClicks(window.side.tracks.filter, "12")
-    assert [window.side.tracks.sorted.index(i, 0).data() for i in range(window.side.tracks.sorted.rowCount())] == ["12"]
+    assert [window.side.tracks.view.sorted.index(i, 0).data() for i in range(window.side.tracks.view.sorted.rowCount())] == ["12"]
     window.side.tracks.filter.setText("confirmed")
-    assert window.side.tracks.sorted.rowCount() == 30
+    assert window.side.tracks.view.sorted.rowCount() == 30
     window.side.tracks.filter.setText("nothing like it")
-    assert window.side.tracks.sorted.rowCount() == 0
+    assert window.side.tracks.view.sorted.rowCount() == 0
 
 
 def test_the_smallest_size_acts_at_once(qtbot: QtBot, window: MainWindow, clip: Path) -> None:

@@ -51,9 +51,9 @@ def test_a_name_stands_in_picture_table_and_export(
     qtbot.keyClick(field, Qt.Key.Key_Return)
     qtbot.mouseClick(window.side.track.mark, Qt.MouseButton.LeftButton)
     assert "drone A ★" in [label.text for label in window.canvas.overlays.labels.shown]
-    assert window.side.tracks.sorted.index(0, 0).data() == "drone A ★"
+    assert window.side.tracks.view.sorted.index(0, 0).data() == "drone A ★"
     window.side.tracks.filter.setText("drone")
-    assert window.side.tracks.sorted.rowCount() == 1
+    assert window.side.tracks.view.sorted.rowCount() == 1
     window.side.tracks.filter.clear()
     window.outputs.export(tmp_path / "t.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
@@ -62,7 +62,7 @@ def test_a_name_stands_in_picture_table_and_export(
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert window.session.edits.value == Edits()
-    assert window.side.tracks.sorted.index(0, 0).data() == str(first)
+    assert window.side.tracks.view.sorted.index(0, 0).data() == str(first)
 
 
 def test_edits_that_were_not_exported_are_saved(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
