@@ -100,7 +100,8 @@ def test_the_table_can_be_filtered(qtbot: QtBot, window: MainWindow) -> None:
     window.drawing.show_side()
     assert window.side.tracks.view.sorted.rowCount() == 30
     qtbot.keyClicks(window.side.tracks.filter, "12")
-    assert [window.side.tracks.view.sorted.index(i, 0).data() for i in range(window.side.tracks.view.sorted.rowCount())] == ["12"]
+    rows = window.side.tracks.view.sorted
+    assert [rows.index(i, 0).data() for i in range(rows.rowCount())] == ["12"]
     window.side.tracks.filter.setText("confirmed")
     assert window.side.tracks.view.sorted.rowCount() == 30
     window.side.tracks.filter.setText("nothing like it")

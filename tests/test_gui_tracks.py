@@ -123,7 +123,7 @@ def test_plots_show_the_marked_track_and_go_to_a_time(qtbot: QtBot, window: Main
     wait(qtbot, lambda: abs((window.session.position or 0) - 15) <= 1)
     assert "frames" in window.side.track.head.text()
     window.session.selected.set(None)
-    assert "No track is marked" in window.side.track.head.text()
+    assert "No track is selected" in window.side.track.head.text()
     assert not window.side.track.delete.isEnabled()
 
 

@@ -30,7 +30,7 @@ STEPS = 12
 """Colours between new and old, slow and fast: each is drawn with one pen."""
 
 SELECTED_PX = 3.0
-"""The frame of the marked track lies so far outside its box."""
+"""The frame of the selected track lies so far outside its box."""
 
 SIGMAS = 2.0
 """Ellipses reach this far."""

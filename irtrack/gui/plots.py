@@ -1,4 +1,4 @@
-"""How the marked track went: brightness, SNR, speed and position against time."""
+"""How the selected track went: brightness, SNR, speed and position against time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TrackPlots(QWidget):
         self._marks: list[pg.InfiniteLine] = []
         for i, (title, curves) in enumerate(CURVES):
             plot = pg.PlotWidget()
-            plot.setAccessibleName(f"{title} of the marked track against time")
+            plot.setAccessibleName(f"{title} of the selected track against time")
             which = "; x green, y red" if len(curves) > 1 else ""
             plot.setToolTip(f"{title} against time in seconds{which}; a click goes there")
             plot.setTitle(title, color=DIM, size="8pt")

@@ -1,4 +1,4 @@
-"""The marked track: how it went, and what the operator says of it."""
+"""The selected track: how it went, and what the operator says of it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class TrackPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = QLabel("No track is marked: click one in the picture or in the table")
+        self.head = QLabel("No track is selected: click one in the picture or in the table")
         self.head.setWordWrap(True)
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name")
-        named(self.name, "Name of the track", "A name for the marked track, shown in place of its number")
-        self.mark = button("Mark", "Put a star to the track", checkable=True)
+        named(self.name, "Name of the track", "A name for the selected track, shown in place of its number")
+        self.mark = button("Star", "Put a star to the track (S)", checkable=True)
         self.merge = button("Merge ...", "Make this track and another one a single track")
         self.delete = button("Delete", "Leave the track out of picture, table and exports (Del; Ctrl+Z brings it back)")
         self.export = button("Export ...", "Export this track alone")
@@ -54,13 +54,13 @@ class TrackPanel(QWidget):
         self.export.clicked.connect(self.export_wanted)
 
     def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
-        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
+        """The selected track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
         series = np.concatenate(sorted(parts, key=first_s)) if parts else np.zeros((0, len(SERIES)))
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
         if track is None:
-            self.head.setText("No track is marked: click one in the picture or in the table")
+            self.head.setText("No track is selected: click one in the picture or in the table")
         elif len(series):
             self.head.setText(f"Track {track}: {series[0, 0]:.2f} to {series[-1, 0]:.2f} s, {len(series)} frames")
         else:
