@@ -135,7 +135,7 @@ def settled(qtbot: QtBot, window: MainWindow) -> None:
             and result.frame.index == (window.session.position)
         )
 
-    qtbot.waitUntil(there, timeout=60_000)
+    qtbot.waitUntil(there, timeout=240_000)
 
 
 def go(qtbot: QtBot, window: MainWindow, frame: int) -> None:

@@ -606,6 +606,36 @@ def test_a_recording_that_breaks_off_is_said_once_and_what_was_found_stays(
     assert not whole(session)
 
 
+def test_a_source_that_opens_after_the_session_has_ended_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    go, closed = threading.Event(), threading.Event()
+
+    class Late:
+        live, info = True, SourceInfo("late", 4, 4, 8, 30.0, None, Clock.ARRIVAL)
+
+        def __iter__(self) -> Iterator[Frame]:
+            return iter(())
+
+        def seek(self, index: int) -> None:
+            raise SourceError("a camera cannot seek")
+
+        def close(self) -> None:
+            closed.set()
+
+    def slow(text: str, **_: object) -> Late:
+        go.wait()
+        return Late()
+
+    monkeypatch.setattr(loading, "open_source", slow)
+    monkeypatch.setattr(loading, "LEAVE_S", 0.01)
+    session = Session(SETTINGS)
+    session.use(Bright())
+    session.open("rtsp://camera/1")
+    session.shutdown()
+    assert not closed.is_set()
+    go.set()
+    assert closed.wait(PATIENCE_S)
+
+
 # -- edits ------------------------------------------------------------------------------------------------------------
 
 

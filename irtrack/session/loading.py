@@ -116,7 +116,10 @@ class Loader:
                 message = work()
             except BaseException as error:
                 message = Failed(error, kind)
-            self._inbox.put((kind, request, message))
+            if request == self._requests[kind]:
+                self._inbox.put((kind, request, message))
+            elif isinstance(message, Opened | Reopened):  # nobody waits for it any more, or looks into the inbox
+                message.source.close()
 
         self._threads = [t for t in self._threads if t.is_alive()]
         thread = threading.Thread(target=guarded, name=f"irtrack-{kind}", daemon=True)
