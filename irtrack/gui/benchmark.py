@@ -20,7 +20,7 @@ import numpy as np
 from irtrack.build import make_detector
 from irtrack.capture.sim import SimCamera
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Detections, Image
+from irtrack.core import Detections, FrameResult, Image
 from irtrack.gui.app import clean_environment
 from irtrack.imaging.regions import Regions
 
@@ -160,13 +160,13 @@ def measure(window: MainWindow, mode: str, seconds: float) -> Iterator[Figure]:
     drawing: list[float] = []
     draw = window.canvas.show_result
 
-    def timed(result: object) -> None:
+    def timed(result: FrameResult, age_s: float | None = 0.0) -> None:
         start = time.thread_time()
-        draw(result)  # type: ignore[arg-type]
+        draw(result, age_s)
         drawing.append(1e3 * (time.thread_time() - start))
         shown.append(time.monotonic())
 
-    window.canvas.show_result = timed  # type: ignore[method-assign,assignment]
+    window.canvas.show_result = timed  # type: ignore[method-assign]
     watchdog = Watchdog()
     processed, start = window.session.analysis.pipeline.processed, time.monotonic()
     wait(lambda: False, seconds)
