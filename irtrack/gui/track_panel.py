@@ -54,7 +54,7 @@ class TrackPanel(QWidget):
         self.export.clicked.connect(self.export_wanted)
 
     def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
-        """The selected track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
+        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
         series = np.concatenate(sorted(parts, key=first_s)) if parts else np.zeros((0, len(SERIES)))
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
