@@ -551,6 +551,35 @@ def test_tracks_are_predicted_to_the_picture_and_not_for_ever(session: Session) 
     assert predicted(before, replace(later, connection=1)).age_s is None  # another connection: nothing is known
 
 
+def test_a_recording_that_does_not_say_how_long_it_is(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        live, info = False, SourceInfo("endless", 96, 80, 8, 30.0, None)
+
+        def __init__(self) -> None:
+            self._inner = open_source(SCENE)
+
+        def __iter__(self) -> Iterator[Frame]:
+            return iter(self._inner)
+
+        def seek(self, index: int) -> None:
+            self._inner.seek(index)
+
+        def close(self) -> None:
+            self._inner.close()
+
+    monkeypatch.setattr(loading, "open_source", lambda text, **_: Endless())
+    session.open("endless")
+    until(session, lambda: isinstance(session.view, Playback) and session.position is not None)
+    assert isinstance(session.view, Playback)
+    session.view.set_speed(None)
+    until(session, lambda: (session.position or 0) >= 10)
+    assert session.view.reach[1] >= 10  # so far it can be gone to
+    until(session, lambda: whole(session) and not session.playing)
+    assert session.frames == 60
+    assert session.position == 59
+    assert session.view.reach == (0, 59)
+
+
 # -- opening and errors -----------------------------------------------------------------------------------------------
 
 

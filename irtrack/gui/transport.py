@@ -209,7 +209,10 @@ def notice_of(session: Session) -> str:
     share = session.analysing
     if share is None or analysis is None:
         waits = view is not None and analysis is None and session.loader.loading
-        return "loading the network ..." if waits else ""
+        going = analysis is not None and not analysis.over
+        return (
+            "loading the network ..." if waits else f"analysing: {analysis.done} frames" if going and analysis else ""
+        )
     left = clock_text(analysis.left_s(session.frames))
     doing = "analysing" if analysis.store is session.store else "analysing again"
     return f"{doing}: {share:.0%}" + (f", {left} left" if left else "")

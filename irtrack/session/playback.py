@@ -44,6 +44,8 @@ class Playback:
         self._viewer = Viewer(open_source)
         self._clock = clock
         self._frames = frames
+        self._furthest = 0
+        """The last picture that was seen or analysed."""
         self._pending: int | None = None
         self._anchor: tuple[float, float] | None = None
         """A moment of the clock, and the recording's time at that moment."""
@@ -68,7 +70,7 @@ class Playback:
     @property
     def reach(self) -> tuple[int, int]:
         """First and last picture that can be gone to."""
-        return 0, max(0, (self.frames or 1) - 1)
+        return 0, self._furthest if self.frames is None else max(0, self.frames - 1)
 
     def play(self) -> Frame | None:
         """Go on; at the end, from the start."""
@@ -121,10 +123,12 @@ class Playback:
 
     def _show(self, frame: Frame) -> None:
         self.frame, self._pending = frame, None
+        self._furthest = max(self._furthest, frame.index)
 
     def tick(self, analysed: int | None, over: bool) -> Frame | None:
         """The picture that is due, where that is another one. `analysed`: last picture with results, `over`: no more of
         them will come. Raises what the source raises."""
+        self._furthest = max(self._furthest, analysed or 0)
         if self.frame is None and self._first is not None:
             first, self._first = self._first, None
             self._show(first)
