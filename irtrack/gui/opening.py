@@ -10,13 +10,13 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 from irtrack.gui.cameras import CameraDialog
 from irtrack.session.session import Session
 
-KINDS = (
-    "Everything that is read (*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.cptv *.seq *.csq *.fff "
-    "*.tif *.tiff *.png *.jpg *.jpeg *.bmp *.pgm *.npy);;"
-    "Video (*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm);;"
-    "Thermal files (*.cptv *.seq *.csq *.fff *.tif *.tiff);;Pictures (*.png *.jpg *.jpeg *.bmp *.pgm *.tif *.tiff);;"
-    "All files (*)"
-)
+VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.apng"
+THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
+PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
+KINDS = ";;".join((
+    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})", f"Thermal files and stacks ({THERMAL})",
+    f"Pictures ({PICTURES})", "All files (*)",
+))  # fmt: skip
 
 
 class Opener:

@@ -208,11 +208,9 @@ def notice_of(session: Session) -> str:
         return f"{' and '.join(session.older)} changed since the analysis"
     share = session.analysing
     if share is None or analysis is None:
-        waits = view is not None and analysis is None and session.loader.loading
-        going = analysis is not None and not analysis.over
-        return (
-            "loading the network ..." if waits else f"analysing: {analysis.done} frames" if going and analysis else ""
-        )
+        if analysis is not None and not analysis.over:
+            return f"analysing: {analysis.done} frames"
+        return "loading the network ..." if view is not None and analysis is None and session.loader.loading else ""
     left = clock_text(analysis.left_s(session.frames))
     doing = "analysing" if analysis.store is session.store else "analysing again"
     return f"{doing}: {share:.0%}" + (f", {left} left" if left else "")
