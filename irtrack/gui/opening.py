@@ -14,7 +14,8 @@ VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.ap
 THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
 PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
 KINDS = ";;".join((
-    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})", f"Thermal files and stacks ({THERMAL})",
+    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})",
+    f"Thermal files and stacks ({THERMAL})",
     f"Pictures ({PICTURES})", "All files (*)",
 ))  # fmt: skip
 
