@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import glob
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,10 +141,19 @@ def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
             continue  # whoever opens it says what is wrong
 
 
-def make_sinks(outputs: Outputs, settings: Settings, fps: float | None, targets: Targets | None = None) -> list[Sink]:
-    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`."""
+def make_sinks(
+    outputs: Outputs,
+    settings: Settings,
+    fps: float | None,
+    targets: Targets | None = None,
+    started: datetime | None = None,
+) -> list[Sink]:
+    """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`.
+
+    `started`: when the seconds of a camera's frames began to count, UTC.
+    """
     targets = targets or claim(outputs)
-    about = About(fps, settings.display)
+    about = About(fps, settings.display, started)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
 
     def made(target: Target, kind: SinkKind) -> Sink:
@@ -195,9 +203,10 @@ def make_pipeline(
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
             source = TeeSource(source, recorder)
         source = corrected(source, settings.capture)
-        if source.live:
-            write_clock(outputs, targets)
-        sinks = make_sinks(outputs, settings, source.info.fps, targets)
+        started = getattr(source, "started", None)
+        if started is not None:
+            write_clock(outputs, targets, started)
+        sinks = make_sinks(outputs, settings, source.info.fps, targets, started)
     except BaseException:
         source.close()
         if targets is not None:
@@ -206,15 +215,15 @@ def make_pipeline(
     return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)
 
 
-def write_clock(outputs: Outputs, targets: Targets) -> None:
-    """Beside the first of a camera's logs, whose times are of a clock that begins anew at each start of the machine:
-    when that clock said what, so that its rows can be placed in time. Raises SinkError."""
+def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:
+    """Beside the first of a camera's logs, whose seconds count from its opening: when that was, so that its rows can be
+    placed in time. Raises SinkError."""
     log = next((p for p in (outputs.csv, outputs.jsonl, outputs.mot, outputs.trackmate) if p is not None), None)
     if log is None:
         return
     target = Target(log.with_name(f"{log.name}.utc.json"), force=True)
     targets.all.append(target)
-    moment = {"time_s": round(time.monotonic(), 6), "utc": datetime.now(UTC).isoformat(timespec="microseconds")}
+    moment = {"time_s": 0.0, "utc": started.isoformat(timespec="microseconds")}
     try:
         target.path.write_text(json.dumps(moment) + "\n", encoding="utf-8")
     except OSError as error:

@@ -82,6 +82,14 @@ def make_parser() -> argparse.ArgumentParser:
     credentials_option(run)
     strict_option(run)
     run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    run.add_argument(
+        "--alarm",
+        nargs="?",
+        const="",
+        metavar="RULES",
+        help="say each new confirmed track in a line, as the window does: speed=PX_S,snr=S,holdoff=S,in=REGION with "
+        "the corners X,Y X,Y X,Y of a region, all of them optional, the region last",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
     detector_options(run)
     tracker_options(run)

@@ -39,10 +39,10 @@ Scores = NDArray[np.float32]
 class Frame:
     """One picture of a source.
 
-    `index`: 0-based number in the source; a gap is a drop. `time_s`: media time of a recording (0 at its first frame),
-    monotonic arrival time of a live source. `image`: (H, W), raw counts as they come. `connection`: counts the fresh
-    starts of a live source (connected again, or pictures of another size or depth): what was known before one of them
-    says nothing of what comes after it.
+    `index`: 0-based number in the source; a gap is a drop. `time_s`: media time of a recording (0 at its first frame);
+    of a camera, seconds from its opening to the picture's arrival. `image`: (H, W), raw counts as they come.
+    `connection`: counts the fresh starts of a live source (connected again, or pictures of another size or depth): what
+    was known before one of them says nothing of what comes after it.
     """
 
     index: int

@@ -76,15 +76,16 @@ class State(StrEnum):
 class Pipeline:
     """Runs a source through detector, tracker and sinks in two threads.
 
-    With `hold`, the end of a recording is not the end of the run: the pipeline waits for a seek or a stop (the window
-    wants this). With `speed`, recordings are shown no faster than that multiple of real time. Closes the source and
-    the sinks however it ends. A sink that fails is closed and left out; the others go on, and its error is the run's.
+    With `hold`, the end of a recording is not the end of the run: the pipeline waits for a seek or a stop. Without a
+    detector, frames are captured and wait for one to be given. With `speed`, recordings are shown no faster than that
+    multiple of real time. Closes the source and the sinks however it ends. A sink that fails is closed and left out;
+    the others go on, and its error is the run's.
     """
 
     def __init__(
         self,
         source: Source,
-        detector: Detector,
+        detector: Detector | None,
         tracker: Tracker,
         sinks: Sequence[Sink] = (),
         *,
@@ -159,6 +160,12 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
         return self
+
+    def give(self, detector: Detector) -> None:
+        """Detect with this from the next frame on."""
+        with self._control:
+            self.detector = detector
+            self._control.notify_all()
 
     def pause(self) -> None:
         """Stop after the frame being processed; a live source goes on (freeze its display instead)."""
@@ -317,6 +324,7 @@ class Pipeline:
                     self.tracker.reset()
                     if isinstance(self.detector, Forgetful):
                         self.detector.forget()
+                assert self.detector is not None
                 result = process_frame(frame, self.detector, self.tracker, self._frames.dropped, captured_s)
                 self._publish(result, of_epoch)
         except BaseException as error:
@@ -351,7 +359,12 @@ class Pipeline:
         """Wait while paused; serve refreshes. False when stopping."""
         while True:
             with self._control:
-                self._control.wait_for(lambda: self._stopping or self._again or not self._paused or self._steps > 0)
+                self._control.wait_for(
+                    lambda: (
+                        self._stopping
+                        or (self.detector is not None and (self._again or not self._paused or self._steps > 0))
+                    )
+                )
                 if self._stopping:
                     return False
                 again, self._again = self._again, None
@@ -361,6 +374,7 @@ class Pipeline:
 
     def _redetect(self, before: FrameResult) -> None:
         start = time.perf_counter()
+        assert self.detector is not None
         look = self.detector.again if isinstance(self.detector, Remembering) else self.detector
         detections = look(before.frame.image)
         stage_ms = before.stage_ms | {"detect": 1e3 * (time.perf_counter() - start)}

@@ -121,12 +121,76 @@ def window(qtbot: QtBot) -> Iterator[MainWindow]:
     made.close()
 
 
-def make_window(qtbot: QtBot) -> MainWindow:
+def opened(window: MainWindow, source: str) -> bool:
+    """Whether a source is the one on screen."""
+    session = window.session
+    return session.opened is not None and session.opened.text == source and session.position is not None
+
+
+def open_and_play_to(qtbot: QtBot, window: MainWindow, source: Path | str, frame: int) -> None:
+    """Open a recording; its picture is at a frame or behind it."""
+    window.open(str(source))
+    qtbot.waitUntil(lambda: opened(window, str(source)) and (window.session.position or 0) >= frame, timeout=120_000)
+
+
+def hold(qtbot: QtBot, window: MainWindow) -> int:
+    """Pause, and wait until the picture on screen is analysed; its number."""
+    window.session.pause()
+    settled(qtbot, window)
+    return window.session.position or 0
+
+
+def settled(qtbot: QtBot, window: MainWindow) -> None:
+    """The picture that was gone to is on screen, and analysed."""
+
+    def there() -> bool:
+        picture, result = window.session.picture, window.canvas.result
+        at = picture is not None and picture.result.frame.index == window.session.position
+        return (
+            at
+            and picture is not None
+            and picture.analysed
+            and result is not None
+            and result.frame.index == (window.session.position)
+        )
+
+    qtbot.waitUntil(there, timeout=240_000)
+
+
+def go(qtbot: QtBot, window: MainWindow, frame: int) -> None:
+    """To a frame that is analysed; paused."""
+    window.session.pause()
+    window.session.seek(frame)
+    settled(qtbot, window)
+    assert window.session.position == frame
+
+
+def seen_whole(qtbot: QtBot, window: MainWindow, source: Path | str, frames: int = 20) -> None:
+    """Open a recording and wait until it was analysed and played to its end."""
+    window.transport.speed_box.setCurrentText("Every frame")
+    window.open(str(source))
+
+    def whole() -> bool:
+        analysis = window.session.analysis
+        return opened(window, str(source)) and analysis is not None and analysis.whole and not window.session.playing
+
+    qtbot.waitUntil(whole, timeout=60_000)
+    assert len(window.session.store) == frames
+    settled(qtbot, window)
+    window.drawing.show_side()
+
+
+SLIM = Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch"))
+
+
+def make_window(qtbot: QtBot, settings: Settings = SLIM) -> MainWindow:
     """A window that is shown; whoever makes it closes it."""
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     apply_theme(app)
-    made = MainWindow(Settings(detector=DetectorSettings(weights="datransnet-s", backend="torch")))
+    made = MainWindow(settings)
+    if not made.session.habits.geometry:
+        made.resize(1280, 760)  # the screen of the offscreen platform is small
     qtbot.addWidget(made)
     made.show()
     return made

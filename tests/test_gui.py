@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import hold, open_and_play_to, seen_whole
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from pytestqt.qtbot import QtBot
@@ -15,7 +16,6 @@ from pytestqt.qtbot import QtBot
 from irtrack.gui.lines import joined
 from irtrack.gui.overlays import MASK_RGB
 from irtrack.gui.window import MainWindow
-from irtrack.pipeline import State
 from irtrack.simulate import Scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,28 +39,22 @@ def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
     qtbot.waitUntil(condition, timeout=PATIENCE_MS)
 
 
-def open_and_play_to(qtbot: QtBot, window: MainWindow, source: Path, frame: int) -> None:
-    window.open(str(source))
-    wait(qtbot, lambda: (window.player.position or 0) >= frame)
-
-
 def test_empty_window_invites(window: MainWindow) -> None:
-    assert window.hint.isVisible()
+    assert window.start.hint.isVisible()
     assert not window.transport.play_button.isEnabled()
-    assert not window.transport.slider.isEnabled()
-    assert not window.needs_picture[0].isEnabled()
+    assert not window.transport.seek_bar.isEnabled()
+    assert not window.menus.needs_picture[0].isEnabled()
 
 
 def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
     qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene
 ) -> None:
     open_and_play_to(qtbot, window, clip, 12)
-    window.player.pause()
-    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.state is State.PAUSED)
-    qtbot.wait(200)
+    window.side.display.mask_style.setCurrentText("fill")
+    hold(qtbot, window)
     shown = window.canvas.result
     assert shown is not None
-    assert shown.frame.index == window.transport.slider.value() == window.player.position
+    assert shown.frame.index == window.transport.seek_bar.value() == window.session.position
     assert np.array_equal(shown.frame.image, scene.image(shown.frame.index))
     picture, found = pixels(window), 0
     for x, y in scene.truth(shown.frame.index).xy_px:
@@ -77,70 +71,62 @@ def test_opens_plays_and_draws_masks_and_trails_on_their_frame(
     window.side.display.labels.setChecked(False)
     qtbot.wait(50)
     plain = pixels(window)
-    inside = plain[60:-60, 60:-60]
+    inside = plain[60:-60, 200:-200]
     assert np.abs(inside[:, :, 0] - inside[:, :, 1]).max() < 12  # nothing but grey is left
     assert np.abs(picture - plain).sum() > 0
     window.side.display.palette_box.setCurrentText("Black hot")
     qtbot.wait(50)
-    inverted = pixels(window)[60:-60, 60:-60]
+    inverted = pixels(window)[60:-60, 200:-200]
     assert np.abs(inverted[:, :, 0] + inside[:, :, 0] - 255).mean() < 6
 
 
 def test_transport(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 4)
     qtbot.keyClick(window, Qt.Key.Key_Space)
-    assert not window.player.playing
-    qtbot.wait(400)
-    at = window.player.position
+    assert not window.session.playing
+    at = window.session.position
     assert at is not None
     qtbot.wait(300)
-    assert window.player.position == at  # paused is paused
+    assert window.session.position == at  # paused is paused
     qtbot.mouseClick(window.transport.forward_button, Qt.MouseButton.LeftButton)
-    wait(qtbot, lambda: window.player.position == at + 1)
-    assert not window.player.reviewing
+    wait(qtbot, lambda: window.session.position == at + 1)
     qtbot.mouseClick(window.transport.back_button, Qt.MouseButton.LeftButton)
     qtbot.keyClick(window, Qt.Key.Key_Left)
-    wait(qtbot, lambda: window.player.position == at - 1)
-    assert window.player.reviewing  # stored results, not a second run
-    processed = window.player.pipeline.processed if window.player.pipeline else 0
-    window.transport.slider.setValue(1)
-    wait(qtbot, lambda: window.player.position == 1)
-    assert window.player.pipeline is not None
-    assert window.player.pipeline.processed == processed
+    wait(qtbot, lambda: window.session.position == at - 1)
+    window.transport.seek_bar.setValue(1)
+    wait(qtbot, lambda: window.session.position == 1)
     qtbot.mouseClick(window.transport.play_button, Qt.MouseButton.LeftButton)
-    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.at_end)
-    wait(qtbot, lambda: window.player.position == 19)
-    assert len(window.player.store) == 20
-    assert window.player.pipeline.processed == 20  # nothing ran twice
-    wait(qtbot, lambda: not window.player.playing)
+    wait(qtbot, lambda: window.session.position == 19 and not window.session.playing)
+    wait(qtbot, lambda: window.session.analysis is not None and window.session.analysis.whole)
+    assert len(window.session.store) == 20
+    assert window.session.analysis is not None
+    assert window.session.analysis.done == 20  # nothing ran twice
     qtbot.keyClick(window, Qt.Key.Key_Home)
-    wait(qtbot, lambda: window.player.position == 0)
+    wait(qtbot, lambda: window.session.position == 0)
 
 
 def test_seeking_ahead_goes_on_there(qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene) -> None:
     open_and_play_to(qtbot, window, clip, 2)
-    window.player.pause()
-    qtbot.wait(300)
-    window.transport.slider.setValue(17)
-    wait(qtbot, lambda: window.player.position == 17)
+    window.session.pause()
+    window.transport.seek_bar.setValue(17)
+    wait(qtbot, lambda: window.canvas.result is not None and window.canvas.result.frame.index == 17)
     assert window.canvas.result is not None
     assert np.array_equal(window.canvas.result.frame.image, scene.image(17))
 
 
 def test_threshold_acts_on_the_shown_frame(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 8)
-    window.player.pause()
-    qtbot.wait(400)
+    hold(qtbot, window)
 
     def area() -> int:
         assert window.canvas.result is not None
         mask = window.canvas.result.detections.mask
         return 0 if mask is None else int(mask.sum())
 
-    at, before = window.player.position, area()
+    at, before = window.session.position, area()
     window.side.detection.threshold.setValue(2)
     wait(qtbot, lambda: area() > before)
-    assert window.player.position == at
+    assert window.session.position == at
     window.side.detection.threshold.setValue(99)
     wait(qtbot, lambda: area() < before)
     assert "0.99" in window.side.detection.threshold_label.text()
@@ -148,24 +134,23 @@ def test_threshold_acts_on_the_shown_frame(qtbot: QtBot, window: MainWindow, cli
 
 def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 10)
-    window.player.pause()
-    qtbot.wait(400)
+    hold(qtbot, window)
+    window.drawing.show_side()
     track = window.side.table.track(0)
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     wait(qtbot, lambda: window.canvas.selected == track.id)
-    assert [i.data() for i in window.side.view.selectionModel().selectedRows(0)] == [str(track.id)]
+    assert [i.data() for i in window.side.tracks.view.selectionModel().selectedRows(0)] == [str(track.id)]
     other = window.side.table.rowCount() - 1
-    window.side.view.selectRow(other)
-    index = window.side.sorted.mapToSource(window.side.sorted.index(other, 0))
+    window.side.tracks.view.selectRow(other)
+    index = window.side.tracks.view.sorted.mapToSource(window.side.tracks.view.sorted.index(other, 0))
     assert window.canvas.selected == window.side.table.track(index.row()).id
 
 
 def test_exports_what_was_seen_and_never_overwrites(
     qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
 ) -> None:
-    open_and_play_to(qtbot, window, clip, 19)
-    qtbot.wait(200)
+    seen_whole(qtbot, window, clip)
     for name in ("t.csv", "t.txt", "t.jsonl"):
         window.outputs.export(tmp_path / name)
         assert (tmp_path / name).stat().st_size > 100
@@ -185,7 +170,7 @@ def test_a_dropped_file_opens(qtbot: QtBot, window: MainWindow, clip: Path) -> N
     action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
     event = QDropEvent(QPointF(50, 50), action, mime, Qt.MouseButton.LeftButton, none)
     window.dropEvent(event)
-    wait(qtbot, lambda: window.player.position is not None)
+    wait(qtbot, lambda: window.session.position is not None)
     assert clip.name in window.windowTitle()
 
 
@@ -204,9 +189,9 @@ def test_opening_another_file_while_one_plays(qtbot: QtBot, window: MainWindow, 
     window.open(str(sample))
     window.open("sim:crowd,frames=9")
     window.open(str(clip))
-    wait(qtbot, lambda: (window.player.position or 0) >= 6)
-    assert window.player.opened is not None
-    assert window.player.opened.text == str(clip)
+    wait(qtbot, lambda: (window.session.position or 0) >= 6)
+    assert window.session.opened is not None
+    assert window.session.opened.text == str(clip)
 
 
 def test_first_picture_comes_before_the_network(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
@@ -220,17 +205,17 @@ def test_first_picture_comes_before_the_network(qtbot: QtBot, window: MainWindow
 def test_closing_is_quick_at_any_time(qtbot: QtBot, window: MainWindow, clip: Path, when: str) -> None:
     window.open(str(clip))
     if when != "opening":
-        wait(qtbot, lambda: (window.player.position or 0) >= 2)
+        wait(qtbot, lambda: (window.session.position or 0) >= 2)
     if when == "paused":
-        window.toggle_play()
+        window.session.toggle_play()
     window.close()  # the fixture checks that threads are gone
 
 
 def test_status_line_says_what_happens(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     open_and_play_to(qtbot, window, clip, 10)
     wait(qtbot, lambda: "datransnet-s on cpu" in window.status._rates.text())
-    text = window.status._rates.text()
-    assert all(word in text for word in ("capture", "inference", "display", "detection", "dropped"))
+    words = ("display", "detection", "analys")
+    wait(qtbot, lambda: all(word in window.status._rates.text() for word in words))
     window.canvas.hovered.emit(10, 20)
     assert "x 10  y 20" in window.status._where.text()
 
@@ -246,10 +231,9 @@ def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> N
     """The window on a real clip: mask on the drone, trail behind it. Kept for people to look at, outside git."""
     window.resize(1280, 760)
     open_and_play_to(qtbot, window, data / "video" / "drone_ir" / "IR_DRONE_143.mp4", 30)
-    window.player.pause()
-    qtbot.wait(500)
+    hold(qtbot, window)
     with (data / "video" / "drone_ir" / "IR_DRONE_143.gt.csv").open(newline="") as f:
-        truth = {int(r["frame"]): r for r in csv.DictReader(f) if r["track_id"] == "1"}[window.player.position or 0]
+        truth = {int(r["frame"]): r for r in csv.DictReader(f) if r["track_id"] == "1"}[window.session.position or 0]
     x, y = float(truth["x"]) + float(truth["w"]) / 2, float(truth["y"]) + float(truth["h"]) / 2
     at, picture = on_screen(window, x, y), pixels(window)
     patch = picture[at.y() - 20 : at.y() + 21, at.x() - 20 : at.x() + 21]
@@ -268,9 +252,9 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     """The picture in the README is this one, on our own simulated clip."""
     window.resize(1280, 720)
     open_and_play_to(qtbot, window, sample, 70)
-    window.player.pause()
-    qtbot.wait(500)
-    window.select(window.side.table.track(0).id)
+    hold(qtbot, window)
+    window.drawing.show_side()
+    window.session.selected.set(window.side.table.track(0).id)
     window.side.tabs.setCurrentWidget(window.side.track)
     qtbot.wait(100)
     (ROOT / "build").mkdir(exist_ok=True)
@@ -287,9 +271,9 @@ def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> Non
     display.colouring.setCurrentText("speed")
     display.legend.setChecked(True)
     window.side.tabs.setCurrentWidget(display)
-    open_and_play_to(qtbot, window, Path("sim:crowd,frames=60,scr=14"), 50)
-    window.player.pause()
-    qtbot.wait(500)
+    open_and_play_to(qtbot, window, Path("sim:crowd,frames=24,scr=14"), 20)
+    hold(qtbot, window)
+    window.drawing.show_side()
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot-crowd.png"))
     assert window.side.table.rowCount() >= 80

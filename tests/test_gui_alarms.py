@@ -14,8 +14,8 @@ from pytestqt.qtbot import QtBot
 from test_gui_picture import track
 
 from irtrack.core import Detections, Frame, FrameResult, Track
-from irtrack.gui.alarms import AlarmRules, Alarms
 from irtrack.gui.window import MainWindow
+from irtrack.session.alarms import AlarmRules, Alarms
 
 
 def result(time_s: float, *tracks: Track) -> FrameResult:
@@ -55,7 +55,7 @@ def test_an_alarm_in_the_window(
 ) -> None:
     beeps: list[int] = []
     monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
-    window.habits = replace(window.habits, recordings=str(tmp_path))
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
     panel = window.side.alarms
     window.side.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()
@@ -69,15 +69,16 @@ def test_an_alarm_in_the_window(
     assert "ALARM: track" in window.badges.alarm.text()
     assert len(beeps) == panel.list.count()
     assert len(list(tmp_path.glob("alarm-*.png"))) == panel.list.count()
-    qtbot.waitUntil(lambda: not window.player.playing, timeout=60_000)
+    qtbot.waitUntil(lambda: not window.session.playing, timeout=60_000)
+    qtbot.waitUntil(lambda: window.session.analysis is not None and window.session.analysis.whole, timeout=60_000)
     item = panel.list.item(panel.list.count() - 1)
     frame, number = item.data(0x100)
     panel.list.scrollToItem(item)
     qtbot.mouseClick(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=panel.list.visualItemRect(item).center())
-    assert window.player.position == frame
+    qtbot.waitUntil(lambda: window.session.position == frame, timeout=60_000)
     assert window.canvas.selected == number
     window.close()
     again = make_window(qtbot)
-    assert again.alarms.rules == AlarmRules(on=True, holdoff_s=1.0, snapshot=True)
+    assert again.session.rules.value == AlarmRules(on=True, holdoff_s=1.0, snapshot=True)
     assert again.side.alarms.on.isChecked()
     again.close()

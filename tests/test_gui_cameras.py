@@ -74,38 +74,38 @@ def test_a_camera_that_stalls_and_comes_back_is_shown(
 ) -> None:
     monkeypatch.setattr(reconnecting, "FIRST_WAIT_S", 0.2)
     window.open(camera.url)
-    wait(qtbot, lambda: window.player.camera_state == "live" and (window.player.position or 0) > 5)
+    wait(qtbot, lambda: window.session.camera_state == "live" and (window.session.position or 0) > 5)
     assert not window.badges.stale.isVisible()
-    assert window.habits.cameras == (camera.url,)
+    assert window.session.habits.cameras == (camera.url,)
     camera.silent = True
     wait(qtbot, lambda: window.badges.stale.isVisible())
     assert "NO NEW PICTURE" in window.badges.stale.text()
     wait(qtbot, lambda: "CONNECTING AGAIN" in window.badges.stale.text())
     camera.silent = False
     wait(qtbot, lambda: not window.badges.stale.isVisible())
-    assert window.player.camera_state == "live"
+    assert window.session.camera_state == "live"
 
 
 def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    window.habits = replace(window.habits, recordings=str(tmp_path))
-    assert not window.record_action.isEnabled()
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    assert not window.menus.record.isEnabled()
     window.open(camera.url)
-    wait(qtbot, lambda: (window.player.position or 0) > 20)
-    window._refresh_transport()
+    wait(qtbot, lambda: (window.session.position or 0) > 20)
+    window._refresh()
     qtbot.keyClick(window, "r", Qt.KeyboardModifier.ControlModifier)
-    assert window.badges.record.isVisible()
-    assert window.record_action.isChecked()
+    wait(qtbot, window.badges.record.isVisible)
+    assert window.menus.record.isChecked()
     wait(qtbot, lambda: "00:01" in window.badges.record.text())
     qtbot.keyClick(window, "r", Qt.KeyboardModifier.ControlModifier)
-    assert not window.badges.record.isVisible()
+    wait(qtbot, lambda: not window.badges.record.isVisible())
     (path,) = tmp_path.glob("irtrack-*.mkv")
     frames: list[Frame] = list(open_source(str(path)))
     assert len(frames) > 40  # what was held before the key and a second or more after it
     window.outputs.toggle_recording()
-    at = window.player.position or 0
-    wait(qtbot, lambda: (window.player.position or 0) > at + 5)
+    at = window.session.position or 0
+    wait(qtbot, lambda: (window.session.position or 0) > at + 5)
     window.close()
     assert len(list(tmp_path.glob("irtrack-*.mkv"))) == 2
 
@@ -115,27 +115,28 @@ def test_a_recording_that_cannot_be_written_is_said(
 ) -> None:
     from dataclasses import replace
 
-    window.habits = replace(window.habits, recordings=str(tmp_path / "nowhere"))
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path / "nowhere"))
     window.open(camera.url)
-    wait(qtbot, lambda: (window.player.position or 0) > 2)
+    wait(qtbot, lambda: (window.session.position or 0) > 2)
     window.outputs.toggle_recording()
     assert window.banner.isVisible()
     assert "nowhere" in window.banner.text()
-    assert not window.player.recording.on
+    assert not window.session.recording.on
 
 
 def test_a_simulated_camera_has_latency_plots_and_a_log(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
     window.side.tabs.setCurrentWidget(window.side.track)
     window.open("simcam:sky,width=160,height=128,targets=3,scr=14,frames=90")
     wait(qtbot, lambda: window.side.table.rowCount() >= 1)
-    window.select(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.track(0).id)
     wait(qtbot, lambda: "latency" in window.status._rates.text())
     wait(qtbot, lambda: len(window.side.track.plots.curves["snr"].getData()[0]) > 5)
-    assert not window.transport.timeline.isVisible()
+    assert window.transport.live_button.isHidden()
+    assert window.transport.seek_bar.maximum() > 0  # back through what is kept
     window.outputs.export(tmp_path / "live.csv")
     assert len((tmp_path / "live.csv").read_text().splitlines()) > 5
-    assert not window.needs_recording[0].isEnabled()  # a camera cannot be read a second time for a video
-    assert window.habits.cameras[0].startswith("simcam:")
+    assert not window.menus.needs_recording[0].isEnabled()  # a camera cannot be read a second time for a video
+    assert window.session.habits.cameras[0].startswith("simcam:")
 
 
 def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_recording(
@@ -143,14 +144,14 @@ def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_re
 ) -> None:
     from dataclasses import replace
 
-    window.habits = replace(window.habits, recordings=str(tmp_path))
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
     window.open(camera.url)
-    wait(qtbot, lambda: (window.player.position or 0) > 5)
+    wait(qtbot, lambda: (window.session.position or 0) > 5)
     window.outputs.toggle_recording()
     camera.size = (320, 256)
     wait(qtbot, lambda: window.canvas.result is not None and window.canvas.result.frame.image.shape == (256, 320))
-    at = window.player.position or 0
-    wait(qtbot, lambda: (window.player.position or 0) > at + 10)
+    at = window.session.position or 0
+    wait(qtbot, lambda: (window.session.position or 0) > at + 10)
     assert window.grab().save(str(tmp_path / "changed.png"))
     window.outputs.toggle_recording()
     assert not window.banner.isVisible()

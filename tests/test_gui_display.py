@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_window
+from conftest import go, hold, make_window, open_and_play_to, opened
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
@@ -18,12 +18,12 @@ from test_gui_picture import crowd, track
 
 from irtrack.config import ConfigError, DetectorSettings, polygons, polygons_text
 from irtrack.core import TrackStatus
-from irtrack.gui.habits import Habits, habits_path
 from irtrack.gui.lines import edges
 from irtrack.gui.overlays import MASK_RGB, OLD_S, box_outlines, colours_of, ellipses
 from irtrack.gui.window import MainWindow
 from irtrack.imaging.regions import Regions, contain
-from irtrack.pipeline import State
+from irtrack.session.alarms import AlarmRules, Alarms
+from irtrack.session.habits import Habits, habits_path
 from irtrack.simulate import Scene
 
 
@@ -32,11 +32,8 @@ def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
 
 
 def paused_at(qtbot: QtBot, window: MainWindow, clip: Path, frame: int) -> None:
-    window.open(str(clip))
-    wait(qtbot, lambda: (window.player.position or 0) >= frame)
-    window.player.pause()
-    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.state is State.PAUSED)
-    qtbot.wait(250)
+    open_and_play_to(qtbot, window, clip, frame)
+    hold(qtbot, window)
 
 
 def count(window: MainWindow) -> int:
@@ -52,6 +49,7 @@ def test_a_mask_can_be_an_outline(qtbot: QtBot, window: MainWindow) -> None:
     mask = np.zeros(result.frame.image.shape, bool)
     mask[200:216, 300:316] = True
     window.side.display.labels.setChecked(False)
+    window.side.display.mask_style.setCurrentText("fill")
     window.canvas.show_result(replace(result, detections=replace(result.detections, mask=mask)))
     qtbot.wait(30)
 
@@ -138,7 +136,7 @@ def test_the_histogram_sets_the_gain_by_hand(qtbot: QtBot, window: MainWindow) -
     result = crowd(0)
     image = result.frame.image.astype(np.uint16) * 10 + 3000  # 3600 to 3900
     window.canvas.show_result(replace(result, frame=replace(result.frame, image=image)))
-    window._show_side()
+    window.drawing.show_side()
     histogram = window.side.display.histogram
     assert histogram._bars.sum() > 0
     qtbot.wait(20)
@@ -170,7 +168,7 @@ def test_the_score_map_is_what_the_detector_saw(qtbot: QtBot, window: MainWindow
     paused_at(qtbot, window, clip, 8)
     qtbot.keyClick(window, Qt.Key.Key_M)
     wait(qtbot, lambda: window.canvas.showing_scores)
-    x, y = scene.truth(window.player.position or 0).xy_px[0]
+    x, y = scene.truth(window.session.position or 0).xy_px[0]
     window.side.display.masks.setChecked(False)
     window.side.display.boxes.setChecked(False)
     window.side.display.trails.setChecked(False)
@@ -178,21 +176,19 @@ def test_the_score_map_is_what_the_detector_saw(qtbot: QtBot, window: MainWindow
     at, picture = on_screen(window, x, y), pixels(window)
     assert picture[at.y(), at.x()].max() > 150
     assert np.median(picture[100:-100, 100:-100]) < 40
-    window.seek(3)  # a stored frame keeps no map: it is made again
-    wait(qtbot, lambda: window.player.position == 3 and window.canvas.showing_scores)
-    assert window.player.reviewing
+    go(qtbot, window, 3)
+    assert window.canvas.showing_scores
     window.side.display.scores.setChecked(False)
     assert not window.canvas.showing_scores
 
 
 def test_the_threshold_acts_on_a_stored_frame_too(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     paused_at(qtbot, window, clip, 8)
-    window.seek(4)
-    wait(qtbot, lambda: window.player.position == 4)
+    go(qtbot, window, 4)
     assert count(window) == 3
     window.side.detection.smallest.setValue(80)
     wait(qtbot, lambda: count(window) == 0)
-    assert window.player.position == 4
+    assert window.session.position == 4
     window.side.detection.smallest.setValue(1)
     wait(qtbot, lambda: count(window) == 3)
 
@@ -211,7 +207,7 @@ def test_a_region_drawn_on_the_picture_drops_what_lies_inside(
     qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene
 ) -> None:
     paused_at(qtbot, window, clip, 10)
-    x, y = scene.truth(window.player.position or 0).xy_px[0]
+    x, y = scene.truth(window.session.position or 0).xy_px[0]
     square = [(x - 9, y - 9), (x + 9, y - 9), (x + 9, y + 9), (x - 9, y + 9)]
     before = count(window)
     qtbot.mouseClick(window.side.detection.region_buttons["exclude"], Qt.MouseButton.LeftButton)
@@ -230,8 +226,9 @@ def test_a_region_drawn_on_the_picture_drops_what_lies_inside(
     assert set(kept) == {"include", "exclude"}
     again = make_window(qtbot)
     again.open(str(clip))
+    wait(qtbot, lambda: opened(again, str(clip)) and (again.session.position or 0) >= 2)
     assert len(again.canvas.regions["exclude"]) == 1
-    wait(qtbot, lambda: (again.player.position or 0) >= 2)
+    hold(qtbot, again)
     assert again.canvas.result is not None
     assert len(again.canvas.result.detections) == 0
     qtbot.mouseClick(again.side.detection.clear_button, Qt.MouseButton.LeftButton)
@@ -250,12 +247,11 @@ def test_a_region_can_be_given_up(qtbot: QtBot, window: MainWindow, clip: Path) 
     assert window.canvas.selected is None  # the click was a corner, not a choice
 
 
-def test_alarms_of_a_region(qtbot: QtBot, window: MainWindow) -> None:
-    window.alarms.rules = replace(window.alarms.rules, on=True, holdoff_s=0.0)
-    window.alarms.area = (((0, 0), (20, 0), (20, 20), (0, 20)),)
+def test_alarms_of_a_region() -> None:
+    alarms = Alarms(AlarmRules(on=True, holdoff_s=0.0), (((0, 0), (20, 0), (20, 20), (0, 20)),))
     base = crowd(0)
-    assert window.alarms(replace(base, tracks=(track(1, 50, 50),))) is None
-    assert window.alarms(replace(base, tracks=(track(1, 15, 15),))) is not None
+    assert alarms(replace(base, tracks=(track(1, 50, 50),))) is None
+    assert alarms(replace(base, tracks=(track(1, 15, 15),))) is not None
 
 
 def test_regions_by_themselves() -> None:
@@ -283,20 +279,20 @@ def test_regions_by_themselves() -> None:
 # -- the model --------------------------------------------------------------------------------------------------------
 
 
-def test_another_model_takes_over_while_it_plays(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+def test_another_model_analyses_again_when_that_is_asked_for(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     paused_at(qtbot, window, clip, 6)
     box = window.side.detection.model_box
     names = [box.itemText(i) for i in range(box.count())]
     assert {"auto", "datransnet", "datransnet-s", "From a file ..."} <= set(names)
     box.setCurrentText("datransnet")
     box.activated.emit(box.currentIndex())
-    pipeline = window.player.pipeline
-    assert pipeline is not None
-    wait(qtbot, lambda: getattr(pipeline.detector, "weights").name == "datransnet")  # noqa: B009
+    wait(qtbot, window.transport.again_button.isVisible)
+    assert "model changed" in window.transport.notice.text()
+    qtbot.mouseClick(window.transport.again_button, Qt.MouseButton.LeftButton)
     wait(qtbot, lambda: "datransnet on cpu" in window.status._rates.text())
-    assert window.player.pipeline is pipeline  # nothing was opened again
-    qtbot.mouseClick(window.transport.play_button, Qt.MouseButton.LeftButton)
-    wait(qtbot, lambda: (window.player.position or 0) >= 12)
+    session = window.session
+    wait(qtbot, lambda: session.store.recipe is not None and session.store.recipe.detector.weights == "datransnet")
+    wait(qtbot, lambda: not session.older and not window.transport.again_button.isVisible())
 
 
 def test_a_model_that_cannot_be_had_leaves_the_one_at_work(
@@ -312,6 +308,7 @@ def test_a_model_that_cannot_be_had_leaves_the_one_at_work(
     wait(qtbot, window.banner.isVisible)
     assert "bad.pt" in window.banner.text()
     wait(qtbot, lambda: box.currentText() == "datransnet-s")
-    window.toggle_play()
-    wait(qtbot, lambda: (window.player.position or 0) >= 8)
+    assert not window.session.older
+    window.session.play()
+    wait(qtbot, lambda: (window.session.position or 0) >= 8)
     assert on_screen(window, 5, 5) != QPointF(0, 0)

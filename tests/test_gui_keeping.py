@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import conftest
 import pytest
 from conftest import ROOT, make_window, shared_data
 from mjpeg import Mjpeg
@@ -22,11 +23,11 @@ from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
 from irtrack.core import FrameResult
-from irtrack.gui import habits as keeping
-from irtrack.gui.edits import Edits
-from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
-from irtrack.gui.outputs import autosave
 from irtrack.gui.window import MainWindow
+from irtrack.session import habits as keeping
+from irtrack.session.autosave import autosave
+from irtrack.session.edits import Edits
+from irtrack.session.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
 from irtrack.stopping import Stop
 
 SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
@@ -41,18 +42,16 @@ def kept() -> Habits:
 
 
 def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> int:
-    window.transport.speed_box.setCurrentText("Every frame")
-    window.open(str(clip))
-    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
+    conftest.seen_whole(qtbot, window, clip)
     track = window.side.table.track(0).id
-    window.select(track)
+    window.session.selected.set(track)
     return track
 
 
 def test_settings_and_regions_are_kept_while_the_window_is_open(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     seen_whole(qtbot, window, clip)
     window.side.display.legend.setChecked(True)
-    window.regions._keep({"exclude": (SQUARE,)})
+    window.session.regions.set({"exclude": (SQUARE,)})
     wait(qtbot, lambda: kept().shown.legend and bool(kept().regions))
     assert kept().regions_of(str(clip)) == {"exclude": (SQUARE,)}
     assert kept().recent == (str(clip),)
@@ -88,26 +87,30 @@ def test_while_edits_are_saved_only_whole_ones_can_be_seen(
     """Also by the count of those that are kept: a save that was killed is not one of them."""
     folder = tmp_path / "saved"
     seen_whole(qtbot, window, clip)
-    player, edits = window.player, Edits(names={1: "drone"})
-    autosave(folder / "scene.jsonl", player.store, player.settings, edits)
-    whole, first = (folder / "scene.jsonl").read_text(), next(player.store.results())
+    session, edits = window.session, Edits(names={1: "drone"})
+    autosave(folder / "scene.jsonl", session.store, session.settings, edits)
+    whole, first = (folder / "scene.jsonl").read_text(), next(session.store.results())
 
     def killed() -> Iterator[FrameResult]:
         yield first
         assert [path.name for path in folder.glob("*.jsonl")] == ["scene.jsonl"]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(player.store, "results", killed)
+    monkeypatch.setattr(session.store, "results", killed)
     with pytest.raises(KeyboardInterrupt):
-        autosave(folder / "scene.jsonl", player.store, player.settings, Edits(names={1: "bird"}))
+        autosave(folder / "scene.jsonl", session.store, session.settings, Edits(names={1: "bird"}))
     assert (folder / "scene.jsonl").read_text() == whole
 
 
 def test_two_windows_keep_what_each_changed(qtbot: QtBot, clip: Path) -> None:
     one, two = make_window(qtbot), make_window(qtbot)
-    one.habits = one.habits.opened("/data/one.mp4", camera=False).with_regions("/data/one.mp4", {"include": (SQUARE,)})
+    one.session.habits = one.session.habits.opened("/data/one.mp4", camera=False).with_regions(
+        "/data/one.mp4", {"include": (SQUARE,)}
+    )
     one.side.display.legend.setChecked(True)
-    two.habits = two.habits.opened("/data/two.mp4", camera=False).with_regions("/data/two.mp4", {"alarm": (SQUARE,)})
+    two.session.habits = two.session.habits.opened("/data/two.mp4", camera=False).with_regions(
+        "/data/two.mp4", {"alarm": (SQUARE,)}
+    )
     two.side.display.ellipses.setChecked(True)
     one.close()
     two.close()
@@ -228,13 +231,13 @@ def test_closing_asks_while_a_video_is_written(
 ) -> None:
     window.transport.speed_box.setCurrentText("Every frame")
     window.open("sim:sky,width=96,height=80,frames=20,targets=1")
-    wait(qtbot, lambda: len(window.player.store) >= 10)
-    window.player.pause()
+    wait(qtbot, lambda: len(window.session.store) >= 10)
+    window.session.pause()
     out = tmp_path / "a.mp4"
     answers = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
     asked: list[str] = []
     monkeypatch.setattr(QMessageBox, "question", lambda *a: (asked.append(a[2]), answers[len(asked) - 1])[1])
-    monkeypatch.setattr("irtrack.gui.export.VideoExport.running", property(lambda self: True))
+    monkeypatch.setattr("irtrack.session.export.VideoExport.running", property(lambda self: True))
     window.outputs.export_video(out)
     qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
     assert window.isVisible()
@@ -249,7 +252,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(keeping, "habits_path", lambda: tmp_path / "file" / "window.toml")
-    monkeypatch.setattr("irtrack.gui.keeper.habits_path", lambda: tmp_path / "file" / "window.toml")
+    monkeypatch.setattr("irtrack.session.keeper.habits_path", lambda: tmp_path / "file" / "window.toml")
     window = make_window(qtbot)
     for legend in (True, False):
         window.side.display.legend.setChecked(legend)
@@ -264,16 +267,16 @@ def test_the_window_ends_at_once_while_its_camera_is_away_and_it_records(
     """Closing waits for no reconnect: no wait of the reading side is longer than the guard of the fixture."""
     from irtrack.capture import open_source
 
-    window.habits = replace(window.habits, recordings=str(tmp_path))
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
     camera = Mjpeg()
     window.open(camera.url)
-    wait(qtbot, lambda: (window.player.position or 0) > 5)
+    wait(qtbot, lambda: (window.session.position or 0) > 5)
     window.outputs.toggle_recording()
-    at = window.player.position or 0
-    wait(qtbot, lambda: (window.player.position or 0) > at + 10)
+    at = window.session.position or 0
+    wait(qtbot, lambda: (window.session.position or 0) > at + 10)
     camera.close()
-    wait(qtbot, lambda: window.player.camera_state == "reconnecting")
-    recorder = window.player.recording._recorder
+    wait(qtbot, lambda: window.session.camera_state == "reconnecting")
+    recorder = window.session.recording._recorder
     assert recorder is not None
     window.close()
     assert recorder._ended.is_set()

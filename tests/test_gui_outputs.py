@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import hold, open_and_play_to, seen_whole
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from irtrack.capture import open_source
-from irtrack.gui.export import new_name
 from irtrack.gui.window import MainWindow
+from irtrack.session.export import new_name
 from irtrack.simulate import Scene
 from irtrack.sinks.draw import identity_colour
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
     qtbot.waitUntil(condition, timeout=60_000)
-
-
-def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    window.transport.speed_box.setCurrentText("Every frame")
-    window.open(str(clip))
-    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
 
 
 def test_annotated_video_in_the_background(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
@@ -54,9 +50,9 @@ def test_annotated_video_in_the_background(qtbot: QtBot, window: MainWindow, cli
 
 def test_a_cancelled_video_leaves_no_file(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
     window.transport.speed_box.setCurrentText("Every frame")
-    window.open("sim:sky,width=640,height=512,frames=60,targets=1")
-    wait(qtbot, lambda: len(window.player.store) >= 30)
-    window.player.pause()
+    window.open("sim:sky,width=320,height=256,frames=60,targets=1")
+    wait(qtbot, lambda: len(window.session.store) >= 30)
+    window.session.pause()
     out = tmp_path / "a.mp4"
     window.outputs.export_video(out)
     wait(qtbot, lambda: window.outputs.progress.isVisible())
@@ -83,16 +79,14 @@ def test_opening_another_file_does_not_spoil_a_video(
 def test_closing_while_a_video_is_written_is_quick(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
     window.transport.speed_box.setCurrentText("Every frame")
     window.open("sim:sky,width=320,height=256,frames=300,targets=1")
-    wait(qtbot, lambda: len(window.player.store) >= 20)
+    wait(qtbot, lambda: len(window.session.store) >= 20)
     window.outputs.export_video(tmp_path / "a.mkv")
     window.close()
 
 
 def test_the_plain_picture_is_the_counts(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
-    window.open("sim:camera16,frames=6")
-    wait(qtbot, lambda: (window.player.position or 0) >= 2)
-    window.player.pause()
-    qtbot.wait(200)
+    open_and_play_to(qtbot, window, "sim:camera16,frames=6", 2)
+    hold(qtbot, window)
     result = window.canvas.result
     assert result is not None
     window.outputs.snapshot(tmp_path / "plain.png", plain=True)
@@ -105,7 +99,7 @@ def test_suggested_names_are_free(
     qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen_whole(qtbot, window, clip)
-    window.habits = type(window.habits)(recordings=str(tmp_path))
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
     asked: list[str] = []
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (asked.append(a[2]), (a[2], ""))[1])
     for _ in range(3):
@@ -113,6 +107,6 @@ def test_suggested_names_are_free(
     qtbot.keyClick(window, Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
     assert len(set(asked)) == 4
     assert all(Path(a).parent == tmp_path for a in asked)
-    assert len([p for p in tmp_path.iterdir() if p.is_file()]) == 4
+    assert len([p for p in tmp_path.iterdir() if p.is_file()]) == 5  # and what the log is about
     assert not window.banner.isVisible()
     assert not new_name(tmp_path, "snapshot", ".png").exists()

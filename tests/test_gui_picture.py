@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import hold, open_and_play_to
 from PySide6.QtCore import QPointF, QRectF
 from pytestqt.qtbot import QtBot
 
@@ -16,7 +17,6 @@ from irtrack.gui.inset import SIDE_PX, patch_round
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.table import heading
 from irtrack.gui.window import MainWindow
-from irtrack.pipeline import State
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
@@ -81,11 +81,11 @@ def test_the_marked_target_is_magnified(qtbot: QtBot, window: MainWindow) -> Non
     window.canvas.show_result(FrameResult(Frame(0, 0.0, image), result.detections, result.tracks, {}))
     inset = window.canvas._inset
     assert not inset.isVisible()
-    window.select(3)
+    window.session.selected.set(3)
     assert inset.isVisible()
     middle = inset.pixmap().toImage().pixelColor(inset.pixmap().width() // 2, inset.pixmap().height() // 2)
     assert middle.red() > 240
-    window.select(None)
+    window.session.selected.set(None)
     assert not inset.isVisible()
 
 
@@ -97,22 +97,20 @@ def test_headings() -> None:
 
 def test_the_table_can_be_filtered(qtbot: QtBot, window: MainWindow) -> None:
     window.canvas.show_result(crowd(30))
-    window._show_side()
-    assert window.side.sorted.rowCount() == 30
-    qtbot.keyClicks(window.side.filter, "12")
-    assert [window.side.sorted.index(i, 0).data() for i in range(window.side.sorted.rowCount())] == ["12"]
-    window.side.filter.setText("confirmed")
-    assert window.side.sorted.rowCount() == 30
-    window.side.filter.setText("nothing like it")
-    assert window.side.sorted.rowCount() == 0
+    window.drawing.show_side()
+    assert window.side.tracks.view.sorted.rowCount() == 30
+    qtbot.keyClicks(window.side.tracks.filter, "12")
+    rows = window.side.tracks.view.sorted
+    assert [rows.index(i, 0).data() for i in range(rows.rowCount())] == ["12"]
+    window.side.tracks.filter.setText("confirmed")
+    assert window.side.tracks.view.sorted.rowCount() == 30
+    window.side.tracks.filter.setText("nothing like it")
+    assert window.side.tracks.view.sorted.rowCount() == 0
 
 
 def test_the_smallest_size_acts_at_once(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    window.open(str(clip))
-    wait(qtbot, lambda: (window.player.position or 0) >= 3)
-    window.player.pause()
-    wait(qtbot, lambda: window.player.pipeline is not None and window.player.pipeline.state is State.PAUSED)
-    qtbot.wait(100)
+    open_and_play_to(qtbot, window, clip, 3)
+    hold(qtbot, window)
     shown = window.canvas.result
     assert shown is not None
     assert len(shown.detections) == 3

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import conftest
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -16,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from test_gui_picture import track
 
 from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
-from irtrack.gui.edits import Edits
-from irtrack.gui.store import SERIES, ResultStore, packed
 from irtrack.gui.window import MainWindow
+from irtrack.session.edits import Edits
+from irtrack.session.store import SERIES, ResultStore, packed
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
@@ -26,13 +27,10 @@ def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
 
 
 def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> list[int]:
-    """Every frame seen; the identities of the last one, the first of them marked."""
-    window.transport.speed_box.setCurrentText("Every frame")
-    window.open(str(clip))
-    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
-    qtbot.wait(50)
+    """Every frame seen; the identities of the last one, the first of them selected."""
+    conftest.seen_whole(qtbot, window, clip)
     window.side.tabs.setCurrentWidget(window.side.track)
-    window.side.view.selectRow(0)
+    window.side.tracks.view.selectRow(0)
     ids = [window.side.table.track(i).id for i in range(window.side.table.rowCount())]
     assert window.canvas.selected == ids[0]
     return ids
@@ -53,29 +51,29 @@ def test_a_name_stands_in_picture_table_and_export(
     qtbot.keyClick(field, Qt.Key.Key_Return)
     qtbot.mouseClick(window.side.track.mark, Qt.MouseButton.LeftButton)
     assert "drone A ★" in [label.text for label in window.canvas.overlays.labels.shown]
-    assert window.side.sorted.index(0, 0).data() == "drone A ★"
-    window.side.filter.setText("drone")
-    assert window.side.sorted.rowCount() == 1
-    window.side.filter.clear()
+    assert window.side.tracks.view.sorted.index(0, 0).data() == "drone A ★"
+    window.side.tracks.filter.setText("drone")
+    assert window.side.tracks.view.sorted.rowCount() == 1
+    window.side.tracks.filter.clear()
     window.outputs.export(tmp_path / "t.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     named = {t["id"] for row in rows for t in row["tracks"] if t.get("name") == "drone A"}
     assert named == {first}
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    assert window.player.edits == Edits()
-    assert window.side.sorted.index(0, 0).data() == str(first)
+    assert window.session.edits.value == Edits()
+    assert window.side.tracks.view.sorted.index(0, 0).data() == str(first)
 
 
 def test_edits_that_were_not_exported_are_saved(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data-of-the-test" / "irtrack" / "autosave"
     first, *_ = seen_whole(qtbot, window, clip)
-    window.open(str(clip))
+    seen_whole(qtbot, window, clip)
     assert not folder.exists()  # nothing was edited
     seen_whole(qtbot, window, clip)
     window.editor.rename("drone A")
     window.outputs.export(tmp_path / "all.jsonl")
-    window.open(str(clip))
+    seen_whole(qtbot, window, clip)
     assert not folder.exists()  # exported
     seen_whole(qtbot, window, clip)
     window.editor.rename("drone B")
@@ -90,8 +88,8 @@ def test_deleting_and_bringing_back(qtbot: QtBot, window: MainWindow, clip: Path
     qtbot.keyClick(window, Qt.Key.Key_Delete)
     assert window.canvas.selected is None
     assert [window.side.table.track(i).id for i in range(window.side.table.rowCount())] == others
-    assert first not in window.transport.timeline._lives
-    window.seek(16)
+    assert first not in window.transport.seek_bar.course.lives
+    conftest.go(qtbot, window, 16)
     assert first not in {t.id for t in window.canvas.result.tracks if window.canvas.result}
     window.outputs.export(tmp_path / "t.csv")
     with (tmp_path / "t.csv").open(newline="") as f:
@@ -111,7 +109,7 @@ def test_exporting_one_track_alone(qtbot: QtBot, window: MainWindow, clip: Path,
 
 def test_plots_show_the_marked_track_and_go_to_a_time(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     first, *_ = seen_whole(qtbot, window, clip)
-    series, plots = window.player.store.series(first), window.side.track.plots
+    series, plots = window.session.store.series(first), window.side.track.plots
     assert len(series) > 6
     for name in SERIES[1:6]:
         t, value = plots.curves[name].getData()
@@ -122,10 +120,10 @@ def test_plots_show_the_marked_track_and_go_to_a_time(qtbot: QtBot, window: Main
     plot = plots.plots[1]
     at = plot.getPlotItem().vb.mapViewToScene(QPointF(15 / 30, float(series[5, 2])))
     qtbot.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=plot.mapFromScene(at))
-    wait(qtbot, lambda: abs((window.player.position or 0) - 15) <= 1)
+    wait(qtbot, lambda: abs((window.session.position or 0) - 15) <= 1)
     assert "frames" in window.side.track.head.text()
-    window.select(None)
-    assert "No track is marked" in window.side.track.head.text()
+    window.session.selected.set(None)
+    assert "No track is selected" in window.side.track.head.text()
     assert not window.side.track.delete.isEnabled()
 
 
@@ -140,28 +138,31 @@ def test_only_tracks_that_follow_one_another_can_be_one(
     window.editor.ask_merge()  # none to choose from, so no dialog
     assert "no other track" in window.status.currentMessage()
     # A track that begins after the end of the clip's: put into the store by hand.
-    shown = window.player.shown
-    assert shown is not None
+    assert window.session.picture is not None
+    shown = window.session.picture.result
     later = replace(shown, frame=replace(shown.frame, index=19 + 5), tracks=(track(99, 30, 30),))
-    window.player.store.add(later)
+    window.session.store.add(later)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
     qtbot.mouseClick(window.side.track.merge, Qt.MouseButton.LeftButton)
     assert window.canvas.selected == 99
     assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {99, second}
-    assert window.player.edits.lives(window.player.store.lives())[99][1] == 24
+    assert window.session.lives()[99][1] == 24
     assert window.side.track.head.text().startswith("Track 99")
 
 
 def test_the_menu_of_a_row(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     seen_whole(qtbot, window, clip)
-    window.side.view.customContextMenuRequested.emit(QPoint(10, 10))
-    menu = window.findChildren(QMenu)[-1]
+    window.side.tracks.view.customContextMenuRequested.emit(QPoint(10, 10))
+    menu = next(m for m in window.findChildren(QMenu) if m.isVisible())
     texts = [a.text() for a in menu.actions()]
-    assert texts == ["Rename ...", "Mark with a star", "Merge ...", "Delete", "To its start", "Export ..."]
+    assert texts == [
+        "Rename ...", "Star", "Merge ...", "Split here", "Cut the tail from here", "Swap from here ...", "Delete",
+        "To its start", "Export ...", "It is",
+    ]  # fmt: skip
     menu.actions()[1].trigger()
-    assert window.canvas.selected in window.player.edits.marked
-    menu.actions()[4].trigger()
-    assert window.player.position == window.player.store.lives()[window.canvas.selected or 0][0]
+    assert window.canvas.selected in window.session.edits.value.marked
+    menu.actions()[7].trigger()
+    assert window.session.position == window.session.store.lives()[window.canvas.selected or 0][0]
     menu.close()
 
 
@@ -173,8 +174,7 @@ def test_edits_by_themselves() -> None:
     joined = edits.lives(lives)
     assert joined == {2: (0, 30), 3: (25, 40), 4: (50, 60)}
     edits = edits.joined(2, 4, joined)
-    assert edits.merged == {1: 4, 2: 4}
-    assert edits.parts(4) == [4, 1, 2]
+    assert [(p.track, p.now) for p in edits.pieces(lives)] == [(1, 4), (2, 4), (3, 3), (4, 4)]
     with pytest.raises(IrtrackError, match="both there in frames 25 to 40"):
         edits.joined(3, 4, edits.lives(lives))
     with pytest.raises(IrtrackError, match="with itself"):

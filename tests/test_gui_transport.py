@@ -8,39 +8,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_window
+from conftest import go, make_window, seen_whole, settled
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QInputDialog, QLabel
 from pytestqt.qtbot import QtBot
 
-from irtrack.gui.habits import RECENT, Habits, habits_path, load_habits, save_habits
 from irtrack.gui.help import HelpSheet, shortcuts
-from irtrack.gui.transport import LANES, lanes
+from irtrack.gui.seekbar import LANES, lanes
 from irtrack.gui.window import MainWindow
+from irtrack.session.habits import RECENT, Habits, habits_path, load_habits, save_habits
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
     qtbot.waitUntil(condition, timeout=60_000)
 
 
-def play_all(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    """Every frame seen once."""
-    window.transport.speed_box.setCurrentText("Every frame")
-    window.open(str(clip))
-    wait(qtbot, lambda: len(window.player.store) == 20 and not window.player.playing)
-
-
 def test_speed_changes_how_fast_stored_frames_play(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    play_all(qtbot, window, clip)
+    seen_whole(qtbot, window, clip)
     taken = {}
     for speed in ("1/4x", "2x"):
         window.transport.speed_box.setCurrentText(speed)
-        window.seek(0)
+        go(qtbot, window, 0)
         qtbot.mouseClick(window.transport.play_button, Qt.MouseButton.LeftButton)
         start = time.monotonic()
-        wait(qtbot, lambda: (window.player.position or 0) >= 12)
+        wait(qtbot, lambda: (window.session.position or 0) >= 12)
         taken[speed] = time.monotonic() - start
-        window.player.pause()
+        window.session.pause()
     # Never sooner than they are due, by the first frame, which comes at once; later where the machine is busy.
     assert taken["1/4x"] > 11 * 4 / 30 - 0.1
     assert taken["2x"] > 11 / 60 - 0.1
@@ -48,78 +41,79 @@ def test_speed_changes_how_fast_stored_frames_play(qtbot: QtBot, window: MainWin
         qtbot.keyClick(window, "-")
     assert window.transport.speed_box.currentText() == "1/4x"
     qtbot.keyClick(window, "+")
-    assert window.player.speed == 0.5
+    assert window.session.view.speed == 0.5
 
 
 def test_what_was_seen_loops(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    play_all(qtbot, window, clip)
+    seen_whole(qtbot, window, clip)
     qtbot.keyClick(window, Qt.Key.Key_L)
     window.transport.speed_box.setCurrentText("8x")
-    window.seek(12)
-    window.toggle_play()
-    wait(qtbot, lambda: (window.player.position or 0) >= 17)
-    wait(qtbot, lambda: (window.player.position or 99) <= 5)
-    assert window.player.playing
-    assert window.player.pipeline is not None
-    assert window.player.pipeline.processed == 20
+    go(qtbot, window, 12)
+    window.session.toggle_play()
+    wait(qtbot, lambda: (window.session.position or 0) >= 17)
+    wait(qtbot, lambda: (window.session.position or 99) <= 5)
+    assert window.session.playing
+    assert window.session.analysis is not None
+    assert window.session.analysis.done == 20
 
 
 def test_a_part_plays_and_loops(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    play_all(qtbot, window, clip)
+    seen_whole(qtbot, window, clip)
     t = window.transport
-    window.seek(5)
+    go(qtbot, window, 5)
     qtbot.keyClick(window, "[")
-    window.seek(11)
+    go(qtbot, window, 11)
     qtbot.mouseClick(t.to_button, Qt.MouseButton.LeftButton)
-    assert window.player.span == (5, 11)
+    assert window.session.view.span == (5, 11)
     qtbot.keyClick(window, Qt.Key.Key_L)
-    assert window.player.loop
+    assert window.session.view.loop
     t.speed_box.setCurrentText("4x")
-    window.seek(9)
-    window.toggle_play()
+    go(qtbot, window, 9)
+    window.session.toggle_play()
     seen: list[int] = []
 
     def note() -> bool:
-        seen.append(window.player.position or 0)
+        seen.append(window.session.position or 0)
         return len([i for i in range(1, len(seen)) if seen[i] < seen[i - 1]]) >= 2
 
     wait(qtbot, note)
     assert max(seen) == 11
     assert min(seen[1:]) == 5
     qtbot.keyClick(window, Qt.Key.Key_L)
-    wait(qtbot, lambda: not window.player.playing)
-    assert window.player.position == 11
+    wait(qtbot, lambda: not window.session.playing)
+    assert window.session.position == 11
     qtbot.mouseClick(t.to_button, Qt.MouseButton.LeftButton)
-    assert window.player.span == (5, 19)
+    assert window.session.view.span == (5, 19)
     qtbot.mouseClick(t.from_button, Qt.MouseButton.LeftButton)
-    assert window.player.span is None
+    assert window.session.view.span is None
 
 
 def test_timeline_shows_lives_and_seeks(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
-    play_all(qtbot, window, clip)
-    lives = window.player.store.lives()
+    seen_whole(qtbot, window, clip)
+    lives = window.session.store.lives()
     assert len(lives) == 3
-    line = window.transport.timeline
+    line = window.transport.seek_bar
     assert line.isVisible()
     qtbot.mouseClick(line, Qt.MouseButton.LeftButton, pos=QPoint(line.width() // 4 + 3, 5))
-    assert window.player.position == 5
+    assert window.session.position == 5
+    settled(qtbot, window)
     qtbot.wait(50)
     picture = line.grab().toImage()
     colours = {picture.pixelColor(x, y).rgb() for x in range(picture.width()) for y in range(picture.height())}
     assert len(colours) >= 5  # ground, three tracks, the mark of the position
     track, (first, _) = next(iter(lives.items()))
-    window.select(track)
+    window.session.selected.set(track)
     qtbot.keyClick(window, Qt.Key.Key_T)
-    assert window.player.position == first
+    assert window.session.position == first
     qtbot.keyClick(window, Qt.Key.Key_End)
-    assert window.player.position == 19
+    assert window.session.position == 19
 
 
 def test_to_a_time(qtbot: QtBot, window: MainWindow, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    play_all(qtbot, window, clip)
+    seen_whole(qtbot, window, clip)
     monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (0.3, True))
     qtbot.keyClick(window, "g", Qt.KeyboardModifier.ControlModifier)
-    assert window.player.position == 9
+    assert window.session.position == 9
 
 
 def test_lanes_hold_lives_apart() -> None:
@@ -161,9 +155,9 @@ def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
     assert again.canvas.overlays.shown.opacity == 30
     assert again.canvas.agc.settings.palette == "Iron"
     assert again.canvas.agc.settings.agc == "plateau"
-    again.recent_menu.aboutToShow.emit()
-    assert [a.text() for a in again.recent_menu.actions()] == [str(clip)]
-    again.recent_menu.actions()[0].trigger()
+    again.menus.recent.aboutToShow.emit()
+    assert [a.text() for a in again.menus.recent.actions()] == [str(clip)]
+    again.menus.recent.actions()[0].trigger()
     wait(qtbot, lambda: again.canvas.result is not None)
     again.close()
 

@@ -13,10 +13,11 @@ import pytest
 from irtrack.capture import open_source
 from irtrack.config import Settings
 from irtrack.core import Frame, Source, SourceError, SourceInfo
-from irtrack.gui import player as playing
-from irtrack.gui import viewer as viewing
-from irtrack.gui.player import Player
-from irtrack.gui.viewer import Viewer
+from irtrack.session import loading
+from irtrack.session import viewer as viewing
+from irtrack.session.passes import Passes
+from irtrack.session.session import Session
+from irtrack.session.viewer import Viewer
 from irtrack.simulate import Scene
 
 
@@ -131,27 +132,26 @@ def test_what_another_opening_overtook_is_closed_and_forgotten(monkeypatch: pyte
             raise SourceError("broken cannot be read")
         return sources.setdefault(text, Slow())
 
-    monkeypatch.setattr(playing, "open_source", opened)
-    monkeypatch.setattr(Player, "_load", lambda self, source: None)
-    player = Player(Settings())
+    monkeypatch.setattr(loading, "open_source", opened)
+    monkeypatch.setattr(Passes, "_load", lambda self, source: None)
+    session, errors = Session(Settings()), []
+    session.failed.connect(errors.append)
     try:
         for text in ("first", "broken", "second"):
-            player.open(text)
-            for thread in player._threads:
-                thread.join()
-        player.tick()
-        assert player.opened is not None
-        assert player.opened.text == "second"
-        assert player.error is None
+            session.open(text)
+            session.loader.join(30)
+        session.tick()
+        assert session.opened is not None
+        assert session.opened.text == "second"
+        assert not errors
         assert sources["first"].closed
         assert not sources["second"].closed
-        player.open("first")
-        for thread in player._threads:
-            thread.join()
+        session.open("first")
+        session.loader.join(30)
         sources["first"].closed = False
-        player.close()
-        player.tick()
-        assert player.opened is None
+        session.close()
+        session.tick()
+        assert session.opened is None
         assert sources["first"].closed
     finally:
-        player.shutdown()
+        session.shutdown()

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -435,13 +434,21 @@ def test_a_tee_that_fails_leaves_the_run_to_its_other_outputs(tmp_path: Path, mo
 
 
 def test_a_cameras_log_can_be_placed_in_time(tmp_path: Path) -> None:
-    before = datetime.now(UTC), time.monotonic()
+    before = datetime.now(UTC)
     log = tmp_path / "t.csv"
     scene = "simcam:sky,width=64,height=48,targets=1"
-    assert main(["run", scene, "--csv", str(log), "--frames", "5", "--weights", "datransnet-s", "--quiet"]) == 0
+    written = ["--csv", str(log), "--jsonl", str(tmp_path / "t.jsonl")]
+    assert main(["run", scene, *written, "--frames", "5", "--weights", "datransnet-s", "--quiet"]) == 0
     moment = json.loads((tmp_path / "t.csv.utc.json").read_text())
-    passed_s = (datetime.fromisoformat(moment["utc"]) - before[0]).total_seconds()
-    assert passed_s == pytest.approx(moment["time_s"] - before[1], abs=0.5)
+    assert moment["time_s"] == 0
+    begun = datetime.fromisoformat(moment["utc"])
+    assert before <= begun <= datetime.now(UTC)
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    for line in lines:  # the seconds since, and the time of day with them
+        assert 0 <= line["time_s"] < 60
+        utc = datetime.fromisoformat(line["utc"])
+        assert (utc - begun).total_seconds() == pytest.approx(line["time_s"], abs=2e-3)
+        assert before <= utc <= datetime.now(UTC)
     assert main(["run", "sim:sky,frames=3", "--csv", str(tmp_path / "f.csv"), "--quiet"]) == 0
     assert not (tmp_path / "f.csv.utc.json").exists()
 

@@ -17,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from irtrack.capture import address, open_source
 from irtrack.capture.address import address_of, may_be_kept, redact, use_credentials
 from irtrack.core import SourceError
-from irtrack.gui.habits import Habits, habits_path
-from irtrack.gui.outputs import file_stem
 from irtrack.gui.window import MainWindow
+from irtrack.session.autosave import file_stem
+from irtrack.session.habits import Habits, habits_path
 
 SECRET = "S3cret"
 WITH_SECRETS = (
@@ -122,7 +122,7 @@ def test_the_program_tells_no_secret(tmp_path: Path) -> None:
 def test_the_window_tells_no_secret(qtbot: QtBot, window: MainWindow) -> None:
     window.open("http://me:S3cretPw@127.0.0.1:9/v?key=S3cretQ")
     assert window.windowTitle() == "http://127.0.0.1:9/... - irtrack"
-    assert SECRET not in window.hint.text()
+    assert SECRET not in window.start.hint.text()
     qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=30_000)
     assert "Connection refused" in window.banner.text()
     assert SECRET not in window.banner.text()

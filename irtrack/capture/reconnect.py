@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from irtrack.capture.reader import LOOK_S, Reader
@@ -61,6 +62,8 @@ class ReconnectingSource(Source):
         self.state = Connection.RECONNECTING
         self.lost = 0
         """How often the connection was lost."""
+        self.started, self._start_s = datetime.now(UTC), time.monotonic()
+        """When the seconds of its frames begin to count."""
         self._reader, self.source = self._first(wait_s)
         self.info = self.source.info
         self.state = Connection.LIVE
@@ -83,7 +86,8 @@ class ReconnectingSource(Source):
                     first = frame.index if first < 0 else first
                     again, kind, index = False, kind_of(frame), start + frame.index - first
                     self.state = Connection.LIVE
-                    yield replace(frame, index=index, connection=connection)
+                    time_s = frame.time_s - self._start_s
+                    yield replace(frame, index=index, time_s=time_s, connection=connection)
             except SourceError as error:
                 why = error
             finally:

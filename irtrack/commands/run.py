@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from irtrack.build import Outputs
     from irtrack.detect.shared import SharedDetector
     from irtrack.pipeline import Pipeline
+    from irtrack.session.alarms import Alarm, Alarms
     from irtrack.sinks.target import Targets
 
 FINISH_S = 60.0
@@ -67,6 +69,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
     from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
 
+    alarms_of(args.alarm)  # what is wrong with them is said before anything is written
     settings, sources = settings_from(args), grouped(args.source)
     use_credentials(args.credentials)
     outputs = outputs_from(args, pretrigger_s=args.pretrigger)
@@ -77,7 +80,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
         for i, text in enumerate(sources):
             stop.check()
             one = outputs.numbered(i + 1) if several else outputs
-            runs.append(Run(text, one, claim(one, read), args.frames))
+            runs.append(Run(text, one, claim(one, read), args.frames, alarms_of(args.alarm)))
         shared = make_shared(settings) if several else None
         for made in runs:
             stop.check()
@@ -93,14 +96,24 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
         raise
 
 
+def alarms_of(text: str | None) -> Alarms | None:
+    """Rules of --alarm, if it was given. Raises ConfigError."""
+    from irtrack.session.alarms import alarms_from
+
+    return None if text is None else alarms_from(text)
+
+
 class Run:
     """A source of `irtrack run` with its pipeline and what came of it."""
 
-    def __init__(self, text: str, outputs: Outputs, targets: Targets, frames: int | None) -> None:
+    def __init__(
+        self, text: str, outputs: Outputs, targets: Targets, frames: int | None, alarms: Alarms | None = None
+    ) -> None:
         from irtrack.capture.address import redact
 
         self.text, self.name, self.outputs, self.targets = text, redact(text.partition("\n")[0]), outputs, targets
-        self._frames = frames
+        self._frames, self._alarms = frames, alarms
+        self._called = 0
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
         self.over = self.finished = False
@@ -117,9 +130,22 @@ class Run:
     def note(self, result: FrameResult) -> None:
         """After each frame."""
         self._seen.update(t.id for t in result.tracks if t.confirmed)
+        alarm = self._alarms(result) if self._alarms is not None else None
+        if alarm is not None:
+            self._call(alarm)
         if self._frames and self.pipeline is not None and self.pipeline.processed >= self._frames:
             self.finished = True
             self.pipeline.stop()
+
+    def _call(self, alarm: Alarm) -> None:
+        """Say an alarm, with the time of day where the source has one."""
+        from tqdm import tqdm
+
+        self._called += 1
+        started = getattr(self.pipeline.source, "started", None) if self.pipeline is not None else None
+        moment = f"{started + timedelta(seconds=alarm.time_s):%Y-%m-%dT%H:%M:%S}Z, " if started is not None else ""
+        line = f"alarm: {self.name}: {moment}{alarm.time_s:.2f} s, frame {alarm.frame}: {alarm.text}"
+        tqdm.write(line, file=sys.stderr)
 
     def wait(self, seconds: float) -> None:
         """For the end; its error is kept. An output that fails is said; when all have, the run is stopped."""
@@ -159,7 +185,8 @@ class Run:
         incomplete = pipeline.source.status().incomplete
         dropped += f", {incomplete} came incomplete" if incomplete else ""
         print(f"{self.name}: " * named + f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ", end="")
-        print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks")
+        called = f", {self._called} alarms" if self._alarms is not None else ""
+        print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks{called}")
         print(f"  read {described(pipeline.source.info, pipeline.processed)}")
         detector = pipeline.detector
         scan = detector.status().scan_frames if isinstance(detector, Reporting) else 1

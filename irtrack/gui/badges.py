@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
-from irtrack.gui.player import Player
+from irtrack.session.session import Session
 
 ALARM_MS = 4000
 NAMES = {"connecting": "CONNECTING", "stalled": "NO NEW PICTURE", "reconnecting": "CAMERA LOST, CONNECTING AGAIN"}
@@ -43,14 +43,16 @@ class Badges(QWidget):
         self.alarm.hide()
         self.adjustSize()
 
-    def show_state(self, player: Player, recording_s: float | None) -> None:
+    def show_state(self, session: Session, recording_s: float | None) -> None:
         """`recording_s`: seconds since a recording began, None where none runs."""
         self.record.setVisible(recording_s is not None)
         if recording_s is not None:
             minutes, seconds = divmod(int(recording_s), 60)
             self.record.setText(f"\u25cf REC {minutes:02d}:{seconds:02d}")
-        state, age = player.camera_state, player.stale_s
-        name = NAMES.get(state) if player.live else None
+        state, age = session.camera_state, session.stale_s
+        name = NAMES.get(state) if session.live else None
+        if session.live and not session.playing and name is None:
+            name, age = "HELD", None
         self.stale.setVisible(name is not None)
         if name is not None:
             self.stale.setText(f"{name}, {age:.0f} s old" if age is not None else name)

@@ -20,7 +20,7 @@ import numpy as np
 from irtrack.build import make_detector
 from irtrack.capture.sim import SimCamera
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Detections, Image
+from irtrack.core import Detections, FrameResult, Image
 from irtrack.gui.app import clean_environment
 from irtrack.imaging.regions import Regions
 
@@ -122,7 +122,7 @@ def run(seconds: float = SECONDS, scene: str = "crowd,frames=45,scr=14") -> Iter
         for mode, detector in (("results at the camera's rate", replayed), ("live detection", None)):
             window = MainWindow(SETTINGS if detector else replace(SETTINGS, detector=DetectorSettings(device="cpu")))
             if detector is not None:
-                window.player.use(detector)
+                window.session.use(detector)
             window.show()
             try:
                 window.open(f"simcam:{scene}")
@@ -155,24 +155,24 @@ def wait(condition: Callable[[], bool], patience_s: float) -> None:
 
 def measure(window: MainWindow, mode: str, seconds: float) -> Iterator[Figure]:
     """The figures of a window that is showing a camera."""
-    assert window.player.pipeline is not None
+    assert window.session.analysis is not None
     shown: list[float] = []
     drawing: list[float] = []
     draw = window.canvas.show_result
 
-    def timed(result: object) -> None:
+    def timed(result: FrameResult, age_s: float | None = 0.0) -> None:
         start = time.thread_time()
-        draw(result)  # type: ignore[arg-type]
+        draw(result, age_s)
         drawing.append(1e3 * (time.thread_time() - start))
         shown.append(time.monotonic())
 
-    window.canvas.show_result = timed  # type: ignore[method-assign,assignment]
+    window.canvas.show_result = timed  # type: ignore[method-assign]
     watchdog = Watchdog()
-    processed, start = window.player.pipeline.processed, time.monotonic()
+    processed, start = window.session.analysis.pipeline.processed, time.monotonic()
     wait(lambda: False, seconds)
     elapsed = time.monotonic() - start
     watchdog.stop()
-    results = window.player.pipeline.processed - processed
+    results = window.session.analysis.pipeline.processed - processed
     mode, size = f"{mode}, {window.side.table.rowCount()} tracks", "640x512"
     yield "interval of pictures on screen", mode, size, 1e3 * elapsed / max(len(shown), 1)
     yield "interval of results", mode, size, 1e3 * elapsed / max(results, 1)

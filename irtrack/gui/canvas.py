@@ -12,10 +12,11 @@ from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult
 from irtrack.gui.inset import Inset
 from irtrack.gui.legend import Legend
-from irtrack.gui.overlays import Overlays, Shown
+from irtrack.gui.overlays import Overlays
 from irtrack.gui.theme import BACKGROUND
 from irtrack.imaging.agc import Agc
 from irtrack.imaging.palettes import TABLES
+from irtrack.session.shown import Shown
 
 pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias=False)
 
@@ -105,8 +106,9 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.legend.hide()
         self.overlays.clear()
 
-    def show_result(self, result: FrameResult) -> None:
-        """Draw a result: every mask and trail on the frame it belongs to."""
+    def show_result(self, result: FrameResult, age_s: float | None = 0.0) -> None:
+        """Draw a result: every mask and trail on the frame it belongs to. `age_s`: since when its tracks are predicted;
+        they pale with it."""
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
         self._result = result
         grey, palette = self._grey(result)
@@ -115,6 +117,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._inset.show_target(result, self.selected, grey, palette)
         if resized:
             self.fit()
+        self.overlays.pale(age_s or 0.0)
         self.overlays.draw(result.detections.mask, [t for t in result.tracks if t.confirmed], self.selected)
         self.legend.setVisible(self.overlays.shown.legend)
         levels = (0.0, 1.0) if palette == SCORE_PALETTE and self.showing_scores else self._agc.levels

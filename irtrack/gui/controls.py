@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
@@ -18,32 +19,33 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSlider,
     QSpinBox,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from irtrack.config import AGC_MODES, PALETTES, DetectorSettings, DisplaySettings
+from irtrack.config import AGC_MODES, PALETTES, DisplaySettings
 from irtrack.gui.legend import Histogram
-from irtrack.gui.overlays import COLOURINGS, MASK_STYLES, Shown
-from irtrack.gui.player import TRAIL_S
+from irtrack.gui.theme import ACCENT, DIM
+from irtrack.session.recipe import Recipe
+from irtrack.session.session import TRAIL_S, Session
+from irtrack.session.shown import COLOURINGS, MASK_STYLES, Shown
 
-REGION_KINDS = {"include": "Look only here", "exclude": "Leave out", "alarm": "Alarm here"}
+REGION_TEXTS = {"include": "Look only here", "exclude": "Leave out", "alarm": "Alarm here"}
 FROM_FILE = "From a file ..."
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class DetectionControls(QWidget):
-    """Threshold, smallest size, model and device, regions."""
+    """Threshold, smallest size, model and device, regions: as the session has them, and to choose anew."""
 
-    threshold_changed = Signal(float)
-    smallest_changed = Signal(int)
-    model_changed = Signal(str, str)
     file_wanted = Signal()
     region_wanted = Signal(str)
     regions_cleared = Signal()
 
-    def __init__(self, settings: DetectorSettings, models: Sequence[str]) -> None:
+    def __init__(self, session: Session, models: Sequence[str]) -> None:
         super().__init__()
+        self._session, settings = session, session.recipe.value.detector
         self.threshold = slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
         self.threshold_label = QLabel()
         self.smallest = QSpinBox()
@@ -58,14 +60,14 @@ class DetectionControls(QWidget):
         named(self.device_box, "Device", "Where the network runs; auto takes a GPU if there is one")
         for box in (self.model_box, self.device_box):
             shrinking(box)
-        self.region_buttons = {kind: QPushButton(text) for kind, text in REGION_KINDS.items()}
+        self.region_buttons = {kind: QPushButton(text) for kind, text in REGION_TEXTS.items()}
         tips = {
             "include": "Draw a region: targets count inside such regions only",
             "exclude": "Draw a region: what is detected inside is dropped",
             "alarm": "Draw a region: alarms are given for targets inside only",
         }
         for kind, button in self.region_buttons.items():
-            named(button, REGION_KINDS[kind], tips[kind] + " (clicks set corners, a double click ends)")
+            named(button, REGION_TEXTS[kind], tips[kind] + " (clicks set corners, a double click ends)")
             button.clicked.connect(lambda _=False, k=kind: self.region_wanted.emit(k))
         self.clear_button = QPushButton("Clear regions")
         named(self.clear_button, "Clear regions", "Remove all regions of this source")
@@ -87,15 +89,16 @@ class DetectionControls(QWidget):
             grid.addWidget(button, i // 2, i % 2)
         form.addRow("Regions", grid)
         self.threshold.valueChanged.connect(self._threshold)
-        self.smallest.valueChanged.connect(self.smallest_changed)
+        self.smallest.valueChanged.connect(lambda pixels: session.choose(min_area_px=pixels))
         self.model_box.activated.connect(lambda _: self._model())
         self.device_box.activated.connect(lambda _: self._model())
+        session.recipe.changed.connect(self.show_recipe)
         self._name_threshold()
-        self.show_model(settings)
+        self.show_recipe(session.recipe.value)
 
     def _threshold(self, value: int) -> None:
         self._name_threshold()
-        self.threshold_changed.emit(value / 100)
+        self._session.choose(threshold=value / 100)
 
     def _name_threshold(self) -> None:
         self.threshold_label.setText(f"{self.threshold.value() / 100:.2f}")
@@ -104,29 +107,34 @@ class DetectionControls(QWidget):
         if self.model_box.currentText() == FROM_FILE:
             self.file_wanted.emit()
         else:
-            self.model_changed.emit(self.model_box.currentText(), self.device_box.currentText())
+            self._session.choose(weights=self.model_box.currentText(), device=self.device_box.currentText())
 
-    def show_model(self, settings: DetectorSettings) -> None:
-        """The model and device in use or on their way; a checkpoint of one's own becomes an entry."""
+    def show_recipe(self, recipe: Recipe) -> None:
+        """What is chosen; a checkpoint of one's own becomes an entry."""
+        settings = recipe.detector
         if self.model_box.findText(settings.weights) < 0:
             self.model_box.insertItem(self.model_box.count() - 1, settings.weights)
         for box, text in ((self.model_box, settings.weights), (self.device_box, settings.device)):
             if box.currentText() != text:
                 with QSignalBlocker(box):
                     box.setCurrentText(text)
+        if round(settings.threshold * 100) != self.threshold.value():
+            with QSignalBlocker(self.threshold):
+                self.threshold.setValue(round(settings.threshold * 100))
+            self._name_threshold()
+        if settings.min_area_px != self.smallest.value():
+            with QSignalBlocker(self.smallest):
+                self.smallest.setValue(settings.min_area_px)
 
 
 class DisplayControls(QWidget):
-    """Overlays, palette, gain."""
+    """Overlays, palette, gain: as the session has them, and to choose anew."""
 
-    shown_changed = Signal(Shown)
-    display_changed = Signal(DisplaySettings)
     lock_changed = Signal(bool)
-    scores_toggled = Signal(bool)
 
-    def __init__(self, display: DisplaySettings) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.display = display
+        self._session = session
         self.masks = self._check("Masks", "Pixels that the detector marks")
         self.trails = self._check("Trails", "Where each track has been; dashed while it coasts unseen")
         self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
@@ -154,8 +162,10 @@ class DisplayControls(QWidget):
         named(self.lock, "Lock gain", "Keep the gain as it is now")
         self.histogram = Histogram()
         self._lay_out()
-        self.show_display(display)
-        self.show_shown(Shown())
+        self.show_display(session.display.value)
+        self.show_shown(session.shown.value)
+        session.display.changed.connect(self.show_display)
+        session.shown.changed.connect(self.show_shown)
         for box in (self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend):
             box.toggled.connect(lambda _: self._tell())
         for choice in (self.mask_style, self.colouring):
@@ -166,7 +176,7 @@ class DisplayControls(QWidget):
         self.agc_box.currentTextChanged.connect(lambda _: self._tell_display())
         self.histogram.dragged.connect(self._by_hand)
         self.lock.toggled.connect(self.lock_changed)
-        self.scores.toggled.connect(self.scores_toggled)
+        self.scores.toggled.connect(session.scores.set)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -215,45 +225,53 @@ class DisplayControls(QWidget):
 
     def show_shown(self, shown: Shown) -> None:
         """Take over what is drawn."""
-        with QSignalBlocker(self):
-            for box, on in (
-                (self.masks, shown.masks), (self.trails, shown.trails), (self.boxes, shown.boxes),
-                (self.labels, shown.labels), (self.ellipses, shown.ellipses), (self.legend, shown.legend),
-            ):  # fmt: skip
+        checks = {
+            self.masks: shown.masks, self.trails: shown.trails, self.boxes: shown.boxes, self.labels: shown.labels,
+            self.ellipses: shown.ellipses, self.legend: shown.legend,
+        }  # fmt: skip
+        with ExitStack() as blocked:
+            for widget in (*checks, self.opacity, self.mask_style, self.colouring, self.trail_s):
+                blocked.enter_context(QSignalBlocker(widget))
+            for box, on in checks.items():
                 box.setChecked(on)
             self.opacity.setValue(shown.opacity)
             self.mask_style.setCurrentText(shown.mask_style)
             self.colouring.setCurrentText(shown.colouring)
             self.trail_s.setValue(shown.trail_s)
-        self._tell()
 
     def _tell(self) -> None:
-        self.shown_changed.emit(self.shown)
+        self._session.shown.set(self.shown)
 
     def _tell_display(self) -> None:
-        self.display = replace(
-            self.display, palette=self.palette_box.currentText(), agc=self.agc_box.currentText().lower()
-        )
-        self.display_changed.emit(self.display)
+        palette, agc = self.palette_box.currentText(), self.agc_box.currentText().lower()
+        self._session.display.set(replace(self._session.display.value, palette=palette, agc=agc))
 
     def show_display(self, display: DisplaySettings) -> None:
         """Take over palette and gain control."""
-        self.display = display
-        with QSignalBlocker(self):
+        with QSignalBlocker(self.palette_box), QSignalBlocker(self.agc_box):
             self.palette_box.setCurrentText(display.palette)
             self.agc_box.setCurrentText(display.agc.capitalize())
-        self.display = display
-        self.display_changed.emit(display)
 
     def _by_hand(self, low: float, high: float) -> None:
         """The lines of the histogram were dragged: gain by hand between them."""
-        self.show_display(replace(self.display, agc="linear", level=(low + high) / 2, span=max(high - low, 1.0)))
+        span = max(high - low, 1.0)
+        self._session.display.set(replace(self._session.display.value, agc="linear", level=(low + high) / 2, span=span))
 
 
 def named(widget: QWidget, name: str, tip: str) -> None:
     """What a screen reader and a resting cursor say."""
     widget.setAccessibleName(name)
     widget.setToolTip(tip)
+
+
+def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
+    """A flat button with a word."""
+    made = QToolButton()
+    made.setText(text)
+    named(made, tip.split(" (")[0], tip)
+    made.setCheckable(checkable)
+    made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
+    return made
 
 
 def shrinking(box: QComboBox) -> None:

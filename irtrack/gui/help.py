@@ -24,7 +24,10 @@ def shortcuts(bar: QMenuBar) -> list[tuple[str, list[tuple[str, str]]]]:
     for top in bar.actions():
         menu = top.menu()
         actions = menu.actions() if isinstance(menu, QMenu) else []
-        rows = [(a.shortcut().toString(), plain(a.text())) for a in actions if not a.shortcut().isEmpty()]
+        menus = (action.menu() for action in actions)
+        inner = [a for menu in menus if isinstance(menu, QMenu) for a in menu.actions()]
+        keyed = [a for a in (*actions, *inner) if not a.shortcut().isEmpty()]
+        rows = [(a.shortcut().toString(), plain(a.text())) for a in keyed]
         if rows:
             out.append((plain(top.text()), rows))
     return out
@@ -35,6 +38,9 @@ def plain(text: str) -> str:
     return text.replace("&", "").removesuffix("...")
 
 
+COLUMNS = 3
+
+
 class HelpSheet(QDialog):
     """Keys on the left, what they do on the right."""
 
@@ -42,23 +48,24 @@ class HelpSheet(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keyboard and mouse")
         layout, columns = QVBoxLayout(self), QHBoxLayout()
-        columns.setSpacing(40)
+        columns.setSpacing(28)
         mouse = [
             ("Wheel", "Zoom at the cursor"),
             ("Drag", "Move the picture"),
-            ("Click", "Mark a target; on a row of the table, the same"),
-            ("Right click", "On a row of the table: what can be done to the track"),
+            ("Click", "Select a target; on a row, a track's bar: the same"),
+            ("Click or drag", "On the seek bar: go there; the wheel zooms it"),
+            ("Right click", "On a row: what can be done to the track"),
             ("Drop a file", "Open it"),
         ]
         sections = [*shortcuts(bar), ("Picture", mouse)]
-        half = sum(len(rows) + 1 for _, rows in sections) / 2
+        most = math.ceil(sum(len(rows) + 1 for _, rows in sections) / COLUMNS) + 1
         grid, row = QGridLayout(), 0
         for title, rows in sections:
-            if row >= half and grid.count():  # the rest goes into a second column, for small screens
+            if row and row + 1 + len(rows) > most:  # the rest goes into another column, for small screens
                 columns.addLayout(filled(grid, row))
-                grid, row, half = QGridLayout(), 0, math.inf
-            grid.setHorizontalSpacing(18)
-            grid.setVerticalSpacing(5)
+                grid, row = QGridLayout(), 0
+            grid.setHorizontalSpacing(12)
+            grid.setVerticalSpacing(3)
             head = QLabel(title)
             head.setObjectName("heading")
             grid.addWidget(head, row, 0, 1, 2)

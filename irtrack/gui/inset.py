@@ -1,4 +1,4 @@
-"""The marked target, magnified, in a corner of the picture."""
+"""The selected target, magnified, in a corner of the picture."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def patch_round(grey: NDArray[np.uint8], x: float, y: float) -> NDArray[np.uint8
 
 
 class Inset(QLabel):
-    """Bottom right of the picture; hidden while nothing is marked."""
+    """Bottom right of the picture; hidden while nothing is selected."""
 
     def __init__(self, picture: QWidget) -> None:
         super().__init__(picture)
         self._picture = picture
         self.setObjectName("preview")
-        self.setAccessibleName("Marked target, magnified")
-        self.setToolTip("The marked target, six times as large")
+        self.setAccessibleName("Selected target, magnified")
+        self.setToolTip("The selected target, six times as large")
         self.setFixedSize(SIDE_PX * ZOOM + 2, SIDE_PX * ZOOM + 2)
         self.hide()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
 from irtrack.core import Floats
@@ -99,6 +100,13 @@ def edges(mask: NDArray[np.bool_]) -> Floats:
     return np.concatenate([ends, np.full((len(ends), 1, 2), np.nan)], 1).reshape(-1, 2)
 
 
+HALO = QColor(0, 0, 0, 190)
+ROUND = tuple(QPointF(x, y) for x in (-1.0, 0.0, 1.0) for y in (-1.0, 0.0, 1.0) if x or y)
+"""A word is drawn dark all round first, so that it reads on any grey."""
+
+KEPT_WORDS = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
     """A word whose lower left corner lies at (x, y) of the view."""
@@ -118,6 +126,7 @@ class LabelsItem(pg.GraphicsObject):  # type: ignore[misc]
         self.font.setPointSizeF(9.0)
         self._metrics = QFontMetricsF(self.font)
         self._sizes: dict[str, tuple[float, float]] = {}
+        self._words: dict[tuple[str, Colour, float], QPixmap] = {}
         self.shown: list[Label] = []
         self._bounds = QRectF()
 
@@ -141,9 +150,30 @@ class LabelsItem(pg.GraphicsObject):  # type: ignore[misc]
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         to_screen = painter.transform()
         painter.resetTransform()
-        painter.setFont(self.font)
-        descent = self._metrics.descent()
+        ratio = painter.device().devicePixelRatioF()
         for label in self.shown:
+            word = self._word(label, ratio)
             at = to_screen.map(QPointF(label.x, label.y))
+            painter.drawPixmap(at - QPointF(0.0, self._metrics.height()), word)
+
+    def _word(self, label: Label, ratio: float) -> QPixmap:
+        """A word with its halo, drawn once."""
+        key = (label.text, label.colour, ratio)
+        if key not in self._words:
+            width, height = self.size_px(label.text)
+            word = QPixmap(math.ceil(width * ratio), math.ceil(height * ratio))
+            word.setDevicePixelRatio(ratio)
+            word.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(word)
+            painter.setFont(self.font)
+            at = QPointF(2.0, self._metrics.ascent())
+            painter.setPen(HALO)
+            for away in ROUND:
+                painter.drawText(at + away, label.text)
             painter.setPen(QColor(*label.colour))
-            painter.drawText(at + QPointF(2.0, -descent), label.text)
+            painter.drawText(at, label.text)
+            painter.end()
+            if len(self._words) >= KEPT_WORDS:
+                self._words.clear()
+            self._words[key] = word
+        return self._words[key]

@@ -2,96 +2,132 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtGui import QAction, QIcon, QKeySequence
-from PySide6.QtWidgets import QMenu
+from PySide6.QtWidgets import QMenu, QMenuBar, QWidget
 
+from irtrack.gui.canvas import Canvas
+from irtrack.gui.controls import DisplayControls
+from irtrack.gui.help import HelpSheet
+from irtrack.gui.opening import Opener
+from irtrack.gui.outputs import Outputs
 from irtrack.gui.theme import open_icon
+from irtrack.gui.tracks import TrackEditor
+from irtrack.gui.transport import Transport
+from irtrack.session.edits import VERDICTS
+from irtrack.session.session import Session
 
-if TYPE_CHECKING:
-    from irtrack.gui.window import MainWindow
+Key = QKeySequence.StandardKey | str | None
+Entry = tuple[str, Key, Callable[[], object]] | None
+"""What stands in a menu, its key, and what it does; None is a line between."""
 
 
-def build_menus(window: MainWindow) -> None:
-    """File, view, tracks, playback, help."""
-    bar = window.menuBar()
-    file, view, tracks = bar.addMenu("&File"), bar.addMenu("&View"), bar.addMenu("&Tracks")
-    playback = bar.addMenu("&Playback")
+@dataclass(frozen=True)
+class Parts:
+    """What menus act on."""
 
-    def add(
-        menu: QMenu, text: str, key: QKeySequence.StandardKey | str | None, action: object, icon: QIcon | None = None
-    ) -> QAction:
-        made = QAction(text, window)
+    session: Session
+    opener: Opener
+    outputs: Outputs
+    editor: TrackEditor
+    transport: Transport
+    canvas: Canvas
+    display: DisplayControls
+    toggle_side: Callable[[], None]
+    toggle_full: Callable[[], None]
+    quit: Callable[[], None]
+
+
+class Menus:
+    """The bar's menus, and the actions that are not there at all times."""
+
+    def __init__(self, bar: QMenuBar, parts: Parts, owner: QWidget) -> None:
+        self._owner, self._parts = owner, parts
+        p, s, out, ed, d, t = parts, parts.session, parts.outputs, parts.editor, parts.display, parts.transport
+        standard = QKeySequence.StandardKey
+        file = bar.addMenu("&File")
+        self._add(file, "&Open recording...", standard.Open, p.opener.ask_recording, open_icon())
+        self._add(file, "Open &folder of images...", "Ctrl+Shift+O", p.opener.ask_folder)
+        self._add(file, "Connect a &camera...", "Ctrl+K", p.opener.ask_camera)
+        self.recent = file.addMenu("Open &recent")
+        self.recent.aboutToShow.connect(lambda: p.opener.list_recent(self.recent))
+        file.addSeparator()
+        self.needs_picture = (
+            self._add(file, "&Export tracks...", "Ctrl+E", out.ask_export),
+            self._add(file, "Export the &selected track...", "Ctrl+Shift+E", out.ask_export_selected),
+            self._add(file, "&Save snapshot...", "Ctrl+S", out.ask_snapshot),
+            self._add(file, "Save the &plain picture...", "Ctrl+Shift+S", partial(out.ask_snapshot, True)),
+        )
+        self.needs_recording = (
+            self._add(file, "Export annotated &video...", "Ctrl+Shift+V", out.ask_video),
+            self._add(file, "&Analyse again", "Ctrl+Shift+A", s.analyse_again),
+        )
+        self.record = self._add(file, "&Record the camera", "Ctrl+R", self._record)
+        self.record.setCheckable(True)
+        file.addSeparator()
+        self._add(file, "&Quit", "Ctrl+Q", p.quit)
+        self._fill(bar.addMenu("&View"), (
+            ("&Fit picture", "F", p.canvas.fit), ("&1:1", "1", p.canvas.one_to_one), None,
+            ("Score &map", "M", d.scores.toggle), ("&Legend", "G", d.legend.toggle),
+            ("&Ellipses", "E", d.ellipses.toggle),
+            ("Mas&ks", "K", d.masks.toggle), ("&Trails", "Shift+T", d.trails.toggle), None,
+            ("&Side panel", "Tab", p.toggle_side), ("F&ull screen", "F11", p.toggle_full),
+        ))  # fmt: skip
+        tracks = bar.addMenu("&Tracks")
+        self._fill(tracks, (
+            ("&Undo", standard.Undo, ed.undo), ("Red&o", "Ctrl+Shift+Z", ed.redo), None,
+            ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)),
+            ("To its s&tart", "T", s.seek_track), None,
+            ("&Rename...", "F2", ed.ask_name), ("&Star", "S", ed.toggle_mark),
+            ("Merge &into...", "Ctrl+M", ed.ask_merge), ("Split &here", "X", ed.split),
+            ("&Cut the tail from here", "Shift+X", ed.cut_tail), ("S&wap from here...", "Ctrl+W", ed.ask_swap),
+            ("&Delete", standard.Delete, ed.delete),
+        ))  # fmt: skip
+        judged = tracks.addMenu("It &is")
+        for number, verdict in enumerate(VERDICTS, 1):
+            self._add(judged, verdict.capitalize(), f"Alt+{number}", partial(ed.judge, verdict))
+        self._fill(bar.addMenu("&Playback"), (
+            ("&Play or pause", "Space", s.toggle_play),
+            ("One frame &on", "Right", lambda: s.step(1)), ("One frame &back", "Left", lambda: s.step(-1)),
+            ("To the &start", "Home", lambda: s.seek(s.view.reach[0] if s.view else 0)),
+            ("To the &end, or back to live", "End", s.seek_end), ("To a &time...", "Ctrl+G", t.ask_time),
+            ("&Loop", "L", t.loop_button.toggle),
+            ("Play &from here (A)", "[", t.from_button.toggle), ("Play &up to here (B)", "]", t.to_button.toggle),
+            ("Slo&wer", "-", lambda: t.change_speed(-1)), ("&Faster", "+", lambda: t.change_speed(1)),
+        ))  # fmt: skip
+        self._add(bar.addMenu("&Help"), "&Keyboard and mouse", "F1", lambda: HelpSheet(bar, owner).show())
+
+    def _fill(self, menu: QMenu, entries: tuple[Entry, ...]) -> None:
+        for entry in entries:
+            if entry is None:
+                menu.addSeparator()
+            else:
+                self._add(menu, *entry)
+
+    def _add(self, menu: QMenu, text: str, key: Key, act: Callable[[], object], icon: QIcon | None = None) -> QAction:
+        made = QAction(text, self._owner)
         if icon is not None:
             made.setIcon(icon)
         if key is not None:
             made.setShortcut(QKeySequence(key))
-        made.triggered.connect(action)
+        made.triggered.connect(lambda _=False: act())
         menu.addAction(made)
         return made
 
-    add(file, "&Open recording...", QKeySequence.StandardKey.Open, window.ask_open, open_icon())
-    add(file, "Open &folder of images...", "Ctrl+Shift+O", window.ask_open_folder)
-    add(file, "Connect a &camera...", "Ctrl+K", window.ask_camera)
-    window.recent_menu = file.addMenu("Open &recent")
-    window.recent_menu.aboutToShow.connect(lambda: list_recent(window.recent_menu, window))
-    file.addSeparator()
-    out = window.outputs
-    export = add(file, "&Export tracks...", "Ctrl+E", lambda: out.ask_export())
-    marked = add(file, "Export the &marked track...", "Ctrl+Shift+E", window.ask_export_marked)
-    snapshot = add(file, "&Save snapshot...", "Ctrl+S", lambda: out.ask_snapshot())
-    plain = add(file, "Save the &plain picture...", "Ctrl+Shift+S", lambda: out.ask_snapshot(plain=True))
-    video = add(file, "Export annotated &video...", "Ctrl+Shift+V", out.ask_video)
-    window.needs_picture, window.needs_recording = (export, marked, snapshot, plain), (video,)
-    window.record_action = add(file, "&Record the camera", "Ctrl+R", lambda: record(window))
-    window.record_action.setCheckable(True)
-    file.addSeparator()
-    add(file, "&Quit", "Ctrl+Q", window.quit)
-    add(view, "&Fit picture", "F", window.canvas.fit)
-    add(view, "&1:1", "1", window.canvas.one_to_one)
-    display = window.side.display
-    add(view, "Score &map", "M", display.scores.toggle)
-    add(view, "&Legend", "G", display.legend.toggle)
-    add(view, "&Ellipses", "E", display.ellipses.toggle)
-    editor = window.editor
-    add(tracks, "&Undo", QKeySequence.StandardKey.Undo, editor.undo)
-    add(tracks, "&Rename...", "F2", editor.ask_name)
-    add(tracks, "&Mark with a star", "S", editor.toggle_mark)
-    add(tracks, "Merge &into...", "Ctrl+M", editor.ask_merge)
-    add(tracks, "&Delete", QKeySequence.StandardKey.Delete, editor.delete)
-    add(tracks, "To its s&tart", "T", window.seek_track)
-    add(playback, "&Play or pause", "Space", window.toggle_play)
-    add(playback, "One frame &on", "Right", lambda: window.step(1))
-    add(playback, "One frame &back", "Left", lambda: window.step(-1))
-    add(playback, "To the &start", "Home", lambda: window.seek(0))
-    add(playback, "To the &end of what was seen", "End", window.seek_end)
-    add(playback, "To a &time...", "Ctrl+G", window.ask_time)
-    add(playback, "&Loop", "L", window.transport.loop_button.toggle)
-    add(playback, "Play &from here (A)", "[", window.transport.from_button.toggle)
-    add(playback, "Play &up to here (B)", "]", window.transport.to_button.toggle)
-    add(playback, "Slo&wer", "-", lambda: window.change_speed(-1))
-    add(playback, "&Faster", "+", lambda: window.change_speed(1))
-    add(bar.addMenu("&Help"), "&Keyboard and mouse", "F1", window.show_help)
+    def _record(self) -> None:
+        self._parts.outputs.toggle_recording()
+        self.refresh()
 
-
-def record(window: MainWindow) -> None:
-    """Start or end recording, and show it."""
-    window.outputs.toggle_recording()
-    window._refresh_transport()
-
-
-def list_recent(menu: QMenu, window: MainWindow) -> None:
-    """Sources opened before."""
-    menu.clear()
-    for source in window.habits.recent:
-        action = menu.addAction(source)
-        action.triggered.connect(partial(open_recent, window, source))
-    if not window.habits.recent:
-        menu.addAction("nothing yet").setEnabled(False)
-
-
-def open_recent(window: MainWindow, source: str, checked: bool = False) -> None:
-    """One of them again."""
-    window.open(source)
+    def refresh(self) -> None:
+        """What can be done now."""
+        session = self._parts.session
+        there, recording = session.picture is not None, session.recording.on
+        self.record.setEnabled(session.live or recording)
+        self.record.setChecked(recording)
+        for action in self.needs_picture:
+            action.setEnabled(there)
+        for action in self.needs_recording:
+            action.setEnabled(there and not session.live)

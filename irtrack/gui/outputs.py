@@ -2,55 +2,53 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import platformdirs
 from PySide6.QtCore import QDir
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QToolButton, QWidget
 
-from irtrack.capture.address import address_of
-from irtrack.config import Settings
-from irtrack.core import IrtrackError
+from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.controls import named
-from irtrack.gui.edits import Edits
-from irtrack.gui.export import SUFFIXES, VideoExport, export_tracks, new_name, save_annotated, save_plain
-from irtrack.gui.store import ResultStore
-
-if TYPE_CHECKING:
-    from irtrack.gui.window import MainWindow
-
-
-AUTOSAVES = 20
+from irtrack.gui.words import Words
+from irtrack.session.autosave import Autosave, file_stem
+from irtrack.session.export import (
+    SUFFIXES,
+    VideoExport,
+    export_tracks,
+    new_name,
+    save_annotated,
+    save_plain,
+    write_about,
+)
+from irtrack.session.session import Session
 
 
 class Outputs:
-    """Asks for names, writes, and says in the status line or the banner how it went."""
+    """Asks for names, writes, and says how it went."""
 
-    def __init__(self, window: MainWindow) -> None:
-        self._window = window
+    def __init__(self, session: Session, autosave: Autosave, parent: QWidget, words: Words) -> None:
+        self._session, self._autosave, self._parent, self._words = session, autosave, parent, words
         self._recorded, self._recording_since = Path(), 0.0
-        self._safe = Edits()
-        """The edits that an exported log of all tracks has."""
-        self._autosave: Path | None = None
-        """Where this source's edits are saved, once there are any."""
         self.video: VideoExport | None = None
         self.progress = ProgressRow()
         self.progress.cancel.clicked.connect(self.cancel_video)
-        window.status.addPermanentWidget(self.progress)
 
     @property
     def folder(self) -> Path:
         """For recordings and pictures."""
-        return Path(self._window.habits.recordings or QDir.homePath())
+        return Path(self._session.habits.recordings or QDir.homePath())
 
     def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
-        suggested = new_name(self.folder, stem, suffix)
-        path, _ = QFileDialog.getSaveFileName(self._window, title, str(suggested), kinds)
+        """A name; what belongs to a recording is suggested beside it, under its name."""
+        folder, opened = self.folder, self._session.opened
+        if opened is not None:
+            stem = f"{file_stem(opened.text)}-{stem}"
+            beside = Path(opened.text).parent
+            if Path(opened.text).is_file() and not self._session.habits.recordings:
+                folder = beside
+        path, _ = QFileDialog.getSaveFileName(self._parent, title, str(new_name(folder, stem, suffix)), kinds)
         return Path(path) if path else None
 
     def ask_export(self, only: int | None = None) -> None:
@@ -60,31 +58,26 @@ class Outputs:
         if path is not None:
             self.export(path, only)
 
+    def ask_export_selected(self) -> None:
+        """Export the selected track alone."""
+        if self._session.selected.value is not None:
+            self.ask_export(self._session.selected.value)
+
     def export(self, path: Path, only: int | None = None) -> None:
-        """Write the tracks of all frames seen so far; the suffix chooses CSV, MOTChallenge or JSON lines."""
-        player = self._window.player
+        """Write the tracks of all frames analysed so far; the suffix chooses CSV, MOTChallenge or JSON lines. What it
+        holds stands beside it."""
+        session = self._session
         try:
-            frames = export_tracks(player.store.results(), path, player.settings, player.edits, only)
-            self._safe = player.edits if only is None else self._safe
-            self._window.status.say(f"exported {frames} frames to {path}")
+            edits = session.edits.value
+            frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started)
+            write_about(path, session)
+            if only is None:
+                self._autosave.exported(edits)
+            of = f" of {session.frames}" if session.frames not in (None, frames) else ""
+            older = f", analysed before {', '.join(session.older)} changed" if session.older else ""
+            self._words.say(f"exported {frames}{of} frames to {path}{older}")
         except IrtrackError as error:
-            self._window.show_error(str(error))
-
-    def unsaved_edits(self) -> tuple[Edits, Callable[[], None]] | None:
-        """Names, marks, merges and deletions that were not exported, and what saves them with their tracks, in any
-        thread: into a log in the user's data folder, where the newest `AUTOSAVES` are kept."""
-        player = self._window.player
-        edits = Edits() if player.edits == self._safe else player.edits
-        if player.opened is None or (edits == Edits() and self._autosave is None):
-            return None
-        if self._autosave is None:
-            folder = Path(platformdirs.user_data_dir("irtrack", appauthor=False)) / "autosave"
-            self._autosave = new_name(folder, file_stem(player.opened.text), ".jsonl")
-        return edits, partial(autosave, self._autosave, player.store, player.settings, edits)
-
-    def end_edits(self) -> None:
-        """Another source is opened."""
-        self._safe, self._autosave = Edits(), None
+            self._words.error(str(error))
 
     def may_close(self) -> bool:
         """Whether the window may be closed: while a video is written, that is asked."""
@@ -92,59 +85,56 @@ class Outputs:
             return True
         text = f"{self.video.path.name} is still being written. Give it up and close?"
         yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        return QMessageBox.question(self._window, "irtrack", text, yes | no, no) == yes
+        return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
 
     def ask_snapshot(self, plain: bool = False) -> None:
         path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
         if path is not None:
             self.snapshot(path, plain)
 
-    def snapshot(self, path: Path, plain: bool = False) -> None:
-        """Write the frame on screen: with its masks and trails, or its counts as they came."""
-        result = self._window.canvas.result
+    def snapshot(self, path: Path, plain: bool = False, result: FrameResult | None = None) -> None:
+        """Write a frame, that on screen if none is given: with its masks and trails, or its counts as they came."""
+        session = self._session
+        if result is None:
+            result = session.picture.result if session.picture is not None else None
         if result is None:
             return
         try:
             if plain:
                 save_plain(result, path)
             else:
-                save_annotated(
-                    result,
-                    path,
-                    self._window.side.display.display,
-                    self._window.player.edits,
-                    self._window.canvas.overlays.trail_points,
-                )
-            self._window.status.say(f"saved {path}")
+                save_annotated(result, path, session.display.value, session.edits.value, session.trail_points)
+            self._words.say(f"saved {path}")
         except IrtrackError as error:
-            self._window.show_error(str(error))
+            self._words.error(str(error))
 
-    def alarm_snapshot(self) -> None:
+    def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""
-        self.snapshot(new_name(self.folder, "alarm", ".png"))
+        edited = self._session.edits.value.apply(result)
+        self.snapshot(new_name(self.folder, "alarm", ".png"), result=replace(edited))
 
     # -- recording ------------------------------------------------------------------------------------------------
 
     def toggle_recording(self) -> None:
         """Start or end a lossless recording of the camera, in the folder for recordings, under a new name."""
-        switch = self._window.player.recording
+        switch = self._session.recording
         try:
             if switch.on:
                 dropped = switch.stop()
                 left_out = f"; {dropped} frames were left out" if dropped else ""
                 there = self._recorded.exists()  # without a single frame, no file is left
-                self._window.status.say(f"recorded {self._recorded}{left_out}" if there else "nothing was recorded")
-            elif self._window.player.live:
+                self._words.say(f"recorded {self._recorded}{left_out}" if there else "nothing was recorded")
+            elif self._session.live:
                 self._recorded = new_name(self.folder, "irtrack", ".mkv")
                 switch.start(self._recorded)
                 self._recording_since = time.monotonic()
         except IrtrackError as error:
-            self._window.show_error(str(error))
+            self._words.error(str(error))
 
     @property
     def recording_s(self) -> float | None:
         """Seconds since a recording began; None where none runs."""
-        return time.monotonic() - self._recording_since if self._window.player.recording.on else None
+        return time.monotonic() - self._recording_since if self._session.recording.on else None
 
     # -- annotated video ------------------------------------------------------------------------------------------
 
@@ -154,21 +144,20 @@ class Outputs:
             self.export_video(path)
 
     def export_video(self, path: Path) -> None:
-        """Write the frames seen so far as annotated video, in the background."""
-        window, player = self._window, self._window.player
-        if player.opened is None or player.live:
+        """Write the frames analysed so far as annotated video, in the background."""
+        session = self._session
+        if session.opened is None or session.live:
             return
         if self.video is not None and self.video.running:
-            window.show_error(f"{self.video.path.name} is still being written: wait for it, or cancel it")
+            self._words.error(f"{self.video.path.name} is still being written: wait for it, or cancel it")
             return
         try:
-            display = window.side.display.display
             self.video = VideoExport(
-                player.opened.text, player.store, path, player.settings, display, player.edits,
-                window.canvas.overlays.trail_points,
+                session.opened.text, session.store, path, session.settings, session.display.value, session.edits.value,
+                session.trail_points,
             )  # fmt: skip
         except IrtrackError as error:
-            window.show_error(str(error))
+            self._words.error(str(error))
 
     def cancel_video(self) -> None:
         """Give up the video that is being written."""
@@ -176,8 +165,11 @@ class Outputs:
             self.video.cancel()
 
     def refresh(self) -> None:
-        """Progress, and how it ended."""
-        video = self.video
+        """Progress, and how it ended; and a recording that ended by itself."""
+        switch, video = self._session.recording, self.video
+        if switch.error is not None:
+            self._words.error(str(switch.error))
+            switch.error = None
         if video is None:
             self.progress.hide()
             return
@@ -186,30 +178,9 @@ class Outputs:
             self.video = None
             self.progress.hide()
             if video.error is not None:
-                self._window.show_error(video.error)
+                self._words.error(video.error)
             else:
-                self._window.status.say(f"{'gave up' if video.cancelled else 'wrote'} {video.path}")
-
-
-def file_stem(source: str) -> str:
-    """A name for files that belong to a source: of a file its own, of a camera nothing that is secret."""
-    address = address_of(source)
-    text = address.key if address is not None else Path(source).stem
-    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("_.")[:80] or "tracks"
-
-
-def autosave(path: Path, store: ResultStore, settings: Settings, edits: Edits) -> None:
-    """The tracks as edited, in place of what was saved before; without edits that goes. Raises SinkError, OSError."""
-    if edits == Edits():
-        path.unlink(missing_ok=True)
-        return
-    part = path.parent / "unfinished" / path.name  # not among the saved ones until it is whole
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)
-    export_tracks(store.results(), part, settings, edits)
-    part.replace(path)
-    for old in sorted(path.parent.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)[:-AUTOSAVES]:
-        old.unlink(missing_ok=True)
+                self._words.say(f"{'gave up' if video.cancelled else 'wrote'} {video.path}")
 
 
 class ProgressRow(QWidget):

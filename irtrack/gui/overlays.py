@@ -9,51 +9,31 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 
-from irtrack.config import Checked, Polygon, option
-from irtrack.core import ConfigError, Floats, Track, TrackStatus
+from irtrack.config import Polygon
+from irtrack.core import Floats, Track, TrackStatus
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.lines import Colour, Label, LabelsItem, LinesItem, Stroke, edges, joined
 from irtrack.imaging.palettes import TABLES
+from irtrack.session.shown import Shown
 from irtrack.sinks.draw import half_size, identity_colour
 
 MASK_RGB = (255, 60, 60)
-MASK_STYLES = ("fill", "outline")
-COLOURINGS = ("identity", "age", "speed")
 REGION_RGB: dict[str, Colour] = {"include": (60, 220, 120), "exclude": (255, 80, 80), "alarm": (255, 176, 0)}
 LABELS = 100
 OLD_S, FAST_PX_S = 20.0, 200.0
 """Age and speed at the hot end of the colours."""
 
+FRESH_S, PALE_S, PALEST = 0.15, 2.0, 0.35
+"""Tracks predicted for less than the first are drawn as they are, those for the second and more palest."""
+
 STEPS = 12
 """Colours between new and old, slow and fast: each is drawn with one pen."""
 
 SELECTED_PX = 3.0
-"""The frame of the marked track lies so far outside its box."""
+"""The frame of the selected track lies so far outside its box."""
 
 SIGMAS = 2.0
 """Ellipses reach this far."""
-
-
-@dataclass(frozen=True)
-class Shown(Checked):
-    """What is drawn over the picture, and how."""
-
-    masks: bool = option(True, "show masks")
-    trails: bool = option(True, "show trails")
-    boxes: bool = option(True, "show boxes")
-    labels: bool = option(True, "show numbers and names")
-    ellipses: bool = option(False, "show where the target may be: two standard deviations")
-    legend: bool = option(False, "show the colours of the counts beside the picture")
-    opacity: int = option(55, "of the masks", unit="%", low=5, high=100)
-    mask_style: str = option("fill", "one of " + ", ".join(MASK_STYLES))
-    colouring: str = option("identity", "of trails: one of " + ", ".join(COLOURINGS))
-    trail_s: float = option(2.0, "length of trails on the screen", unit="s", low=0.1, high=60.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in (("mask_style", MASK_STYLES), ("colouring", COLOURINGS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"unknown {name} {getattr(self, name)!r}: it is one of {', '.join(known)}")
 
 
 @dataclass
@@ -83,6 +63,11 @@ class Overlays:
         for z, item in enumerate(items, 1):
             item.setZValue(z)
             self.view.addItem(item, ignoreBounds=True)
+
+    def pale(self, age_s: float) -> None:
+        """What was seen so long ago is drawn paler."""
+        for item in (self.trails, self.boxes, self.ellipses, self.labels):
+            item.setOpacity(1.0 if age_s < FRESH_S else max(PALEST, 1.0 - age_s / PALE_S))
 
     def clear(self) -> None:
         """Nothing to show; regions stay."""

@@ -1,4 +1,4 @@
-"""How the marked track went: brightness, SNR, speed and position against time."""
+"""How the selected track went: brightness, SNR, speed and position against time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.store import SERIES
 from irtrack.gui.theme import ACCENT, DIM
+from irtrack.session.store import SERIES
 
 CURVES = (
     ("Brightness, counts", (("brightness", "#e4e7ea"),)),
@@ -35,7 +35,7 @@ class TrackPlots(QWidget):
         self._marks: list[pg.InfiniteLine] = []
         for i, (title, curves) in enumerate(CURVES):
             plot = pg.PlotWidget()
-            plot.setAccessibleName(f"{title} of the marked track against time")
+            plot.setAccessibleName(f"{title} of the selected track against time")
             which = "; x green, y red" if len(curves) > 1 else ""
             plot.setToolTip(f"{title} against time in seconds{which}; a click goes there")
             plot.setTitle(title, color=DIM, size="8pt")

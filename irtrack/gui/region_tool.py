@@ -1,59 +1,42 @@
-"""Regions of the open source: drawn on the picture, told to detector and alarms, kept for the next time."""
+"""Regions of the open source: drawn on the picture; what is drawn counts at once, and is kept for the next time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from irtrack.gui.habits import Regions as Outlines
-from irtrack.imaging.regions import Regions
-
-if TYPE_CHECKING:
-    from irtrack.gui.window import MainWindow
+from irtrack.gui.canvas import Canvas
+from irtrack.gui.words import Words
+from irtrack.session.habits import Regions
+from irtrack.session.session import Session
 
 
 class RegionTool:
-    """Draws on the window's picture; what is drawn counts at once, beside the regions of the settings."""
+    """Draws on the canvas, and tells the session."""
 
-    def __init__(self, window: MainWindow) -> None:
-        self._window = window
+    def __init__(self, session: Session, canvas: Canvas, words: Words) -> None:
+        self._session, self._canvas, self._words = session, canvas, words
         self._kind = ""
-        window.side.detection.region_wanted.connect(self.draw)
-        window.side.detection.regions_cleared.connect(self.clear)
-        window.canvas.region_drawn.connect(self._drawn)
+        canvas.region_drawn.connect(self._drawn)
+        session.regions.changed.connect(self._show)
 
     def draw(self, kind: str) -> None:
         """Begin a region of a kind on the picture."""
-        window = self._window
-        if window.canvas.result is not None:
+        if self._canvas.result is not None:
             self._kind = kind
-            window.canvas.start_region(kind)
-            window.status.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
+            self._canvas.start_region(kind)
+            self._words.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
 
     def _drawn(self, corners: list[tuple[float, float]]) -> None:
-        window = self._window
-        if not corners or window.player.opened is None:
-            window.status.say("no region was drawn")
+        regions = self._session.regions
+        if not corners or self._session.opened is None:
+            self._words.say("no region was drawn")
             return
-        kept = window.canvas.regions.get(self._kind, ())
-        self._keep(window.canvas.regions | {self._kind: (*kept, tuple(corners))})
-        window.status.say("the region counts from now on, and is kept for this source")
+        kept = regions.value.get(self._kind, ())
+        regions.set(regions.value | {self._kind: (*kept, tuple(corners))})
+        self._words.say("the region is kept for this source")
 
     def clear(self) -> None:
         """None of this source."""
-        self._keep({})
+        self._session.regions.set({})
 
-    def _keep(self, regions: Outlines) -> None:
-        opened = self._window.player.opened
-        if opened is not None:
-            self._window.habits = self._window.habits.with_regions(opened.text, regions)
-        self.use(regions)
-
-    def use(self, regions: Outlines) -> None:
-        """Show them, and have them count."""
-        window = self._window
-        window.canvas.regions = regions
-        window.canvas.draw_regions()
-        window.alarms.area = regions.get("alarm", ())
-        given = Regions.of(window.player.settings.detector)
-        include, exclude = (given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
-        window.player.set_regions(Regions(include, exclude))
+    def _show(self, regions: Regions) -> None:
+        self._canvas.regions = regions
+        self._canvas.draw_regions()

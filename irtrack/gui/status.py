@@ -8,8 +8,9 @@ from collections import deque
 import numpy as np
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import FrameResult, Remarks
-from irtrack.gui.player import Player
+from irtrack.core import Frame, Remarks
+from irtrack.session.picture import Picture
+from irtrack.session.session import Session
 
 WINDOW_S = 2.0
 
@@ -51,18 +52,15 @@ class StatusLine(QStatusBar):
         """Forget the figures of the last source."""
         self._capture, self._infer, self._display = Rate(), Rate(), Rate()
         self._count = 0
-        self._latency_ms: deque[float] = deque(maxlen=120)
-        self._detect_ms: deque[float] = deque(maxlen=120)
+        self._frame: Frame | None = None
         self._said: set[str] = set()
         self._rates.setText("")
 
-    def drew(self, result: FrameResult) -> None:
-        """A result was put on screen just now."""
-        self._count += 1
-        if result.captured_s:
-            self._latency_ms.append(1e3 * (time.monotonic() - result.captured_s))
-        if "detect" in result.stage_ms:
-            self._detect_ms.append(result.stage_ms["detect"])
+    def drew(self, picture: Picture) -> None:
+        """A picture was put on screen just now."""
+        if picture.result.frame is not self._frame:
+            self._frame = picture.result.frame
+            self._count += 1
 
     def say(self, text: str) -> None:
         """A passing message."""
@@ -79,33 +77,43 @@ class StatusLine(QStatusBar):
         """Position and value under the cursor."""
         self._where.setText("" if at is None else f"x {at[0]}  y {at[1]}  value {at[2]}")
 
-    def refresh(self, player: Player) -> None:
+    def refresh(self, session: Session) -> None:
         """Write the figures."""
-        pipeline = player.pipeline
-        if pipeline is None:
-            self._rates.setText("loading the network ..." if player.loading and player.opened else "")
+        analysis = session.analysis
+        if session.opened is None or session.view is None or analysis is None:
+            self._rates.setText("loading the network ..." if session.opened and session.loader.loading else "")
             return
-        if player.live:
-            self._say_remarks(pipeline.source.info.remarks)
+        pipeline = analysis.pipeline
         self._capture.note(pipeline.captured)
         self._infer.note(pipeline.processed)
         self._display.note(self._count)
-        detector = pipeline.detector
+        parts = [self._state(session), f"display {self._display.value:.1f} fps"]
+        if session.live:
+            self._say_remarks(pipeline.source.info.remarks)
+            rate, tracked = self._capture.value, self._infer.value
+            parts.append(f"camera {rate:.1f} fps, tracking {tracked:.0f} of {rate:.0f} pictures a second")
+            if analysis.latency_ms:
+                p50, p95 = np.percentile(np.array(tuple(analysis.latency_ms)), (50, 95))
+                parts.append(f"latency {p50:.0f} ms (p95 {p95:.0f})")
+            parts.append(f"dropped {pipeline.dropped}")
+        elif analysis.over:
+            parts.append(f"analysed {analysis.done} frames")
+        else:
+            parts.append(f"analysis {self._infer.value:.1f} fps")
+        if not session.live and analysis.detect_ms:
+            parts.append(f"detection {np.median(np.array(tuple(analysis.detect_ms))):.0f} ms")
+        self._rates.setText("   ".join([*parts, self._model(pipeline.detector)]))
+
+    def _state(self, session: Session) -> str:
+        if session.live:
+            lost = session.camera_state == "reconnecting"
+            return "CAMERA LOST, connecting again" if lost else "live" if session.playing else "held"
+        return "playing" if session.playing else "paused"
+
+    def _model(self, detector: object) -> str:
+        if detector is None:
+            return "loading the network ..."
         weights, device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
-        model = f"{weights.name} on {device}" if weights is not None else ""
         scan = getattr(detector, "scan_frames", 1)
-        if scan > 1:
-            model += f", all of the picture every {scan} frames"
-        latency = ""
-        if not player.live and self._detect_ms:  # frames of a recording wait their turn: how long says nothing
-            latency = f"   detection {np.median(np.array(self._detect_ms)):.0f} ms"
-        elif self._latency_ms:
-            p50, p95 = np.percentile(np.array(self._latency_ms), (50, 95))
-            latency = f"   latency {p50:.0f} ms (p95 {p95:.0f})"
-        state = "review" if player.reviewing else str(pipeline.state)
-        if getattr(pipeline.source, "state", None) == "reconnecting":
-            state = "CAMERA LOST, connecting again"
-        self._rates.setText(
-            f"{state}   capture {self._capture.value:.1f}   inference {self._infer.value:.1f}   "
-            f"display {self._display.value:.1f} fps{latency}   dropped {pipeline.dropped}   {model}"
-        )
+        model = f"{weights.name} on {device}" if weights is not None else ""
+        return model + (f", all of the picture every {scan} frames" if scan > 1 else "")

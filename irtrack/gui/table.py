@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor
 
-from irtrack.core import Track
-from irtrack.gui.edits import Edits
+from irtrack.core import Track, TrackStatus
+from irtrack.session.edits import Edits
+from irtrack.session.store import Sums
 from irtrack.sinks.draw import identity_colour
 
 Index = QModelIndex | QPersistentModelIndex
@@ -35,7 +36,7 @@ COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
 )
 TIPS = (
     "Identity, or the name that was given",
-    "State: confirmed, or coasting while unseen",
+    "Seen in this frame (confirmed), or unseen (coasting)",
     "Age in seconds",
     "Position to the right, px",
     "Position down, px",
@@ -44,10 +45,88 @@ TIPS = (
     "Signal to noise against the surroundings",
     "Score of the detection",
 )
+STATES = {TrackStatus.CONFIRMED: "seen", TrackStatus.COASTING: "unseen"}
+"""Of tracks in the table, in short."""
+
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
 FILTERED = 2
 """Columns that are searched: number or name, and state."""
+
+
+ALL_COLUMNS: tuple[tuple[str, Callable[[int, Sums], float], str], ...] = (
+    ("ID", lambda track, s: track, "{}"),
+    ("From s", lambda track, s: s.first_s, "{:.2f}"),
+    ("To s", lambda track, s: s.last_s, "{:.2f}"),
+    ("Frames", lambda track, s: s.frames, "{}"),
+    ("SNR", lambda track, s: s.snr, "{:.1f}"),
+    ("px/s", lambda track, s: s.speed_px_s / s.frames, "{:.0f}"),
+)
+ALL_TIPS = (
+    "Identity, or the name that was given; a star; a verdict",
+    "Time of its first frame, s",
+    "Time of its last frame, s",
+    "Frames in which it is confirmed",
+    "Largest signal to noise against the surroundings",
+    "Mean speed in the scene, px/s",
+)
+
+
+class AllTracks(QAbstractTableModel):
+    """Every track of the recording."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[tuple[int, Sums]] = []
+        self._edits = Edits()
+
+    def show_tracks(self, tracks: Mapping[int, Sums], edits: Edits) -> None:
+        """Replace the rows; where only their values changed, rows stay, and what is selected with them."""
+        rows = list(tracks.items())
+        same = [t for t, _ in rows] == [t for t, _ in self._rows]
+        if not same:
+            self.beginResetModel()
+        self._rows, self._edits = rows, edits
+        if not same:
+            self.endResetModel()
+        elif rows:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(ALL_COLUMNS) - 1))
+
+    def track_id(self, row: int) -> int:
+        return self._rows[row][0]
+
+    def row_of(self, track_id: int | None) -> int | None:
+        """The row of an identity."""
+        return next((i for i, (t, _) in enumerate(self._rows) if t == track_id), None)
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
+        return 0 if parent.isValid() else len(ALL_COLUMNS)
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        track, sums = self._rows[index.row()]
+        _, value_of, text = ALL_COLUMNS[index.column()]
+        if role == SORT_ROLE:
+            return value_of(track, sums)
+        if role == Qt.ItemDataRole.DisplayRole:
+            value = value_of(track, sums)
+            return self._edits.label(track) if index.column() == 0 else "" if value != value else text.format(value)
+        if role == FILTER_ROLE:
+            return f"{track} {self._edits.label(track)}" if index.column() == 0 else None
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
+            return QColor(*identity_colour(track))
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return ALL_COLUMNS[section][0]
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
+            return ALL_TIPS[section]
+        return None
 
 
 class TrackTable(QAbstractTableModel):
@@ -74,6 +153,9 @@ class TrackTable(QAbstractTableModel):
     def track(self, row: int) -> Track:
         return self._tracks[row]
 
+    def track_id(self, row: int) -> int:
+        return self._tracks[row].id
+
     def row_of(self, track_id: int | None) -> int | None:
         """The row of an identity."""
         return next((i for i, t in enumerate(self._tracks) if t.id == track_id), None)
@@ -91,13 +173,15 @@ class TrackTable(QAbstractTableModel):
             if index.column() == 0:
                 return self._edits.label(track.id)
             value = value_of(track)
+            if index.column() == 1:
+                return STATES.get(track.status, str(track.status))
             return "" if value != value else text.format(value)
         if role == SORT_ROLE:
             return value_of(track)
         if role == FILTER_ROLE:
             if index.column() == 0:
                 return f"{track.id} {self._edits.label(track.id)}"
-            return text.format(value_of(track)) if index.column() < FILTERED else None
+            return f"{track.status} {STATES.get(track.status, '')}" if index.column() < FILTERED else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track.id))
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != 1:

@@ -17,6 +17,7 @@ QLabel#record {{ background: {ERROR}; color: white; padding: 2px 8px; border-rad
 QLabel#stale {{ background: {ACCENT}; color: black; padding: 2px 8px; border-radius: 4px; font-weight: 600; }}
 QLabel#preview {{ background: {BACKGROUND}; border: 1px solid #30373d; }}
 QLabel#hint {{ color: {DIM}; font-size: 15px; }}
+QFrame#drop {{ border: 2px dashed #3a434b; border-radius: 10px; }}
 QLabel#heading {{ color: {ACCENT}; font-weight: 600; padding-top: 8px; }}
 QLabel#key {{ font-family: monospace; color: {DIM}; }}
 QLabel#time {{ font-family: monospace; }}

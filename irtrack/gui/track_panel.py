@@ -1,4 +1,4 @@
-"""The marked track: how it went, and what the operator says of it."""
+"""The selected track: how it went, and what the operator says of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 
 from irtrack.core import Floats
 from irtrack.gui.controls import named
-from irtrack.gui.edits import Edits
 from irtrack.gui.plots import TrackPlots
-from irtrack.gui.store import SERIES
+from irtrack.session.edits import Edits
+from irtrack.session.store import SERIES
 
 
 class TrackPanel(QWidget):
@@ -27,12 +27,12 @@ class TrackPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = QLabel("No track is marked: click one in the picture or in the table")
+        self.head = QLabel("No track is selected: click one in the picture or in the table")
         self.head.setWordWrap(True)
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name")
-        named(self.name, "Name of the track", "A name for the marked track, shown in place of its number")
-        self.mark = button("Mark", "Put a star to the track", checkable=True)
+        named(self.name, "Name of the track", "A name for the selected track, shown in place of its number")
+        self.mark = button("Star", "Put a star to the track (S)", checkable=True)
         self.merge = button("Merge ...", "Make this track and another one a single track")
         self.delete = button("Delete", "Leave the track out of picture, table and exports (Del; Ctrl+Z brings it back)")
         self.export = button("Export ...", "Export this track alone")
@@ -60,7 +60,7 @@ class TrackPanel(QWidget):
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
         if track is None:
-            self.head.setText("No track is marked: click one in the picture or in the table")
+            self.head.setText("No track is selected: click one in the picture or in the table")
         elif len(series):
             self.head.setText(f"Track {track}: {series[0, 0]:.2f} to {series[-1, 0]:.2f} s, {len(series)} frames")
         else:

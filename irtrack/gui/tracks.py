@@ -1,128 +1,174 @@
-"""What the operator does to tracks: naming, marking, deleting, merging, and taking it back."""
+"""What the operator does to tracks: naming, marking, judging, joining, cutting, and taking it back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import partial
 
 from PySide6.QtCore import QPoint
-from PySide6.QtWidgets import QInputDialog, QMenu
+from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
 
 from irtrack.core import IrtrackError
-from irtrack.gui.edits import Edits
-
-if TYPE_CHECKING:
-    from irtrack.gui.window import MainWindow
+from irtrack.gui.words import Words
+from irtrack.session.edits import VERDICTS, Edits
+from irtrack.session.session import Session
 
 
 class TrackEditor:
-    """Acts on the marked track of the window. Every change can be undone, until another source is opened."""
+    """Acts on the selected track. Every change can be undone, until another source is opened."""
 
-    def __init__(self, window: MainWindow) -> None:
-        self._window = window
-        self._past: list[Edits] = []
-        panel = window.side.track
-        panel.renamed.connect(self.rename)
-        panel.marked.connect(self.mark)
-        panel.merge_wanted.connect(self.ask_merge)
-        panel.deleted.connect(self.delete)
-        panel.export_wanted.connect(window.ask_export_marked)
-        window.side.menu_wanted.connect(self.show_menu)
+    def __init__(self, session: Session, parent: QWidget, words: Words) -> None:
+        self._session, self._parent, self._words = session, parent, words
 
     @property
-    def marked(self) -> int | None:
-        """The track that is marked on screen."""
-        return self._window.canvas.selected
+    def selected(self) -> int | None:
+        """The track that is selected."""
+        return self._session.selected.value
 
-    def reset(self) -> None:
-        """Another source."""
-        self._past.clear()
+    @property
+    def edits(self) -> Edits:
+        """As they are now."""
+        return self._session.edits.value
 
-    def _set(self, edits: Edits) -> None:
-        player = self._window.player
-        if edits != player.edits:
-            self._past.append(player.edits)
-            player.edits = edits
-            self._window.show_again()
+    @property
+    def frame(self) -> int:
+        """The frame on screen, where cuts are made."""
+        return self._session.position or 0
 
     def undo(self) -> None:
         """Take the last change back."""
-        if self._past:
-            self._window.player.edits = self._past.pop()
-            self._window.show_again()
+        self._session.edits.undo()
+
+    def redo(self) -> None:
+        """Make it again."""
+        self._session.edits.redo()
+
+    def _edit(self, make: Callable[[int], Edits]) -> bool:
+        """Of the selected track; whether it could be done."""
+        track = self.selected
+        if track is None:
+            return False
+        try:
+            edits = make(track)
+        except IrtrackError as error:
+            self._words.error(str(error))
+            return False
+        self._session.edits.edit(edits)
+        return True
 
     def rename(self, name: str) -> None:
-        if self.marked is not None:
-            self._set(self._window.player.edits.renamed(self.marked, name))
+        self._edit(lambda track: self.edits.renamed(track, name))
 
     def mark(self, on: bool) -> None:
-        if self.marked is not None:
-            self._set(self._window.player.edits.with_mark(self.marked, on))
+        self._edit(lambda track: self.edits.with_mark(track, on))
+
+    def toggle_mark(self) -> None:
+        self._edit(lambda track: self.edits.with_mark(track, track not in self.edits.marked))
+
+    def judge(self, verdict: str) -> None:
+        """Say what it is; saying the same again takes it back."""
+        self._edit(lambda track: self.edits.judged(track, "" if self.edits.verdicts.get(track) == verdict else verdict))
 
     def delete(self) -> None:
-        if self.marked is not None:
-            track = self.marked
-            self._window.canvas.selected = None
-            self._set(self._window.player.edits.without(track))
-            self._window.status.say(f"track {track} is left out; Ctrl+Z brings it back")
+        track = self.selected
+        if track is not None:
+            self._session.selected.set(None)
+            self._session.edits.edit(self.edits.without(track))
+            self._words.say(f"track {track} is left out; Ctrl+Z brings it back")
+
+    def split(self) -> None:
+        """Cut the track before the frame on screen: what follows is a track of its own."""
+        if self._edit(lambda track: self.edits.split(track, self.frame, self._session.lives())[0]):
+            self._words.say(f"track {self.selected} ends before this frame; what follows is another one")
+
+    def cut_tail(self) -> None:
+        """Leave out what follows from the frame on screen on."""
+        if self._edit(lambda track: self.edits.cut(track, self.frame, self._session.lives())):
+            self._words.say(f"track {self.selected} ends before this frame; Ctrl+Z brings its tail back")
+
+    def swap(self, other: int) -> None:
+        """Have the selected track and another one change places from the frame on screen on."""
+        self._edit(lambda track: self.edits.swapped(track, other, self.frame))
 
     def merge(self, into: int) -> None:
-        """Make the marked track and another one a single track, under the other's number."""
-        if self.marked is None:
-            return
-        player = self._window.player
-        try:
-            edits = player.edits.joined(self.marked, into, player.edits.lives(player.store.lives()))
-        except IrtrackError as error:
-            self._window.show_error(str(error))
-            return
-        self._window.canvas.selected = into
-        self._set(edits)
+        """Make the selected track and another one a single track, under the other's number."""
+        if self._edit(lambda track: self.edits.joined(track, into, self._session.lives())):
+            self._session.selected.set(into)
 
     def others(self) -> list[tuple[str, int]]:
-        """Tracks that the marked one can be merged with, the nearest in time first."""
-        player = self._window.player
-        lives = player.edits.lives(player.store.lives())
-        if self.marked not in lives:
+        """Tracks that the selected one can be merged with, the nearest in time first."""
+        lives = self._session.lives()
+        if self.selected not in lives:
             return []
-        first, last = lives[self.marked]
+        first, last = lives[self.selected]
         apart = {k: max(a - last, first - b) for k, (a, b) in lives.items() if a > last or b < first}
-        return [
-            (f"{player.edits.label(k)}: frames {lives[k][0]} to {lives[k][1]}", k)
-            for k in sorted(apart, key=lambda k: apart[k])
-        ]
+        return [(self._life(k, lives[k]), k) for k in sorted(apart, key=lambda k: apart[k])]
+
+    def _life(self, track: int, life: tuple[int, int]) -> str:
+        return f"{self.edits.label(track)}: frames {life[0]} to {life[1]}"
+
+    def _ask_other(self, title: str, question: str, others: list[tuple[str, int]]) -> int | None:
+        texts = [text for text, _ in others]
+        chosen, ok = QInputDialog.getItem(self._parent, title, question, texts, 0, False)
+        return dict(others)[chosen] if ok else None
 
     def ask_merge(self) -> None:
         others = self.others()
         if not others:
-            self._window.status.say("no other track lives before or after this one")
+            self._words.say("no other track lives before or after this one")
             return
-        texts = [text for text, _ in others]
-        chosen, ok = QInputDialog.getItem(
-            self._window, "Merge tracks", f"Track {self.marked} goes on in, or follows", texts, 0, False
-        )
-        if ok:
-            self.merge(dict(others)[chosen])
+        into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", others)
+        if into is not None:
+            self.merge(into)
+
+    def ask_swap(self) -> None:
+        lives = self._session.lives()
+        if self.selected is None:
+            return
+        others = [(self._life(k, v), k) for k, v in lives.items() if k != self.selected and v[1] >= self.frame]
+        if not others:
+            self._words.say("no other track lives from this frame on")
+            return
+        other = self._ask_other("Swap tracks", f"From this frame on, track {self.selected} is", others)
+        if other is not None:
+            self.swap(other)
 
     def ask_name(self) -> None:
-        if self.marked is not None:
-            before = self._window.player.edits.names.get(self.marked, "")
-            name, ok = QInputDialog.getText(self._window, "Rename track", f"Name of track {self.marked}", text=before)
+        if self.selected is not None:
+            before = self.edits.names.get(self.selected, "")
+            name, ok = QInputDialog.getText(self._parent, "Rename track", f"Name of track {self.selected}", text=before)
             if ok:
                 self.rename(name)
 
-    def toggle_mark(self) -> None:
-        if self.marked is not None:
-            self.mark(self.marked not in self._window.player.edits.marked)
-
-    def show_menu(self, at: QPoint) -> None:
-        """On a right click."""
-        if self.marked is None:
+    def select_next(self, by: int) -> None:
+        """The next or the one before in the order of their first frames; the picture goes there."""
+        lives = self._session.lives()
+        order = sorted(lives, key=lambda track: lives[track])
+        if not order:
             return
-        menu = QMenu(self._window)
+        at = order.index(self.selected) + by if self.selected in order else (0 if by > 0 else -1)
+        self._session.selected.set(order[at % len(order)])
+        self._session.seek_track()
+
+    def show_menu(self, at: QPoint, export: Callable[[], None]) -> None:
+        """On a right click."""
+        if self.selected is None:
+            return
+        menu = QMenu(self._parent)
         for text, action in (
-            ("Rename ...", self.ask_name), ("Mark with a star", self.toggle_mark), ("Merge ...", self.ask_merge),
-            ("Delete", self.delete), ("To its start", self._window.seek_track),
-            ("Export ...", self._window.ask_export_marked),
+            ("Rename ...", self.ask_name), ("Star", self.toggle_mark), ("Merge ...", self.ask_merge),
+            ("Split here", self.split), ("Cut the tail from here", self.cut_tail),
+            ("Swap from here ...", self.ask_swap),
+            ("Delete", self.delete), ("To its start", self._session.seek_track), ("Export ...", export),
         ):  # fmt: skip
             menu.addAction(text).triggered.connect(lambda _=False, run=action: run())
+        judged = menu.addMenu("It is")
+        for verdict in VERDICTS:
+            entry = judged.addAction(verdict)
+            entry.setCheckable(True)
+            entry.setChecked(self.edits.verdicts.get(self.selected) == verdict)
+            entry.triggered.connect(partial(self._judge, verdict))
         menu.popup(at)
+
+    def _judge(self, verdict: str, checked: bool = False) -> None:
+        self.judge(verdict)

@@ -1,164 +1,219 @@
-"""The transport of a recording: play, step, seek, speed, loop and part, and a timeline of the tracks' lives."""
+"""The transport: the seek bar over the whole width; under it play, step, speed, loop, part, and what is analysed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from datetime import timedelta
 
-from PySide6.QtCore import QRectF, QSignalBlocker, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QIcon, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from irtrack.gui.player import Player
-from irtrack.gui.theme import ACCENT, BACKGROUND, DIM, pause_icon, play_icon, step_icon
-from irtrack.sinks.draw import identity_colour
+from irtrack.core import Frame
+from irtrack.gui.controls import small_button
+from irtrack.gui.seekbar import Course, SeekBar
+from irtrack.gui.theme import pause_icon, play_icon, step_icon
+from irtrack.session.playback import Playback
+from irtrack.session.reel import LiveView
+from irtrack.session.session import Session
 
 SPEEDS: dict[str, float | None] = {
     "1/8x": 0.125, "1/4x": 0.25, "1/2x": 0.5, "1x": 1.0, "2x": 2.0, "4x": 4.0, "8x": 8.0, "Every frame": None,
 }  # fmt: skip
-"""Times real time; the last shows every frame as soon as it is ready."""
-
-LANES, LANE_PX = 8, 4
-
-
-def lanes(lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """A lane for each track so that lives that overlap lie in different ones, as far as `LANES` go."""
-    ends: list[int] = []
-    out = {}
-    for track, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
-        lane = next((i for i, end in enumerate(ends) if end < first), len(ends))
-        if lane == len(ends) and lane < LANES:
-            ends.append(last)
-        lane = min(lane, LANES - 1)
-        ends[lane] = max(ends[lane], last)
-        out[track] = lane
-    return out
-
-
-class Timeline(QWidget):
-    """When each confirmed track lived, over the whole recording; a click seeks."""
-
-    sought = Signal(int)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setAccessibleName("Timeline of tracks")
-        self.setToolTip("When each track lives: click to go there")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._lives: dict[int, tuple[int, int]] = {}
-        self._lanes: dict[int, int] = {}
-        self._total, self.position, self.selected = 0, 0, -1
-        self.span: tuple[int, int] | None = None
-
-    def sizeHint(self) -> QSize:
-        return QSize(200, LANES * LANE_PX + 4)
-
-    def show_lives(self, lives: Mapping[int, tuple[int, int]], total: int) -> None:
-        """Redraw, if there is anything new."""
-        if lives != self._lives or total != self._total:
-            self._lives, self._total = dict(lives), total
-            self._lanes = lanes(lives)
-        self.update()
-
-    def _x(self, frame: float) -> float:
-        return frame / max(self._total, 1) * self.width()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor(BACKGROUND))
-        if self.span is not None:
-            a, b = (self._x(v) for v in (self.span[0], self.span[1] + 1))
-            painter.fillRect(QRectF(a, 0, b - a, self.height()), QColor("#2d343a"))
-        for track, (first, last) in self._lives.items():
-            colour = QColor(*identity_colour(track))
-            colour.setAlpha(255 if self.selected in (-1, track) else 110)
-            width = max(2.0, self._x(last + 1) - self._x(first))
-            painter.fillRect(QRectF(self._x(first), 2 + self._lanes[track] * LANE_PX, width, LANE_PX - 1), colour)
-        painter.fillRect(QRectF(self._x(self.position), 0, 1.5, self.height()), QColor(ACCENT))
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if self._total:
-            at = int(event.position().x() / max(self.width(), 1) * self._total)
-            self.sought.emit(max(0, min(at, self._total - 1)))
+"""Times real time; the last shows every frame as soon as it is analysed."""
 
 
 class Transport(QWidget):
-    """Widgets alone: what they do is the window's matter."""
+    """Acts on the session's view, and shows where it stands."""
 
-    toggled = Signal()
-    stepped = Signal(int)
-    sought = Signal(int)
-    speed_changed = Signal(object)
-    span_changed = Signal()
-
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
+        self._session = session
+        self._from_set = self._to_set = False
         self.play_button = button(play_icon(), "Play or pause (Space)")
         self.back_button = button(step_icon(False), "One frame back (Left)")
         self.forward_button = button(step_icon(True), "One frame on (Right)")
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setAccessibleName("Position in the recording")
-        self.slider.setToolTip("Position in the recording: drag or click to seek")
-        self.timeline = Timeline()
+        self.seek_bar = SeekBar()
         self.time_label = QLabel()
         self.time_label.setObjectName("time")
+        self.notice = QLabel()
+        self.notice.setAccessibleName("Progress of the analysis")
+        self.notice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.notice.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.again_button = QPushButton("Analyse again")
+        self.again_button.setToolTip("Go through the recording once more with what is chosen now (Ctrl+Shift+A)")
+        self.again_button.setStyleSheet("padding: 2px 8px")
         self.speed_box = QComboBox()
         self.speed_box.addItems(list(SPEEDS))
         self.speed_box.setCurrentText("1x")
-        self.speed_box.setToolTip("Speed; Every frame: as fast as detection goes")
+        self.speed_box.setToolTip("Speed; Every frame: as soon as it is analysed")
         self.speed_box.setAccessibleName("Speed")
-        self.loop_button = text_button("Loop", "Start over at the end (L)", checkable=True)
-        self.from_button = text_button("A", "Play from this frame on ([)", checkable=True)
-        self.to_button = text_button("B", "Play up to this frame (])", checkable=True)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(8, 2, 8, 4)
-        for widget in (self.back_button, self.play_button, self.forward_button):
+        self.loop_button = small_button("Loop", "Start over at the end (L)", checkable=True)
+        self.from_button = small_button("A", "Play from this frame on ([)", checkable=True)
+        self.to_button = small_button("B", "Play up to this frame (])", checkable=True)
+        self.live_button = small_button("Live", "Back to the newest picture (End)")
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.setContentsMargins(8, 0, 8, 4)
+        left: tuple[QWidget, ...] = (self.back_button, self.play_button, self.forward_button, self.time_label)
+        for widget in left:
             row.addWidget(widget)
-        column = QVBoxLayout()
-        column.setSpacing(1)
-        column.addWidget(self.slider)
-        column.addWidget(self.timeline)
-        row.addLayout(column, 1)
-        row.addWidget(self.time_label)
-        for last in (self.from_button, self.to_button, self.loop_button, self.speed_box):
-            row.addWidget(last)
-        self.play_button.clicked.connect(self.toggled)
-        self.back_button.clicked.connect(lambda: self.stepped.emit(-1))
-        self.forward_button.clicked.connect(lambda: self.stepped.emit(1))
-        self.slider.valueChanged.connect(self.sought)
-        self.timeline.sought.connect(self.sought)
-        self.speed_box.currentTextChanged.connect(lambda text: self.speed_changed.emit(SPEEDS[text]))
-        for part in (self.from_button, self.to_button):
-            part.toggled.connect(lambda _: self.span_changed.emit())
-
-    def show_position(self, index: int, time_s: float, player: Player) -> None:
-        """The frame on screen."""
-        with QSignalBlocker(self.slider):
-            self.slider.setValue(index)
-        self.timeline.position = index
-        self.timeline.update()
-        total = player.frames
-        seconds = f"{time_s:8.2f} s" if not player.live else "live"
-        self.time_label.setText(f"{index}" + (f" / {total - 1}" if total else "") + f"   {seconds}")
-
-    def refresh(self, player: Player) -> None:
-        """What can be done now."""
-        opened, live = player.opened is not None, player.live
-        self.play_button.setIcon(pause_icon() if player.playing and opened else play_icon())
-        self.play_button.setEnabled(opened)
-        recording = opened and not live
+        row.addWidget(self.notice, 1)
         for widget in (
-            self.slider, self.back_button, self.forward_button, self.speed_box, self.loop_button, self.from_button,
-            self.to_button,
+            self.again_button, self.live_button, self.from_button, self.to_button, self.loop_button, self.speed_box,
         ):  # fmt: skip
-            widget.setEnabled(recording)
-        self.timeline.setVisible(recording)
-        total = player.frames
-        if total and self.slider.maximum() != total - 1:
-            with QSignalBlocker(self.slider):
-                self.slider.setRange(0, total - 1)
-        self.timeline.span = player.span
-        if recording:
-            self.timeline.show_lives(player.edits.lives(player.store.lives()), total or 0)
+            row.addWidget(widget)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.seek_bar)
+        column.addLayout(row)
+
+    def _connect(self) -> None:
+        s = self._session
+        self.play_button.clicked.connect(s.toggle_play)
+        self.back_button.clicked.connect(lambda: s.step(-1))
+        self.forward_button.clicked.connect(lambda: s.step(1))
+        self.live_button.clicked.connect(s.play)
+        self.again_button.clicked.connect(s.analyse_again)
+        self.seek_bar.valueChanged.connect(s.seek)
+        self.seek_bar.track_picked.connect(s.selected.set)
+        self.speed_box.currentTextChanged.connect(lambda _: self._set_speed())
+        self.loop_button.toggled.connect(self._set_loop)
+        for part in (self.from_button, self.to_button):
+            part.toggled.connect(lambda _: self._set_span())
+        s.opened_one.connect(lambda _: self._opened())
+
+    # -- what is chosen here --------------------------------------------------------------------------------------
+
+    def _opened(self) -> None:
+        """Another source: its view takes over what is chosen."""
+        self.from_button.setChecked(False)
+        self.to_button.setChecked(False)
+        self._set_speed()
+        self._set_loop(self.loop_button.isChecked())
+        self.refresh()
+
+    def _set_speed(self) -> None:
+        if isinstance(self._session.view, Playback):
+            self._session.view.set_speed(SPEEDS[self.speed_box.currentText()])
+
+    def change_speed(self, by: int) -> None:
+        """To the next speed of the list."""
+        box = self.speed_box
+        box.setCurrentIndex(max(0, min(box.currentIndex() + by, box.count() - 1)))
+
+    def _set_loop(self, on: bool) -> None:
+        if isinstance(self._session.view, Playback):
+            self._session.view.loop = on
+
+    def _set_span(self) -> None:
+        """A and B take the frame on screen when they are pressed and let go of it when released."""
+        view = self._session.view
+        if not isinstance(view, Playback):
+            return
+        at, before = view.position, view.span
+        first = (before[0] if before and self._from_set else at) if self.from_button.isChecked() else None
+        last = (before[1] if before and self._to_set else at) if self.to_button.isChecked() else None
+        self._from_set, self._to_set = self.from_button.isChecked(), self.to_button.isChecked()
+        view.set_span(first, last)
+        self.refresh()
+
+    def ask_time(self) -> None:
+        """Go to a time."""
+        session = self._session
+        if session.live or session.frames is None:
+            return
+        longest = (session.frames - 1) / session.fps
+        title = f"Seconds (0 to {longest:.2f})"
+        seconds, ok = QInputDialog.getDouble(self, "To a time", title, 0.0, 0.0, longest, 2)
+        if ok:
+            session.seek_time(seconds)
+
+    # -- what is shown here ---------------------------------------------------------------------------------------
+
+    def show_position(self, frame: Frame) -> None:
+        """The frame on screen."""
+        session, total = self._session, self._session.frames
+        with QSignalBlocker(self.seek_bar):
+            if frame.index > self.seek_bar.maximum():
+                self.seek_bar.setMaximum(frame.index)
+            self.seek_bar.setValue(frame.index)
+        self.seek_bar.update()
+        of = f" / {total - 1}" if total else ""
+        moment = f"{frame.time_s:8.2f} s"
+        if session.started is not None:
+            moment = f"{session.started + timedelta(seconds=frame.time_s):%H:%M:%S} UTC"
+        self.time_label.setText(f"{frame.index}{of}   {moment}")
+
+    def refresh(self) -> None:
+        """What can be done now, and how far the analysis is."""
+        session, view = self._session, self._session.view
+        opened = view is not None
+        self.play_button.setIcon(pause_icon() if session.playing else play_icon())
+        for widget in (self.play_button, self.back_button, self.forward_button, self.seek_bar):
+            widget.setEnabled(opened)
+        for box in (self.speed_box, self.loop_button, self.from_button, self.to_button):
+            box.setVisible(not session.live)
+            box.setEnabled(opened)
+        self.live_button.setVisible(session.live and not session.playing)
+        self.again_button.setVisible(bool(session.older))
+        about = clock_text(session.again_s)
+        self.again_button.setText(f"Analyse again (about {about})" if about else "Analyse again")
+        self.notice.setText(notice_of(session))
+        self.notice.setToolTip(self.notice.text())
+        if view is None:
+            self.seek_bar.show_course(Course(), (0, 0))
+            return
+        again = (
+            session.analysing if session.analysis is not None and session.analysis.store is not session.store else None
+        )
+        course = Course(
+            session.store.reach(), bool(session.older) or again is not None, again, session.lives(), view.span,
+            session.selected.value,
+        )  # fmt: skip
+        self.seek_bar.show_course(course, view.reach)
+
+
+def clock_text(seconds: float | None) -> str:
+    """About how long, for people."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{max(1, math.ceil(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+def notice_of(session: Session) -> str:
+    """How the analysis stands, in a line."""
+    view, analysis = session.view, session.analysis
+    if isinstance(view, LiveView):
+        kept = f"back to {view.reel.seconds:.0f} s ago"
+        return f"held, {view.behind_s:.1f} s behind; {kept}" if not view.playing else kept
+    if session.older:
+        return f"{' and '.join(session.older)} changed since the analysis"
+    share = session.analysing
+    if share is None or analysis is None:
+        if analysis is not None and not analysis.over:
+            return f"analysing: {analysis.done} frames"
+        return "loading the network ..." if view is not None and analysis is None and session.loader.loading else ""
+    left = clock_text(analysis.left_s(session.frames))
+    doing = "analysing" if analysis.store is session.store else "analysing again"
+    return f"{doing}: {share:.0%}" + (f", {left} left" if left else "")
 
 
 def button(icon: QIcon, tip: str) -> QToolButton:
@@ -167,15 +222,4 @@ def button(icon: QIcon, tip: str) -> QToolButton:
     made.setIcon(icon)
     made.setToolTip(tip)
     made.setAccessibleName(tip.split(" (")[0])
-    return made
-
-
-def text_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
-    """A button with a word."""
-    made = QToolButton()
-    made.setText(text)
-    made.setToolTip(tip)
-    made.setAccessibleName(tip.split(" (")[0])
-    made.setCheckable(checkable)
-    made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
     return made

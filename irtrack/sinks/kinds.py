@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from irtrack import plugins
@@ -18,10 +19,14 @@ from irtrack.sinks.target import Target
 
 @dataclass(frozen=True)
 class About:
-    """What an output may need to know: the frame rate, where it is known, and how counts become colours."""
+    """What an output may need to know: the frame rate, where it is known, and how counts become colours.
+
+    `started`: when the seconds of a camera's frames began to count, UTC.
+    """
 
     fps: float | None
     display: DisplaySettings
+    started: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ def open_mot(target: Target, about: About) -> Sink:
 def open_jsonl(target: Target, about: About) -> Sink:
     from irtrack.sinks.text import JsonLinesSink
 
-    return JsonLinesSink(target)
+    sink = JsonLinesSink(target)
+    sink.started = about.started
+    return sink
 
 
 def open_trackmate(target: Target, about: About) -> Sink:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -141,10 +142,12 @@ class MotSink(TextSink):
 class JsonLinesSink(TextSink):
     """One JSON object a frame: its tracks, its detections and its timing, for scripts.
 
-    `names`: what tracks are called, by number; those that are there get a `name`.
+    `names`: what tracks are called, by number; those that are there get a `name`. `started`: when the seconds of a
+    camera's frames began to count; each frame then says its `utc`.
     """
 
     names: Mapping[int, str] = {}
+    started: datetime | None = None
 
     def rows(self, result: FrameResult) -> str:
         d = result.detections
@@ -153,6 +156,7 @@ class JsonLinesSink(TextSink):
                 {
                     "frame": result.frame.index,
                     "time_s": round(result.frame.time_s, 6),
+                    **self._utc(result.frame.time_s),
                     "dropped": result.dropped,
                     "stage_ms": {k: round(v, 3) for k, v in result.stage_ms.items()},
                     "detections": [
@@ -167,6 +171,11 @@ class JsonLinesSink(TextSink):
             )
             + "\n"
         )
+
+    def _utc(self, time_s: float) -> dict[str, object]:
+        if self.started is None:
+            return {}
+        return {"utc": (self.started + timedelta(seconds=time_s)).isoformat(timespec="milliseconds")}
 
     def _name(self, track: int) -> dict[str, object]:
         return {"name": self.names[track]} if track in self.names else {}

@@ -9,11 +9,13 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Track, Tracks, TrackStatus
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks, TrackStatus
+from irtrack.session.recipe import Recipe
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
@@ -21,26 +23,89 @@ LIVE_FRAMES = 54_000
 SERIES = ("time_s", "brightness", "snr", "speed_px_s", "x_px", "y_px", "score")
 """What is kept of a track in each frame. Brightness: mean of 3x3 pixels at its place, in counts."""
 
+SCORE_FLOOR = 0.01
+"""Scores up to this are not kept: the least threshold that can be chosen."""
+
+SCORES_BYTES = 256 << 20
+"""Memory for score maps, as the pixels above the floor; those of the oldest frames go first."""
+
 NO_IMAGE: Image = np.zeros((1, 1), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreMap:
+    """The pixels of a score map above SCORE_FLOOR: their flat indices and scores."""
+
+    shape: tuple[int, ...]
+    px: NDArray[np.uint32]
+    score: Scores
+
+    @staticmethod
+    def of(scores: Scores) -> ScoreMap:
+        """Of a map (H, W)."""
+        px = np.flatnonzero(scores > SCORE_FLOOR).astype(np.uint32)
+        return ScoreMap(scores.shape, px, scores.ravel()[px])
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes."""
+        return self.px.nbytes + self.score.nbytes + 200
+
+    def full(self) -> Scores:
+        """The map (H, W) float32 again, with zeros for what was not kept."""
+        out = np.zeros(self.shape, np.float32)
+        out.ravel()[self.px] = self.score
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Figures of a track over some of its frames; `speed_px_s` is the sum over them."""
+
+    frames: int
+    first_s: float
+    last_s: float
+    snr: float
+    speed_px_s: float
+
+    @staticmethod
+    def of(row: tuple[float, ...]) -> Sums:
+        """Of one frame: a row of SERIES."""
+        return Sums(1, row[0], row[0], row[SERIES.index("snr")], row[SERIES.index("speed_px_s")])
+
+    def joined(self, other: Sums | None) -> Sums:
+        """Of the frames of both."""
+        if other is None:
+            return self
+        return Sums(
+            self.frames + other.frames, min(self.first_s, other.first_s), max(self.last_s, other.last_s),
+            max(self.snr, other.snr) if other.snr == other.snr else self.snr, self.speed_px_s + other.speed_px_s,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """A result without its picture; the mask as the flat indices of its pixels."""
+    """A result without its picture; the mask as the flat indices of its pixels. `recipe`: what it was made with."""
 
     result: FrameResult
     mask_px: NDArray[np.uint32]
+    recipe: Recipe | None
 
 
 class ResultStore:
     """Written by the worker thread, read by the window."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipe: Recipe | None = None) -> None:
+        """`recipe`: what the results that come are made with; it may be set anew."""
+        self.recipe = recipe
         self._lock = threading.Lock()
         self._stored: dict[int, Stored] = {}
         self._order: list[int] = []
+        self._maps: dict[int, ScoreMap] = {}
+        self._maps_bytes = 0
         self._lives: dict[int, tuple[int, int]] = {}
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
+        self._sums: dict[int, Sums] = {}
 
     def add(self, result: FrameResult, limit: int | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
@@ -55,20 +120,36 @@ class ResultStore:
         mask_px = np.zeros(0, np.uint32) if d.mask is None else np.flatnonzero(d.mask).astype(np.uint32)
         frame = Frame(result.frame.index, result.frame.time_s, NO_IMAGE)
         slim = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr)
+        scores = None if d.scores is None else ScoreMap.of(d.scores)
         with self._lock:
             if frame.index not in self._stored:
                 insort(self._order, frame.index)
+            if scores is not None:
+                self._keep_map(frame.index, scores)
             for track in tracks:
                 if track.confirmed:
                     first, last = self._lives.get(track.id, (frame.index, frame.index))
                     self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
             for track_id, row in rows.items():
                 self._series.setdefault(track_id, {})[frame.index] = row
-            self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px)
+                self._sums[track_id] = Sums.of(row).joined(self._sums.get(track_id))
+            self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px, self.recipe)
             while limit is not None and len(self._order) > limit:
                 self._drop(self._order.pop(0))
 
+    def _keep_map(self, index: int, scores: ScoreMap) -> None:
+        self._drop_map(index)
+        self._maps[index] = scores
+        self._maps_bytes += scores.nbytes
+        while self._maps_bytes > SCORES_BYTES and len(self._maps) > 1:
+            self._drop_map(next(iter(self._maps)))
+
+    def _drop_map(self, index: int) -> None:
+        gone = self._maps.pop(index, None)
+        self._maps_bytes -= gone.nbytes if gone is not None else 0
+
     def _drop(self, index: int) -> None:
+        self._drop_map(index)
         for track in self._stored.pop(index).result.tracks:
             rows = self._series.get(track.id, {})
             rows.pop(index, None)
@@ -77,6 +158,7 @@ class ResultStore:
             else:
                 self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
+                self._sums.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
         return index in self._stored
@@ -85,13 +167,18 @@ class ResultStore:
         return len(self._order)
 
     def get(self, frame: Frame) -> FrameResult:
-        """The stored result of a frame, with that frame's picture and the mask back in place. Raises KeyError."""
+        """The stored result of a frame, with that frame's picture, mask and, where kept, scores back in place.
+
+        Raises KeyError.
+        """
         with self._lock:
-            stored = self._stored[frame.index]
+            stored, scores = self._stored[frame.index], self._maps.get(frame.index)
         mask = np.zeros(frame.image.size, bool)
         mask[stored.mask_px] = True
         d = stored.result.detections
         full = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr, mask.reshape(frame.image.shape))
+        if scores is not None:
+            full = replace(full, scores=scores.full())
         return replace(stored.result, frame=frame, detections=full)
 
     def nearest(self, index: int) -> int | None:
@@ -99,6 +186,42 @@ class ResultStore:
         with self._lock:
             at = bisect_right(self._order, index)
             return self._order[at - 1] if at else None
+
+    def before(self, index: int) -> FrameResult | None:
+        """The last one before a frame, without its picture."""
+        at = self.nearest(index - 1)
+        with self._lock:
+            stored = self._stored.get(-1 if at is None else at)
+        return stored.result if stored is not None else None
+
+    def reach(self) -> tuple[int, int] | None:
+        """First and last frame that are stored."""
+        with self._lock:
+            return (self._order[0], self._order[-1]) if self._order else None
+
+    def recipe_of(self, index: int) -> Recipe | None:
+        """What the result of a frame was made with. Raises KeyError."""
+        with self._lock:
+            return self._stored[index].recipe
+
+    def recipes(self) -> list[tuple[int, int, Recipe | None]]:
+        """First and last frame of each run of results that were made with one recipe, in frame order."""
+        out: list[tuple[int, int, Recipe | None]] = []
+        with self._lock:
+            for index in self._order:
+                recipe = self._stored[index].recipe
+                if out and out[-1][2] == recipe:
+                    out[-1] = (out[-1][0], index, recipe)
+                else:
+                    out.append((index, index, recipe))
+        return out
+
+    def maps(self) -> list[tuple[float, ScoreMap]] | None:
+        """Time and score map of every frame in order; None where one of them is not kept."""
+        with self._lock:
+            if len(self._maps) != len(self._order):
+                return None
+            return [(self._stored[i].result.frame.time_s, self._maps[i]) for i in self._order]
 
     def results(self) -> Iterator[FrameResult]:
         """All results in frame order, without pictures."""
@@ -111,15 +234,33 @@ class ResultStore:
         with self._lock:
             return dict(self._lives)
 
-    def series(self, track_id: int) -> Floats:
-        """(T, len(SERIES)) of a track's confirmed frames, in their order."""
+    def series(self, track_id: int, first: int = 0, last: int = 1 << 62) -> Floats:
+        """(T, len(SERIES)) of a track's confirmed frames from `first` to `last`, in their order."""
         with self._lock:
             rows = self._series.get(track_id, {})
-            return np.array([rows[i] for i in sorted(rows)]).reshape(-1, len(SERIES))
+            return np.array([rows[i] for i in sorted(rows) if first <= i <= last]).reshape(-1, len(SERIES))
+
+    def sums(self, track_id: int, first: int, last: int) -> Sums | None:
+        """A track's figures over its frames from `first` to `last`; None where it has none there."""
+        with self._lock:
+            if self._lives.get(track_id) == (first, last):
+                return self._sums.get(track_id)
+            rows = self._series.get(track_id, {})
+            found = [Sums.of(row) for i, row in rows.items() if first <= i <= last]
+        return reduce(Sums.joined, found) if found else None
+
+    def places(self, track_id: int) -> dict[int, tuple[float, float]]:
+        """Where a track was in each of its confirmed frames."""
+        x, y = SERIES.index("x_px"), SERIES.index("y_px")
+        with self._lock:
+            return {i: (row[x], row[y]) for i, row in self._series.get(track_id, {}).items()}
 
     def clear(self) -> None:
         with self._lock:
+            self._maps.clear()
+            self._maps_bytes = 0
             self._series.clear()
+            self._sums.clear()
             self._lives.clear()
             self._stored.clear()
             self._order.clear()

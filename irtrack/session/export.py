@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 
-from irtrack.capture import open_source
+from irtrack.capture import open_source, redact
 from irtrack.capture.corrected import corrected
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import FrameResult, IrtrackError, SinkError
-from irtrack.gui.edits import Edits
-from irtrack.gui.store import ResultStore
 from irtrack.imaging.agc import Agc
+from irtrack.session.edits import Edits
+from irtrack.session.session import Session
+from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.target import check_target, reason
 from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink
@@ -28,9 +30,15 @@ KINDS: dict[str, type[TextSink]] = {".csv": CsvSink, ".txt": MotSink, ".jsonl": 
 
 
 def export_tracks(
-    results: Iterable[FrameResult], path: Path, settings: Settings, edits: Edits, only: int | None = None
+    results: Iterable[FrameResult],
+    path: Path,
+    settings: Settings,
+    edits: Edits,
+    only: int | None = None,
+    started: datetime | None = None,
 ) -> int:
-    """Write results as the suffix says, as edited; returns the number of frames. `only`: this track alone.
+    """Write results as the suffix says, as edited; returns the number of frames. `only`: this track alone; `started`:
+    when the seconds of a camera's frames began to count.
 
     Raises SinkError, also for an existing file.
     """
@@ -39,7 +47,7 @@ def export_tracks(
         raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
     sink = kind(path)
     if isinstance(sink, JsonLinesSink):
-        sink.names = edits.names
+        sink.names, sink.started = edits.names, started
     log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:
@@ -51,6 +59,33 @@ def export_tracks(
     finally:
         log.close()
     return count
+
+
+def write_about(path: Path, session: Session) -> None:
+    """Beside an export: of what it is, how much of it, and what it was made with. Raises SinkError."""
+    store, opened = session.store, session.opened
+    reach, analysis = store.reach(), session.analysis
+    about = {
+        "source": redact(opened.text) if opened is not None else None,
+        "frames": list(reach) if reach else [],
+        "frames_of_source": session.frames,
+        "complete": analysis is not None and analysis.whole and analysis.store is store,
+        "made_with": [
+            {"first_frame": first, "last_frame": last, "detector": recipe.to_dict() if recipe else None}
+            for first, last, recipe in store.recipes()
+        ],
+        "chosen_since": session.older,
+        "tracker": session.settings.tracker.to_dict(),
+        "capture": session.settings.capture.to_dict(),
+        "edits": session.edits.value.to_dict(),
+        "started_utc": session.started.isoformat(timespec="milliseconds") if session.started else None,
+        "exported_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    beside = path.with_name(f"{path.name}.about.json")
+    try:
+        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SinkError(f"cannot write {beside}: {reason(error)}") from error
 
 
 def save_annotated(result: FrameResult, path: Path, display: DisplaySettings, edits: Edits, trail: int) -> None:

@@ -10,14 +10,12 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from irtrack.channel import Channel, Closed
-from irtrack.gui.edits import Edits
-from irtrack.gui.habits import habits_path, save_habits
-
-if TYPE_CHECKING:
-    from irtrack.gui.window import MainWindow
+from irtrack.session.autosave import Autosave
+from irtrack.session.edits import Edits
+from irtrack.session.habits import Habits, habits_path, save_habits
+from irtrack.session.memory import Memory
 
 LOOK_S = 0.5
 CLOSE_S = 5.0
@@ -29,10 +27,11 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Looks, and hands on what changed."""
 
-    def __init__(self, window: MainWindow) -> None:
-        self._window = window
+    def __init__(self, present: Callable[[], Habits], autosave: Autosave, memory: Memory) -> None:
+        """`present`: the settings of this moment."""
+        self._present, self._autosave, self._memory = present, autosave, memory
         self._path = habits_path()
-        self._habits = window.present_habits()
+        self._habits = present()
         """As they were last handed on."""
         self._edits = Edits()
         self._next_look = 0.0
@@ -48,11 +47,14 @@ class Keeper:
             self._look()
 
     def _look(self) -> None:
-        present = self._window.present_habits()
+        present = self._present()
         if present != self._habits:
             self._work.put(partial(save_habits, present, self._path, self._habits))
             self._habits = present
-        unsaved = self._window.outputs.unsaved_edits()
+        remember = self._memory.unsaved()
+        if remember is not None:
+            self._work.put(remember)
+        unsaved = self._autosave.unsaved()
         if unsaved is not None and unsaved[0] != self._edits:
             self._edits = unsaved[0]
             self._work.put(unsaved[1])
@@ -76,8 +78,10 @@ class Keeper:
 
     def flush(self) -> None:
         """Before another source is opened, or the window closes: its edits are saved with the tracks of this moment."""
+        if self._work.closed:
+            return
         self._look()
-        unsaved = self._window.outputs.unsaved_edits()
+        unsaved = self._autosave.unsaved()
         if unsaved is not None and unsaved[0] != Edits():
             self._work.put(unsaved[1])
         self._edits = Edits()

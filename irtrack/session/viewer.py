@@ -31,15 +31,21 @@ class Viewer:
         self._wanted: int | None = None
         self._closing = False
         self._failed: dict[int, Exception] = {}
+        self.end: int | None = None
+        """Number of the first picture that is not there any more, once it is known."""
+        self._skips: dict[int, int] = {}
+        """Numbers that the source leaves out, and the one that it goes on with."""
         self._thread = threading.Thread(target=self._work, name="irtrack-view", daemon=True)
         self._thread.start()
 
     def get(self, index: int, wait_s: float = 0.0) -> Frame | None:
-        """A picture, if it is at hand within `wait_s`; else it is on its way, and asking again will give it.
+        """A picture, if it is at hand within `wait_s`; else it is on its way, and asking again will give it. Instead of
+        one that the source leaves out, the next.
 
         Raises what the source raised at this picture.
         """
         with self._control:
+            index = self._skips.get(index, index)
             self._wanted = index
             self._control.notify_all()
             self._control.wait_for(lambda: index in self._kept or index in self._failed, wait_s)
@@ -50,6 +56,17 @@ class Viewer:
                 self._wanted = None
                 raise self._failed.pop(index)
             return None
+
+    def latest(self, after: int, until_s: float) -> Frame | None:
+        """Of the pictures at hand that follow `after` one by one: the last whose time is not later than `until_s`."""
+        found = None
+        with self._control:
+            while True:
+                following = self._skips.get(after + 1, after + 1)
+                frame = self._kept.get(following)
+                if frame is None or frame.time_s > until_s:
+                    return found
+                found, after = frame, following
 
     def close(self) -> None:
         """End the thread and close the source."""
@@ -75,6 +92,8 @@ class Viewer:
                         source.seek(target)
                         frames = iter(source)
                     frame = next(frames, None)
+                    if frame is None and following > 0:
+                        self.end = following
                     following = -1 if frame is None else frame.index + 1
                     self._keep(frame, target)
                     frames = frames if frame is not None else None
@@ -110,6 +129,7 @@ class Viewer:
                     self._bytes -= self._kept.popitem(last=False)[1].image.nbytes
                 if frame.index > target:  # the source has no such picture
                     self._wanted = None
+                    self._skips |= dict.fromkeys(range(target, frame.index), frame.index)
             self._control.notify_all()
 
 

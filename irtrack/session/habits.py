@@ -15,9 +15,12 @@ import tomli_w
 from irtrack.capture.address import may_be_kept
 from irtrack.config import Checked, DisplaySettings, Polygon, option, polygons, polygons_text
 from irtrack.core import ConfigError
-from irtrack.gui.alarms import AlarmRules
-from irtrack.gui.overlays import REGION_RGB, Shown
+from irtrack.session.alarms import AlarmRules
+from irtrack.session.shown import Shown
 from irtrack.sinks.target import locked, write_whole
+
+REGION_KINDS = ("include", "exclude", "alarm")
+"""What regions are drawn for: to look in, to leave out, to call for."""
 
 MOST_DOTS = 300
 """In a line of the file before its value, names of recordings included: the parser's time grows with their square."""
@@ -46,8 +49,8 @@ class Habits(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         for source, kinds in self.regions.items():
-            if not isinstance(kinds, dict) or not kinds.keys() <= REGION_RGB.keys():
-                raise ConfigError(f"regions of {source}: each is one of {', '.join(REGION_RGB)}")
+            if not isinstance(kinds, dict) or not kinds.keys() <= set(REGION_KINDS):
+                raise ConfigError(f"regions of {source}: each is one of {', '.join(REGION_KINDS)}")
             for text in kinds.values():
                 polygons(text)
 

@@ -1,0 +1,61 @@
+"""What is asked before something is opened: a recording, a folder, a camera, a model, one of the recent sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+
+from irtrack.gui.cameras import CameraDialog
+from irtrack.session.session import Session
+
+VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.apng"
+THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
+PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
+KINDS = ";;".join((
+    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})",
+    f"Thermal files and stacks ({THERMAL})",
+    f"Pictures ({PICTURES})", "All files (*)",
+))  # fmt: skip
+
+
+class Opener:
+    """Asks, and opens with `open_`."""
+
+    def __init__(self, session: Session, parent: QWidget, open_: Callable[[str], None]) -> None:
+        self._session, self._parent, self._open = session, parent, open_
+
+    def ask_recording(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", KINDS)
+        if path:
+            self._open(path)
+
+    def ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._parent, "Open folder of images")
+        if path:
+            self._open(path)
+
+    def ask_camera(self) -> None:
+        """Choose a camera, with a test, and open it."""
+        dialog = CameraDialog(self._parent, self._session.habits.cameras)
+        dialog.accepted.connect(lambda: self._open(dialog.source))
+        dialog.open()
+
+    def ask_model(self) -> None:
+        """A checkpoint of one's own."""
+        kinds = "Weights (*.safetensors *.pt *.pth *.tar);;All (*)"
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Model", "", kinds)
+        if path:
+            self._session.choose(weights=path)
+
+    def list_recent(self, menu: QMenu) -> None:
+        """Sources opened before."""
+        menu.clear()
+        for source in self._session.habits.recent:
+            menu.addAction(source).triggered.connect(partial(self._recent, source))
+        if not self._session.habits.recent:
+            menu.addAction("nothing yet").setEnabled(False)
+
+    def _recent(self, source: str, checked: bool = False) -> None:
+        self._open(source)

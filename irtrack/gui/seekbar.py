@@ -1,0 +1,171 @@
+"""Position in a recording or in what is kept of a camera, what of it is analysed, and when each track lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtWidgets import QAbstractSlider, QSizePolicy
+
+from irtrack.gui.theme import ACCENT, BACKGROUND, DIM, TEXT
+from irtrack.sinks.draw import identity_colour
+
+LANES, LANE_PX, BAND_PX = 6, 5, 8
+SPAN, ANALYSED, OLDER, AGAIN = "#2d343a", "#56616b", "#8a6a1f", "#4fb286"
+FEWEST = 10
+"""Frames that are in view when it is zoomed in as far as it goes."""
+
+
+def lanes(lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:
+    """A lane for each track so that lives that overlap lie in different ones, as far as `LANES` go."""
+    ends: list[int] = []
+    out = {}
+    for track, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
+        lane = next((i for i, end in enumerate(ends) if end < first), len(ends))
+        if lane == len(ends) and lane < LANES:
+            ends.append(last)
+        lane = min(lane, LANES - 1)
+        ends[lane] = max(ends[lane], last)
+        out[track] = lane
+    return out
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the bar shows beside the position: first and last frame that has results, whether these are of older
+    settings, how far a new pass is, the lives of tracks, and the part that is played."""
+
+    analysed: tuple[int, int] | None = None
+    older: bool = False
+    again: float | None = None
+    lives: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    span: tuple[int, int] | None = None
+    selected: int | None = None
+
+
+class SeekBar(QAbstractSlider):
+    """A click or a drag goes there, a click on a track's bar selects it as well; the wheel zooms, a double click shows
+    all again."""
+
+    track_picked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setOrientation(Qt.Orientation.Horizontal)
+        self.setAccessibleName("Position in the recording")
+        self.setToolTip(
+            "Position: click or drag to go there; on a track's bar to select it; the wheel zooms, a double click shows "
+            "all. Light: analysed; amber: with older settings"
+        )
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMouseTracking(True)
+        self.course = Course()
+        self._lanes: dict[int, int] = {}
+        self._zoom: tuple[float, float] | None = None
+
+    def sizeHint(self) -> QSize:
+        return QSize(300, BAND_PX + LANES * LANE_PX + 6)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(80, self.sizeHint().height())
+
+    def show_course(self, course: Course, reach: tuple[int, int]) -> None:
+        """What can be gone to, and what is known of it."""
+        if course.lives != self.course.lives:
+            self._lanes = lanes(course.lives)
+        self.course = course
+        if reach != (self.minimum(), self.maximum()):
+            blocked = self.blockSignals(True)
+            self.setRange(*reach)
+            self.blockSignals(blocked)
+            if self._zoom is not None and not (reach[0] <= self._zoom[0] and self._zoom[1] <= reach[1] + 1):
+                self._zoom = None
+        self.update()
+
+    @property
+    def _in_view(self) -> tuple[float, float]:
+        return self._zoom or (float(self.minimum()), float(self.maximum() + 1))
+
+    def _x(self, frame: float) -> float:
+        low, high = self._in_view
+        return (frame - low) / max(high - low, 1e-9) * self.width()
+
+    def _frame(self, x: float) -> float:
+        low, high = self._in_view
+        return low + x / max(self.width(), 1) * (high - low)
+
+    def _bar(self, first: float, last: float, y: float, height: float) -> QRectF:
+        """Of frames `first` to `last`, at least so wide that it can be seen."""
+        a, b = self._x(first), self._x(last + 1)
+        return QRectF(a, y, max(2.0, b - a), height)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter, course = QPainter(self), self.course
+        painter.fillRect(self.rect(), QColor(BACKGROUND))
+        if not self.isEnabled():
+            return
+        if course.span is not None:
+            painter.fillRect(self._bar(*course.span, 0, self.height()), QColor(SPAN))
+        if course.analysed is not None:
+            painter.fillRect(self._bar(*course.analysed, 2, BAND_PX - 3), QColor(OLDER if course.older else ANALYSED))
+        if course.again is not None:
+            low, high = self.minimum(), self.maximum() + 1
+            painter.fillRect(self._bar(low, low + course.again * (high - low) - 1, 2, BAND_PX - 3), QColor(AGAIN))
+        for track, (first, last) in course.lives.items():
+            colour = QColor(*identity_colour(track))
+            colour.setAlpha(255 if course.selected in (None, track) else 110)
+            painter.fillRect(self._bar(first, last, self._lane_y(track), LANE_PX - 1), colour)
+        x = self._x(self.value() + 0.5)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.fillRect(QRectF(x - 0.75, 0, 1.5, self.height()), QColor(ACCENT))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(ACCENT))
+        painter.drawEllipse(QPointF(x, BAND_PX / 2 + 0.5), 5, 5)
+        if self._zoom is not None:
+            painter.setPen(QColor(TEXT))
+            painter.drawText(self.rect().adjusted(0, 0, -4, -1), Qt.AlignmentFlag.AlignRight, "zoomed")
+        if self.hasFocus():
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QColor(DIM))
+            painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+
+    def _lane_y(self, track: int) -> float:
+        return BAND_PX + 3 + self._lanes[track] * LANE_PX
+
+    def track_at(self, x: float, y: float) -> int | None:
+        """The track whose bar lies at a place of the widget, give or take two pixels."""
+        for track, (first, last) in self.course.lives.items():
+            if self._bar(first, last, self._lane_y(track), LANE_PX).adjusted(-2, 0, 2, 0).contains(x, y):
+                return track
+        return None
+
+    def _go(self, x: float) -> None:
+        self.setValue(max(self.minimum(), min(int(self._frame(x)), self.maximum())))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            at = event.position()
+            track = self.track_at(at.x(), at.y())
+            self._go(at.x())
+            if track is not None:
+                self.track_picked.emit(track)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if event.buttons() & Qt.MouseButton.LeftButton:
+            self._go(event.position().x())
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self._zoom = None
+        self.update()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        low, high = self._in_view
+        all_low, all_high = float(self.minimum()), float(self.maximum() + 1)
+        at = self._frame(event.position().x())
+        width = min(max((high - low) * 0.8 ** (event.angleDelta().y() / 120), FEWEST), all_high - all_low)
+        low = min(max(at - (at - low) / max(high - low, 1e-9) * width, all_low), all_high - width)
+        self._zoom = None if width >= all_high - all_low else (low, low + width)
+        self.update()
+        event.accept()

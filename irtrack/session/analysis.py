@@ -1,0 +1,148 @@
+"""The analysis of a source: one pass in the background, from its first frame to its last, whatever the viewer does."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from irtrack.core import Detections, Detector, Forgetful, FrameResult, Image, Scores, Source, Tracker
+from irtrack.detect.extraction import extract
+from irtrack.imaging.regions import Regions
+from irtrack.pipeline import Pipeline, State, relinked
+from irtrack.session.recipe import Recipe
+from irtrack.session.store import LIVE_FRAMES, ResultStore, ScoreMap
+
+
+class Analysis:
+    """A pass with one recipe, into a store of its own.
+
+    Its tracks depend on the recording and the recipe alone. A camera's goes on until it is closed, and takes another
+    recipe over from the frame in which it comes; its detector may come later than its pictures.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector | None,
+        tracker: Tracker,
+        recipe: Recipe,
+        on_result: Callable[[FrameResult], object] = lambda result: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_result` is called in the worker's thread, with each frame's result and its picture."""
+        self.recipe, self.live = recipe, source.live
+        self.store = ResultStore(recipe)
+        self.pipeline = Pipeline(source, None, tracker, on_result=self._take)
+        self.latest: FrameResult | None = None
+        """The last result, with its picture."""
+        self.latency_ms: deque[float] = deque(maxlen=120)
+        """From the arrival of a camera's picture to its result, of the last ones."""
+        self.detect_ms: deque[float] = deque(maxlen=120)
+        """Of detection, of the last frames."""
+        self.noted = False
+        """Whether its end was taken note of."""
+        self._on_result = on_result
+        self._keep = partial(self.store.add, limit=LIVE_FRAMES if source.live else None)
+        self._clock = clock
+        self._since: float | None = None
+        self._until: float | None = None
+        if detector is not None:
+            self.use(detector)
+        self.pipeline.start()
+
+    def use(self, detector: Detector) -> None:
+        """Detect with this from now on."""
+        self._since = self._clock()
+        self.recipe.use_in(detector)
+        if self.pipeline.detector is None and isinstance(detector, Forgetful):
+            detector.forget()
+        self.pipeline.give(detector)
+
+    def note_end(self) -> None:
+        """It is over, and that is known."""
+        self.noted, self._until = True, self._clock()
+
+    def take_over(self, recipe: Recipe) -> None:
+        """Of a camera: go on with another recipe."""
+        self.recipe = self.store.recipe = recipe
+        if self.pipeline.detector is not None:
+            recipe.use_in(self.pipeline.detector)
+
+    def _take(self, result: FrameResult) -> None:
+        self._keep(result)
+        self.latest = result
+        self.latency_ms.append(1e3 * (self._clock() - result.captured_s))
+        self.detect_ms.append(result.stage_ms["detect"])
+        self._on_result(result)
+
+    @property
+    def done(self) -> int:
+        """Frames that have results."""
+        return self.pipeline.processed
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self.pipeline.state in (State.FINISHED, State.STOPPED, State.FAILED)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has come to the end of the recording."""
+        return self.pipeline.state is State.FINISHED
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it broke off."""
+        return self.pipeline.error
+
+    @property
+    def frame_s(self) -> float | None:
+        """Seconds that a frame takes; None where that cannot be said yet."""
+        if self._since is None or not self.done:
+            return None
+        return ((self._until or self._clock()) - self._since) / self.done
+
+    def left_s(self, frames: int | None) -> float | None:
+        """Seconds that it will still take for a recording of so many frames; None where that cannot be said yet."""
+        each = self.frame_s
+        return None if each is None or frames is None or self.over else each * max(0, frames - self.done)
+
+    def stop(self) -> None:
+        """Ask it to end; returns at once."""
+        self.pipeline.stop()
+
+    def close(self) -> None:
+        """End it, and wait until it has."""
+        self.pipeline.close()
+
+
+class Recalled:
+    """Detects on score maps that an earlier pass has kept: what acts behind the network needs no network."""
+
+    def __init__(self, maps: Sequence[tuple[float, ScoreMap]], recipe: Recipe, detector: Detector) -> None:
+        """maps: time and score map of every frame of the recording, in order. `detector`: where they came from."""
+        self._maps = iter(maps)
+        self.weights, self.device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
+        self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
+        self._recipe = recipe
+
+    def __call__(self, image: Image) -> Detections:
+        return found_in(next(self._maps)[1].full(), image, self._recipe)
+
+
+def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:
+    """What a recipe finds in a frame (H, W) with this score map."""
+    d, allowed = recipe.detector, recipe.regions.allowed(image.shape)
+    return extract(scores, image, d.threshold, d.min_area_px, d.max_area_px, allowed)
+
+
+def looked_again(result: FrameResult, recipe: Recipe) -> FrameResult:
+    """A result as another recipe finds it in the frame's score map, if that is kept; tracks stay where they are."""
+    scores = result.detections.scores
+    if scores is None:
+        return result
+    found = found_in(scores, result.frame.image, recipe)
+    return replace(result, detections=found, tracks=relinked(result.tracks, found))

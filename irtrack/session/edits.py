@@ -1,0 +1,277 @@
+"""What the operator says of tracks: names, stars, verdicts, and changes of identity; results stay, edits lie on top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from irtrack.core import FrameResult, IrtrackError, Track
+from irtrack.session.events import Choice
+
+VERDICTS = ("true", "false", "bird", "aircraft", "drone", "other")
+"""What a track may be judged to be."""
+
+MADE_FROM = 1_000_000
+"""Numbers of tracks that an edit makes begin here: the tracker never comes so far."""
+
+Lives = Mapping[int, tuple[int, int]]
+"""First and last frame of each track."""
+
+
+class Kind(StrEnum):
+    """What a change does."""
+
+    JOIN = "join"
+    SPLIT = "split"
+    SWAP = "swap"
+    DROP = "drop"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of identities. Join: `track` is `other`; split: it is `other` from `frame` on; swap: the two change
+    places from `frame` on; drop: it is left out."""
+
+    kind: Kind
+    track: int
+    other: int = -1
+    frame: int = 0
+
+    def __call__(self, track: int | None, frame: int) -> int | None:
+        """What a track of a frame is called afterwards; None where it is left out."""
+        if track == self.track:
+            if self.kind is Kind.DROP:
+                return None
+            return self.other if self.kind is Kind.JOIN or frame >= self.frame else track
+        if self.kind is Kind.SWAP and track == self.other and frame >= self.frame:
+            return self.track
+        return track
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a track as the tracker made it, and the track that it is now part of."""
+
+    track: int
+    first: int
+    last: int
+    now: int
+
+
+@dataclass(frozen=True)
+class Edits:
+    """A state of all edits; each edit gives a new one, so that undoing is going back to the one before.
+
+    Names, stars and verdicts are those of the tracks that the changes leave.
+    """
+
+    names: Mapping[int, str] = field(default_factory=dict)
+    marked: frozenset[int] = frozenset()
+    verdicts: Mapping[int, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+
+    def renamed(self, track: int, name: str) -> Edits:
+        """With a name; an empty one takes it away."""
+        others = {k: v for k, v in self.names.items() if k != track}
+        return replace(self, names=others | ({track: name.strip()} if name.strip() else {}))
+
+    def with_mark(self, track: int, on: bool) -> Edits:
+        """With a star, or no longer."""
+        return replace(self, marked=self.marked | {track} if on else self.marked - {track})
+
+    def judged(self, track: int, verdict: str) -> Edits:
+        """With a verdict; an empty one takes it away."""
+        others = {k: v for k, v in self.verdicts.items() if k != track}
+        return replace(self, verdicts=others | ({track: verdict} if verdict else {}))
+
+    def changed(self, change: Change) -> Edits:
+        """With one more change."""
+        return replace(self, changes=(*self.changes, change))
+
+    def without(self, track: int) -> Edits:
+        """With a track left out of picture, table and exports."""
+        return self.changed(Change(Kind.DROP, track))
+
+    def joined(self, track: int, into: int, lives: Lives) -> Edits:
+        """With one track made part of another. `lives`: of each as they are shown now.
+
+        Raises IrtrackError where both live at the same time.
+        """
+        if track == into:
+            raise IrtrackError(f"track {track} cannot be merged with itself: choose another one")
+        (a, b), (c, d) = lives[track], lives[into]
+        if a <= d and c <= b:
+            raise IrtrackError(
+                f"tracks {track} and {into} are both there in frames {max(a, c)} to {min(b, d)}: "
+                "only tracks that follow one another can be one"
+            )
+        names = {k: v for k, v in self.names.items() if k != track}
+        verdicts = {k: v for k, v in self.verdicts.items() if k != track}
+        for kept, before in ((names, self.names), (verdicts, self.verdicts)):
+            if track in before:
+                kept.setdefault(into, before[track])
+        marked = self.marked - {track} | ({into} if track in self.marked else set())
+        made = replace(self, names=names, verdicts=verdicts, marked=frozenset(marked))
+        return made.changed(Change(Kind.JOIN, track, into))
+
+    def split(self, track: int, frame: int, lives: Lives) -> tuple[Edits, int]:
+        """With a track cut before a frame, and the number of what follows. Raises IrtrackError where there is nothing
+        to cut off."""
+        self._check_cut(track, frame, lives)
+        made = 1 + max([MADE_FROM - 1, *(c.other for c in self.changes)])
+        name = self.names.get(track, str(track))
+        return self.changed(Change(Kind.SPLIT, track, made, frame)).renamed(made, f"{name}b"), made
+
+    def cut(self, track: int, frame: int, lives: Lives) -> Edits:
+        """Without a track's tail, from a frame on. Raises IrtrackError."""
+        edits, tail = self.split(track, frame, lives)
+        return edits.renamed(tail, "").without(tail)
+
+    def _check_cut(self, track: int, frame: int, lives: Lives) -> None:
+        first, last = lives.get(track, (0, -1))
+        if not first < frame <= last:
+            raise IrtrackError(
+                f"track {track} lives in frames {first} to {last}: go to a frame behind its first one to cut it there"
+            )
+
+    def swapped(self, one: int, other: int, frame: int) -> Edits:
+        """With two tracks changing places from a frame on. Raises IrtrackError."""
+        if one == other:
+            raise IrtrackError(f"track {one} cannot change places with itself: choose another one")
+        return self.changed(Change(Kind.SWAP, one, other, frame))
+
+    def label(self, track: int) -> str:
+        """What stands beside a track: its name, or its number; with a star and its verdict, if it has them."""
+        verdict = self.verdicts.get(track)
+        star = " \u2605" if track in self.marked else ""
+        return self.names.get(track, str(track)) + star + (f" ({verdict})" if verdict else "")
+
+    def plain_label(self, track: int) -> str:
+        """The name or number in letters that OpenCV can draw."""
+        name = self.names.get(track, "")
+        return name if name and name.isascii() else str(track)
+
+    def now(self, track: int, frame: int) -> int | None:
+        """What a track of the tracker's is called in a frame; None where it is left out."""
+        called: int | None = track
+        for change in self.changes:
+            called = change(called, frame)
+        return called
+
+    def apply(self, result: FrameResult) -> FrameResult:
+        """A result as edited; the same one where nothing touches it."""
+        if not self.changes:
+            return result
+        frame = result.frame.index
+        if all(self.now(t.id, frame) == t.id for t in result.tracks):
+            return result
+        left: dict[int, Track] = {}
+        for track in result.tracks:
+            now = self.now(track.id, frame)
+            # Of two parts in one frame, a coast or an unconfirmed start of one of them, what was seen stays.
+            if now is not None and (now not in left or left[now].detection is None):
+                left[now] = track if now == track.id else replace(track, id=now)
+        return replace(result, tracks=tuple(left.values()))
+
+    def pieces(self, lives: Lives) -> list[Piece]:
+        """What each track is made of. `lives`: of the tracks as the tracker made them."""
+        out = []
+        cuts = sorted({c.frame for c in self.changes if c.kind in (Kind.SPLIT, Kind.SWAP)})
+        for track, (first, last) in lives.items():
+            starts = [first, *(f for f in cuts if first < f <= last)]
+            for start, end in zip(starts, [*(s - 1 for s in starts[1:]), last], strict=True):
+                now = self.now(track, start)
+                if now is not None:
+                    out.append(Piece(track, start, end, now))
+        return out
+
+    def lives(self, lives: Lives) -> dict[int, tuple[int, int]]:
+        """First and last frame of each track that is left."""
+        if not self.changes:
+            return dict(lives)
+        out: dict[int, tuple[int, int]] = {}
+        for piece in self.pieces(lives):
+            a, b = out.get(piece.now, (piece.first, piece.last))
+            out[piece.now] = (min(a, piece.first), max(b, piece.last))
+        return out
+
+    def carried(self, now: Mapping[int, int]) -> Edits:
+        """The same edits of other results. `now`: the number there of each track that has one; those of the others are
+        lost."""
+
+        def there(track: int) -> int | None:
+            return track if track >= MADE_FROM else now.get(track)
+
+        changes = []
+        for change in self.changes:
+            track, other = there(change.track), -1 if change.other < 0 else there(change.other)
+            if track is not None and other is not None and track != other:
+                changes.append(replace(change, track=track, other=other))
+        names = {new: name for k, name in self.names.items() if (new := there(k)) is not None}
+        verdicts = {new: verdict for k, verdict in self.verdicts.items() if (new := there(k)) is not None}
+        return Edits(
+            names, frozenset(new for k in self.marked if (new := there(k)) is not None), verdicts, tuple(changes)
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "names": {str(k): v for k, v in self.names.items()},
+            "stars": sorted(self.marked),
+            "verdicts": {str(k): v for k, v in self.verdicts.items()},
+            "changes": [[str(c.kind), c.track, c.other, c.frame] for c in self.changes],
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Edits:
+        """As `to_dict` wrote them. Raises what comes of values that it did not write."""
+        return Edits(
+            {int(k): str(v) for k, v in values["names"].items()},
+            frozenset(int(k) for k in values["stars"]),
+            {int(k): str(v) for k, v in values["verdicts"].items()},
+            tuple(Change(Kind(kind), int(a), int(b), int(frame)) for kind, a, b, frame in values["changes"]),
+        )
+
+    def touched(self) -> set[int]:
+        """Every track that something is said of."""
+        of_changes: Iterable[int] = (t for c in self.changes for t in (c.track, c.other) if t >= 0)
+        return {*self.names, *self.marked, *self.verdicts, *of_changes}
+
+
+class History(Choice[Edits]):
+    """Edits with a way back and forth again."""
+
+    def __init__(self) -> None:
+        super().__init__(Edits())
+        self._past: list[Edits] = []
+        self._future: list[Edits] = []
+
+    def edit(self, edits: Edits) -> None:
+        """Go on from here."""
+        if edits != self.value:
+            self._past.append(self.value)
+            self._future.clear()
+            self.set(edits)
+
+    def undo(self) -> bool:
+        """Take the last edit back; whether there was one."""
+        return self._go(self._past, self._future)
+
+    def redo(self) -> bool:
+        """Make again what was taken back; whether there was something."""
+        return self._go(self._future, self._past)
+
+    def _go(self, to: list[Edits], back: list[Edits]) -> bool:
+        if not to:
+            return False
+        back.append(self.value)
+        self.set(to.pop())
+        return True
+
+    def reset(self, edits: Edits | None = None) -> None:
+        """Begin anew, with nothing to go back to."""
+        self._past.clear()
+        self._future.clear()
+        self.set(edits or Edits())

@@ -1,0 +1,155 @@
+"""What takes long is done in threads of its own: opening a source, and loading a network."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from irtrack.build import make_detector
+from irtrack.capture import open_source
+from irtrack.capture.corrected import corrected
+from irtrack.capture.tee import TeeSource
+from irtrack.config import Settings
+from irtrack.core import Detector, Frame, Source
+from irtrack.session.reel import Reel
+from irtrack.session.viewer import frame_at
+from irtrack.sinks.record import RecordSwitch
+
+LEAVE_S = 1.5
+"""Background threads have so long to end when the program closes."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source that was opened, with its first picture if it is a recording, or else with what keeps its pictures."""
+
+    text: str
+    source: Source
+    first: Frame | None = None
+    reel: Reel | None = None
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A recording, to be read once more."""
+
+    source: Source
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What went wrong, and with `what`: open, again or load."""
+
+    error: BaseException
+    what: str
+
+
+Message = Opened | Reopened | Failed | Detector
+
+
+def recording(text: str, settings: Settings) -> Source:
+    """A recording, with the corrections that are asked for. Raises SourceError."""
+    return corrected(open_source(text), settings.capture)
+
+
+class Loader:
+    """Opens and loads on request; a request overtakes the one before, whose outcome is closed and forgotten."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.SimpleQueue[tuple[str, int, Message]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._requests = {"open": 0, "again": 0, "load": 0}
+        self.opening = self.loading = False
+        """Whether a source, or a network, is on its way."""
+
+    def open(self, text: str, settings: Settings, recording: RecordSwitch) -> None:
+        """Open a source."""
+        self.forget()
+        self.opening = True
+        request = self._requests["open"]
+
+        def work() -> Opened:
+            source = open_source(text, reconnect_s=math.inf, cancelled=lambda: request != self._requests["open"])
+            if source.live:
+                reel = Reel()
+                return Opened(
+                    text, TeeSource(corrected(TeeSource(source, recording), settings.capture), reel), None, reel
+                )
+            source = corrected(source, settings.capture)
+            try:
+                first = frame_at(source, 0)
+                source.seek(0)
+            except BaseException:
+                source.close()
+                raise
+            return Opened(text, source, first)
+
+        self._spawn("open", work)
+
+    def load(self, settings: Settings, source: Source | None) -> None:
+        """Load the network of the settings, for a source if it is known."""
+        self._requests["load"] += 1
+        self.loading = True
+        self._spawn("load", lambda: make_detector(settings, source))
+
+    def reopen(self, text: str, settings: Settings) -> None:
+        """Open a recording once more."""
+        self._requests["again"] += 1
+        self._spawn("again", lambda: Reopened(recording(text, settings)))
+
+    def forget(self) -> None:
+        """What is being opened is not wanted any more."""
+        self._requests["open"] += 1
+        self._requests["again"] += 1
+        self.opening = False
+
+    def _spawn(self, kind: str, work: Callable[[], Message]) -> None:
+        request = self._requests[kind]
+
+        def guarded() -> None:
+            message: Message
+            try:
+                message = work()
+            except BaseException as error:
+                message = Failed(error, kind)
+            if request == self._requests[kind]:
+                self._inbox.put((kind, request, message))
+            elif isinstance(message, Opened | Reopened):  # nobody waits for it any more, or looks into the inbox
+                message.source.close()
+
+        self._threads = [t for t in self._threads if t.is_alive()]
+        thread = threading.Thread(target=guarded, name=f"irtrack-{kind}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def received(self) -> Iterator[Message]:
+        """What has come of the latest requests."""
+        while not self._inbox.empty():
+            kind, request, message = self._inbox.get()
+            if request != self._requests[kind]:
+                if isinstance(message, Opened | Reopened):
+                    message.source.close()
+                continue
+            if kind == "open":
+                self.opening = False
+            elif kind == "load":
+                self.loading = False
+            yield message
+
+    def join(self, seconds: float) -> None:
+        """Wait for what is under way."""
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Threads that do not end soon (a library that loads, a disk) are left behind."""
+        self.forget()
+        self._requests["load"] += 1
+        self.join(LEAVE_S)
+        for _ in self.received():
+            pass

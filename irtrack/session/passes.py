@@ -1,0 +1,231 @@
+"""The passes over what is open: with which detector, when another one is due, and whose results are shown."""
+
+from __future__ import annotations
+
+import gc
+import queue
+from dataclasses import replace
+
+from irtrack.build import make_tracker
+from irtrack.config import DetectorSettings, Settings
+from irtrack.core import Attentive, Detector, FrameResult, IrtrackError, Source
+from irtrack.session.alarms import Alarm, AlarmRules, Alarms
+from irtrack.session.analysis import Analysis, Recalled
+from irtrack.session.edits import History
+from irtrack.session.events import Choice, Event
+from irtrack.session.habits import Regions
+from irtrack.session.loading import Loader, Opened
+from irtrack.session.matching import matched
+from irtrack.session.recipe import Recipe
+from irtrack.session.store import ResultStore
+
+
+class Passes:
+    """Each pass has one recipe and a store of its own; a camera's pass goes on without end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        recipe: Choice[Recipe],
+        rules: Choice[AlarmRules],
+        regions: Choice[Regions],
+        edits: History,
+        loader: Loader,
+    ) -> None:
+        self.settings, self.recipe, self.rules, self.regions = settings, recipe, rules, regions
+        self.edits, self.loader = edits, loader
+        self.failed: Event[[str]] = Event()
+        self.called: Event[[Alarm, FrameResult]] = Event()
+        self.ended: Event[[]] = Event()
+        """A pass has come to the end of the recording, and its results are those that are shown."""
+        self.results_changed: Event[[]] = Event()
+        """Other results than before are shown: of another source, or of another pass."""
+        self.opened: Opened | None = None
+        self.analysis: Analysis | None = None
+        """The pass under way, or the last one."""
+        self.store = ResultStore()
+        """The results that are shown and exported; those of a new pass once it has come as far."""
+        self._detector: Detector | None = None
+        self._wanted: DetectorSettings | None = None
+        """What a network was loaded with last, or is being loaded with."""
+        self._loaded: DetectorSettings | None = None
+        self._again = False
+        """Whether another pass is wanted, as soon as there is what it takes."""
+        self._reopened: Source | None = None
+        self.whole = False
+        """Whether the results that are shown are those of a whole pass."""
+        self._alarms = Alarms(rules.value)
+        self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
+        recipe.changed.connect(self._recipe_changed)
+        rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
+        regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
+
+    @property
+    def live(self) -> bool:
+        """Whether a camera is open."""
+        return self.opened is not None and self.opened.source.live
+
+    def attach(self) -> None:
+        """A source is open now; a camera is gone through at once, its detector may come later."""
+        if self.opened is not None and self.live:
+            self._begin(self.opened.source, None)
+
+    def detach(self) -> None:
+        """End what is under way, and forget the results."""
+        if self.analysis is not None:
+            self.analysis.close()
+        elif self.opened is not None:
+            self.opened.source.close()
+        if self._reopened is not None:
+            self._reopened.close()
+        self.opened = self.analysis = self._reopened = None
+        self._again = self.whole = False
+        self.store = ResultStore()
+        self.edits.reset()
+        self.results_changed()
+
+    # -- the detector ---------------------------------------------------------------------------------------------
+
+    def want_detector(self) -> None:
+        """Have one loaded, if there is none and none is on its way."""
+        if self._detector is None and not self.loader.loading:
+            self._load(None)
+
+    def _load(self, source: Source | None) -> None:
+        self._wanted = self.recipe.value.detector
+        self.loader.load(replace(self.settings, detector=self._wanted), source)
+
+    def _recipe_changed(self, recipe: Recipe) -> None:
+        if self._wanted is not None and not recipe.same_scores(Recipe.of(self._wanted)):
+            self._load(self.opened.source if self.opened else None)
+        if self.live and self.analysis is not None:
+            self.analysis.take_over(self._at_work())
+
+    def _at_work(self) -> Recipe:
+        """What is chosen, with the model that is loaded."""
+        recipe, loaded = self.recipe.value, self._loaded
+        if loaded is None:
+            return recipe
+        return replace(recipe, detector=replace(recipe.detector, weights=loaded.weights, device=loaded.device))
+
+    def use(self, detector: Detector) -> None:
+        """Take a detector, loaded here or the caller's: the one before goes."""
+        self._wanted = self._wanted or self.recipe.value.detector
+        self._detector, self._loaded = detector, self._wanted
+        gc.freeze()  # what libraries made at import stays: walking through it again and again would stop the picture
+        if self.live and self.analysis is not None and self._suits():
+            self.analysis.take_over(self._at_work())
+            self.analysis.use(detector)
+
+    def _suits(self) -> bool:
+        """Whether the detector is of the kind that the open source wants: a camera's keeps up, a recording's sees every
+        frame whole."""
+        return self.recipe.value.detector.mode != "auto" or self.live == isinstance(self._detector, Attentive)
+
+    def not_loaded(self) -> None:
+        """Another model could not be had: the one at work stays."""
+        if self._loaded is not None:
+            self._wanted, self._again = self._loaded, False
+            self.recipe.set(self._at_work())
+
+    # -- the analysis ---------------------------------------------------------------------------------------------
+
+    def analyse_again(self) -> None:
+        """Another pass over the recording, with what is chosen now; older results stay until it has come as far."""
+        if self.opened is not None and self.analysis is not None and not self.live and not self._again:
+            self._again = True
+            self.analysis.stop()
+            self.loader.reopen(self.opened.text, self.settings)
+
+    def _begin(self, source: Source, detector: Detector | None) -> None:
+        """A pass; of a camera, without end."""
+        self._alarms = Alarms(self.rules.value, self.regions.value.get("alarm", ()))
+        call, calls = self._alarms, self._calls
+
+        def watch(result: FrameResult) -> None:
+            alarm = call(result)
+            if alarm is not None:
+                calls.put((made, alarm, result))
+
+        made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
+        self.analysis = made
+        if not self._again:
+            self.store = made.store
+        self._again = False
+
+    def reopened(self, source: Source | None) -> None:
+        """The recording, for another pass; None where it cannot be had."""
+        self._reopened = source
+        self._again = source is not None
+
+    def upkeep(self) -> None:
+        """Begin the pass that is due, take over what the one under way has found, and tell its alarms."""
+        while not self._calls.empty():
+            made, alarm, result = self._calls.get()
+            if made is self.analysis:
+                self.called(alarm, result)
+        ready = self._detector is not None and not self.loader.loading and self.opened is not None
+        if ready and not self._suits():
+            self._detector = None
+            self._load(self.opened.source if self.opened else None)
+            return
+        if ready and self._detector is not None and self.opened is not None:
+            if self.live:
+                if self.analysis is not None and self.analysis.pipeline.detector is None:
+                    self.analysis.use(self._detector)
+            elif self.analysis is None:
+                self._begin(self.opened.source, self._detector)
+            elif self._reopened is not None and self.analysis.over:
+                source, self._reopened = self._reopened, None
+                self._begin(source, self._detector_again())
+        self._follow()
+
+    def _detector_again(self) -> Detector:
+        """For another pass: the network, or its scores, where all of them are kept."""
+        assert self._detector is not None
+        before = self.store.recipe
+        maps = self.store.maps() if self.whole and before is not None else None
+        if maps is not None and before is not None and before.same_scores(self.recipe.value):
+            return Recalled(maps, self.recipe.value, self._detector)
+        return self._detector
+
+    def _follow(self) -> None:
+        """Of the pass under way: its errors, its end, and its results in place of older ones."""
+        analysis = self.analysis
+        if analysis is None:
+            return
+        if analysis.over and not analysis.noted:
+            analysis.note_end()
+            if analysis.error is not None:
+                self.failed(one_line(analysis.error))
+        if analysis.store is not self.store:
+            before, now = self.store.reach(), analysis.store.reach()
+            if analysis.whole or (now is not None and (before is None or now[1] >= before[1])):
+                tracks = matched(self.store, analysis.store, self.edits.value.touched())
+                self.store = analysis.store
+                self.edits.reset(self.edits.value.carried(tracks))
+                self.results_changed()
+        whole, before_whole = analysis.whole and analysis.store is self.store, self.whole
+        self.whole = whole
+        if whole and not before_whole:
+            self.ended()
+
+    @property
+    def over(self) -> bool:
+        """Whether no more results will come."""
+        return not self.loader.loading if self.analysis is None else self.analysis.over
+
+    @property
+    def older(self) -> list[str]:
+        """What is chosen otherwise now than when the recording's results were made; nothing while a new pass is under
+        way."""
+        made, analysis = self.store.recipe, self.analysis
+        if made is None or analysis is None or self.live or self._again:
+            return []
+        return self.recipe.value.changes(made) if analysis.store is self.store or analysis.over else []
+
+
+def one_line(error: BaseException) -> str:
+    """An error as it is shown."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, IrtrackError) else f"internal error: {type(error).__name__}: {text}"

@@ -1,0 +1,68 @@
+"""What is shown of a moment: its picture, with what is known of it by now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from irtrack.core import Detections, Frame, FrameResult, Track
+from irtrack.session.store import ResultStore
+
+OLDEST_S = 5.0
+"""Tracks are predicted so far and no further."""
+
+MASK_S = 0.15
+"""A mask older than this lies beside its target."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame with its result. `age_s`: 0 where it was analysed itself, or since when its tracks are predicted; None
+    where nothing is known of it yet."""
+
+    result: FrameResult
+    age_s: float | None
+
+    @property
+    def analysed(self) -> bool:
+        """Whether the result is this frame's own."""
+        return self.age_s == 0.0
+
+
+def plain(frame: Frame) -> Picture:
+    """A picture of which nothing is known yet."""
+    return Picture(FrameResult(frame, Detections.empty(), (), {}), None)
+
+
+def predicted(before: FrameResult | None, frame: Frame) -> Picture:
+    """A picture that was not analysed, with the tracks of an earlier one moved to where they should be by now."""
+    if before is None or before.frame.connection != frame.connection:
+        return plain(frame)
+    age_s = frame.time_s - before.frame.time_s
+    if not 0.0 <= age_s <= OLDEST_S:
+        return plain(frame)
+    mask = before.detections.mask if age_s <= MASK_S else None
+    if mask is not None and mask.shape != frame.image.shape:
+        mask = None
+    tracks = tuple(moved(t, age_s) for t in before.tracks if t.confirmed)
+    return Picture(
+        replace(before, frame=frame, detections=Detections.empty(mask), tracks=tracks, captured_s=0.0), age_s
+    )
+
+
+def moved(track: Track, seconds: float) -> Track:
+    """A track flown straight on."""
+    xy = track.xy_px + seconds * track.velocity_px_s
+    return replace(track, xy_px=xy, detection=None, trail=np.concatenate([track.trail, xy[None]]))
+
+
+def with_trails(result: FrameResult, store: ResultStore, seconds: float) -> FrameResult:
+    """A stored result with the trails that were not kept with it, of so many seconds, from where its tracks were."""
+    index, since_s = result.frame.index, result.frame.time_s - seconds
+    tracks = []
+    for track in result.tracks:
+        series = store.series(track.id, last=index) if track.confirmed else np.zeros((0, 7))
+        places = series[series[:, 0] >= since_s][:, 4:6]
+        tracks.append(replace(track, trail=places) if len(places) else track)
+    return replace(result, tracks=tuple(tracks))

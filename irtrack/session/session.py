@@ -1,0 +1,347 @@
+"""A session: what is open, shown, chosen, found and edited. The window draws it; it can do without one.
+
+Three clocks: the picture follows its source (`playback.py`, `reel.py`), analysis goes through it once in the background
+(`analysis.py`), and the view shows any moment with what is known of it by now (`picture.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from irtrack.capture.open import is_file, is_live
+from irtrack.config import Settings
+from irtrack.core import Frame
+from irtrack.imaging.regions import Regions
+from irtrack.session.analysis import Analysis, looked_again
+from irtrack.session.edits import History
+from irtrack.session.events import Choice, Event
+from irtrack.session.habits import Habits
+from irtrack.session.habits import Regions as Outlines
+from irtrack.session.loading import Failed, Loader, Opened, Reopened, recording
+from irtrack.session.passes import Passes, one_line
+from irtrack.session.picture import Picture, plain, predicted, with_trails
+from irtrack.session.playback import Playback
+from irtrack.session.recipe import Recipe
+from irtrack.session.reel import LiveView
+from irtrack.session.store import ResultStore, Sums
+from irtrack.sinks.record import RecordSwitch
+
+BEFORE_S = 3.0
+"""A recording begins so long before it was asked for."""
+
+TRAIL_S = 10.0
+"""Trails are kept for so long, so that a longer one can be asked for on the screen."""
+
+STALE_S = 1.0
+"""A camera's picture older than this is said to be."""
+
+
+class Session:
+    """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
+
+    def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
+        trail_s = max(settings.tracker.trail_s, TRAIL_S)
+        self.settings = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
+        self.habits = habits or Habits()
+        """What is kept between two sessions; the choices below are read from it and put into it when it is kept."""
+        self.recipe = Choice(Recipe.of(settings.detector))
+        self.regions: Choice[Outlines] = Choice({})
+        """Those drawn on the open source, by kind; they count beside those of the settings."""
+        self.display = Choice(self.habits.display if settings.display == Settings().display else settings.display)
+        self.shown = Choice(self.habits.shown)
+        self.rules = Choice(self.habits.alarms)
+        self.scores = Choice(False)
+        """Whether the detector's score map is shown instead of the picture."""
+        self.selected: Choice[int | None] = Choice(None)
+        self.edits = History()
+        self.leaving: Event[[]] = Event()
+        """What is open will be let go of."""
+        self.opened_one: Event[[Opened]] = Event()
+        self.said: Event[[str]] = Event()
+        self.recording = RecordSwitch(BEFORE_S)
+        """Recording of the open camera's raw frames."""
+        self.view: Playback | LiveView | None = None
+        self.loader = Loader()
+        self.passes = Passes(self.settings, self.recipe, self.rules, self.regions, self.edits, self.loader)
+        self.picture: Picture | None = None
+        """What is on screen."""
+        self._presented: tuple[Frame, bool] | None = None
+        self.failed, self.called = self.passes.failed, self.passes.called
+        self.results_changed, self.use = self.passes.results_changed, self.passes.use
+        self.analyse_again = self.passes.analyse_again
+        self.recipe.changed.connect(lambda _: self._look_anew())
+        self.results_changed.connect(self._look_anew)
+        self.regions.changed.connect(self._regions_changed)
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    def open(self, text: str) -> None:
+        """Open a source in the background. A recording that is open stays until the other one is; a camera is let go
+        of first, most serve one user only."""
+        self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
+        if self.live:
+            self.close()
+        self.loader.open(text, self.settings, self.recording)
+        self.passes.want_detector()
+
+    def close(self) -> None:
+        """Let go of what is open, and forget its results."""
+        if self.opened is not None:
+            self.leaving()
+        self.loader.forget()
+        view, self.view = self.view, None
+        self.picture = self._presented = None
+        self.passes.detach()
+        if view is not None:
+            view.close()
+        self.selected.set(None)
+
+    def shutdown(self) -> None:
+        """Close for good."""
+        self.close()
+        self.loader.close()
+
+    def _adopt(self, opened: Opened) -> None:
+        self.close()
+        self.passes.opened, info = opened, opened.source.info
+        self.regions.set(self.habits.regions_of(opened.text))
+        self._regions_changed(self.regions.value)
+        fps = info.fps or 30.0
+        if opened.reel is not None:
+            self.view = LiveView(opened.reel, fps)
+        else:
+            reopen = partial(recording, opened.text, self.settings)
+            self.view = Playback(reopen, opened.first, info.frames, fps)
+        self.passes.attach()
+        self.opened_one(opened)
+
+    # -- choices --------------------------------------------------------------------------------------------------
+
+    def _regions_changed(self, regions: Outlines) -> None:
+        if self.opened is not None:
+            self.habits = self.habits.with_regions(self.opened.text, regions)
+        given = Regions.of(self.recipe.value.detector)
+        include, exclude = (given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
+        self.recipe.set(replace(self.recipe.value, regions=Regions(include, exclude)))
+
+    def choose(self, **changes: object) -> None:
+        """Change settings of the detector: those behind the network act on the picture on screen at once."""
+        detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
+        self.recipe.set(replace(self.recipe.value, detector=detector))
+
+    # -- the analysis ---------------------------------------------------------------------------------------------
+
+    @property
+    def analysis(self) -> Analysis | None:
+        """The pass under way, or the last one."""
+        return self.passes.analysis
+
+    @property
+    def store(self) -> ResultStore:
+        """The results that are shown and exported; those of a new pass once it has come as far."""
+        return self.passes.store
+
+    @property
+    def older(self) -> list[str]:
+        """What is chosen otherwise now than when the recording's results were made."""
+        return self.passes.older
+
+    @property
+    def analysing(self) -> float | None:
+        """Share of the recording that the pass under way has seen; None where none is."""
+        analysis, frames = self.analysis, self.frames
+        if analysis is None or self.live or analysis.over or not frames:
+            return None
+        return min(1.0, analysis.done / frames)
+
+    @property
+    def again_s(self) -> float | None:
+        """About so long another pass would take."""
+        analysis, frames = self.analysis, self.frames
+        return None if analysis is None or frames is None else analysis.frame_s and analysis.frame_s * frames
+
+    # -- the view -------------------------------------------------------------------------------------------------
+
+    @property
+    def opened(self) -> Opened | None:
+        """What is open."""
+        return self.passes.opened
+
+    @property
+    def live(self) -> bool:
+        """Whether that is a camera."""
+        return self.passes.live
+
+    @property
+    def playing(self) -> bool:
+        return self.view is not None and self.view.playing
+
+    @property
+    def position(self) -> int | None:
+        """The frame on screen, or on its way there."""
+        return self.view.position if self.view is not None else None
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames of the open recording, where it is known."""
+        return self.view.frames if self.view is not None else None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the open source, or a guess."""
+        return self.view.fps if self.view is not None else 30.0
+
+    @property
+    def camera_state(self) -> str:
+        """How the open camera stands: connecting, live, stalled or reconnecting; nothing for a recording."""
+        if self.opened is None:
+            return "connecting" if self.loader.opening else ""
+        if not self.live:
+            return ""
+        if getattr(self.opened.source, "state", None) == "reconnecting":
+            return "reconnecting"
+        return "stalled" if (self.stale_s or 0.0) > STALE_S else "live"
+
+    @property
+    def stale_s(self) -> float | None:
+        """Age of the camera's newest picture, in seconds."""
+        if not self.live or self.analysis is None or not self.analysis.pipeline.last_captured_s:
+            return None
+        return time.monotonic() - self.analysis.pipeline.last_captured_s
+
+    @property
+    def started(self) -> datetime | None:
+        """When the seconds of a camera's frames began to count, UTC."""
+        return getattr(self.opened.source, "started", None) if self.opened is not None else None
+
+    @property
+    def trail_points(self) -> int:
+        """So many points of each trail are shown."""
+        return max(2, round(self.shown.value.trail_s * self.fps))
+
+    def lives(self) -> dict[int, tuple[int, int]]:
+        """First and last frame of each track as edited."""
+        return self.edits.value.lives(self.store.lives())
+
+    def tracks(self) -> dict[int, Sums]:
+        """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
+        out: dict[int, Sums] = {}
+        for piece in self.edits.value.pieces(self.store.lives()):
+            sums = self.store.sums(piece.track, piece.first, piece.last)
+            if sums is not None:
+                out[piece.now] = sums.joined(out.get(piece.now))
+        return out
+
+    def play(self) -> None:
+        """Go on; a camera: back to its newest picture."""
+        self._move(lambda v: v.play())
+
+    def pause(self) -> None:
+        """Hold the picture on screen fast; analysis and the camera go on."""
+        self._move(lambda v: v.pause())
+
+    def toggle_play(self) -> None:
+        """One or the other."""
+        self.pause() if self.playing else self.play()
+
+    def step(self, by: int) -> None:
+        """One frame on or back, paused."""
+        self._move(lambda v: v.step(by))
+
+    def seek(self, index: int) -> None:
+        """Go to a frame."""
+        if index != self.position:
+            self._move(lambda v: v.seek(index))
+
+    def seek_time(self, seconds: float) -> None:
+        """Go to the frame of a time."""
+        self.seek(round(seconds * self.fps))
+
+    def seek_end(self) -> None:
+        """To the last frame; of a camera, back to its newest picture."""
+        if self.live:
+            self.play()
+        elif self.view is not None:
+            self.seek(self.view.reach[1])
+
+    def seek_track(self) -> None:
+        """To the first frame in which the selected track was confirmed."""
+        life = self.lives().get(self.selected.value) if self.selected.value is not None else None
+        if life is not None:
+            self.seek(life[0])
+
+    def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
+        """What reads the recording may fail at it."""
+        if self.view is not None:
+            try:
+                move(self.view)
+            except Exception as error:  # of the disk, the decoder, whatever reads the recording
+                self.failed(one_line(error))
+
+    def tick(self) -> Picture | None:
+        """Take in what the threads have done; the picture to draw, if it or what is known of it has changed."""
+        for message in self.loader.received():
+            self._receive(message)
+        self.passes.upkeep()
+        reach = self.store.reach()
+        if self.analysis is not None and self.analysis.whole and isinstance(self.view, Playback) and reach is not None:
+            self.view.ended_at(reach[1] + 1)
+        self._move(lambda v: v.tick(reach[1] if reach else None, self.passes.over))
+        frame = self.view.frame if self.view is not None else None
+        if frame is None:
+            return None
+        drawn = self._presented
+        if drawn is not None and drawn[0] is frame and (drawn[1] or frame.index not in self.store):
+            return None
+        return self.present()
+
+    def _receive(self, message: object) -> None:
+        if isinstance(message, Failed):
+            self.failed(one_line(message.error))
+            if message.what == "load":
+                self.passes.not_loaded()
+            elif message.what == "again":
+                self.passes.reopened(None)
+        elif isinstance(message, Opened):
+            self._adopt(message)
+        elif isinstance(message, Reopened):
+            self.passes.reopened(message.source)
+        else:
+            self.use(message)  # type: ignore[arg-type]
+
+    def _look_anew(self) -> None:
+        """What is known of the picture on screen has changed: the next tick gives it."""
+        self._presented = None
+
+    def kept(self) -> Habits:
+        """The habits with what is chosen now."""
+        return replace(self.habits, shown=self.shown.value, display=self.display.value, alarms=self.rules.value)
+
+    def present(self) -> Picture | None:
+        """The frame on screen with what is known of it now, as edited."""
+        frame = self.view.frame if self.view is not None else None
+        if frame is None:
+            return None
+        made = self._known(frame)
+        self._presented = (frame, made.analysed)
+        self.picture = replace(made, result=self.edits.value.apply(made.result))
+        return self.picture
+
+    def _known(self, frame: Frame) -> Picture:
+        latest = self.analysis.latest if self.live and self.analysis is not None else None
+        if latest is not None and latest.frame.index == frame.index:
+            return Picture(latest, 0.0)
+        if frame.index in self.store:
+            result = self.store.get(frame)
+            if self.live:
+                return Picture(with_trails(result, self.store, self.settings.tracker.trail_s), 0.0)
+            if self.store.recipe != self.recipe.value:
+                result = looked_again(result, self.recipe.value)
+            return Picture(result, 0.0)
+        if latest is None:
+            return plain(frame)
+        return predicted(latest if latest.frame.index < frame.index else self.store.before(frame.index), frame)

@@ -1,0 +1,248 @@
+"""The window over a session: what is analysed and with what, the seek bar, the list of all tracks, held pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import go, make_window, opened, seen_whole, settled
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QWheelEvent
+from PySide6.QtWidgets import QApplication, QInputDialog, QPushButton
+from pytestqt.qtbot import QtBot
+from test_gui import on_screen, pixels
+from test_gui_picture import crowd, track
+from test_session import SCENE, Bright
+
+from irtrack.config import DetectorSettings, Settings
+from irtrack.gui.start import sample_path
+from irtrack.gui.window import MainWindow
+
+
+@pytest.fixture
+def quick(qtbot: QtBot) -> Callable[[], MainWindow]:
+    """Makes a window whose detector needs no network."""
+
+    def make() -> MainWindow:
+        made = make_window(qtbot, Settings(detector=DetectorSettings(weights="datransnet-s", mode="exact")))
+        made.session.use(Bright())
+        return made
+
+    return make
+
+
+def wait(qtbot: QtBot, condition: Callable[[], object]) -> None:
+    qtbot.waitUntil(lambda: bool(condition()), timeout=60_000)
+
+
+def test_a_change_is_said_and_analyse_again_is_offered(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    t = window.transport
+    assert not t.again_button.isVisible()
+    window.side.detection.threshold.setValue(30)
+    wait(qtbot, t.again_button.isVisible)
+    assert t.notice.text() == "threshold changed since the analysis"
+    assert t.seek_bar.course.older
+    qtbot.mouseClick(t.again_button, Qt.MouseButton.LeftButton)
+    recipe = window.session.recipe.value
+    wait(qtbot, lambda: window.session.store.recipe == recipe and not t.again_button.isVisible())
+    wait(qtbot, lambda: not t.seek_bar.course.older)
+    window.close()
+
+
+def test_the_seek_bar_goes_selects_and_zooms(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    bar = window.transport.seek_bar
+    assert bar.width() == window.width()  # over the whole width
+    window.drawing.refresh()
+    chosen, (first, last) = next(iter(bar.course.lives.items()))
+    middle = (first + last) / 2
+    at = QPoint(round(bar._x(middle + 0.5)), round(bar._lane_y(chosen)) + 2)
+    qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=at)
+    assert window.session.selected.value == chosen
+    assert abs((window.session.position or 0) - middle) <= 1
+    before = bar._x(first)
+    none = Qt.KeyboardModifier.NoModifier
+    wheel = QWheelEvent(
+        QPointF(at), QPointF(bar.mapToGlobal(at)), QPoint(), QPoint(0, 360), Qt.MouseButton.NoButton, none,
+        Qt.ScrollPhase.NoScrollPhase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(bar, wheel)
+    assert bar._x(first) < before  # the part round the cursor is wider now
+    assert abs(bar._x(middle + 0.5) - at.x()) <= bar.width() / 30  # and stayed under it
+    qtbot.mouseDClick(bar, Qt.MouseButton.LeftButton, pos=at)
+    assert bar._x(first) == before
+    window.close()
+
+
+def test_every_track_of_the_recording_in_a_list(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    tracks = window.side.tracks
+    qtbot.mouseClick(tracks.all_button, Qt.MouseButton.LeftButton)
+    go(qtbot, window, 0)
+    window.drawing.show_side()
+    lives = window.session.lives()
+    assert tracks.table.rowCount() == 0  # none in this frame
+    assert tracks.everything.rowCount() == len(lives) >= 3
+    for row in range(len(lives)):
+        number = tracks.everything.track_id(row)
+        series = window.session.store.series(number)
+        cells = [tracks.everything.index(row, column).data() for column in range(6)]
+        assert cells == [
+            str(number), f"{series[0, 0]:.2f}", f"{series[-1, 0]:.2f}", str(len(series)), f"{series[:, 2].max():.1f}",
+            f"{series[:, 3].mean():.0f}",
+        ]  # fmt: skip
+    tracks.all_view.selectRow(1)
+    chosen = tracks.everything.track_id(tracks.all_view.sorted.mapToSource(tracks.all_view.sorted.index(1, 0)).row())
+    assert window.session.selected.value == chosen
+    tracks.all_view.activated.emit(tracks.all_view.sorted.index(1, 0))
+    assert window.session.position == lives[chosen][0]
+    window.close()
+
+
+def test_tracks_are_gone_through_judged_split_and_swapped_by_key(
+    qtbot: QtBot, quick: Callable[[], MainWindow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    session = window.session
+    order = sorted(session.lives(), key=lambda t: session.lives()[t])
+    for expected in (order[0], order[1]):
+        qtbot.keyClick(window, Qt.Key.Key_N)
+        assert session.selected.value == expected
+    qtbot.keyClick(window, Qt.Key.Key_P)
+    assert session.selected.value == order[0]
+    qtbot.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+    assert session.edits.value.verdicts == {order[0]: "bird"}
+    first, last = session.lives()[order[0]]
+    go(qtbot, window, (first + last) // 2)
+    qtbot.keyClick(window, Qt.Key.Key_X)
+    assert session.lives()[order[0]] == (first, (first + last) // 2 - 1)
+    assert len(session.lives()) == len(order) + 1
+    undo, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    qtbot.keyClick(window, Qt.Key.Key_Z, undo)
+    assert session.lives()[order[0]] == (first, last)
+    qtbot.keyClick(window, Qt.Key.Key_Z, undo | shift)
+    assert session.lives()[order[0]][1] < last
+    qtbot.keyClick(window, Qt.Key.Key_Z, undo)
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
+    place = session.store.places(order[0])[session.position or 0]
+    qtbot.keyClick(window, Qt.Key.Key_W, undo)
+    settled(qtbot, window)
+    assert window.canvas.result is not None
+    there = {t.id: t.xy_px for t in window.canvas.result.tracks}
+    assert np.hypot(*(there[order[0]] - place)) > 2  # another target has the name now
+    window.close()
+
+
+def test_a_camera_is_held_and_let_go_by_key(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    source = "simcam:sky,width=96,height=80,frames=30,targets=2,scr=14"
+    window.open(source)
+    wait(qtbot, lambda: opened(window, source) and (window.session.position or 0) > 10)
+    wait(qtbot, lambda: "UTC" in window.transport.time_label.text())
+    assert "tracking" in window.status._rates.text() or "loading" in window.status._rates.text()
+    qtbot.keyClick(window, Qt.Key.Key_Space)
+    held = window.session.position or 0
+    wait(qtbot, lambda: window.badges.stale.isVisible() and window.badges.stale.text() == "HELD")
+    wait(qtbot, lambda: "behind" in window.transport.notice.text() and window.transport.live_button.isVisible())
+    assert window.session.position == held
+    qtbot.keyClick(window, Qt.Key.Key_Left)
+    wait(qtbot, lambda: (window.session.position or 0) < held)
+    qtbot.keyClick(window, Qt.Key.Key_End)
+    wait(qtbot, lambda: (window.session.position or 0) > held)
+    assert window.session.playing
+    window.close()
+
+
+def test_predicted_tracks_are_paler(qtbot: QtBot, window: MainWindow) -> None:
+    result = crowd(3)
+    opacities = []
+    for age_s in (0.0, 0.05, 1.0, 4.0):
+        window.canvas.show_result(result, age_s)
+        opacities.append(window.canvas.overlays.boxes.opacity())
+    assert opacities[0] == opacities[1] == 1.0
+    assert 1.0 > opacities[2] > opacities[3] > 0.2
+
+
+def test_labels_read_on_any_grey(qtbot: QtBot, window: MainWindow) -> None:
+    """On white as on black, a label has dark and bright pixels side by side."""
+    base = crowd(0)
+    for level in (0, 128, 255):
+        image = np.full(base.frame.image.shape, level, np.uint8)
+        frame = type(base.frame)(0, 0.0, image)
+        window.canvas.show_result(type(base)(frame, base.detections, (track(1, 300, 250),), {}))
+        qtbot.wait(20)
+        at = on_screen(window, 300, 250)
+        part = pixels(window)[at.y() - 40 : at.y() + 40, at.x() - 60 : at.x() + 80].mean(2)
+        assert part.max() - part.min() > 100
+
+
+def test_the_side_panel_hides_and_a_first_start_fits_the_screen(qtbot: QtBot, window: MainWindow) -> None:
+    assert window.side.isVisible()
+    qtbot.keyClick(window, Qt.Key.Key_Tab)
+    assert not window.side.isVisible()
+    wait(qtbot, lambda: window.canvas.width() == window.width())
+    qtbot.keyClick(window, Qt.Key.Key_Tab)
+    assert window.side.isVisible()
+    room = window.screen().availableSize()
+    fresh = MainWindow(Settings())
+    assert fresh.width() <= room.width()
+    assert fresh.height() <= room.height()
+    fresh.close()
+    for width, height in ((1024, 700), (1280, 720), (1920, 1080)):
+        window.resize(width, height)
+        qtbot.wait(20)
+        assert (window.width(), window.height()) == (width, height)
+        transport = window.transport
+        assert transport.mapTo(window, QPoint(0, transport.height())).y() <= height
+        assert transport.play_button.isVisible()
+
+
+def test_an_error_leaves_the_recording_on_screen(qtbot: QtBot, quick: Callable[[], MainWindow], tmp_path: Path) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    title = window.windowTitle()
+    (tmp_path / "bad.mp4").write_text("no video" * 100)
+    window.open(str(tmp_path / "bad.mp4"))
+    wait(qtbot, window.banner.isVisible)
+    assert window.windowTitle() == title
+    assert window.canvas.result is not None
+    assert len(window.session.store) == 60
+    window.close()
+
+
+def test_the_empty_window_offers_ways_to_open_something(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a & b.mkv"
+    odd.write_bytes(clip.read_bytes())
+    window.session.habits = window.session.habits.opened(str(odd), False)
+    window.start.list_recent()
+    wait(qtbot, window.start.isVisible)
+    buttons = {b.toolTip(): b for b in window.start.findChildren(QPushButton)}
+    assert "Open the clip that comes with irtrack" in buttons
+    assert buttons["Open the clip that comes with irtrack"].isEnabled()
+    assert sample_path().exists()
+    qtbot.mouseClick(buttons[str(odd)], Qt.MouseButton.LeftButton)
+    wait(qtbot, lambda: opened(window, str(odd)) and not window.start.isVisible())
+
+
+def test_what_is_known_of_a_recording_is_back_in_another_window(
+    qtbot: QtBot, quick: Callable[[], MainWindow], clip: Path
+) -> None:
+    window = quick()
+    seen_whole(qtbot, window, clip)
+    track = min(window.session.lives())
+    window.session.selected.set(track)
+    window.editor.rename("drone A")
+    window.close()
+    again = quick()
+    seen_whole(qtbot, again, clip)
+    wait(qtbot, lambda: again.session.edits.value.names == {track: "drone A"})  # the same pass, the same number
+    again.close()
