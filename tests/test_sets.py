@@ -202,15 +202,16 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path, scene16: Scene) -> N
     ("case", "split", "right"),
     [
         ("apple-double", "", ("images 8 targets 16",)),
-        ("masks-0-1", "", ("targets 18", "IoU 66.15", "Pd 100.00")),
+        ("masks-0-1", "", ("targets 18", "Pd 100.00")),
         ("split-list-names", "test", ("images 4 ",)),
         ("split-list-names", "upper", ("images 4 ",)),
-        ("train-16bit", "", ("IoU 52.99", "Pd 100.00", "Fa_1e-6 0.00")),
+        ("train-16bit", "", ("targets 15", "Pd 100.00", "Fa_1e-6 0.00")),
     ],
 )
 def test_the_reported_cases(
-    data: Path, capsys: pytest.CaptureFixture[str], case: str, split: str, right: tuple[str, ...]
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str, split: str, right: tuple[str, ...]
 ) -> None:
+    """The masks, of any two values, are compared with what `irtrack detect` sees in these very images."""
     folder = data / "cases" / case / "set"
     if not folder.is_dir():
         pytest.skip("the reported cases are not there")
@@ -218,3 +219,12 @@ def test_the_reported_cases(
     said = capsys.readouterr()
     assert code == 0, said.err
     assert all(text in said.out for text in right), said.out
+    if split or case == "apple-double":
+        return
+    assert main(["detect", str(folder / "images"), "--out", str(tmp_path), "--weights", "datransnet-s"]) == 0
+    found = [cv2.imread(str(tmp_path / p.name), cv2.IMREAD_UNCHANGED) > 0 for p in sorted((folder / "masks").iterdir())]
+    truth = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) > 0 for p in sorted((folder / "masks").iterdir())]
+    both, either = (
+        sum(f(a, b).sum() for a, b in zip(found, truth, strict=True)) for f in (np.bitwise_and, np.bitwise_or)
+    )
+    assert f"IoU {100 * both / either:.2f}" in said.out
