@@ -241,13 +241,19 @@ def packed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_packed_data_is_what_the_recipes_name(packed: Path) -> None:
+    loaded: dict[str, list[Sample]] = {}  # each once: recipes have sets in common
+
+    def sets(tables: list[dict[str, str]]) -> dict[str, list[Sample]]:
+        named = {f"{table['folder']}:{table['split']}": table for table in tables}
+        loaded.update(load_sets([table for name, table in named.items() if name not in loaded], packed))
+        return {name: loaded[name] for name in named}
+
     for name in ("general", "slim", "nuaa", "nudt", "irstd1k"):
         recipe = load_recipe(name)
-        sets = {k: load_sets(recipe[k], packed) for k in ("data", "validation")}
-        check_apart(sets["data"], sets["validation"])
+        check_apart(sets(recipe["data"]), sets(recipe["validation"]))
         for table in recipe.get("negatives", []):
             assert len(load_backgrounds(packed / table["folder"])) >= 64
-    counts = {n: len(s) for k in sets for n, s in load_sets(load_recipe("general")[k], packed).items()}
+    counts = {name: len(samples) for name, samples in loaded.items()}
     assert counts["NUAA-SIRST:train_idx427"] == 256
     assert counts["NUDT-SIRST:train_NUDT-SIRST[:-60]"] == 603
     assert counts["hit:train"] == 322
