@@ -203,7 +203,7 @@ def make_pipeline(
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
             source = TeeSource(source, recorder)
         source = corrected(source, settings.capture)
-        started = getattr(source, "started", None)
+        started = source.status().started
         if started is not None:
             write_clock(outputs, targets, started)
         sinks = make_sinks(outputs, settings, source.info.fps, targets, started)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -279,11 +280,13 @@ class SourceInfo:
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
     """How a source stands. `lost`: the camera is away. `incomplete`: pictures that came with parts missing, and were
-    left out. `failed`: why a recording made of it ended early."""
+    left out. `failed`: why a recording made of it ended early. `started`: when the seconds of a camera's frames began
+    to count, UTC; None for a recording."""
 
     lost: bool = False
     incomplete: int = 0
     failed: SinkError | None = None
+    started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

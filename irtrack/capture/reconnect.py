@@ -62,15 +62,14 @@ class ReconnectingSource(Source):
         self.state = Connection.RECONNECTING
         self.lost = 0
         """How often the connection was lost."""
-        self.started, self._start_s = datetime.now(UTC), time.monotonic()
-        """When the seconds of its frames begin to count."""
+        self._started, self._start_s = datetime.now(UTC), time.monotonic()  # the seconds of its frames count from here
         self._reader, self.source = self._first(wait_s)
         self.info = self.source.info
         self.state = Connection.LIVE
 
     def status(self) -> SourceStatus:
-        """As the source since it was connected, and whether it is away."""
-        return replace(self.source.status(), lost=self.state is Connection.RECONNECTING)
+        """As the source since it was connected, whether it is away, and since when its seconds count."""
+        return replace(self.source.status(), lost=self.state is Connection.RECONNECTING, started=self._started)
 
     def __iter__(self) -> Iterator[Frame]:
         index, start, connection, kind = -1, 0, 0, None

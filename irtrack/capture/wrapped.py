@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from irtrack.core import Source, SourceStatus, Stoppable
 
 
@@ -17,16 +15,6 @@ class WrappedSource(Source):
     def status(self) -> SourceStatus:
         """As the source."""
         return self.source.status()
-
-    @property
-    def state(self) -> object:
-        """Of the connection, where the source has one."""
-        return getattr(self.source, "state", None)
-
-    @property
-    def started(self) -> datetime | None:
-        """When the seconds of a camera's frames began to count, UTC; None for a recording."""
-        return getattr(self.source, "started", None)
 
     def seek(self, index: int) -> None:
         """As the source."""

@@ -142,7 +142,7 @@ class Run:
         from tqdm import tqdm
 
         self._called += 1
-        started = getattr(self.pipeline.source, "started", None) if self.pipeline is not None else None
+        started = self.pipeline.source.status().started if self.pipeline is not None else None
         moment = f"{started + timedelta(seconds=alarm.time_s):%Y-%m-%dT%H:%M:%S}Z, " if started is not None else ""
         line = f"alarm: {self.name}: {moment}{alarm.time_s:.2f} s, frame {alarm.frame}: {alarm.text}"
         tqdm.write(line, file=sys.stderr)

@@ -72,6 +72,21 @@ ALL_TIPS = (
 )
 
 
+def header_of(
+    columns: Sequence[tuple[str, object, str]],
+    tips: Sequence[str],
+    section: int,
+    orientation: Qt.Orientation,
+    role: int,
+) -> str | None:
+    """What a table's column is called, or what its tip says."""
+    if orientation != Qt.Orientation.Horizontal:
+        return None
+    if role == Qt.ItemDataRole.DisplayRole:
+        return columns[section][0]
+    return tips[section] if role == Qt.ItemDataRole.ToolTipRole else None
+
+
 class AllTracks(QAbstractTableModel):
     """Every track of the recording."""
 
@@ -122,11 +137,7 @@ class AllTracks(QAbstractTableModel):
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return ALL_COLUMNS[section][0]
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
-            return ALL_TIPS[section]
-        return None
+        return header_of(ALL_COLUMNS, ALL_TIPS, section, orientation, role)
 
 
 class TrackTable(QAbstractTableModel):
@@ -189,8 +200,4 @@ class TrackTable(QAbstractTableModel):
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if role == Qt.ItemDataRole.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return COLUMNS[section][0]
-        if role == Qt.ItemDataRole.ToolTipRole and orientation == Qt.Orientation.Horizontal:
-            return TIPS[section]
-        return None
+        return header_of(COLUMNS, TIPS, section, orientation, role)

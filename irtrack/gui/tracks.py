@@ -107,17 +107,17 @@ class TrackEditor:
     def _life(self, track: int, life: tuple[int, int]) -> str:
         return f"{self.edits.label(track)}: frames {life[0]} to {life[1]}"
 
-    def _ask_other(self, title: str, question: str, others: list[tuple[str, int]]) -> int | None:
+    def _ask_other(self, title: str, question: str, others: list[tuple[str, int]], none: str) -> int | None:
+        if not others:
+            self._words.say(none)
+            return None
         texts = [text for text, _ in others]
         chosen, ok = QInputDialog.getItem(self._parent, title, question, texts, 0, False)
         return dict(others)[chosen] if ok else None
 
     def ask_merge(self) -> None:
-        others = self.others()
-        if not others:
-            self._words.say("no other track lives before or after this one")
-            return
-        into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", others)
+        none = "no other track lives before or after this one"
+        into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", self.others(), none)
         if into is not None:
             self.merge(into)
 
@@ -126,10 +126,8 @@ class TrackEditor:
         if self.selected is None:
             return
         others = [(self._life(k, v), k) for k, v in lives.items() if k != self.selected and v[1] >= self.frame]
-        if not others:
-            self._words.say("no other track lives from this frame on")
-            return
-        other = self._ask_other("Swap tracks", f"From this frame on, track {self.selected} is", others)
+        none = "no other track lives from this frame on"
+        other = self._ask_other("Swap tracks", f"From this frame on, track {self.selected} is", others, none)
         if other is not None:
             self.swap(other)
 

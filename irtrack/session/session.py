@@ -202,7 +202,7 @@ class Session:
             return "connecting" if self.loader.opening else ""
         if not self.live:
             return ""
-        if getattr(self.opened.source, "state", None) == "reconnecting":
+        if self.opened.source.status().lost:
             return "reconnecting"
         return "stalled" if (self.stale_s or 0.0) > STALE_S else "live"
 
@@ -216,7 +216,7 @@ class Session:
     @property
     def started(self) -> datetime | None:
         """When the seconds of a camera's frames began to count, UTC."""
-        return getattr(self.opened.source, "started", None) if self.opened is not None else None
+        return self.opened.source.status().started if self.opened is not None else None
 
     @property
     def trail_points(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from irtrack.capture.images import read_image
 from irtrack.core import IrtrackError, Remarks
+from irtrack.hush import hushed
 
 SMALL_LABEL = 32
 """Values up to this are numbers of objects or classes, where nothing is brighter."""
@@ -25,7 +26,8 @@ class MaskError(IrtrackError):
 def read_mask(path: Path, remarks: Remarks) -> NDArray[np.bool_]:
     """Where a mask file marks targets, (H, W). Raises IrtrackError."""
     grey = read_image(path)  # which looks at its size before, and at whether it is whole
-    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    with hushed():
+        picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.shape[:2] != grey.shape:
         picture = grey
     try:
