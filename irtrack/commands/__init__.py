@@ -4,6 +4,7 @@ from irtrack.commands.detect import detect
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, train, window
 from irtrack.commands.run import flat, run
+from irtrack.commands.tune import tune
 
 __all__ = [
     "bench",
@@ -18,5 +19,6 @@ __all__ = [
     "simulate",
     "track",
     "train",
+    "tune",
     "window",
 ]
