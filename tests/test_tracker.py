@@ -314,7 +314,7 @@ def test_a_track_ends_outside_the_picture() -> None:
 
 @pytest.mark.parametrize("rate", [30.0, 10.0, 3.0, 1.0, 0.5])
 def test_a_target_is_believed_and_kept_at_any_rate_of_results(rate: float) -> None:
-    """One that flies at 12 px/s for 20 s: confirmed within three seconds or five results, and one identity throughout."""
+    """One that flies at 12 px/s for 20 s: believed within three seconds or five results, one identity."""
     tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
     ids, confirmed_s = set(), None
     rng = np.random.default_rng(5)
