@@ -346,8 +346,8 @@ class Settings(Checked):
 
 DEFAULTS = Settings()
 
-OTHERS = Settings(tracker=TrackerSettings(caution=60.0, log_delay_s=60.0))
-"""Defaults for detections of others: nobody waits for their logs, and what clutter was learned from is harder still."""
+OTHERS = Settings(tracker=TrackerSettings(log_delay_s=60.0))
+"""Defaults for detections of others, whose logs nobody waits for."""
 
 
 def load_settings(path: Path, defaults: Settings = DEFAULTS) -> Settings:
