@@ -8,10 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from irtrack.core import Detections, Detector, Forgetful, FrameResult, Image, Scores, Source, Tracker
+from irtrack.core import (
+    Detections,
+    Detector,
+    Forgetful,
+    FrameResult,
+    Image,
+    Scores,
+    Source,
+    Track,
+    Tracker,
+    TrackStatus,
+)
 from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
-from irtrack.pipeline import Pipeline, State, relinked
+from irtrack.pipeline import Pipeline, State
 from irtrack.session.recipe import Recipe
 from irtrack.session.store import LIVE_FRAMES, ResultStore, ScoreMap
 
@@ -146,3 +157,27 @@ def looked_again(result: FrameResult, recipe: Recipe) -> FrameResult:
         return result
     found = found_in(scores, result.frame.image, recipe)
     return replace(result, detections=found, tracks=relinked(result.tracks, found))
+
+
+RELINK_PX = 4.0
+"""A track keeps its detection where one of those that were made again is no further away than this."""
+
+
+def relinked(tracks: Sequence[Track], detections: Detections) -> tuple[Track, ...]:
+    """Tracks with the rows of detections that were made again; one whose detection is gone coasts."""
+    return tuple(t if t.detection is None else linked(t, nearest(t, detections)) for t in tracks)
+
+
+def linked(track: Track, row: int | None) -> Track:
+    """A track with another detection, or none."""
+    coasts = row is None and track.confirmed
+    return replace(track, detection=row, status=TrackStatus.COASTING if coasts else track.status)
+
+
+def nearest(track: Track, detections: Detections) -> int | None:
+    """The row of the detection at a track's place."""
+    if not len(detections):
+        return None
+    away = ((detections.xy_px - track.xy_px) ** 2).sum(1)
+    row = int(away.argmin())
+    return row if away[row] <= RELINK_PX**2 else None
