@@ -18,8 +18,8 @@ from irtrack.capture.kinds import FILES, TEXTS, file_suffixes
 from irtrack.cli import COMMANDS, make_parser
 from irtrack.config import DEFAULTS, TrackerSettings
 from irtrack.schema import json_schema
+from irtrack.sinks.columns import CSV_HEADER
 from irtrack.sinks.kinds import SINKS
-from irtrack.sinks.text import CSV_HEADER
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
