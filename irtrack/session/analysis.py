@@ -11,9 +11,11 @@ from functools import partial
 from irtrack.core import (
     Detections,
     Detector,
+    DetectorStatus,
     Forgetful,
     FrameResult,
     Image,
+    Reporting,
     Scores,
     Source,
     Track,
@@ -136,9 +138,13 @@ class Recalled:
     def __init__(self, maps: Sequence[tuple[float, ScoreMap]], recipe: Recipe, detector: Detector) -> None:
         """maps: time and score map of every frame of the recording, in order. `detector`: where they came from."""
         self._maps = iter(maps)
-        self.weights, self.device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
+        self._status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
         self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
         self._recipe = recipe
+
+    def status(self) -> DetectorStatus:
+        """As where the score maps came from, but that every frame is seen whole."""
+        return replace(self._status, scan_frames=1)
 
     def __call__(self, image: Image) -> Detections:
         return found_in(next(self._maps)[1].full(), image, self._recipe)
