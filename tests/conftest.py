@@ -96,19 +96,43 @@ def no_thread_left() -> Iterator[None]:
     pytest.fail(f"threads left running: {ours}")
 
 
-LARGE_BYTES = 600 << 20
+def pytest_collection_finish() -> None:
+    """All is imported now and stays: the search for garbage passes over it, which else takes a fifth of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+GROWN_BYTES = 200 << 20
+
+
+class Memory:
+    """Of this process. A detector tells malloc to keep large blocks; those of hundreds of tests would be gigabytes."""
+
+    def __init__(self) -> None:
+        self._after = self._bytes()
+
+    def _bytes(self) -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def give_back(self) -> None:
+        """Where it has grown much since the last time."""
+        if self._bytes() > self._after + GROWN_BYTES:
+            gc.collect()
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
+            self._after = self._bytes()
+
+
+@pytest.fixture(scope="session")
+def memory() -> Memory | None:
+    return Memory() if sys.platform == "linux" else None
 
 
 @pytest.fixture(autouse=True)
-def memory_given_back() -> Iterator[None]:
-    """A detector tells malloc to keep large blocks; here the blocks of hundreds of tests would add up to gigabytes."""
+def memory_given_back(memory: Memory | None) -> Iterator[None]:
     yield
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        if int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > LARGE_BYTES:
-            gc.collect()
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    if memory is not None:
+        memory.give_back()
 
 
 @pytest.fixture
