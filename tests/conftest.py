@@ -96,6 +96,15 @@ def no_thread_left() -> Iterator[None]:
     pytest.fail(f"threads left running: {ours}")
 
 
+LONG = ("backends", "cli", "train", "native", "library", "network", "outputs", "train_data", "architecture", "ending")
+"""Files that take longest: processes that share the files begin with them, so that both end at the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 def pytest_collection_finish() -> None:
     """All is imported now and stays: the search for garbage passes over it, which else takes a fifth of a second."""
     gc.collect()
