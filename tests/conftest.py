@@ -111,37 +111,41 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-GROWN_BYTES = 200 << 20
+GROWN_BYTES = 64 << 20
 
 
 class Memory:
     """Of this process. A detector tells malloc to keep large blocks; those of hundreds of tests would be gigabytes."""
 
     def __init__(self) -> None:
-        self._after = self._bytes()
+        self._after = 0
 
     def _bytes(self) -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def give_back(self) -> None:
-        """Where it has grown much since the last time."""
-        if self._bytes() > self._after + GROWN_BYTES:
+    def give_back(self, grown: int = 0) -> None:
+        """Where it has grown by so much since the last time."""
+        if sys.platform == "linux" and self._bytes() >= self._after + grown:
             gc.collect()
             with contextlib.suppress(OSError, AttributeError):
                 ctypes.CDLL("libc.so.6").malloc_trim(0)
             self._after = self._bytes()
 
 
-@pytest.fixture(scope="session")
-def memory() -> Memory | None:
-    return Memory() if sys.platform == "linux" else None
+MEMORY = Memory()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_of_a_file_given_back() -> Iterator[None]:
+    """Set up before other fixtures, and so behind them: what they held is free now."""
+    yield
+    MEMORY.give_back()
 
 
 @pytest.fixture(autouse=True)
-def memory_given_back(memory: Memory | None) -> Iterator[None]:
+def memory_of_a_test_given_back() -> Iterator[None]:
     yield
-    if memory is not None:
-        memory.give_back()
+    MEMORY.give_back(GROWN_BYTES)
 
 
 @pytest.fixture

@@ -231,6 +231,5 @@ def test_a_monkey_finds_nothing(
     wait(qtbot, lambda: opened(window, str(clip)))
     window.close()
     assert not failed
-    qtbot.wait(50)
-    ours = [t.name for t in threading.enumerate() if t.name.startswith("irtrack") and t.is_alive()]
-    assert [name for name in ours if "load" not in name] == []  # what loads a library ends when that has loaded
+    # What loads a library or renders a camera's scene ends when that is done.
+    wait(qtbot, lambda: not [t for t in threading.enumerate() if t.name.startswith("irtrack") and t.is_alive()])
