@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import seen_whole
+from PySide6.QtWidgets import QFileDialog
+from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
 from irtrack import plugins
 from irtrack.capture import open_source
-from irtrack.capture.kinds import file_suffixes, forms
+from irtrack.capture.kinds import forms
 from irtrack.cli import main
 from irtrack.core import SourceError, WeightsError
 from irtrack.detect.weights import load_weights
+from irtrack.gui.window import MainWindow
+from irtrack.sinks.columns import CSV_HEADER
 
 Package = Callable[[str, str, str], None]
 QUICK = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet"]
@@ -84,7 +89,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 def test_a_source(package: Package, tmp_path: Path) -> None:
     package(plugins.SOURCES, "mykind = MODULE:KIND", SOURCE)
     assert "mykind:..." in forms()
-    assert ".mine" in file_suffixes()
     assert sum(1 for _ in open_source("mykind:anything")) == 12
     (tmp_path / "a.mine").write_bytes(b"anything")
     assert open_source(str(tmp_path / "a.mine")).info.frames == 12
@@ -106,6 +110,49 @@ def test_an_output(package: Package, tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["track", str(tmp_path / "d.csv"), "--out", str(tmp_path / "t.csv"), "--lines", str(tmp_path / "l.txt")]
     assert main(words) == 0
     assert len((tmp_path / "l.txt").read_text().splitlines()) == 12
+
+
+def test_the_window_offers_both(
+    package: Package, qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its dialogs, beside our own; what is chosen there wins over the first kind with that suffix."""
+    package(plugins.SOURCES, "mykind = MODULE:KIND", SOURCE)
+    package(plugins.SINKS, "lines = MODULE:KIND", SINK)
+    package(plugins.SINKS, "broken = MODULE:KIND", "import what_is_not_there")
+    offered: list[list[str]] = []
+
+    def answer(name: str, path: Path, chosen: str) -> None:
+        def asked(parent: object, title: str, suggested: str, kinds: str) -> tuple[str, str]:
+            offered.append(kinds.split(";;"))
+            return str(path), chosen
+
+        monkeypatch.setattr(QFileDialog, name, asked)
+
+    recording = tmp_path / "a.mine"
+    recording.write_bytes(b"anything")
+    answer("getOpenFileName", recording, "")
+    window.opener.ask_recording()
+    assert offered[0][0].startswith("Everything that is read (*.cptv *.seq")
+    assert "*.mine" in offered[0][0]
+    assert {"CPTV file (*.cptv)", "FLIR file (*.seq *.csq *.fff)", "Mykind (*.mine)", "All files (*)"} < set(offered[0])
+    seen_whole(qtbot, window, recording, frames=12)
+    for stem, chosen, written, first in (
+        ("a", "Lines (*.txt)", "a.txt", "0 1\n1 1\n"),
+        ("b.txt", "Lines (*.txt)", "b.txt", "0 1\n1 1\n"),
+        ("c.jsonl", "Lines (*.txt)", "c.jsonl", '{"frame": 0, "time_s": 0.0'),
+        ("d", "CVAT (*.xml)", "d.xml", '<?xml version="1.0"'),
+        ("e", "TrackMate (*.csv)", "e.csv", "LABEL,ID,TRACK_ID"),
+        ("f", "COCO-VID (*.json)", "f.json", '{"'),
+        ("g.csv", "", "g.csv", CSV_HEADER),
+    ):
+        answer("getSaveFileName", tmp_path / stem, chosen)
+        window.outputs.ask_export()
+        assert (tmp_path / written).read_text().startswith(first), written
+        assert offered[-1][:3] == ["Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)"]
+        assert offered[-1][-1] == "Lines (*.txt)"
+    answer("getSaveFileName", tmp_path / "h.doc", "Lines (*.txt)")
+    window.outputs.ask_export()
+    assert "tracks are exported as .csv, .txt, .jsonl, .xml, .json" in window.banner.text()
 
 
 def test_a_network(package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

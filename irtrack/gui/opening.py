@@ -8,16 +8,8 @@ from functools import partial
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from irtrack.gui.cameras import CameraDialog
+from irtrack.gui.filters import recordings
 from irtrack.session.session import Session
-
-VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.apng"
-THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
-PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
-KINDS = ";;".join((
-    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})",
-    f"Thermal files and stacks ({THERMAL})",
-    f"Pictures ({PICTURES})", "All files (*)",
-))  # fmt: skip
 
 
 class Opener:
@@ -27,7 +19,7 @@ class Opener:
         self._session, self._parent, self._open = session, parent, open_
 
     def ask_recording(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", KINDS)
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", recordings())
         if path:
             self._open(path)
 

@@ -11,18 +11,20 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QPr
 
 from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.controls import named
+from irtrack.gui.filters import logs
 from irtrack.gui.words import Words
 from irtrack.session.autosave import Autosave, file_stem
 from irtrack.session.export import (
-    SUFFIXES,
     VideoExport,
     export_tracks,
+    log_at,
     new_name,
     save_annotated,
     save_plain,
     write_about,
 )
 from irtrack.session.session import Session
+from irtrack.sinks.kinds import SinkKind
 
 
 class Outputs:
@@ -40,36 +42,38 @@ class Outputs:
         """For recordings and pictures."""
         return Path(self._session.habits.recordings or QDir.homePath())
 
-    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
-        """A name; what belongs to a recording is suggested beside it, under its name."""
+    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> tuple[Path | None, str]:
+        """A name, and which of the kinds it is; what belongs to a recording is suggested beside it, under its name."""
         folder, opened = self.folder, self._session.opened
         if opened is not None:
             stem = f"{file_stem(opened.text)}-{stem}"
             beside = Path(opened.text).parent
             if Path(opened.text).is_file() and not self._session.habits.recordings:
                 folder = beside
-        path, _ = QFileDialog.getSaveFileName(self._parent, title, str(new_name(folder, stem, suffix)), kinds)
-        return Path(path) if path else None
+        path, kind = QFileDialog.getSaveFileName(self._parent, title, str(new_name(folder, stem, suffix)), kinds)
+        return Path(path) if path else None, kind
 
     def ask_export(self, only: int | None = None) -> None:
         """Track logs: of all tracks, or of one."""
         stem = "tracks" if only is None else f"track-{only}"
-        path = self._ask("Export tracks", stem, ".csv", ";;".join(SUFFIXES))
+        kinds = logs()
+        path, chosen = self._ask("Export tracks", stem, ".csv", ";;".join(kinds))
         if path is not None:
-            self.export(path, only)
+            self.export(path, only, kinds.get(chosen))
 
     def ask_export_selected(self) -> None:
         """Export the selected track alone."""
         if self._session.selected.value is not None:
             self.ask_export(self._session.selected.value)
 
-    def export(self, path: Path, only: int | None = None) -> None:
-        """Write the tracks of all frames analysed so far; the suffix chooses CSV, MOTChallenge or JSON lines. What it
-        holds stands beside it."""
+    def export(self, path: Path, only: int | None = None, kind: SinkKind | None = None) -> None:
+        """Write the tracks of all frames analysed so far, as a log of this kind, or of another one that the suffix
+        names. What it holds stands beside it."""
         session = self._session
         try:
+            path, kind = log_at(path, kind)
             edits = session.edits.value
-            frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started)
+            frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started, kind)
             write_about(path, session)
             if only is None:
                 self._autosave.exported(edits)
@@ -88,7 +92,7 @@ class Outputs:
         return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
 
     def ask_snapshot(self, plain: bool = False) -> None:
-        path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
+        path, _ = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
         if path is not None:
             self.snapshot(path, plain)
 
@@ -139,7 +143,7 @@ class Outputs:
     # -- annotated video ------------------------------------------------------------------------------------------
 
     def ask_video(self) -> None:
-        path = self._ask("Export annotated video", "annotated", ".mkv", "Matroska (*.mkv);;MP4 (*.mp4)")
+        path, _ = self._ask("Export annotated video", "annotated", ".mkv", "Matroska (*.mkv);;MP4 (*.mp4)")
         if path is not None:
             self.export_video(path)
 

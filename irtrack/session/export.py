@@ -21,12 +21,26 @@ from irtrack.session.edits import Edits
 from irtrack.session.session import Session
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
-from irtrack.sinks.target import check_target, reason
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink
+from irtrack.sinks.kinds import About, SinkKind, log_kinds
+from irtrack.sinks.target import Target, check_target, reason
+from irtrack.sinks.text import CompletedLog
 from irtrack.sinks.video import VideoSink
 
-SUFFIXES = ("Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)")
-KINDS: dict[str, type[TextSink]] = {".csv": CsvSink, ".txt": MotSink, ".jsonl": JsonLinesSink}
+
+def log_at(path: Path, chosen: SinkKind | None = None) -> tuple[Path, SinkKind]:
+    """The file and the kind of a track log: the chosen one where the suffix allows it, or else the first with that
+    suffix; a name without suffix gets one. Raises SinkError for a suffix that no kind has.
+    """
+    if chosen is not None and not path.suffix:
+        return path.with_suffix(chosen.suffixes[0]), chosen
+    if chosen is not None and path.suffix.lower() in chosen.suffixes:
+        return path, chosen
+    kinds = log_kinds()
+    found = next((kind for kind in kinds if path.suffix.lower() in kind.suffixes), None)
+    if found is None:
+        suffixes = dict.fromkeys(suffix for kind in kinds for suffix in kind.suffixes)
+        raise SinkError(f"{path.name}: tracks are exported as {', '.join(suffixes)}")
+    return path, found
 
 
 def export_tracks(
@@ -36,18 +50,16 @@ def export_tracks(
     edits: Edits,
     only: int | None = None,
     started: datetime | None = None,
+    kind: SinkKind | None = None,
 ) -> int:
-    """Write results as the suffix says, as edited; returns the number of frames. `only`: this track alone; `started`:
-    when the seconds of a camera's frames began to count.
+    """Write results as a log of this kind, or else as the suffix says, as edited; returns the number of frames.
 
-    Raises SinkError, also for an existing file.
+    `only`: this track alone; `started`: when the seconds of a camera's frames began to count. Raises SinkError, also
+    for an existing file.
     """
-    kind = KINDS.get(path.suffix.lower())
-    if kind is None:
-        raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
-    sink = kind(path)
-    if isinstance(sink, JsonLinesSink):
-        sink.names, sink.started = edits.names, started
+    path, kind = log_at(path, kind)
+    assert kind.open is not None
+    sink = kind.open(Target(path), About(None, settings.display, started, edits.names))
     log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:

@@ -6,8 +6,8 @@ in the group `irtrack.sinks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from irtrack.sinks.target import Target
 class About:
     """What an output may need to know: the frame rate, where it is known, and how counts become colours.
 
-    `started`: when the seconds of a camera's frames began to count, UTC.
+    `started`: when the seconds of a camera's frames began to count, UTC. `names`: what tracks are called, by number.
     """
 
     fps: float | None
     display: DisplaySettings
     started: datetime | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def open_jsonl(target: Target, about: About) -> Sink:
     from irtrack.sinks.text import JsonLinesSink
 
     sink = JsonLinesSink(target)
-    sink.started = about.started
+    sink.started, sink.names = about.started, about.names
     return sink
 
 
@@ -130,3 +131,9 @@ def kind_named(name: str) -> SinkKind:
 def other_names() -> list[str]:
     """Of the kinds that other packages bring; an option that is there already stays."""
     return sorted(set(plugins.found(plugins.SINKS)) - {kind.name for kind in SINKS})
+
+
+def log_kinds() -> list[SinkKind]:
+    """The kinds of track logs, those of other packages last; a broken one is said and passed over."""
+    kinds = (*SINKS, *plugins.every(plugins.SINKS, SinkKind))
+    return [kind for kind in kinds if kind.log and kind.open is not None]
