@@ -44,7 +44,6 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "known": ((13,), np.float64),
     "belief": ((), np.float64),
     "look": ((LOOKS,), np.float64),
-    "away": ((), np.uint64),
     "stray": ((2,), np.float64),
     "trail": ((), np.intp),
 }
@@ -61,8 +60,7 @@ class Bank:
     how far the last three lay from where it began; `moved`: the largest so far that all three exceeded. `known` (N, P):
     quantities that `belief` follows from, see `belief.py`. `look` (N, 3): means of what `looks.py` compares.
     `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
-    sensor; means of the first detections. `away`: bit i set where the last detection but i lay away from both. `stray`
-    (N, 2): mean squared distance of late detections from each.
+    sensor; means of the first detections. `stray` (N, 2): mean squared distance of late detections from each.
     `ripe`: often and clear enough to be a target. `fixed`: has been seen for long and has not left its place.
     `trail`: row in the array of trails.
     """
@@ -92,7 +90,6 @@ class Bank:
     known: Floats
     belief: Floats
     look: Floats
-    away: NDArray[np.uint64]
     stray: Floats
     trail: NDArray[np.intp]
 

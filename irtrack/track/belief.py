@@ -64,7 +64,6 @@ FULL_LOOK_S, MOST_APART = 0.1, 4.0
 STRAY_PX, STRAY_HITS = (0.05, 3.0), 8
 """Bounds of what a track strays on the sensor, and detections from which that is known."""
 
-
 CLUTTER = ("chance", "fixture")
 """What else a track can be. Chance: detections that come and go, strung together by accident; what is seen again and
 again where it is expected is not that. Fixture: something that is really there and is no target (a lamp, a hot pixel,
@@ -86,11 +85,9 @@ class Beliefs:
 
     def parts(self, quantities: Floats) -> Floats:
         """What each part says (2, N, P), in nats, of quantities (N, P); 0 for what is unknown (NaN)."""
-        out = np.empty((len(CLUTTER), *quantities.shape))
-        for p, (q, x) in enumerate(zip(quantities.T, self.knots, strict=True)):
-            for kind, y in enumerate(self.nats[:, p]):
-                out[kind, :, p] = np.interp(q, x, y)
-        return np.nan_to_num(out)
+        low, rises = self.knots[:, :-1], np.diff(self.nats, axis=2)
+        way = np.clip((quantities[:, :, None] - low) / np.diff(self.knots, axis=1), 0, 1)
+        return np.nan_to_num(np.stack([(way * r).sum(2) + y[:, 0] for r, y in zip(rises, self.nats, strict=True)]))
 
     def reasons(self, quantities: Floats) -> dict[str, dict[str, float]]:
         """What each part says of one track (P,) against each kind of clutter, those that are known."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats
+from irtrack.imaging.motion import is_still, moved_back
 
 CELL_PX = 4.0
 SIDE = 512
@@ -31,6 +32,40 @@ REGION_PX, REGIONS = 16.0, 128
 
 FAILURE_MEMORY_S = 20.0
 """Time in which a failure fades to 1/e."""
+
+
+class ClutterMap:
+    """Visits on the sensor and in the scene, and failures."""
+
+    def __init__(self) -> None:
+        self._on_sensor, self._in_scene, self._failures = Visits(), Visits(), Failures()
+
+    def fade(self, dt_s: float) -> None:
+        """Let time pass."""
+        for each in (self._on_sensor, self._in_scene, self._failures):
+            each.fade(dt_s)
+
+    def visited(self, xy: Floats, visitor: NDArray[np.int64], scene: Floats) -> None:
+        """Detections (N, 2) of unconfirmed tracks; `scene` (2, 3): from the first frame's scene to this frame."""
+        if len(xy):
+            self._on_sensor.note(xy, visitor)
+            self._in_scene.note(moved_back(scene, xy), visitor)
+
+    def suspect(self, xy: Floats, visitor: NDArray[np.int64], scene: Floats, area_px2: float) -> NDArray[np.bool_]:
+        """Whether places (N, 2) lie where others keep turning up, in a frame of this area."""
+        if not len(xy):
+            return np.zeros(0, bool)
+        cells_seen = area_px2 / CELL_PX**2
+        found = self._on_sensor.suspect(xy, visitor, cells_seen)
+        return found if is_still(scene) else found | self._in_scene.suspect(moved_back(scene, xy), visitor, cells_seen)
+
+    def failed(self, xy: Floats) -> None:
+        """Tracks ended here (N, 2) without being believed."""
+        self._failures.note(xy)
+
+    def failures(self, xy: Floats) -> Floats:
+        """How many did of late, round each place (N,)."""
+        return self._failures.near(xy)
 
 
 class Visits:

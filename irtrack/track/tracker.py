@@ -10,13 +10,13 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, frozen
-from irtrack.imaging.motion import STILL, carried, is_still, moved, moved_back
+from irtrack.imaging.motion import STILL, carried, is_still, moved
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
 from irtrack.track.belief import FULL_LOOK_S, MOST_DISTANCE, MOST_PLACE_NATS, PARTS, RETREAT_NATS, beliefs, quantities
 from irtrack.track.camera import CommonMotion
-from irtrack.track.clutter import CELL_PX, Failures, Visits
+from irtrack.track.clutter import ClutterMap
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.jerks import Jerks
 from irtrack.track.kalman import first_state, innovation_covariance, log_density, mahalanobis_squared
@@ -98,8 +98,7 @@ class KalmanTracker:
         self._looks = Looks()
         self._jerks = Jerks()
         self._found, self._variance = np.zeros((0, LOOKS)), np.zeros(0)  # looks of this frame's detections, and R
-        self._visits = (Visits(), Visits())  # on the sensor and in the scene
-        self._failures = Failures()
+        self._clutter = ClutterMap()
         self._rough = np.zeros(0)  # of the surroundings of this frame's detections
         self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
 
@@ -260,7 +259,8 @@ class KalmanTracker:
             self._look(hit, d)
             self._anchor(hit, detections.xy_px[d], dt_s)
         self._judge(time_s, dt_s)
-        self._note_visits(rows, detections.xy_px, dt_s)
+        loose = np.flatnonzero((rows >= 0) & ~b.confirmed)
+        self._clutter.visited(detections.xy_px[rows[loose]], b.id[loose], self._scene)
 
     def _weigh(self, hit: Ints, xy: Floats, R: Floats, time_s: float) -> None:
         """Weigh each detection against clutter: one in a wide gate says little and does not end a coast by itself.
@@ -284,7 +284,7 @@ class KalmanTracker:
         """Add up what the detections `d` of the tracks `hit` say of them."""
         b, found = self._bank, self._found[d]
         away = mahalanobis_squared(xy - b.x[hit, :2], b.P[hit, :2, :2] + R)
-        change = np.abs(found[:, 1] - np.log(b.last[hit, 4]))
+        change = np.abs(found[:, 1] - np.log(np.maximum(b.last[hit, 4], 1e-3)))
         b.sums[hit] += np.column_stack(
             [np.ones(len(hit)), found, change, self._rough[d], np.minimum(away, MOST_DISTANCE)]
         )
@@ -309,32 +309,15 @@ class KalmanTracker:
         b.stray[hit] += (squared - b.stray[hit]) * 0.2
         far = np.sqrt(squared.min(1))
         asked = np.flatnonzero((far >= 1.0) & ~b.confirmed[hit])
-        far[asked] *= ~self._suspect(hit[asked], xy[asked])
-        b.away[hit] = (b.away[hit] << np.uint64(1)) | (far >= MOVE_PX).astype(np.uint64)
+        area_px2 = float(self._extent.prod())
+        far[asked] *= ~self._clutter.suspect(xy[asked], b.id[hit[asked]], self._scene, area_px2)
         b.recent[hit] = np.column_stack([far, b.recent[hit, :-1]])
-        several = self._asked(AWAY_HITS + 1)[hit, None] - 1
-        surely = np.where(np.arange(AWAY_HITS) < several, b.recent[hit], np.inf).min(1)
-        b.moved[hit] = np.maximum(b.moved[hit], np.where(count > ANCHOR_HITS, surely, 0.0))
+        b.moved[hit] = np.maximum(b.moved[hit], np.where(count > ANCHOR_HITS, self._away()[hit], 0.0))
 
-    def _suspect(self, tracks: Ints, xy: Floats) -> NDArray[np.bool_]:
-        """Whether detections of tracks lie where others keep turning up, on the sensor or in the scene."""
-        if not len(tracks):
-            return np.zeros(0, bool)
-        who, cells = self._bank.id[tracks], float(self._extent.prod()) / CELL_PX**2
-        on_sensor, in_scene = self._visits
-        found = on_sensor.suspect(xy, who, cells)
-        return found if is_still(self._scene) else found | in_scene.suspect(moved_back(self._scene, xy), who, cells)
-
-    def _note_visits(self, rows: Ints, xy: Floats, dt_s: float) -> None:
-        b = self._bank
-        mine = np.flatnonzero((rows >= 0) & ~b.confirmed)
-        on_sensor, in_scene = self._visits
-        on_sensor.fade(dt_s)
-        in_scene.fade(dt_s)
-        if len(mine):
-            places = xy[rows[mine]]
-            on_sensor.note(places, b.id[mine])
-            in_scene.note(moved_back(self._scene, places), b.id[mine])
+    def _away(self) -> Floats:
+        """How far each track (N,) has surely gone from where it began: all its last detections lay that far off."""
+        several = self._asked(AWAY_HITS + 1)[:, None] - 1
+        return np.asarray(np.where(np.arange(AWAY_HITS) < several, self._bank.recent, np.inf).min(1))
 
     def _asked(self, most: int) -> NDArray[np.int64]:
         """Of `most` detections, how many are asked of each track, given the time between looks at it."""
@@ -349,16 +332,11 @@ class KalmanTracker:
         b = self._bank
         window = np.uint64((1 << RIPE_WINDOW) - 1)
         b.ripe |= np.bitwise_count(b.hits & window) >= self._asked(RIPE_HITS)
-        self._failures.fade(dt_s)
-        b.known = quantities(b, time_s, self._failures.near(b.x[:, :2]))
+        self._clutter.fade(dt_s)
+        b.known = quantities(b, time_s, self._clutter.failures(b.x[:, :2]))
         b.belief = self._beliefs(b.known)
         b.confirmed = b.belief >= np.where(b.confirmed, self._threshold - RETREAT_NATS, self._threshold)
-        b.fixed = ~b.confirmed & (b.sums[:, 0] >= FIXED_HITS) & ~self._moved()
-
-    def _moved(self) -> NDArray[np.bool_]:
-        """Whether each track has left the place where it began, on both grounds: several detections in a row say so."""
-        several = (np.uint64(1) << (self._asked(AWAY_HITS + 1) - 1).astype(np.uint64)) - np.uint64(1)
-        return (self._bank.away & several) == several
+        b.fixed = ~b.confirmed & (b.sums[:, 0] >= FIXED_HITS) & (self._away() < MOVE_PX)
 
     def _outside(self, x: Floats) -> NDArray[np.bool_]:
         """Whether states (N, 4) lie outside the picture."""
@@ -382,7 +360,7 @@ class KalmanTracker:
             return rows
         failed = ~keep & ~b.confirmed
         self._looks.learn_clutter(b.look[failed])
-        self._failures.note(b.x[failed, :2])
+        self._clutter.failed(b.x[failed, :2])
         b.keep(keep)
         return rows[keep]
 
