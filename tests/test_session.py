@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from test_gui_picture import track as snapshot
 
 from irtrack.build import make_tracker
 from irtrack.capture import open_source
@@ -46,7 +47,7 @@ from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
 from irtrack.session.reel import LiveView, Reel
 from irtrack.session.session import Session
-from irtrack.session.store import ScoreMap
+from irtrack.session.store import ResultStore, ScoreMap
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = Settings(detector=DetectorSettings(weights="datransnet-s", mode="exact"))
@@ -96,7 +97,7 @@ def until(session: Session, condition: Callable[[], object]) -> None:
 
 def whole(session: Session) -> bool:
     """Whether the recording was analysed to its end, and that is what is shown."""
-    return session.passes.whole
+    return session.store.whole
 
 
 def rows(results: Iterator[FrameResult]) -> list[tuple[object, ...]]:
@@ -252,6 +253,60 @@ def test_edits_are_carried_to_the_tracks_of_another_pass(session: Session) -> No
     assert all(np.hypot(*np.subtract(place[i], session.store.places(again)[i])) < 6 for i in list(common)[:5])
     assert edits.marked == {again}
     assert len(session.lives()) == len(session.store.lives()) - 1
+
+
+def test_another_pass_keeps_the_selection_the_way_back_and_the_alarms(session: Session) -> None:
+    called: list[Alarm] = []
+    session.called.connect(lambda alarm, result: called.append(alarm))
+    session.rules.set(AlarmRules(on=True, holdoff_s=0.0))
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    session.tick()
+    calls = len(called)
+    assert calls == len(session.store.alarms) > 0
+    chosen = max(session.lives())
+    place = session.store.places(chosen)
+    session.edits.edit(session.edits.value.renamed(chosen, "A"))
+    session.edits.edit(session.edits.value.renamed(chosen, "B"))
+    session.selected.set(chosen)
+    session.choose(threshold=0.35)
+    session.analyse_again()
+    until(session, lambda: whole(session) and session.store.recipe == session.recipe.value)
+    session.tick()
+    assert len(called) == calls  # nobody is called twice for the same thing
+    assert session.store.alarms  # and the list has those of the results that are shown
+    now = session.selected.value
+    assert now is not None
+    there = session.store.places(now)
+    common = sorted(place.keys() & there.keys())
+    assert all(np.hypot(*np.subtract(place[i], there[i])) < 6 for i in common[:5])
+    assert session.edits.value.names == {now: "B"}
+    assert session.edits.undo()
+    assert session.edits.value.names == {now: "A"}
+
+
+def test_a_time_is_gone_to_by_the_times_of_the_frames(session: Session) -> None:
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    frames = list(session.store.results())
+    uneven = ResultStore()
+    for result in frames:
+        uneven.add(replace(result, frame=replace(result.frame, time_s=(result.frame.index / 30) ** 2)))
+    for index in (0, 7, 31, 59):
+        assert uneven.at_time((index / 30) ** 2 + 0.0001) == index
+    session.pause()
+    session.seek_time(31 / 30 + 0.01)
+    until(session, lambda: session.position == 31)
+
+
+def test_a_trail_goes_back_to_where_the_track_was_last_missing() -> None:
+    store = ResultStore()
+    for index in (0, 1, 2, 5, 6, 7):
+        tracks = () if index == 5 else (snapshot(1, 10.0 + index, 20.0),)
+        store.add(FrameResult(Frame(index, index / 10, np.zeros((40, 40), np.uint8)), Detections.empty(), tracks, {}))
+    assert store.trail(1, 7, 0.0)[:, 0].tolist() == [16.0, 17.0]
+    assert store.trail(1, 2, 0.1)[:, 0].tolist() == [11.0, 12.0]
+    assert store.trail(2, 7, 0.0).shape == (0, 2)
 
 
 def test_scores_are_kept_to_the_bit_above_the_least_threshold() -> None:
@@ -666,6 +721,12 @@ def test_a_source_that_opens_after_the_session_has_ended_is_closed(monkeypatch: 
 
 
 # -- edits ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_track_that_is_gone_is_one_line() -> None:
+    for act in (lambda: Edits().joined(9, 1, {1: (0, 5)}), lambda: Edits().split(9, 3, {1: (0, 5)})):
+        with pytest.raises(IrtrackError, match="there is no track 9 any more"):
+            act()
 
 
 def test_splitting_swapping_and_cutting() -> None:

@@ -48,6 +48,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._drawing: list[tuple[float, float]] = []
         self._kind = ""
         self._result: FrameResult | None = None
+        self._age_s: float | None = None
         self._agc = Agc()
         self._table = ""
         self._inset, self.legend = Inset(self), Legend(self)
@@ -110,7 +111,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """Draw a result: every mask and trail on the frame it belongs to. `age_s`: since when its tracks are predicted;
         they pale with it."""
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
-        self._result = result
+        self._result, self._age_s = result, age_s
         grey, palette = self._grey(result)
         self._use_table(palette)
         self._image.setImage(grey, autoLevels=False, levels=(0, 255))
@@ -143,7 +144,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     def redraw(self) -> None:
         """After a change of what is to be shown."""
         if self._result is not None:
-            self.show_result(self._result)
+            self.show_result(self._result, self._age_s)
 
     # -- regions --------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QDir
@@ -111,7 +110,7 @@ class Outputs:
     def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""
         edited = self._session.edits.value.apply(result)
-        self.snapshot(new_name(self.folder, "alarm", ".png"), result=replace(edited))
+        self.snapshot(new_name(self.folder, "alarm", ".png"), result=edited)
 
     # -- recording ------------------------------------------------------------------------------------------------
 

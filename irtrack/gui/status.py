@@ -80,8 +80,13 @@ class StatusLine(QStatusBar):
     def refresh(self, session: Session) -> None:
         """Write the figures."""
         analysis = session.analysis
-        if session.opened is None or session.view is None or analysis is None:
-            self._rates.setText("loading the network ..." if session.opened and session.loader.loading else "")
+        if session.view is None:
+            self._rates.setText("")
+            return
+        if analysis is None:  # nothing is being analysed: what is shown was made before, or waits for the network
+            self._display.note(self._count)
+            waits = "" if session.store.whole else "loading the network ..."
+            self._rates.setText(f"{self._state(session)}   display {self._display.value:.1f} fps   {waits}".rstrip())
             return
         pipeline = analysis.pipeline
         self._capture.note(pipeline.captured)

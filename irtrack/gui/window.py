@@ -112,7 +112,6 @@ class MainWindow(QMainWindow):
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
         s.called.connect(self._call)
-        s.results_changed.connect(side.alarms.clear)
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)

@@ -101,6 +101,7 @@ class Edits:
         """
         if track == into:
             raise IrtrackError(f"track {track} cannot be merged with itself: choose another one")
+        check_there(lives, track, into)
         (a, b), (c, d) = lives[track], lives[into]
         if a <= d and c <= b:
             raise IrtrackError(
@@ -130,7 +131,8 @@ class Edits:
         return edits.renamed(tail, "").without(tail)
 
     def _check_cut(self, track: int, frame: int, lives: Lives) -> None:
-        first, last = lives.get(track, (0, -1))
+        check_there(lives, track)
+        first, last = lives[track]
         if not first < frame <= last:
             raise IrtrackError(
                 f"track {track} lives in frames {first} to {last}: go to a frame behind its first one to cut it there"
@@ -240,6 +242,13 @@ class Edits:
         return {*self.names, *self.marked, *self.verdicts, *of_changes}
 
 
+def check_there(lives: Lives, *tracks: int) -> None:
+    """Raises IrtrackError where one of them is none of the tracks that are shown."""
+    gone = next((track for track in tracks if track not in lives), None)
+    if gone is not None:
+        raise IrtrackError(f"there is no track {gone} any more: select another one")
+
+
 class History(Choice[Edits]):
     """Edits with a way back and forth again."""
 
@@ -269,6 +278,16 @@ class History(Choice[Edits]):
         back.append(self.value)
         self.set(to.pop())
         return True
+
+    def touched(self) -> set[int]:
+        """Every track that something is said of, now or in what can be gone back to."""
+        return {track for edits in (*self._past, self.value, *self._future) for track in edits.touched()}
+
+    def carry(self, now: Mapping[int, int]) -> None:
+        """Go on with other results; `now` as of `Edits.carried`. What can be gone back to is carried as well."""
+        self._past = [edits.carried(now) for edits in self._past]
+        self._future = [edits.carried(now) for edits in self._future]
+        self.set(self.value.carried(now))
 
     def reset(self, edits: Edits | None = None) -> None:
         """Begin anew, with nothing to go back to."""

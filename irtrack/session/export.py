@@ -64,12 +64,12 @@ def export_tracks(
 def write_about(path: Path, session: Session) -> None:
     """Beside an export: of what it is, how much of it, and what it was made with. Raises SinkError."""
     store, opened = session.store, session.opened
-    reach, analysis = store.reach(), session.analysis
+    reach = store.reach()
     about = {
         "source": redact(opened.text) if opened is not None else None,
         "frames": list(reach) if reach else [],
         "frames_of_source": session.frames,
-        "complete": analysis is not None and analysis.whole and analysis.store is store,
+        "complete": store.whole,
         "made_with": [
             {"first_frame": first, "last_frame": last, "detector": recipe.to_dict() if recipe else None}
             for first, last, recipe in store.recipes()

@@ -131,8 +131,7 @@ def save_habits(habits: Habits, path: Path, base: Habits | None = None) -> str |
 def kept_values(habits: Habits) -> dict[str, Any]:
     """As they stand in the file."""
     values = habits.to_dict()
-    values["recent"], values["cameras"] = map(to_kept, habits.recent), map(to_kept, habits.cameras)
-    values["recent"], values["cameras"] = list(values["recent"]), list(values["cameras"])
+    values |= {name: [to_kept(source) for source in values[name]] for name in ("recent", "cameras")}
     values["regions"] = {to_kept(k): v for k, v in habits.regions.items()}
     return values
 

@@ -59,10 +59,11 @@ def moved(track: Track, seconds: float) -> Track:
 
 def with_trails(result: FrameResult, store: ResultStore, seconds: float) -> FrameResult:
     """A stored result with the trails that were not kept with it, of so many seconds, from where its tracks were."""
+    if not any(t.confirmed and len(t.trail) < 2 for t in result.tracks):
+        return result
     index, since_s = result.frame.index, result.frame.time_s - seconds
     tracks = []
     for track in result.tracks:
-        series = store.series(track.id, last=index) if track.confirmed else np.zeros((0, 7))
-        places = series[series[:, 0] >= since_s][:, 4:6]
+        places = store.trail(track.id, index, since_s)
         tracks.append(replace(track, trail=places) if len(places) else track)
     return replace(result, tracks=tuple(tracks))

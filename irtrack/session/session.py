@@ -66,7 +66,9 @@ class Session:
         """Recording of the open camera's raw frames."""
         self.view: Playback | LiveView | None = None
         self.loader = Loader()
-        self.passes = Passes(self.settings, self.recipe, self.rules, self.regions, self.edits, self.loader)
+        self.passes = Passes(
+            self.settings, self.recipe, self.rules, self.regions, self.edits, self.selected, self.loader
+        )
         self.picture: Picture | None = None
         """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
@@ -258,8 +260,11 @@ class Session:
             self._move(lambda v: v.seek(index))
 
     def seek_time(self, seconds: float) -> None:
-        """Go to the frame of a time."""
-        self.seek(round(seconds * self.fps))
+        """Go to the frame of a time; where that is not analysed yet, by the frame rate."""
+        reach = self.store.reach()
+        last_s = self.store.time_of(reach[1]) if reach is not None else -1.0
+        known = self.store.at_time(seconds) if self.live or seconds <= last_s else None
+        self.seek(round(seconds * self.fps) if known is None else known)
 
     def seek_end(self) -> None:
         """To the last frame; of a camera, back to its newest picture."""
@@ -288,7 +293,7 @@ class Session:
             self._receive(message)
         self.passes.upkeep()
         reach = self.store.reach()
-        if self.analysis is not None and self.analysis.whole and isinstance(self.view, Playback) and reach is not None:
+        if self.store.whole and isinstance(self.view, Playback) and reach is not None:
             self.view.ended_at(reach[1] + 1)
         self._move(lambda v: v.tick(reach[1] if reach else None, self.passes.over))
         frame = self.view.frame if self.view is not None else None
@@ -336,10 +341,8 @@ class Session:
         if latest is not None and latest.frame.index == frame.index:
             return Picture(latest, 0.0)
         if frame.index in self.store:
-            result = self.store.get(frame)
-            if self.live:
-                return Picture(with_trails(result, self.store, self.settings.tracker.trail_s), 0.0)
-            if self.store.recipe != self.recipe.value:
+            result = with_trails(self.store.get(frame), self.store, self.settings.tracker.trail_s)
+            if not self.live and self.store.recipe not in (None, self.recipe.value):
                 result = looked_again(result, self.recipe.value)
             return Picture(result, 0.0)
         if latest is None:
