@@ -92,8 +92,7 @@ class Drawing:
         result, selected, session = self.canvas.result, self.canvas.selected, self._session
         self.side.tracks.show_tracks(self.confirmed())
         if self.side.track.isVisible():
-            pieces = [p for p in session.edits.value.pieces(session.store.lives()) if p.now == selected]
-            parts = [session.store.series(p.track, p.first, p.last) for p in pieces]
+            parts = session.series(selected) if selected is not None else []
             now_s = result.frame.time_s if result else None
             self.side.track.show_track(selected, session.edits.value, parts, now_s)
         if self.side.display.isVisible() and result is not None:

@@ -58,6 +58,7 @@ class Menus:
         self.needs_picture = (
             self._add(file, "&Export tracks...", "Ctrl+E", out.ask_export),
             self._add(file, "Export the &selected track...", "Ctrl+Shift+E", out.ask_export_selected),
+            self._add(file, "Save sess&ion as...", "Ctrl+Alt+S", out.ask_session),
             self._add(file, "&Save snapshot...", "Ctrl+S", out.ask_snapshot),
             self._add(file, "Save the &plain picture...", "Ctrl+Shift+S", partial(out.ask_snapshot, True)),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
@@ -14,9 +15,9 @@ VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.ap
 THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
 PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
 KINDS = ";;".join((
-    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES})", f"Video ({VIDEO})",
+    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES} *.irtrack)", f"Video ({VIDEO})",
     f"Thermal files and stacks ({THERMAL})",
-    f"Pictures ({PICTURES})", "All files (*)",
+    f"Pictures ({PICTURES})", "Sessions (*.irtrack)", "All files (*)",
 ))  # fmt: skip
 
 
@@ -30,6 +31,13 @@ class Opener:
         path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", KINDS)
         if path:
             self._open(path)
+
+    def ask_moved(self, session: str) -> None:
+        """Where a session's recording is now."""
+        title = f"Where is the recording of {Path(session).name}?"
+        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(session).parent), KINDS)
+        if path:
+            self._session.open(session, moved=path)
 
     def ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._parent, "Open folder of images")

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QPr
 from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.controls import named
 from irtrack.gui.words import Words
-from irtrack.session.autosave import Autosave, file_stem
 from irtrack.session.export import (
     SUFFIXES,
     VideoExport,
@@ -21,14 +20,16 @@ from irtrack.session.export import (
     save_plain,
     write_about,
 )
+from irtrack.session.keeping import Keeping, file_stem
 from irtrack.session.session import Session
+from irtrack.session.sessionfile import SUFFIX
 
 
 class Outputs:
     """Asks for names, writes, and says how it went."""
 
-    def __init__(self, session: Session, autosave: Autosave, parent: QWidget, words: Words) -> None:
-        self._session, self._autosave, self._parent, self._words = session, autosave, parent, words
+    def __init__(self, session: Session, keeping: Keeping, parent: QWidget, words: Words) -> None:
+        self._session, self._keeping, self._parent, self._words = session, keeping, parent, words
         self._recorded, self._recording_since = Path(), 0.0
         self.video: VideoExport | None = None
         self.progress = ProgressRow()
@@ -70,11 +71,23 @@ class Outputs:
             edits = session.edits.value
             frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started)
             write_about(path, session)
-            if only is None:
-                self._autosave.exported(edits)
             of = f" of {session.frames}" if session.frames not in (None, frames) else ""
             older = f", analysed before {', '.join(session.older)} changed" if session.older else ""
             self._words.say(f"exported {frames}{of} frames to {path}{older}")
+        except IrtrackError as error:
+            self._words.error(str(error))
+
+    def ask_session(self) -> None:
+        """Where to keep the session, from now on."""
+        path = self._ask("Save session", "session", SUFFIX, f"Session (*{SUFFIX})")
+        if path is not None:
+            self.save_session(path if path.suffix else path.with_suffix(SUFFIX))
+
+    def save_session(self, path: Path) -> None:
+        """Keep the session in this file from now on."""
+        try:
+            self._keeping.save_as(path)
+            self._words.say(f"the session is kept in {path} from now on")
         except IrtrackError as error:
             self._words.error(str(error))
 

@@ -28,11 +28,10 @@ from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
 from irtrack.gui.words import Words
 from irtrack.session.alarms import Alarm
-from irtrack.session.autosave import Autosave
 from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
+from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
-from irtrack.session.memory import Memory
 from irtrack.session.session import Session
 from irtrack.stopping import Stop
 
@@ -57,8 +56,8 @@ class MainWindow(QMainWindow):
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.show_error)
-        self.memory, self.autosave = Memory(s), Autosave(s)
-        self.outputs, self.editor = Outputs(s, self.autosave, self, words), TrackEditor(s, self, words)
+        self.keeping = Keeping(s)
+        self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self, words)
         self.status.addPermanentWidget(self.outputs.progress)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
@@ -70,7 +69,7 @@ class MainWindow(QMainWindow):
         self._take_layout(habits)
         if trouble:
             self.show_error(trouble)
-        self.keeper = Keeper(self.present_habits, self.autosave, self.memory)
+        self.keeper = Keeper(self.present_habits, self.keeping)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
@@ -111,6 +110,7 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
+        s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
@@ -158,12 +158,12 @@ class MainWindow(QMainWindow):
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
-        self.setWindowTitle(f"{name_of(opened.text)} - irtrack")
+        kept = opened.kept if opened.is_session else None
+        self.setWindowTitle(f"{name_of(opened.text) if kept is None else kept.path.name} - irtrack")
 
     def _leaving(self) -> None:
         """What is open goes: its edits are saved first, and nothing of it stays on screen."""
         self.keeper.flush()
-        self.autosave.end()
         self.canvas.clear()
         self.status.reset()
         self.start.list_recent()

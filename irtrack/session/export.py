@@ -47,7 +47,7 @@ def export_tracks(
         raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
     sink = kind(path)
     if isinstance(sink, JsonLinesSink):
-        sink.names, sink.started = edits.names, started
+        sink.names, sink.started, sink.by_hand = edits.names, started, edits.by_hand
     log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:

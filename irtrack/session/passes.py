@@ -74,13 +74,14 @@ class Passes:
         elif self.opened is not None:
             self._next = self.opened.source
 
-    def show(self, store: ResultStore) -> None:
-        """Results that were made before, in place of those of a pass, which ends; what is not whole is made anew."""
+    def show(self, store: ResultStore, settled: bool) -> None:
+        """Results that were made before, in place of those of a pass, which ends. Where they are not `settled`, another
+        pass makes them anew."""
         if self.analysis is not None:
             self.analysis.stop()
             self._given_up.append(self.analysis)
             self.analysis = None
-        if store.whole:
+        if settled:
             self._drop_next()
             self._again = False
         self.store = store

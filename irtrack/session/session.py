@@ -14,9 +14,10 @@ from functools import partial
 
 from irtrack.capture.open import is_file, is_live
 from irtrack.config import Settings
-from irtrack.core import Frame
+from irtrack.core import Floats, Frame
 from irtrack.imaging.regions import Regions
 from irtrack.session.analysis import Analysis, looked_again
+from irtrack.session.byhand import Click, follow, series_of, sums_of
 from irtrack.session.edits import History
 from irtrack.session.events import Choice, Event
 from irtrack.session.habits import Habits
@@ -26,7 +27,9 @@ from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, plain, predicted, with_trails
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
+from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
+from irtrack.session.sessionfile import Kept, made_by
 from irtrack.session.store import ResultStore, Sums
 from irtrack.sinks.record import RecordSwitch
 
@@ -45,7 +48,10 @@ class Session:
 
     def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
         trail_s = max(settings.tracker.trail_s, TRAIL_S)
-        self.settings = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
+        self.given = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
+        """Of tracker and capture; a session file has its own."""
+        self._opening = ""
+        """What was to be opened last."""
         self.habits = habits or Habits()
         """What is kept between two sessions; the choices below are read from it and put into it when it is kept."""
         self.recipe = Choice(Recipe.of(settings.detector))
@@ -62,13 +68,13 @@ class Session:
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
         self.said: Event[[str]] = Event()
+        self.moved: Event[[str]] = Event()
+        """The recording of this session file is not where it was."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self.view: Playback | LiveView | None = None
         self.loader = Loader()
-        self.passes = Passes(
-            self.settings, self.recipe, self.rules, self.regions, self.edits, self.selected, self.loader
-        )
+        self.passes = Passes(self.given, self.recipe, self.rules, self.regions, self.edits, self.selected, self.loader)
         self.picture: Picture | None = None
         """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
@@ -81,13 +87,15 @@ class Session:
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
-    def open(self, text: str) -> None:
-        """Open a source in the background. A recording that is open stays until the other one is; a camera is let go
-        of first, most serve one user only."""
+    def open(self, text: str, moved: str = "") -> None:
+        """Open a source, or the session in a file (`moved`: where its recording is now), in the background. A recording
+        that is open stays until the other one is, if that is another one; a camera is let go of first, most serve one
+        user only."""
         self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
-        if self.live:
+        if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
-        self.loader.open(text, self.settings, self.recording)
+        self._opening = text
+        self.loader.open(text, self.given, self.recording, moved)
         self.passes.want_detector()
 
     def close(self) -> None:
@@ -109,8 +117,13 @@ class Session:
 
     def _adopt(self, opened: Opened) -> None:
         self.close()
-        self.passes.opened, info = opened, opened.source.info
-        self.regions.set(self.habits.regions_of(opened.text))
+        self.passes.opened, info, kept = opened, opened.source.info, opened.kept
+        self.passes.settings = self.given
+        regions = self.habits.regions_of(opened.text)
+        if kept is not None and opened.is_session:
+            self.passes.settings, regions = kept.settings, kept.regions
+            self.recipe.set(kept.chosen)
+        self.regions.set(regions)
         self._regions_changed(self.regions.value)
         fps = info.fps or 30.0
         if opened.reel is not None:
@@ -119,7 +132,16 @@ class Session:
             reopen = partial(recording, opened.text, self.settings)
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
+        if kept is not None:
+            self.passes.show(kept.store, kept.store.whole and (opened.is_session or self._as_now(kept)))
+            self.edits.reset(kept.edits)
         self.opened_one(opened)
+
+    def _as_now(self, kept: Kept) -> bool:
+        """Whether an analysis now would find what is kept: with the same settings, program and models."""
+        now, recipe = self.settings, kept.store.recipe
+        same = (kept.settings.tracker, kept.settings.capture, recipe) == (now.tracker, now.capture, self.recipe.value)
+        return same and recipe is not None and kept.made_by == made_by(recipe)
 
     # -- choices --------------------------------------------------------------------------------------------------
 
@@ -136,6 +158,11 @@ class Session:
         self.recipe.set(replace(self.recipe.value, detector=detector))
 
     # -- the analysis ---------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Those of tracker and capture that the open source is analysed with."""
+        return self.passes.settings
 
     @property
     def analysis(self) -> Analysis | None:
@@ -232,11 +259,29 @@ class Session:
     def tracks(self) -> dict[int, Sums]:
         """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
         out: dict[int, Sums] = {}
+        added = self.edits.value.added
         for piece in self.edits.value.pieces(self.store.lives()):
-            sums = self.store.sums(piece.track, piece.first, piece.last)
+            if piece.track in added:
+                sums = sums_of(added[piece.track], piece.first, piece.last)
+            else:
+                sums = self.store.sums(piece.track, piece.first, piece.last)
             if sums is not None:
                 out[piece.now] = sums.joined(out.get(piece.now))
         return out
+
+    def series(self, track: int) -> list[Floats]:
+        """(T, len(SERIES)) of each part of a track, as edited."""
+        added = self.edits.value.added
+        pieces = [p for p in self.edits.value.pieces(self.store.lives()) if p.now == track]
+        parts = ((p.track, p.first, p.last) for p in pieces)
+        return [series_of(added[t], a, b) if t in added else self.store.series(t, a, b) for t, a, b in parts]
+
+    def add_target(self, one: Click, other: Click) -> int:
+        """A target that was missed, by two clicks; it can be undone. Gives its number. Raises IrtrackError."""
+        edits, made = self.edits.value.with_target(follow(self.store, one, other, self.settings.tracker))
+        self.edits.edit(edits)
+        self.selected.set(made)
+        return made
 
     def play(self) -> None:
         """Go on; a camera: back to its newest picture."""
@@ -307,6 +352,8 @@ class Session:
     def _receive(self, message: object) -> None:
         if isinstance(message, Failed):
             self.failed(one_line(message.error))
+            if isinstance(message.error, MovedError):
+                self.moved(self._opening)
             if message.what == "load":
                 self.passes.not_loaded()
             elif message.what == "again":

@@ -79,7 +79,7 @@ class Sums:
             return self
         return Sums(
             self.frames + other.frames, min(self.first_s, other.first_s), max(self.last_s, other.last_s),
-            max(self.snr, other.snr) if other.snr == other.snr else self.snr, self.speed_px_s + other.speed_px_s,
+            float(np.fmax(self.snr, other.snr)), self.speed_px_s + other.speed_px_s,
         )  # fmt: skip
 
 
@@ -249,6 +249,11 @@ class ResultStore:
                 else:
                     out.append((index, index, recipe))
         return out
+
+    def scores_of(self, index: int) -> ScoreMap | None:
+        """Score map of a frame, where it is kept."""
+        with self._lock:
+            return self._maps.get(index)
 
     def maps(self) -> list[tuple[float, ScoreMap]] | None:
         """Time and score map of every frame in order; None where one of them is not kept."""
