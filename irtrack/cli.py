@@ -48,6 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     window = commands.add_parser("window", help="open the window (the default)")
     window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
+    window.add_argument(
+        "--tracks", type=Path, metavar="TRACKS", help="show this track log over the recording, to look at and correct"
+    )
     credentials_option(window)
     detector_options(window)
     tracker_options(window)

@@ -550,3 +550,98 @@ def test_a_program_that_reads_while_another_writes_sees_one_moment(desk: Desk, c
     thread.join()
     assert not broken
     assert read_session(path).edits.names == {1: "59"}
+
+
+# -- tracks of a file over their recording ----------------------------------------------------------------------------
+
+
+def with_log(desk: Desk, clip: Path, log: Path) -> None:
+    """Open a recording, and tracks over it."""
+    session, shown = desk.session, []
+    session.replaced.connect(shown.append)
+    session.open(str(clip), log=log)
+    until(session, lambda: shown or desk.errors)
+
+
+def test_a_log_is_shown_over_its_recording_edited_and_exported_again(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
+) -> None:
+    desk.seen_whole(str(clip))
+    made = exported(desk, tmp_path / "made.csv")
+    other = another(desks)
+    other.detector.go.clear()  # what is shown needs no detection
+    with_log(other, clip, tmp_path / "made.csv")
+    assert not other.errors
+    s = other.session
+    assert s.store.whole
+    assert s.older == []
+    assert exported(other, tmp_path / "again.csv") == made
+    found = desk.session.lives().keys()
+    assert s.lives().keys() == found
+    until(s, lambda: s.position == 0)
+    s.pause()
+    s.seek(15)
+    until(s, lambda: s.picture is not None and s.picture.result.frame.index == 15)
+    assert s.picture is not None
+    shown = {t.id: t for t in s.picture.result.tracks}
+    assert s.picture.analysed
+    for track in shown:
+        place = desk.session.store.places(track).get(15)
+        assert place is None or shown[track].xy_px == pytest.approx(place, abs=0.001)
+        assert len(shown[track].trail) > 5
+    one = min(s.lives())
+    s.edits.edit(s.edits.value.renamed(one, "A").split(one, 12, s.lives())[0])
+    text = exported(other, tmp_path / "edited.csv").decode()
+    assert "1000000" in text
+    assert len(text.splitlines()) == len(made.splitlines())
+    other.keeper.flush()
+    assert not own_path(fingerprint(str(clip))).exists()  # they are not the recording's own
+    assert read_session(own_path(fingerprint(str(tmp_path / "made.csv")))).edits.names[one] == "A"
+    third = another(desks)
+    with_log(third, clip, tmp_path / "made.csv")
+    assert third.session.edits.value == s.edits.value
+    assert exported(third, tmp_path / "third.csv").decode() == text
+    other.detector.go.set()
+    s.analyse_again()
+    until(s, lambda: s.store.recipe is not None and whole(s))
+    assert s.store.lives().keys() == found
+
+
+def test_logs_of_others_are_shown_by_their_places(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    log = tmp_path / "mot.txt"
+    log.write_text("".join(f"{f + 1},7,{10 + 2 * f},{20 + f},4,4,0.9,-1,-1,-1\n" for f in range(3, 9)))
+    with_log(desk, clip, log)
+    assert desk.session.lives() == {7: (3, 8)}
+    series = desk.session.store.series(7)
+    fps = desk.session.fps
+    np.testing.assert_allclose(series[:, 3], np.hypot(2, 1) * fps)
+    np.testing.assert_allclose(np.diff(series[:, 4]), 2.0)
+    assert series[0, 0] == pytest.approx(3 / fps)
+    lines = exported(desk, tmp_path / "t.csv").decode().splitlines()
+    assert len(lines) == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("frame,x\n1,2\n", "the header is frame,x"),
+        ("frame,track_id,x_px,y_px\n500,1,5,5\n", "the recording has 20 frames"),
+        ("frame,track_id,x_px,y_px\n5,1,5000,5\n", "open its own recording"),
+        ("frame,track_id,x_px,y_px\n5,1,5,5\n5,1,6,6\n", "5"),
+    ],
+)
+def test_logs_that_do_not_fit_are_one_line(desk: Desk, clip: Path, tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "log.csv").write_text(content)
+    with_log(desk, clip, tmp_path / "log.csv")
+    (error,) = desk.errors
+    assert said in error
+    until(desk.session, lambda: whole(desk.session))  # and the recording is analysed as ever
+    assert desk.session.store.recipe is not None
+
+
+def test_a_log_without_a_recording_is_one_line(desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.session.open_log(tmp_path / "t.csv")
+    assert "open the recording that they are of first" in desk.errors[0]
+    assert main(["window", "--tracks", str(tmp_path / "t.csv")]) == 1
+    assert "name it too" in capsys.readouterr().err

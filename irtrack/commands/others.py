@@ -150,4 +150,6 @@ def window(args: argparse.Namespace) -> int:
             f"the window shows one source, and {len(sources)} were given: open them one by one, or run them headless "
             "with irtrack run"
         )
-    return open_window(sources[0] if sources else None, settings_from(args), args.stop)
+    if args.tracks is not None and not sources:
+        raise IrtrackError("--tracks are shown over a recording: name it too")
+    return open_window(sources[0] if sources else None, settings_from(args), args.stop, args.tracks)

@@ -27,11 +27,14 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     """Shows one FrameResult at a time. Pixel (0, 0) is centred on scene point (0.5, 0.5) of the image item.
 
     `region_drawn` gives the corners [(x, y), ...] of a region that was drawn; an empty list where it was given up.
+    `placed`: a click while a place is asked for.
     """
 
     hovered = Signal(int, int)
     picked = Signal(float, float)
     region_drawn = Signal(list)
+    placed = Signal(float, float)
+    placing_ended = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,6 +50,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.regions: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {}
         self._drawing: list[tuple[float, float]] = []
         self._kind = ""
+        self._placing = False
         self._result: FrameResult | None = None
         self._age_s: float | None = None
         self._agc = Agc()
@@ -170,7 +174,30 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.draw_regions()
         self.region_drawn.emit(outline if keep and len(outline) >= 3 else [])
 
+    # -- places ---------------------------------------------------------------------------------------------------
+
+    def start_placing(self) -> None:
+        """The next clicks are places that are asked for; Escape ends that."""
+        self._placing = True
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self.setFocus()
+
+    def end_placing(self) -> None:
+        """Clicks select again."""
+        if self._placing:
+            self._placing = False
+            self.unsetCursor()
+            self.placing_ended.emit()
+
+    def show_cross(self, at: tuple[float, float] | None) -> None:
+        """Mark a place, or none."""
+        self.overlays.draw_cross(at)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self._placing and event.key() == Qt.Key.Key_Escape:
+            self.end_placing()
+            event.accept()
+            return
         if self.drawing and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape):
             self.end_region(event.key() != Qt.Key.Key_Escape)
             event.accept()
@@ -200,7 +227,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             elif double or not left:
                 self.end_region(True)
         elif at is not None and left:
-            self.picked.emit(*at)
+            (self.placed if self._placing else self.picked).emit(*at)
 
     def _zoomed(self) -> None:
         """Labels keep their size on the screen, so they are placed anew."""

@@ -14,6 +14,7 @@ from irtrack.gui.controls import DisplayControls
 from irtrack.gui.help import HelpSheet
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
+from irtrack.gui.target_tool import TargetTool
 from irtrack.gui.theme import open_icon
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
@@ -33,6 +34,7 @@ class Parts:
     opener: Opener
     outputs: Outputs
     editor: TrackEditor
+    targets: TargetTool
     transport: Transport
     canvas: Canvas
     display: DisplayControls
@@ -64,6 +66,7 @@ class Menus:
         )
         self.needs_recording = (
             self._add(file, "Export annotated &video...", "Ctrl+Shift+V", out.ask_video),
+            self._add(file, "Open trac&ks over it...", "Ctrl+T", p.opener.ask_log),
             self._add(file, "&Analyse again", "Ctrl+Shift+A", s.analyse_again),
         )
         self.record = self._add(file, "&Record the camera", "Ctrl+R", self._record)
@@ -80,6 +83,7 @@ class Menus:
         tracks = bar.addMenu("&Tracks")
         self._fill(tracks, (
             ("&Undo", standard.Undo, ed.undo), ("Red&o", "Ctrl+Shift+Z", ed.redo), None,
+            ("&Add a missed target...", "A", p.targets.start),
             ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)),
             ("To its s&tart", "T", s.seek_track), None,
             ("&Rename...", "F2", ed.ask_name), ("&Star", "S", ed.toggle_mark),

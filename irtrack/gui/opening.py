@@ -32,6 +32,15 @@ class Opener:
         if path:
             self._open(path)
 
+    def ask_log(self) -> None:
+        """A track log to be shown over the open recording."""
+        opened = self._session.opened
+        beside = str(Path(opened.text).parent) if opened is not None else ""
+        kinds = "Track logs (*.csv *.txt *.tsv);;All files (*)"
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Open tracks over the recording", beside, kinds)
+        if path:
+            self._session.open_log(Path(path))
+
     def ask_moved(self, session: str) -> None:
         """Where a session's recording is now."""
         title = f"Where is the recording of {Path(session).name}?"

@@ -32,6 +32,9 @@ STEPS = 12
 SELECTED_PX = 3.0
 """The frame of the selected track lies so far outside its box."""
 
+CROSS_PX, CROSS_RGB = 5.0, (0, 255, 255)
+"""Arms of the cross at a place that was clicked, and its colour."""
+
 SIGMAS = 2.0
 """Ellipses reach this far."""
 
@@ -49,6 +52,7 @@ class Overlays:
         self.mask = pg.ImageItem()
         self.outline, self.trails, self.boxes = LinesItem(1.5), LinesItem(1.0), LinesItem(1.5)
         self.ellipses, self.chosen, self.regions = LinesItem(1.0), LinesItem(2.0), LinesItem(1.5, 0.8)
+        self.cross = LinesItem(1.5)
         self.labels = LabelsItem()
         items = (
             self.mask,
@@ -58,6 +62,7 @@ class Overlays:
             self.ellipses,
             self.boxes,
             self.chosen,
+            self.cross,
             self.labels,
         )
         for z, item in enumerate(items, 1):
@@ -127,6 +132,12 @@ class Overlays:
         if unfinished:
             strokes.append(Stroke(REGION_RGB[kind], np.array(unfinished), dashed=True))
         self.regions.show_strokes(strokes)
+
+    def draw_cross(self, at: tuple[float, float] | None) -> None:
+        """Mark a place, or none."""
+        arms = [] if at is None else [np.array(at) + CROSS_PX * np.array(((-1, 0), (1, 0))),
+                                      np.array(at) + CROSS_PX * np.array(((0, -1), (0, 1)))]  # fmt: skip
+        self.cross.show_strokes([Stroke(CROSS_RGB, joined(arms))])
 
     @property
     def trail_points(self) -> int:

@@ -24,6 +24,7 @@ from irtrack.gui.region_tool import RegionTool
 from irtrack.gui.side import SidePanel
 from irtrack.gui.start import HINT, StartPage
 from irtrack.gui.status import StatusLine
+from irtrack.gui.target_tool import TargetTool
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
 from irtrack.gui.words import Words
@@ -33,6 +34,7 @@ from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
 from irtrack.session.session import Session
+from irtrack.session.tracklog import SUFFIXES
 from irtrack.stopping import Stop
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,8 @@ class MainWindow(QMainWindow):
 
     stop: Stop | None = None
 
-    def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, source: str | None = None, tracks: Path | None = None) -> None:
+        """`tracks`: a log to be shown over the recording `source`."""
         super().__init__()
         self.setWindowTitle("irtrack")
         self.setAcceptDrops(True)
@@ -60,9 +63,10 @@ class MainWindow(QMainWindow):
         self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self, words)
         self.status.addPermanentWidget(self.outputs.progress)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
+        self.targets = TargetTool(s, self.canvas, self.badges, words)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
-            s, self.opener, self.outputs, self.editor, self.transport, self.canvas, self.side.display,
+            s, self.opener, self.outputs, self.editor, self.targets, self.transport, self.canvas, self.side.display,
             self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
@@ -70,12 +74,13 @@ class MainWindow(QMainWindow):
         if trouble:
             self.show_error(trouble)
         self.keeper = Keeper(self.present_habits, self.keeping)
+        s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
         self._refresh()
         if source:
-            self.open(source)
+            self.open(source, tracks)
 
     def _build(self) -> None:
         self.banner = QLabel(wordWrap=True)
@@ -149,21 +154,21 @@ class MainWindow(QMainWindow):
 
     # -- opening --------------------------------------------------------------------------------------------------
 
-    def open(self, source: str) -> None:
-        """Open a source: a path or any SOURCE text."""
+    def open(self, source: str, tracks: Path | None = None) -> None:
+        """Open a source: a path or any SOURCE text; `tracks`: a log to be shown over it."""
         self.banner.hide()
-        self.session.open(source)
+        self.session.open(source, log=tracks)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
+        self.banner.hide()
         kept = opened.kept if opened.is_session else None
         self.setWindowTitle(f"{name_of(opened.text) if kept is None else kept.path.name} - irtrack")
 
     def _leaving(self) -> None:
-        """What is open goes: its edits are saved first, and nothing of it stays on screen."""
-        self.keeper.flush()
+        """What is open goes: nothing of it stays on screen."""
         self.canvas.clear()
         self.status.reset()
         self.start.list_recent()
@@ -219,8 +224,12 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         urls = event.mimeData().urls()
         if urls:
-            self.open(urls[0].toLocalFile() or urls[0].toString())
+            self.drop(urls[0].toLocalFile() or urls[0].toString())
             event.acceptProposedAction()
+
+    def drop(self, source: str) -> None:
+        """What was dropped on the window: tracks go over the open recording, all else is opened."""
+        self.session.open_log(Path(source)) if Path(source).suffix.lower() in SUFFIXES else self.open(source)
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""

@@ -13,10 +13,12 @@ from pathlib import Path
 from irtrack.capture.address import address_of
 from irtrack.session.edits import Edits
 from irtrack.session.export import new_name
+from irtrack.session.loading import LogRead, Opened
 from irtrack.session.recordings import recording_of
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import (
     SUFFIX,
+    Kept,
     SessionError,
     SessionFile,
     made_by,
@@ -40,7 +42,10 @@ class Keeping:
         self._chosen = False
         """Whether the file is the operator's own."""
         self._forget()
-        session.opened_one.connect(lambda _: self._begin())
+        self._print = ""
+        """What the file in the data folder is called after: the recording, or a log of its tracks."""
+        session.opened_one.connect(self._begin)
+        session.replaced.connect(self._replaced)
 
     def _forget(self) -> None:
         """Nothing is known to be in the file."""
@@ -49,14 +54,19 @@ class Keeping:
         self._said: dict[str, object] = {}
         self._not_before = 0.0
 
-    def _begin(self) -> None:
+    def _begin(self, opened: Opened) -> None:
         """A session that was opened goes on in its file."""
-        opened = self._session.opened
-        kept = opened.kept if opened is not None else None
+        self._go_on(opened.print, opened.kept)
+        self._chosen = opened.is_session
+
+    def _replaced(self, log: LogRead) -> None:
+        """Tracks of a log are shown over the recording: what is said of them is not said of the recording's own."""
+        self._go_on(log.print, log.kept)
+
+    def _go_on(self, print: str, kept: Kept | None) -> None:
         self._forget()
-        self.file, self._chosen = None, False
-        if opened is not None and kept is not None:
-            self.file, self._chosen = SessionFile(kept.path), opened.is_session
+        self._print, self._chosen = print, False
+        self.file = SessionFile(kept.path) if kept is not None else None
 
     def save_as(self, path: Path) -> None:
         """Keep the session in this file from now on; what was in it goes. Raises SessionError."""
@@ -132,7 +142,7 @@ class Keeping:
         assert opened is not None
         folder = sessions_folder()
         tidy(folder)
-        return new_name(folder, file_stem(opened.text), SUFFIX) if self._session.live else own_path(opened.print)
+        return new_name(folder, file_stem(opened.text), SUFFIX) if self._session.live else own_path(self._print)
 
     def end(self) -> Callable[[], None] | None:
         """Another source is opened: what closes the file."""

@@ -17,9 +17,11 @@ from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
 from irtrack.core import Detector, Frame, Source, SourceError
+from irtrack.session import tracklog
 from irtrack.session.recordings import fingerprint
 from irtrack.session.reel import Reel
 from irtrack.session.sessionfile import Kept, SessionError, is_session, own_path, read_session
+from irtrack.session.store import ResultStore
 from irtrack.session.viewer import frame_at
 from irtrack.sinks.record import RecordSwitch
 
@@ -53,14 +55,24 @@ class Reopened:
 
 
 @dataclass(frozen=True)
+class LogRead:
+    """A track log for the open recording; `print`: its fingerprint. `kept`: what was said of its tracks before."""
+
+    path: Path
+    store: ResultStore
+    print: str
+    kept: Kept | None
+
+
+@dataclass(frozen=True)
 class Failed:
-    """What went wrong, and with `what`: open, again or load."""
+    """What went wrong, and with `what`: open, again, log or load."""
 
     error: BaseException
     what: str
 
 
-Message = Opened | Reopened | Failed | Detector
+Message = Opened | Reopened | LogRead | Failed | Detector
 
 
 def recording(text: str, settings: Settings) -> Source:
@@ -108,7 +120,7 @@ class Loader:
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[tuple[str, int, Message]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._requests = {"open": 0, "again": 0, "load": 0}
+        self._requests = {"open": 0, "again": 0, "log": 0, "load": 0}
         self.opening = self.loading = False
         """Whether a source, or a network, is on its way."""
 
@@ -143,10 +155,20 @@ class Loader:
         self._requests["again"] += 1
         self._spawn("again", lambda: Reopened(recording(text, settings)))
 
+    def read_log(self, path: Path, recording: tracklog.Opened) -> None:
+        """Read a track log for a recording."""
+        self._requests["log"] += 1
+
+        def work() -> LogRead:
+            print = fingerprint(str(path))
+            return LogRead(path, tracklog.read_log(path, recording), print, known(str(path)))
+
+        self._spawn("log", work)
+
     def forget(self) -> None:
         """What is being opened is not wanted any more."""
-        self._requests["open"] += 1
-        self._requests["again"] += 1
+        for kind in ("open", "again", "log"):
+            self._requests[kind] += 1
         self.opening = False
 
     def _spawn(self, kind: str, work: Callable[[], Message]) -> None:

@@ -11,18 +11,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from irtrack.capture.open import is_file, is_live
 from irtrack.config import Settings
 from irtrack.core import Floats, Frame
 from irtrack.imaging.regions import Regions
+from irtrack.session import tracklog
 from irtrack.session.analysis import Analysis, looked_again
 from irtrack.session.byhand import Click, follow, series_of, sums_of
 from irtrack.session.edits import History
 from irtrack.session.events import Choice, Event
 from irtrack.session.habits import Habits
 from irtrack.session.habits import Regions as Outlines
-from irtrack.session.loading import Failed, Loader, Opened, Reopened, recording
+from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, plain, predicted, with_trails
 from irtrack.session.playback import Playback
@@ -50,6 +52,8 @@ class Session:
         trail_s = max(settings.tracker.trail_s, TRAIL_S)
         self.given = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
         """Of tracker and capture; a session file has its own."""
+        self._log: Path | None = None
+        """Tracks that are to be shown over what is being opened."""
         self._opening = ""
         """What was to be opened last."""
         self.habits = habits or Habits()
@@ -68,6 +72,10 @@ class Session:
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
         self.said: Event[[str]] = Event()
+        self.replaced: Event[[LogRead]] = Event()
+        """Tracks of a log are shown in place of those that were found."""
+        self.replacing: Event[[]] = Event()
+        """What is shown, and what was said of it, goes: keep it now."""
         self.moved: Event[[str]] = Event()
         """The recording of this session file is not where it was."""
         self.recording = RecordSwitch(BEFORE_S)
@@ -87,20 +95,38 @@ class Session:
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
-    def open(self, text: str, moved: str = "") -> None:
-        """Open a source, or the session in a file (`moved`: where its recording is now), in the background. A recording
-        that is open stays until the other one is, if that is another one; a camera is let go of first, most serve one
-        user only."""
+    def open(self, text: str, moved: str = "", log: Path | None = None) -> None:
+        """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
+        tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
+        one; a camera is let go of first, most serve one user only."""
         self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
         if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
-        self._opening = text
+        self._opening, self._log = text, log
         self.loader.open(text, self.given, self.recording, moved)
         self.passes.want_detector()
+
+    def open_log(self, path: Path) -> None:
+        """Show the tracks of a log over the open recording, in place of those that were found."""
+        first = self.opened.first if self.opened is not None else None
+        if first is None:
+            self.failed(f"{path.name} holds tracks: open the recording that they are of first, then them")
+            return
+        frames, fps = self.frames, self.fps
+        self.loader.read_log(path, tracklog.Opened(frames, fps, first.image.shape))
+
+    def _take_log(self, log: LogRead) -> None:
+        self.replacing()
+        self.passes.show(log.store, True)
+        self.edits.reset(log.kept.edits if log.kept is not None else None)
+        self.selected.set(None)
+        self.replaced(log)
+        self.said(f"the tracks of {log.path.name} are shown; Analyse again finds them anew")
 
     def close(self) -> None:
         """Let go of what is open, and forget its results."""
         if self.opened is not None:
+            self.replacing()
             self.leaving()
         self.loader.forget()
         view, self.view = self.view, None
@@ -136,6 +162,8 @@ class Session:
             self.passes.show(kept.store, kept.store.whole and (opened.is_session or self._as_now(kept)))
             self.edits.reset(kept.edits)
         self.opened_one(opened)
+        if self._log is not None:
+            self.open_log(self._log)
 
     def _as_now(self, kept: Kept) -> bool:
         """Whether an analysis now would find what is kept: with the same settings, program and models."""
@@ -360,6 +388,8 @@ class Session:
                 self.passes.reopened(None)
         elif isinstance(message, Opened):
             self._adopt(message)
+        elif isinstance(message, LogRead):
+            self._take_log(message)
         elif isinstance(message, Reopened):
             self.passes.reopened(message.source)
         else:
