@@ -143,6 +143,8 @@ def test_a_session_is_opened_again_as_it_was_without_analysing(
     assert t.older == s.older == ["threshold"]  # chosen since, and not analysed with
     assert t.store.alarms == s.store.alarms != []
     assert t.lives() == s.lives()
+    assert t.looks().keys() == s.looks().keys() == t.lives().keys()
+    assert all((t.looks()[track].grey == s.looks()[track].grey).all() for track in t.lives())
     for track in t.lives():
         np.testing.assert_array_equal(t.store.series(track), s.store.series(track))
     for suffix, content in logs.items():

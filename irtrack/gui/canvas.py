@@ -7,6 +7,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication
 
 from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult
@@ -22,12 +23,15 @@ pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias
 
 SCORE_PALETTE = "Inferno"
 
+NEARER = 3.0
+"""A track that is followed is seen so many times as large as in a view of the whole picture."""
+
 
 class Canvas(pg.GraphicsView):  # type: ignore[misc]
     """Shows one FrameResult at a time. Pixel (0, 0) is centred on scene point (0.5, 0.5) of the image item.
 
     `region_drawn` gives the corners [(x, y), ...] of a region that was drawn; an empty list where it was given up.
-    `placed`: a click while a place is asked for.
+    `placed`: a click while a place is asked for. `dragged`: the picture was moved by hand. `entered_key`: Enter.
     """
 
     hovered = Signal(int, int)
@@ -35,6 +39,8 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     region_drawn = Signal(list)
     placed = Signal(float, float)
     placing_ended = Signal()
+    dragged = Signal()
+    entered_key = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +66,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.scene().sigMouseMoved.connect(self._moved)
         self.scene().sigMouseClicked.connect(self._clicked)
         self._view.sigRangeChanged.connect(self._zoomed)
+        self._view.sigRangeChangedManually.connect(self._moved_by_hand)
 
     @property
     def result(self) -> FrameResult | None:
@@ -102,6 +109,19 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             self._view.setRange(
                 xRange=(middle.x() - x, middle.x() + x), yRange=(middle.y() - y, middle.y() + y), padding=0
             )
+
+    def follow(self, x: float, y: float) -> None:
+        """Have a place of the picture in the middle; from a view of all of it, nearer."""
+        if self._result is None:
+            return
+        h, w = self._result.frame.image.shape
+        size = self._view.viewRect().size()
+        if size.width() >= w and size.height() >= h:
+            size = size / NEARER
+        half_w, half_h = size.width() / 2, size.height() / 2
+        self._view.setRange(
+            xRange=(x + 0.5 - half_w, x + 0.5 + half_w), yRange=(y + 0.5 - half_h, y + 0.5 + half_h), padding=0
+        )
 
     def clear(self) -> None:
         """Nothing to show."""
@@ -202,6 +222,10 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             self.end_region(event.key() != Qt.Key.Key_Escape)
             event.accept()
             return
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered_key.emit()
+            event.accept()
+            return
         event.ignore()
 
     # -- the mouse ------------------------------------------------------------------------------------------------
@@ -228,6 +252,11 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
                 self.end_region(True)
         elif at is not None and left:
             (self.placed if self._placing else self.picked).emit(*at)
+
+    def _moved_by_hand(self) -> None:
+        """The wheel zooms; with a button held it is a drag."""
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self.dragged.emit()
 
     def _zoomed(self) -> None:
         """Labels keep their size on the screen, so they are placed anew."""

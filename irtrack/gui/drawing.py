@@ -43,6 +43,9 @@ class Drawing:
         side.tabs.currentChanged.connect(lambda _: self.show_side())
         canvas.hovered.connect(self._hover)
         canvas.picked.connect(self._pick)
+        canvas.dragged.connect(lambda: session.following.set(False))
+        canvas.entered_key.connect(session.follow)
+        session.following.changed.connect(self._follow)
         canvas.overlays.label_of = lambda track: session.edits.value.label(track)
         canvas.set_display(session.display.value)
         canvas.set_shown(session.shown.value)
@@ -75,11 +78,20 @@ class Drawing:
         if picture is None:
             return
         self.canvas.overlays.fps = self._session.fps
+        self._follow()
         self.canvas.show_result(picture.result, picture.age_s)
         self.status.drew(picture)
         self.transport.show_position(picture.result.frame)
         if not self._session.playing:
             self.show_side()
+
+    def _follow(self, on: bool = True) -> None:
+        """Where the view keeps to the selected track, have that in the middle."""
+        session = self._session
+        if on and session.following.value and session.picture is not None:
+            there = (t for t in session.picture.result.tracks if t.id == session.selected.value)
+            if (track := next(there, None)) is not None:
+                self.canvas.follow(*track.xy_px.tolist())
 
     def draw_again(self) -> None:
         """The frame on screen, after edits."""

@@ -85,7 +85,7 @@ class Menus:
             ("&Undo", standard.Undo, ed.undo), ("Red&o", "Ctrl+Shift+Z", ed.redo), None,
             ("&Add a missed target...", "A", p.targets.start),
             ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)),
-            ("To its s&tart", "T", s.seek_track), None,
+            ("To its s&tart", "T", s.seek_track), ("&Follow it, or no longer", "C", s.follow), None,
             ("&Rename...", "F2", ed.ask_name), ("&Star", "S", ed.toggle_mark),
             ("Merge &into...", "Ctrl+M", ed.ask_merge), ("Split &here", "X", ed.split),
             ("&Cut the tail from here", "Shift+X", ed.cut_tail), ("S&wap from here...", "Ctrl+W", ed.ask_swap),

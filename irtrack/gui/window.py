@@ -11,7 +11,6 @@ from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
-from irtrack.capture.address import address_of, redact
 from irtrack.config import Settings
 from irtrack.core import FrameResult
 from irtrack.gui.badges import Badges
@@ -27,7 +26,7 @@ from irtrack.gui.status import StatusLine
 from irtrack.gui.target_tool import TargetTool
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
-from irtrack.gui.words import Words
+from irtrack.gui.words import Words, name_of
 from irtrack.session.alarms import Alarm
 from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
@@ -164,8 +163,7 @@ class MainWindow(QMainWindow):
 
     def _opened(self, opened: Opened) -> None:
         self.banner.hide()
-        kept = opened.kept if opened.is_session else None
-        self.setWindowTitle(f"{name_of(opened.text) if kept is None else kept.path.name} - irtrack")
+        self.setWindowTitle(f"{name_of(opened.name)} - irtrack")
 
     def _leaving(self) -> None:
         """What is open goes: nothing of it stays on screen."""
@@ -247,8 +245,3 @@ class MainWindow(QMainWindow):
             except Exception:  # the other steps are not to suffer
                 log.exception("while closing")
         super().closeEvent(event)
-
-
-def name_of(source: str) -> str:
-    """What a source is called in titles: of a file its name, of an address nothing that is secret."""
-    return Path(redact(source)).name if address_of(source) is None else redact(source)

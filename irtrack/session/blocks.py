@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Frame, FrameResult
+from irtrack.session.packing import columns_of, tracks_of
 from irtrack.session.recipe import Recipe
-from irtrack.session.store import SERIES, Stored, columns_of, tracks_of
+from irtrack.session.store import SERIES, Stored
 
 LARGEST = 256 << 20
 """Bytes of a block: more come of a damaged file."""

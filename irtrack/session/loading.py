@@ -46,6 +46,11 @@ class Opened:
     is_session: bool = False
     """Whether that session file is what was to be opened."""
 
+    @property
+    def name(self) -> str:
+        """What was opened: the session, or else the source."""
+        return str(self.kept.path) if self.kept is not None and self.is_session else self.text
+
 
 @dataclass(frozen=True)
 class Reopened:

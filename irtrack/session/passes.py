@@ -9,11 +9,11 @@ from dataclasses import replace
 from irtrack.build import make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detector, FrameResult, IrtrackError, Source
-from irtrack.session.alarms import Alarm, AlarmRules, Alarms
+from irtrack.session.alarms import Alarm, Alarms
 from irtrack.session.analysis import Analysis, Recalled
-from irtrack.session.edits import MADE_FROM, History
-from irtrack.session.events import Choice, Event
-from irtrack.session.habits import Regions
+from irtrack.session.choices import Choices
+from irtrack.session.edits import MADE_FROM
+from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
 from irtrack.session.matching import matched
 from irtrack.session.recipe import Recipe
@@ -23,18 +23,10 @@ from irtrack.session.store import ResultStore
 class Passes:
     """Each pass has one recipe and a store of its own; a camera's pass goes on without end."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        recipe: Choice[Recipe],
-        rules: Choice[AlarmRules],
-        regions: Choice[Regions],
-        edits: History,
-        selected: Choice[int | None],
-        loader: Loader,
-    ) -> None:
-        self.settings, self.recipe, self.rules, self.regions = settings, recipe, rules, regions
-        self.edits, self.selected, self.loader = edits, selected, loader
+    def __init__(self, choices: Choices, settings: Settings, loader: Loader) -> None:
+        self.settings, self.loader = settings, loader
+        self.recipe, self.rules, self.regions = choices.recipe, choices.rules, choices.regions
+        self.edits, self.selected = choices.edits, choices.selected
         self.failed: Event[[str]] = Event()
         self.called: Event[[Alarm, FrameResult]] = Event()
         self.ended: Event[[]] = Event()
@@ -56,11 +48,11 @@ class Passes:
         """The recording, for the pass that is due."""
         self._given_up: list[Analysis] = []
         """Passes whose results are no longer wanted; they end by themselves."""
-        self._alarms = Alarms(rules.value)
+        self._alarms = Alarms(self.rules.value)
         self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
-        recipe.changed.connect(self._recipe_changed)
-        rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
-        regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
+        self.recipe.changed.connect(self._recipe_changed)
+        self.rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
+        self.regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
 
     @property
     def live(self) -> bool:

@@ -16,22 +16,21 @@ from pathlib import Path
 from irtrack.capture.open import is_file, is_live
 from irtrack.config import Settings
 from irtrack.core import Floats, Frame
-from irtrack.imaging.regions import Regions
 from irtrack.session import tracklog
-from irtrack.session.analysis import Analysis, looked_again
-from irtrack.session.byhand import Click, follow, series_of, sums_of
-from irtrack.session.edits import History
-from irtrack.session.events import Choice, Event
+from irtrack.session.analysis import Analysis
+from irtrack.session.byhand import Click, follow
+from irtrack.session.choices import Choices
+from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
+from irtrack.session.events import Event
 from irtrack.session.habits import Habits
 from irtrack.session.habits import Regions as Outlines
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
+from irtrack.session.looks import Look
 from irtrack.session.passes import Passes, one_line
-from irtrack.session.picture import Picture, plain, predicted, with_trails
+from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
-from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
-from irtrack.session.sessionfile import Kept, made_by
 from irtrack.session.store import ResultStore, Sums
 from irtrack.sinks.record import RecordSwitch
 
@@ -45,7 +44,7 @@ STALE_S = 1.0
 """A camera's picture older than this is said to be."""
 
 
-class Session:
+class Session(Choices):
     """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
 
     def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
@@ -57,17 +56,8 @@ class Session:
         self._opening = ""
         """What was to be opened last."""
         self.habits = habits or Habits()
-        """What is kept between two sessions; the choices below are read from it and put into it when it is kept."""
-        self.recipe = Choice(Recipe.of(settings.detector))
-        self.regions: Choice[Outlines] = Choice({})
-        """Those drawn on the open source, by kind; they count beside those of the settings."""
-        self.display = Choice(self.habits.display if settings.display == Settings().display else settings.display)
-        self.shown = Choice(self.habits.shown)
-        self.rules = Choice(self.habits.alarms)
-        self.scores = Choice(False)
-        """Whether the detector's score map is shown instead of the picture."""
-        self.selected: Choice[int | None] = Choice(None)
-        self.edits = History()
+        """What is kept between two sessions; the choices are read from it and put into it when it is kept."""
+        super().__init__(settings, self.habits)
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
@@ -82,7 +72,7 @@ class Session:
         """Recording of the open camera's raw frames."""
         self.view: Playback | LiveView | None = None
         self.loader = Loader()
-        self.passes = Passes(self.given, self.recipe, self.rules, self.regions, self.edits, self.selected, self.loader)
+        self.passes = Passes(self, self.given, self.loader)
         self.picture: Picture | None = None
         """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
@@ -159,31 +149,17 @@ class Session:
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
         if kept is not None:
-            self.passes.show(kept.store, kept.store.whole and (opened.is_session or self._as_now(kept)))
+            settled = opened.is_session or kept.is_of(self.settings, self.recipe.value)
+            self.passes.show(kept.store, settled and kept.store.whole)
             self.edits.reset(kept.edits)
         self.opened_one(opened)
         if self._log is not None:
             self.open_log(self._log)
 
-    def _as_now(self, kept: Kept) -> bool:
-        """Whether an analysis now would find what is kept: with the same settings, program and models."""
-        now, recipe = self.settings, kept.store.recipe
-        same = (kept.settings.tracker, kept.settings.capture, recipe) == (now.tracker, now.capture, self.recipe.value)
-        return same and recipe is not None and kept.made_by == made_by(recipe)
-
-    # -- choices --------------------------------------------------------------------------------------------------
-
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:
             self.habits = self.habits.with_regions(self.opened.text, regions)
-        given = Regions.of(self.recipe.value.detector)
-        include, exclude = (given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
-        self.recipe.set(replace(self.recipe.value, regions=Regions(include, exclude)))
-
-    def choose(self, **changes: object) -> None:
-        """Change settings of the detector: those behind the network act on the picture on screen at once."""
-        detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
-        self.recipe.set(replace(self.recipe.value, detector=detector))
+        self.use_regions()
 
     # -- the analysis ---------------------------------------------------------------------------------------------
 
@@ -286,23 +262,15 @@ class Session:
 
     def tracks(self) -> dict[int, Sums]:
         """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
-        out: dict[int, Sums] = {}
-        added = self.edits.value.added
-        for piece in self.edits.value.pieces(self.store.lives()):
-            if piece.track in added:
-                sums = sums_of(added[piece.track], piece.first, piece.last)
-            else:
-                sums = self.store.sums(piece.track, piece.first, piece.last)
-            if sums is not None:
-                out[piece.now] = sums.joined(out.get(piece.now))
-        return out
+        return sums_of_all(self.store, self.edits.value)
 
     def series(self, track: int) -> list[Floats]:
         """(T, len(SERIES)) of each part of a track, as edited."""
-        added = self.edits.value.added
-        pieces = [p for p in self.edits.value.pieces(self.store.lives()) if p.now == track]
-        parts = ((p.track, p.first, p.last) for p in pieces)
-        return [series_of(added[t], a, b) if t in added else self.store.series(t, a, b) for t, a, b in parts]
+        return parts_of(track, self.store, self.edits.value)
+
+    def looks(self) -> dict[int, Look]:
+        """How every track of the recording looks, as edited."""
+        return looks_of_all(self.store, self.edits.value)
 
     def add_target(self, one: Click, other: Click) -> int:
         """A target that was missed, by two clicks; it can be undone. Gives its number. Raises IrtrackError."""
@@ -348,8 +316,20 @@ class Session:
 
     def seek_track(self) -> None:
         """To the first frame in which the selected track was confirmed."""
-        life = self.lives().get(self.selected.value) if self.selected.value is not None else None
+        life = self.life
         if life is not None:
+            self.seek(life[0])
+
+    @property
+    def life(self) -> tuple[int, int] | None:
+        """First and last frame of the selected track."""
+        return self.lives().get(self.selected.value) if self.selected.value is not None else None
+
+    def follow(self) -> None:
+        """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
+        life = self.life
+        self.following.set(not self.following.value and life is not None)
+        if self.following.value and life is not None and not life[0] <= (self.position or 0) <= life[1]:
             self.seek(life[0])
 
     def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
@@ -415,13 +395,5 @@ class Session:
 
     def _known(self, frame: Frame) -> Picture:
         latest = self.analysis.latest if self.live and self.analysis is not None else None
-        if latest is not None and latest.frame.index == frame.index:
-            return Picture(latest, 0.0)
-        if frame.index in self.store:
-            result = with_trails(self.store.get(frame), self.store, self.settings.tracker.trail_s)
-            if not self.live and self.store.recipe not in (None, self.recipe.value):
-                result = looked_again(result, self.recipe.value)
-            return Picture(result, 0.0)
-        if latest is None:
-            return plain(frame)
-        return predicted(latest if latest.frame.index < frame.index else self.store.before(frame.index), frame)
+        recipe = None if self.live else self.recipe.value
+        return known(frame, self.store, latest, recipe, self.settings.tracker.trail_s)

@@ -1,7 +1,7 @@
 """A session in one file: which recording, what it was analysed with, what was found, and what the operator said of it.
 
 SQLite, because a program that is killed while it writes leaves the file as it was before. Table `said` has named values
-as JSON; table `results` has blocks of frames (`blocks.py`).
+as JSON; `results` has blocks of frames (`blocks.py`), `looks` a little picture of each track.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+import numpy as np
 import platformdirs
 
 from irtrack import __version__
@@ -30,6 +31,7 @@ from irtrack.session.alarms import Alarm
 from irtrack.session.blocks import from_bytes, to_bytes
 from irtrack.session.edits import Edits
 from irtrack.session.habits import REGION_KINDS, Regions
+from irtrack.session.looks import LOOK_PX, Look
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import Recording
 from irtrack.session.store import ResultStore
@@ -53,6 +55,7 @@ MOST_FILES, MOST_BYTES = 20, 2 << 30
 TABLES = (
     "CREATE TABLE IF NOT EXISTS said (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS results (block INTEGER PRIMARY KEY, frames BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS looks (track INTEGER PRIMARY KEY, snr REAL NOT NULL, grey BLOB NOT NULL)",
 )
 
 
@@ -75,6 +78,12 @@ class Kept:
     started: datetime | None
     made_by: str
 
+    def is_of(self, settings: Settings, recipe: Recipe) -> bool:
+        """Whether an analysis now would find what is kept: with the same settings, program and models."""
+        made = self.store.recipe
+        same = (self.settings.tracker, self.settings.capture, made) == (settings.tracker, settings.capture, recipe)
+        return same and self.made_by == made_by(recipe)
+
 
 def is_session(text: str) -> bool:
     """Whether a SOURCE text names a session file."""
@@ -95,6 +104,8 @@ class SessionFile:
         self._writer = uuid.uuid4().hex
         self._recipes: list[Recipe | None] = []
         """What the results in the file were made with."""
+        self._looks: dict[int, Look] = {}
+        """How tracks look in the file."""
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -140,7 +151,9 @@ class SessionFile:
         with self._change() as database:
             if fresh:
                 database.execute("DELETE FROM results")
+                database.execute("DELETE FROM looks")
                 self._recipes.clear()
+                self._looks.clear()
             say(database, {**values, "recipes": recipes_to(self._recipes)})
 
     def put(self, store: ResultStore, first: int, last: int) -> None:
@@ -157,6 +170,10 @@ class SessionFile:
                         database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (block, data))
                     block += 1
                 say(database, {"recipes": recipes_to(self._recipes)})
+                new = {track: look for track, look in store.looks().items() if self._looks.get(track) is not look}
+                looks = [(track, look.snr, look.grey.tobytes()) for track, look in new.items()]
+                database.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", looks)
+                self._looks |= new
                 kept = store.reach()
                 if kept is not None:
                     database.execute("DELETE FROM results WHERE block < ?", (kept[0] // BLOCK,))
@@ -185,6 +202,9 @@ def read_session(path: Path) -> Kept:
             for (data,) in database.execute("SELECT frames FROM results ORDER BY block"):
                 for stored in from_bytes(data, recipes):
                     store.put(stored)
+            for track, snr, grey in database.execute("SELECT * FROM looks"):
+                square = np.frombuffer(grey, np.uint8).reshape(LOOK_PX, LOOK_PX)
+                store.put_look(int(track), Look(float(snr), square))
         store.whole = bool(said["whole"])
         store.alarms = [Alarm(*alarm) for alarm in said["alarms"]]
         recording, started = said["recording"], said["started"]

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks, TrackStatus
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks
 from irtrack.session.alarms import Alarm
+from irtrack.session.looks import Look, look_of
+from irtrack.session.packing import packed
 from irtrack.session.recipe import Recipe
 
 LIVE_FRAMES = 54_000
@@ -83,6 +84,10 @@ class Sums:
         )  # fmt: skip
 
 
+CLEARER = 1.2
+"""A track's little picture is taken anew where it stands out so many times as much as before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A result whose picture is blank; the mask as the flat indices of its pixels. `recipe`: what it was made with.
@@ -112,13 +117,13 @@ class ResultStore:
         self._lives: dict[int, tuple[int, int]] = {}
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
         self._sums: dict[int, Sums] = {}
+        self._looks: dict[int, Look] = {}
         self._blank: Image = np.zeros((1, 1), np.uint8)
 
     def add(self, result: FrameResult, limit: int | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
         and trails are not kept."""
-        rows = series_rows(result)
-        tracks = result.tracks
+        rows, image, tracks = series_rows(result), result.frame.image, result.tracks
         if limit is not None:
             result = replace(result, tracks=packed(tracks))
         elif isinstance(tracks, Tracks):
@@ -129,9 +134,32 @@ class ResultStore:
         slim = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr)
         result = replace(result, frame=replace(result.frame, image=self._blank_of(result.frame.image)), detections=slim)
         self.put(Stored(result, mask_px, self.recipe, rows), scores)
+        self._look_at(rows, image)
         with self._lock:
             while limit is not None and len(self._order) > limit:
                 self._drop(self._order.pop(0))
+
+    def _look_at(self, rows: Mapping[int, tuple[float, ...]], image: Image) -> None:
+        x, snr = SERIES.index("x_px"), SERIES.index("snr")
+        for track, row in rows.items():
+            before = self._looks.get(track)
+            if before is None or row[snr] > CLEARER * before.snr:
+                self.put_look(track, Look(row[snr] if row[snr] == row[snr] else 0.0, look_of(image, *row[x : x + 2])))
+
+    def put_look(self, track: int, look: Look) -> None:
+        """How a track looks."""
+        with self._lock:
+            self._looks[track] = look
+
+    def look(self, track: int) -> Look | None:
+        """How a track looks where it stands out most, where that is known."""
+        with self._lock:
+            return self._looks.get(track)
+
+    def looks(self) -> dict[int, Look]:
+        """Of all tracks."""
+        with self._lock:
+            return dict(self._looks)
 
     def _blank_of(self, image: Image) -> Image:
         """As large as a picture, and of its kind; takes no memory."""
@@ -182,6 +210,7 @@ class ResultStore:
                 self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
                 self._sums.pop(track.id, None)
+                self._looks.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
         return index in self._stored
@@ -312,49 +341,10 @@ class ResultStore:
             self._maps_bytes = 0
             self._series.clear()
             self._sums.clear()
+            self._looks.clear()
             self._lives.clear()
             self._stored.clear()
             self._order.clear()
-
-
-STATUSES = tuple(TrackStatus)
-
-
-Columns = dict[str, NDArray[Any]]
-
-
-def columns_of(tracks: Iterable[Track]) -> Columns:
-    """Tracks without trails as arrays: `numbers` (N, 3) of identity, status and detection or -1, `x` (N, 4),
-    `covariance` (N, 4, 4), and `rest` (N, 7) of age, misses, size, area, score and SNR."""
-    kept = list(tracks)
-    numbers = [(t.id, STATUSES.index(t.status), -1 if t.detection is None else t.detection) for t in kept]
-    rest = [(t.age_s, t.misses, *t.size_px, t.area_px, t.score, t.snr) for t in kept]
-    return {
-        "numbers": np.array(numbers, np.int64).reshape(-1, 3),
-        "x": np.array([(*t.xy_px, *t.velocity_px_s) for t in kept]).reshape(-1, 4),
-        "covariance": np.array([t.covariance for t in kept]).reshape(-1, 4, 4),
-        "rest": np.array(rest).reshape(-1, 7),
-    }
-
-
-def tracks_of(columns: Mapping[str, NDArray[Any]]) -> Tracks:
-    """Tracks from such arrays; the trail of each is where it is now."""
-    numbers, x, covariance, rest = (columns[name] for name in ("numbers", "x", "covariance", "rest"))
-
-    def make(i: int) -> Track:
-        age_s, misses, w, h, area, score, snr = rest[i].tolist()
-        track, code, detection = numbers[i].tolist()
-        return Track(
-            track, STATUSES[code], x[i, :2], x[i, 2:], covariance[i], age_s, int(misses),
-            None if detection < 0 else detection, (w, h), area, score, snr, x[i : i + 1, :2],
-        )  # fmt: skip
-
-    return Tracks(numbers[:, 0], numbers[:, 1] > 0, x, np.eye(2, 3), make)
-
-
-def packed(tracks: Sequence[Track]) -> Tracks:
-    """Tracks without trails, as arrays: the garbage collector stops everything to walk through millions of objects."""
-    return tracks_of(columns_of(tracks))
 
 
 def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:
