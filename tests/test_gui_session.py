@@ -104,7 +104,7 @@ def test_every_track_of_the_recording_in_a_list(qtbot: QtBot, quick: Callable[[]
     assert window.session.position == lives[chosen][0]
     thumb = tracks.everything.index(tracks.everything.row_of(chosen), 0).data(Qt.ItemDataRole.DecorationRole)
     grey = window.session.looks()[chosen].grey
-    assert (thumb.width(), grey.shape) == (24, (17, 17))
+    assert (thumb.pixmap(24).width(), grey.shape) == (24, (17, 17))
     assert grey[6:11, 6:11].max() == 255  # the target stands in its middle
     window.close()
 

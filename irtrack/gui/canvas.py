@@ -262,3 +262,4 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """Labels keep their size on the screen, so they are placed anew."""
         if self._result is not None:
             self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed], self.selected)
+            self.overlays.draw_region_labels()

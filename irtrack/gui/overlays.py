@@ -13,12 +13,12 @@ from irtrack.config import Polygon
 from irtrack.core import Floats, Track, TrackStatus
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.lines import Colour, Label, LabelsItem, LinesItem, Stroke, edges, joined
+from irtrack.gui.region_item import RegionsItem
 from irtrack.imaging.palettes import TABLES
 from irtrack.session.shown import Shown
 from irtrack.sinks.draw import half_size, identity_colour
 
 MASK_RGB = (255, 60, 60)
-REGION_RGB: dict[str, Colour] = {"include": (60, 220, 120), "exclude": (255, 80, 80), "alarm": (255, 176, 0)}
 LABELS = 100
 OLD_S, FAST_PX_S = 20.0, 200.0
 """Age and speed at the hot end of the colours."""
@@ -51,12 +51,12 @@ class Overlays:
     def __post_init__(self) -> None:
         self.mask = pg.ImageItem()
         self.outline, self.trails, self.boxes = LinesItem(1.5), LinesItem(1.0), LinesItem(1.5)
-        self.ellipses, self.chosen, self.regions = LinesItem(1.0), LinesItem(2.0), LinesItem(1.5, 0.8)
-        self.cross = LinesItem(1.5)
-        self.labels = LabelsItem()
+        self.ellipses, self.chosen, self.cross = LinesItem(1.0), LinesItem(2.0), LinesItem(1.5)
+        self.regions, self.region_labels, self.labels = RegionsItem(), LabelsItem(), LabelsItem()
         items = (
             self.mask,
             self.regions,
+            self.region_labels,
             self.outline,
             self.trails,
             self.ellipses,
@@ -123,15 +123,13 @@ class Overlays:
         self.labels.show_labels(labels, self.view.viewRect())
 
     def draw_regions(self, regions: Mapping[str, Sequence[Polygon]], unfinished: Polygon = (), kind: str = "") -> None:
-        """Outlines by kind, and the one that is being drawn."""
-        strokes = [
-            Stroke(REGION_RGB[name], joined([np.array([*outline, outline[0]]) for outline in outlines]))
-            for name, outlines in regions.items()
-            if outlines
-        ]
-        if unfinished:
-            strokes.append(Stroke(REGION_RGB[kind], np.array(unfinished), dashed=True))
-        self.regions.show_strokes(strokes)
+        """Outlines by kind with what they are, and the one that is being drawn."""
+        self.regions.show_regions(regions, unfinished, kind)
+        self.draw_region_labels()
+
+    def draw_region_labels(self) -> None:
+        """What regions are; also after a change of the zoom."""
+        self.region_labels.show_labels(self.regions.labels(), self.view.viewRect())
 
     def draw_cross(self, at: tuple[float, float] | None) -> None:
         """Mark a place, or none."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor, QImage, QPixmap
+from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 
 from irtrack.core import Track, TrackStatus
 from irtrack.session.edits import Edits
@@ -98,7 +98,7 @@ class AllTracks(QAbstractTableModel):
         super().__init__()
         self._rows: list[tuple[int, Sums]] = []
         self._edits = Edits()
-        self._looks: dict[int, tuple[Look, QPixmap]] = {}
+        self._looks: dict[int, tuple[Look, QIcon]] = {}
 
     def show_tracks(self, tracks: Mapping[int, Sums], edits: Edits, looks: Mapping[int, Look]) -> None:
         """Replace the rows; where only their values changed, rows stay, and what is selected with them."""
@@ -113,13 +113,16 @@ class AllTracks(QAbstractTableModel):
         elif rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(ALL_COLUMNS) - 1))
 
-    def _drawn(self, track: int, look: Look) -> tuple[Look, QPixmap]:
+    def _drawn(self, track: int, look: Look) -> tuple[Look, QIcon]:
         before = self._looks.get(track)
         if before is not None and before[0] is look:
             return before
         side = look.grey.shape[0]
         image = QImage(look.grey.tobytes(), side, side, side, QImage.Format.Format_Grayscale8)
-        return look, QPixmap.fromImage(image).scaled(THUMB_PX, THUMB_PX)
+        drawn = QPixmap.fromImage(image).scaled(THUMB_PX, THUMB_PX)
+        icon = QIcon(drawn)
+        icon.addPixmap(drawn, QIcon.Mode.Selected)  # not tinted
+        return look, icon
 
     def track_id(self, row: int) -> int:
         return self._rows[row][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, QSignalBlocker, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QPoint, QSignalBlocker, QSize, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -102,6 +102,7 @@ class TrackList(QWidget):
         self.all_view.setAccessibleName("All tracks")
         self.all_view.setToolTip("Every track: click to select one; a double click goes to its start, Enter follows it")
         self.all_view.verticalHeader().setDefaultSectionSize(THUMB_PX + 2)
+        self.all_view.setIconSize(QSize(THUMB_PX, THUMB_PX))
         self.stack = QStackedWidget()
         for view in (self.view, self.all_view):
             self.stack.addWidget(view)
