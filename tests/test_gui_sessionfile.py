@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import go, make_window, opened, seen_whole, settled
+from conftest import go, make_window, opened, seen_whole, settled, shared_data
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QFileDialog
@@ -162,4 +162,29 @@ def test_a_window_is_opened_with_tracks(qtbot: QtBot, clip: Path, tmp_path: Path
     window = MainWindow(None, str(clip), tmp_path / "t.csv")
     qtbot.addWidget(window)
     wait(qtbot, lambda: window.session.lives() == {9: (5, 6)})
+    window.close()
+
+
+def test_degrees_under_the_cursor_and_in_the_plot(qtbot: QtBot, quick: Maker, tmp_path: Path) -> None:
+    raw16 = shared_data() / "raw16"
+    if not raw16.is_dir():
+        pytest.skip("the samples of thermal cameras are not here")
+    window = quick()
+    window.open(str(raw16 / "flir_SampleSEQ.seq"))
+    wait(qtbot, lambda: window.canvas.result is not None)
+    window.session.pause()
+    celsius = window.drawing._celsius
+    assert celsius is not None
+    assert window.canvas.result is not None
+    count = int(window.canvas.result.frame.image[100, 200])
+    window.drawing._hover(200, 100)
+    assert window.status._where.text() == f"x 200  y 100  value {count}  {float(celsius(count)):.1f} \N{DEGREE SIGN}C"
+    series = np.array([[0.0, count, 5.0, 1.0, 2.0, 3.0, 1.0], [1.0, count + 50, 5.0, 1.0, 2.0, 3.0, 1.0]])
+    window.side.track.show_track(1, window.session.edits.value, [series], 0.0, celsius)
+    plots = window.side.track.plots
+    np.testing.assert_allclose(plots.curves["brightness"].getData()[1], celsius([count, count + 50]))
+    assert "Temperature" in plots.plots[0].getPlotItem().titleLabel.text
+    plots.show_series(series, 0.0)
+    assert plots.curves["brightness"].getData()[1].tolist() == [count, count + 50]
+    assert "Brightness" in plots.plots[0].getPlotItem().titleLabel.text
     window.close()
