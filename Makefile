@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SAMPLE := assets/sample.mkv
 
+# Processes that share the files of tests: up to 2 GB and a core each.
+WORKERS ?= 2
+
 # Qt and its X11 parts, a virtual screen, a font, a compiler for the network's kernels.
 DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 libdbus-1-3 libxkbcommon-x11-0 \
 	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core gcc libc6-dev
@@ -25,7 +28,7 @@ run: $(VENV)/.runtime system
 	fi
 
 test: $(VENV)/.dev system system-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import glob
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from irtrack.capture.tee import TeeSource
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
 from irtrack.pipeline import Pipeline
-from irtrack.sinks.kinds import SINKS, About, SinkKind, kind_named
+from irtrack.sinks.kinds import About, SinkKind, kind_named
 from irtrack.sinks.parts import Parts
 from irtrack.sinks.record import Recorder, TriggeredRecorder
 from irtrack.sinks.target import Target, Targets, reason
@@ -39,39 +39,19 @@ LONG_DELAY_S = 10.0
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run's results go, by kinds of `irtrack.sinks.kinds`; None leaves that one out.
-
-    `others`: names and files of the kinds that other packages bring.
+    """Where a run's results go. `files`: by the name of their kind, of those in `irtrack.sinks.kinds` or another
+    package's.
     """
 
-    csv: Path | None = None
-    mot: Path | None = None
-    jsonl: Path | None = None
-    trackmate: Path | None = None
-    cvat: Path | None = None
-    coco: Path | None = None
-    video: Path | None = None
-    record: Path | None = None
-    others: tuple[tuple[str, Path], ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
     pretrigger_s: float | None = None
     force: bool = False
     online: bool = False
     offline: bool = False
 
-    def files(self) -> dict[str, Path]:
-        """Every file that will be written, by the name of its kind."""
-        own = {kind.name: getattr(self, kind.name) for kind in SINKS}
-        return {name: path for name, path in own.items() if path is not None} | dict(self.others)
-
     def numbered(self, number: int) -> Outputs:
         """The same for one of several sources: tracks.csv becomes tracks-1.csv."""
-        named = {name: p.with_name(f"{p.stem}-{number}{p.suffix}") for name, p in self.files().items()}
-        others = tuple((name, named.pop(name)) for name, _ in self.others)
-        return replace(self, others=others, **named)  # type: ignore[arg-type]
-
-    def paths(self) -> list[Path]:
-        """Every file that will be written."""
-        return list(self.files().values())
+        return replace(self, files={n: p.with_name(f"{p.stem}-{number}{p.suffix}") for n, p in self.files.items()})
 
 
 def make_detector(settings: Settings, source: Source | None = None) -> NetworkDetector:
@@ -119,9 +99,9 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
     """
     if outputs.online and outputs.offline:
         raise SinkError("a log is either --online or --offline: choose one")
-    for name, path in outputs.files().items():
+    for name, path in outputs.files.items():
         kind_named(name).check(path)
-    return Targets(outputs.paths(), outputs.force, files_of(inputs))
+    return Targets(outputs.files.values(), outputs.force, files_of(inputs))
 
 
 def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
@@ -166,7 +146,7 @@ def make_sinks(
             return OfflineLog(sink, partial(rewritten, settings=settings.tracker))
         return CompletedLog(sink, delay_s, tail=delay_s < LONG_DELAY_S) if kind.log and delay_s else sink
 
-    kinds = ((path, kind_named(name)) for name, path in outputs.files().items())
+    kinds = ((path, kind_named(name)) for name, path in outputs.files.items())
     makers = [(path, partial(made, kind=kind)) for path, kind in kinds if kind.open is not None]
     sinks: list[Sink] = []
     try:
@@ -198,9 +178,9 @@ def make_pipeline(
         if detector is None:
             detector = make_detector(settings, source)
         check()
-        if outputs.record is not None:
+        if "record" in outputs.files:
             recorder: Recorder | TriggeredRecorder
-            recorder = Recorder(targets.of(outputs.record), wait=not source.live, following=targets.next_part)
+            recorder = Recorder(targets.of(outputs.files["record"]), wait=not source.live, following=targets.next_part)
             if outputs.pretrigger_s is not None:
                 recorder = TriggeredRecorder(recorder, outputs.pretrigger_s)
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
@@ -221,9 +201,10 @@ def make_pipeline(
 def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:
     """Beside the first of a camera's logs, whose seconds count from its opening: when that was, so that its rows can be
     placed in time. Raises SinkError."""
-    log = next((p for p in (outputs.csv, outputs.jsonl, outputs.mot, outputs.trackmate) if p is not None), None)
-    if log is None:
+    logs = [outputs.files[name] for name in ("csv", "jsonl", "mot", "trackmate") if name in outputs.files]
+    if not logs:
         return
+    log = logs[0]
     target = Target(log.with_name(f"{log.name}.utc.json"), force=True)
     targets.all.append(target)
     moment = {"time_s": 0.0, "utc": started.isoformat(timespec="microseconds")}

@@ -83,12 +83,6 @@ class Channel(Generic[T]):
             self._condition.notify_all()
             return item
 
-    def clear(self) -> None:
-        """Forget what waits inside; not counted as drops."""
-        with self._condition:
-            self._items.clear()
-            self._condition.notify_all()
-
     def close(self, discard: bool = False) -> None:
         """Wake both sides; with `discard`, what is inside is lost, otherwise it can still be taken out."""
         with self._condition:

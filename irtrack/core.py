@@ -368,15 +368,6 @@ class Attentive(Protocol):
 
 
 @runtime_checkable
-class Remembering(Protocol):
-    """A detector that carries something from frame to frame."""
-
-    def again(self, image: Image) -> Detections:
-        """Detections of a frame that was seen before, which leave no trace in what is carried on."""
-        ...
-
-
-@runtime_checkable
 class Forgetful(Protocol):
     """A detector that keeps something of the frames before."""
 

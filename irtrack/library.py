@@ -172,10 +172,6 @@ class Detector:
         """Model, device, and the frames of a scan."""
         return self._network.status()
 
-    def again(self, image: NDArray[Any]) -> Detections:
-        """Detections of a picture of the past, which leave no trace in what is carried on."""
-        return self._network.again(counts(image))
-
     def forget(self) -> None:
         """The next picture has nothing to do with the last one."""
         self._network.forget()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+IMAGE_SUFFIXES = (
+    ".png", ".apng", ".bmp", ".jpg", ".jpeg", ".jpe", ".pgm", ".pnm", ".ppm", ".pbm", ".tif", ".tiff", ".dng", ".jp2",
+    ".webp", ".gif",
+)  # fmt: skip
+"""Of files that are meant as images."""
+
 DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that systems leave in folders of images, besides hidden ones."""
 

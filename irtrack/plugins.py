@@ -6,11 +6,17 @@ opens. It is imported when it is needed, and never before.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from irtrack.core import IrtrackError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SOURCES, SINKS, NETWORKS, BACKENDS = "irtrack.sources", "irtrack.sinks", "irtrack.networks", "irtrack.backends"
 
@@ -37,3 +43,18 @@ def load(group: str, name: str, kind: type | None = None) -> Any:
     if kind is not None and not isinstance(value, kind):
         raise IrtrackError(f"{name} ({entry.value}) is no {kind.__name__}: mend or remove the package that brings it")
     return value
+
+
+def every(group: str, kind: type[T]) -> Iterator[T]:
+    """All of them in a group, imported; one that is broken is said, once, and passed over."""
+    for name in found(group):
+        try:
+            yield load(group, name, kind)
+        except IrtrackError as error:
+            warn_once(str(error))
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Dialogs ask each time that they are opened."""
+    log.warning("%s", text)

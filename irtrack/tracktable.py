@@ -10,13 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.config import TrackerSettings
-from irtrack.core import FrameResult, IrtrackError, Sink, Track
-from irtrack.sinks.text import CSV_HEADER, CompletedLog, OfflineLog
+from irtrack.core import FrameResult, IrtrackError, Sink
+from irtrack.sinks.columns import COLUMNS, values
+from irtrack.sinks.text import CompletedLog, OfflineLog
 from irtrack.track.offline import rewritten
-
-COLUMNS = tuple(CSV_HEADER.split(","))
-KINDS: dict[str, Any] = {"frame": np.int64, "track_id": np.int64, "status": np.str_, "measured": np.bool_}
-"""Of the columns that are no float64."""
 
 
 class TrackTable:
@@ -80,7 +77,7 @@ class Rows:
     def write(self, result: FrameResult) -> None:
         """Take a frame."""
         frame = result.frame
-        self.all += [row(frame.index, frame.time_s, track) for track in result.tracks if track.confirmed]
+        self.all += [values(frame.index, frame.time_s, track) for track in result.tracks if track.confirmed]
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -88,22 +85,7 @@ class Rows:
     def table(self) -> TrackTable:
         """What was taken, by columns."""
         by_column = zip(*self.all, strict=True) if self.all else ((),) * len(COLUMNS)
-        return TrackTable(
-            {
-                name: np.array(values, dtype=KINDS.get(name, np.float64))
-                for name, values in zip(COLUMNS, by_column, strict=True)
-            }
-        )
-
-
-def row(frame: int, time_s: float, track: Track) -> tuple[Any, ...]:
-    """The values of one row, in the order of COLUMNS."""
-    measured = track.detection is not None
-    sigma = np.sqrt(track.covariance[[0, 1], [0, 1]])
-    return (
-        *(frame, time_s, track.id, str(track.status), *track.xy_px, *track.velocity_px_s, *sigma, *track.size_px),
-        *(track.area_px, track.score if measured else np.nan, track.snr, measured),
-    )
+        return TrackTable({c.name: np.array(rows, dtype=c.kind) for c, rows in zip(COLUMNS, by_column, strict=True)})
 
 
 def table_of(results: Iterable[FrameResult], log: str) -> TrackTable:

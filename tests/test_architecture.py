@@ -32,10 +32,10 @@ def test_tracker_and_capture_do_without_torch() -> None:
 
 
 def test_no_module_is_reached_by_its_own_imports() -> None:
-    """Circles of imports, those inside functions too; the window's are its own matter."""
+    """Circles of imports, those inside functions too."""
     grimp = pytest.importorskip("grimp", reason="import-linter is not installed: pip install -e '.[dev]'")
     graph = grimp.build_graph("irtrack")
-    left = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules if not m.startswith("irtrack.gui")}
+    left = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
     while free := [m for m, imported in left.items() if not imported & left.keys()]:
         for module in free:
             del left[module]

@@ -20,8 +20,8 @@ import tifffile
 
 from irtrack.cli import main, mistyped, one_line
 from irtrack.simulate import Scene
+from irtrack.sinks.columns import CSV_HEADER
 from irtrack.sinks.lossless import write_video
-from irtrack.sinks.text import CSV_HEADER
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,14 +10,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import seen_whole
+from PySide6.QtWidgets import QFileDialog
+from pytestqt.qtbot import QtBot
 from safetensors.torch import save_file
 
 from irtrack import plugins
 from irtrack.capture import open_source
-from irtrack.capture.kinds import file_suffixes, forms
+from irtrack.capture.kinds import forms
 from irtrack.cli import main
 from irtrack.core import SourceError, WeightsError
 from irtrack.detect.weights import load_weights
+from irtrack.gui.export_dialog import ExportDialog
+from irtrack.gui.window import MainWindow
+from irtrack.sinks.columns import CSV_HEADER
+from irtrack.sinks.kinds import kind_named
 
 Package = Callable[[str, str, str], None]
 QUICK = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet"]
@@ -84,7 +91,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
 def test_a_source(package: Package, tmp_path: Path) -> None:
     package(plugins.SOURCES, "mykind = MODULE:KIND", SOURCE)
     assert "mykind:..." in forms()
-    assert ".mine" in file_suffixes()
     assert sum(1 for _ in open_source("mykind:anything")) == 12
     (tmp_path / "a.mine").write_bytes(b"anything")
     assert open_source(str(tmp_path / "a.mine")).info.frames == 12
@@ -106,6 +112,50 @@ def test_an_output(package: Package, tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["track", str(tmp_path / "d.csv"), "--out", str(tmp_path / "t.csv"), "--lines", str(tmp_path / "l.txt")]
     assert main(words) == 0
     assert len((tmp_path / "l.txt").read_text().splitlines()) == 12
+
+
+def test_the_window_offers_both(
+    package: Package, qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its dialogs, beside our own; what is chosen there wins over the first kind with that suffix."""
+    package(plugins.SOURCES, "mykind = MODULE:KIND", SOURCE)
+    package(plugins.SINKS, "lines = MODULE:KIND", SINK)
+    package(plugins.SINKS, "broken = MODULE:KIND", "import what_is_not_there")
+    offered: list[list[str]] = []
+
+    def answer(name: str, path: Path, chosen: str) -> None:
+        def asked(parent: object, title: str, suggested: str, kinds: str) -> tuple[str, str]:
+            offered.append(kinds.split(";;"))
+            return str(path), chosen
+
+        monkeypatch.setattr(QFileDialog, name, asked)
+
+    recording = tmp_path / "a.mine"
+    recording.write_bytes(b"anything")
+    answer("getOpenFileName", recording, "")
+    window.opener.ask_recording()
+    assert offered[0][0].startswith("Everything that is read (*.cptv *.seq")
+    assert "*.mine" in offered[0][0]
+    assert {"CPTV file (*.cptv)", "FLIR file (*.seq *.csq *.fff)", "Mykind (*.mine)", "All files (*)"} < set(offered[0])
+    seen_whole(qtbot, window, recording, frames=12)
+    window.outputs.ask_export()
+    dialog = window.findChild(ExportDialog)
+    assert list(dialog.boxes) == ["csv", "mot", "jsonl", "trackmate", "cvat", "coco", "lines", "video"]
+    dialog.name.setText(str(tmp_path / "a"))
+    for box in dialog.boxes.values():
+        box.setChecked(True)
+    dialog.boxes["video"].setChecked(False)
+    dialog.export.click()
+    for name, first in (
+        ("a.csv", CSV_HEADER), ("a.trackmate.csv", "LABEL,ID,TRACK_ID"), ("a.jsonl", '{"frame": 0, "time_s": 0.0'),
+        ("a.xml", '<?xml version="1.0"'), ("a.json", '{"'), ("a.lines.txt", "0 1\n1 1\n"),
+    ):  # fmt: skip
+        assert (tmp_path / name).read_text().startswith(first), name
+    assert (tmp_path / "a.txt").exists()  # MOTChallenge
+    window.outputs.export(tmp_path / "b.txt", kind=kind_named("lines"))  # the kind that is chosen wins
+    assert (tmp_path / "b.txt").read_text().startswith("0 1\n")
+    window.outputs.export(tmp_path / "h.doc")
+    assert "tracks are exported as .csv, .txt, .jsonl, .xml, .json" in window.banner.text()
 
 
 def test_a_network(package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

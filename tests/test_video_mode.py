@@ -188,26 +188,3 @@ def test_no_engine_for_whole_frames_is_tried_for_parts(monkeypatch: pytest.Monke
     monkeypatch.setattr("irtrack.detect.backends.available", lambda: ["onnxruntime", "openvino"])
     monkeypatch.setattr("irtrack.detect.backends.export_onnx", None)
     live_detector(4)
-
-
-@pytest.mark.parametrize("mode", ["exact", "video", "live"])
-def test_a_second_look_leaves_no_trace(mode: str) -> None:
-    """A frame gone back to, of 16 bits and of another scene: all later scores are as if it had not been looked at."""
-    first = Scene(scene_from_text("camera16,width=192,height=160,seed=3"))
-    images = [np.asarray(first.image(i)) for i in range(8)]
-    images = [images[0], *(np.clip(i.astype(float) * (1 + 0.02 * k), 0, 65535).astype(np.uint16)
-                           for k, i in enumerate(images[1:]))]  # fmt: skip
-    other = np.ascontiguousarray(images[0][::-1, ::-1] // 3)
-    bands = 4 if mode == "live" else 0
-    settings = DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, live_bands=bands)
-    plain, looked_back = load_detector(settings), load_detector(settings)
-    for k, image in enumerate(images):
-        expected = plain(image)
-        found = looked_back(image)
-        assert expected.scores is not None
-        assert found.scores is not None
-        assert np.abs(found.scores - expected.scores).max() < LIMIT
-        if k % 2:
-            again = looked_back.again(images[0].copy())
-            assert again.looked is None
-            looked_back.again(other)

@@ -16,6 +16,7 @@ from irtrack.config import DEFAULTS, Checked
 from irtrack.schema import json_schema
 from irtrack.setting_options import flag_of
 from irtrack.simulate.settings import SceneSettings
+from irtrack.sinks.columns import COLUMNS
 from irtrack.sinks.kinds import SINKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,11 @@ def sinks() -> str:
     """The kinds of outputs."""
     rows = [(f"`--{k.name}`", k.help, ", ".join(f"`{s}`" for s in k.suffixes), k.extra) for k in SINKS]
     return table(("option", "what it is", "files", "needs"), rows)
+
+
+def columns() -> str:
+    """Of the CSV log."""
+    return table(("column", "unit", "meaning"), [(f"`{c.name}`", c.unit, c.meaning) for c in COLUMNS])
 
 
 def number(value: Any) -> str:
@@ -127,6 +133,7 @@ def changelog() -> str:
 MADE = {
     "sources": sources,
     "sinks": sinks,
+    "columns": columns,
     "settings": settings,
     "scenes": lambda: SCENE_NAMES,
     "scene_settings": lambda: setting_rows(SceneSettings(), flags=False),

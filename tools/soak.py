@@ -59,7 +59,7 @@ def main(minutes: float, between_s: float) -> None:
     """Run and print a row a minute."""
     threads = {t.name for t in threading.enumerate()}
     with tempfile.TemporaryDirectory() as folder:
-        outputs = Outputs(csv=Path(folder) / "t.csv", record=Path(folder) / "raw.mkv")
+        outputs = Outputs({"csv": Path(folder) / "t.csv", "record": Path(folder) / "raw.mkv"})
         process = camera()
         while True:
             try:
@@ -90,7 +90,7 @@ def main(minutes: float, between_s: float) -> None:
         process.kill()
         process.wait()
         left = [t.name for t in threading.enumerate() if t.name not in threads and t.name.startswith("irtrack")]
-        recorded = sum(1 for _ in open_source(str(outputs.record)))
+        recorded = sum(1 for _ in open_source(str(outputs.files["record"])))
         print(f"threads left: {left or 'none'}; recorded {recorded} frames; state {pipeline.state}")
 
 

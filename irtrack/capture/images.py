@@ -35,12 +35,8 @@ from irtrack.capture.times import mended, rate_of
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 from irtrack.hush import hushed
 from irtrack.imaging.radiometry import Radiometry
-from irtrack.paths import is_dropping
+from irtrack.paths import IMAGE_SUFFIXES, is_dropping
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".apng", ".bmp", ".jpg", ".jpeg", ".jpe", ".pgm", ".pnm", ".ppm", ".pbm", ".tif", ".tiff", ".dng", ".jp2",
-     ".webp", ".gif"}
-)  # fmt: skip
 SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
 """Kinds of images that may hold several pictures."""
 

@@ -6,16 +6,14 @@ as an entry point in the group `irtrack.sources`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from irtrack import plugins
-from irtrack.core import IrtrackError, Source
-
-log = logging.getLogger(__name__)
+from irtrack.core import Source
+from irtrack.paths import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,15 @@ FILES = (
     ),
     SourceKind(
         "images", "an image", "PNG, JPEG (radiometric ones as raw counts), TIFF stacks and others; a folder or a glob "
-        "of them is a sequence, in natural order", open_images, fits=are_images,
-        suffixes=(".png", ".apng", ".bmp", ".jpg", ".jpeg", ".pgm", ".tif", ".tiff", ".dng", ".jp2", ".webp", ".gif"),
+        "of them is a sequence, in natural order", open_images, fits=are_images, suffixes=IMAGE_SUFFIXES,
     ),
     SourceKind(
         "video", "a video file", "whatever FFmpeg reads, 8 to 16 bits, with the file's own times", open_video,
         fits=lambda path, head: True,
-        suffixes=(".mp4", ".mkv", ".avi", ".mov", ".ts", ".m2ts", ".mpg", ".webm", ".nut", ".wmv", ".h264", ".y4m"),
+        suffixes=(
+            ".mp4", ".mkv", ".avi", ".mov", ".ts", ".m2ts", ".mpg", ".mpeg", ".m4v", ".webm", ".nut", ".wmv", ".h264",
+            ".y4m",
+        ),
     ),
 )  # fmt: skip
 """In this order: the last takes what no other does."""
@@ -164,11 +164,7 @@ TEXTS = (
 
 def others() -> Iterator[SourceKind]:
     """The kinds that other packages bring; a broken one is said and passed over."""
-    for name in plugins.found(plugins.SOURCES):
-        try:
-            yield plugins.load(plugins.SOURCES, name, SourceKind)
-        except IrtrackError as error:
-            log.warning("%s", error)
+    return plugins.every(plugins.SOURCES, SourceKind)
 
 
 def kind_of_text(text: str) -> SourceKind | None:
@@ -191,6 +187,6 @@ def forms() -> str:
     return "a video file, a folder or glob of images, a TIFF stack, a thermal camera's file, " + ", ".join(texts)
 
 
-def file_suffixes() -> list[str]:
-    """Suffixes of recordings, for dialogs."""
-    return [suffix for kind in (*FILES, *others()) for suffix in kind.suffixes]
+def file_kinds() -> list[SourceKind]:
+    """The kinds whose files have names of their own, for dialogs."""
+    return [kind for kind in (*FILES, *others()) if kind.suffixes]

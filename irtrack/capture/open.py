@@ -135,7 +135,7 @@ def grouped(texts: Sequence[str]) -> list[str]:
 
 def is_image_file(path: Path) -> bool:
     """Whether it is there and its name is an image's."""
-    from irtrack.capture.images import IMAGE_SUFFIXES
+    from irtrack.paths import IMAGE_SUFFIXES
 
     return path.suffix.lower() in IMAGE_SUFFIXES and is_file(str(path))
 

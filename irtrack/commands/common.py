@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from irtrack.config import DEFAULTS, Checked, Settings, load_settings
@@ -27,18 +28,20 @@ def given(args: argparse.Namespace, section: Checked) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def outputs_from(args: argparse.Namespace, **more: Any) -> Outputs:
-    """The outputs that the options name. Raises IrtrackError where one cannot be written by this command."""
+def outputs_from(args: argparse.Namespace, pretrigger_s: float | None = None, csv: Path | None = None) -> Outputs:
+    """The outputs that the options name; `csv`: of another option. Raises IrtrackError where one cannot be written by
+    this command.
+    """
     from irtrack.build import Outputs
     from irtrack.sinks.kinds import SINKS, kind_named, other_names
 
-    named = {kind.name: getattr(args, kind.name, None) for kind in SINKS} | more
-    others = tuple((name, path) for name in other_names() if (path := getattr(args, name, None)) is not None)
+    given = {name: getattr(args, name, None) for name in (*(kind.name for kind in SINKS), *other_names())}
+    files = {name: path for name, path in (given | {"csv": csv or given["csv"]}).items() if path is not None}
     if args.command == "track":
-        for name, _ in others:
+        for name in files:
             if not kind_named(name).alone:
                 raise IrtrackError(f"--{name} needs pictures: write it with irtrack run")
-    return Outputs(**named, others=others, force=args.force, online=args.online, offline=args.offline)
+    return Outputs(files, pretrigger_s, args.force, args.online, args.offline)
 
 
 def conclude(remarks: Remarks, strict: bool) -> int:

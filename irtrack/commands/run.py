@@ -163,7 +163,7 @@ class Run:
             self.over = True
         except TimeoutError:
             failed = failures_of(self.pipeline)
-            if failed and len(failed) == len(self.outputs.paths()):
+            if failed and len(failed) == len(self.outputs.files):
                 self.pipeline.stop()
             else:
                 self._say(failed, "; the other outputs go on")

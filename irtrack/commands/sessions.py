@@ -77,7 +77,7 @@ def results_of(kept: Kept, outputs: Outputs) -> Iterator[FrameResult]:
     from irtrack.capture.corrected import corrected
     from irtrack.session.picture import with_trails
 
-    if outputs.video is None:
+    if "video" not in outputs.files:
         return map(kept.edits.apply, kept.store.results())
     if kept.recording is None:
         raise IrtrackError(

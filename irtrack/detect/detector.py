@@ -19,7 +19,6 @@ from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
-from irtrack.detect.memory import Remembers, undisturbed
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
@@ -148,26 +147,9 @@ class NetworkDetector:
         self._scored = (image, np.ascontiguousarray(scores))
         return self._scored[1]
 
-    def again(self, image: Image) -> Detections:
-        """Detections of a frame of the past, with what is known now, leaving what is carried on as it is."""
-        if self._scored is not None and self._scored[0] is image:
-            return self.extracted(self._scored[1], image)
-        check_size(image.shape)
-        with torch.inference_mode(), undisturbed(self._carried()):
-            scores = self._score_again(image)
-        self._scored = (image, np.ascontiguousarray(scores))
-        return self.extracted(self._scored[1], image)
-
     def status(self) -> DetectorStatus:
         """Model and device."""
         return DetectorStatus(self.weights.name, str(self.device))
-
-    def _carried(self) -> list[Remembers]:
-        """What changes with each frame."""
-        return [self._scaling, *([self._run] if isinstance(self._run, VideoNetwork) else [])]
-
-    def _score_again(self, image: Image) -> Scores:
-        return self._score(image)
 
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""

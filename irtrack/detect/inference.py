@@ -192,14 +192,6 @@ class FastGFEM(nn.Module):
         transferred = k.mix(spatial, self.transfer, self.transfer_bias)
         return cast(Tensor, self.out_conv(self.tra_conv_2(pooled, onto=transferred)))
 
-    def remember(self) -> tuple[int | None, slice | None, Tensor, Tensor]:
-        """What is carried from frame to frame; parts are written into it, so it is copied."""
-        return self.place, self.update, self._pooled.clone(), self._spatial.clone()
-
-    def recall(self, state: tuple[int | None, slice | None, Tensor, Tensor]) -> None:
-        """As it was."""
-        self.place, self.update, self._pooled, self._spatial = state
-
     def _write(self, whole: Tensor, part: Tensor, start: int, step: int) -> None:
         assert self.place is not None
         top = self.place // step + start

@@ -19,7 +19,6 @@ from irtrack.core import Detections, DetectorStatus, Image, Scores, Tracks
 from irtrack.detect.cuda import upload
 from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.inference import FastGFEM
-from irtrack.detect.memory import Remembers
 from irtrack.detect.scan import (
     MARGIN_PX,
     OVERLAP_PX,
@@ -105,14 +104,6 @@ class LiveDetector(NetworkDetector):
         self._video.forget()
         self._scan.restart()
         self._tracks, self._expected, self._time_s = None, Expected(), None
-
-    def _carried(self) -> list[Remembers]:
-        return [*super()._carried(), self._video, self._gfem, self._scan]
-
-    def _score_again(self, image: Image) -> Scores:
-        x = self._input(image)
-        self._video.begins_scene(x)
-        return self._whole(x)[: image.shape[0], : image.shape[1]]
 
     def _input(self, image: Image) -> Tensor:
         return upload(pad_to_multiple(torch.from_numpy(self._scaling(image))[None, None]), self.device)

@@ -123,14 +123,6 @@ class Scan:
         """Begin anew at the top."""
         self.next_row = 0
 
-    def remember(self) -> tuple[int, int]:
-        """What is carried from frame to frame."""
-        return self.next_row, self.turn
-
-    def recall(self, state: tuple[int, int]) -> None:
-        """As it was."""
-        self.next_row, self.turn = state
-
 
 def cost_px(plan: Plan, height: int, width: int) -> int:
     """Pixels that go through the network."""

@@ -6,7 +6,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from copy import copy
 
 from irtrack.core import Detections, DetectorStatus, Image, IrtrackError
 from irtrack.detect.detector import NetworkDetector
@@ -126,7 +125,3 @@ class View:
 
     def __call__(self, image: Image) -> Detections:
         return self._shared.ask(image, self._scaling)
-
-    def again(self, image: Image) -> Detections:
-        """Detections of a frame of the past, leaving the levels as they are."""
-        return self._shared.ask(image, copy(self._scaling))

@@ -6,12 +6,9 @@ anew, one every `every` frames; the first frame, and one that differs too much f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch.nn.functional as F
 from torch import Tensor
 
-from irtrack.detect.directional import Sums
 from irtrack.detect.inference import FastDATrans
 from irtrack.detect.network import DATransNet
 
@@ -23,16 +20,6 @@ CHANGED = 0.25
 
 LEAST = 0.005
 """Deviation of a thumbnail below which it counts as flat: a grey level and a bit, of 1."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What a `VideoNetwork` carries from frame to frame; tensors in it are replaced, never written."""
-
-    thumbnail: Tensor | None
-    size: tuple[int, ...]
-    frames: int
-    blocks: list[tuple[list[list[Tensor]] | None, Sums | None, slice | None]]
 
 
 class VideoNetwork:
@@ -55,17 +42,6 @@ class VideoNetwork:
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""
         self._thumbnail, self._size = None, ()
-
-    def remember(self) -> State:
-        """What is carried from frame to frame."""
-        blocks = [(b._kept, b.collected, b.collect) for b in self.blocks]
-        return State(self._thumbnail, self._size, self._frames, blocks)
-
-    def recall(self, state: State) -> None:
-        """As it was."""
-        self._thumbnail, self._size, self._frames = state.thumbnail, state.size, state.frames
-        for block, (made, collected, collect) in zip(self.blocks, state.blocks, strict=True):
-            block._kept, block.collected, block.collect = made, collected, collect
 
     def begins_scene(self, x: Tensor) -> bool:
         """Whether the frame is the first of a scene or of a size; if so, every block makes its attention anew."""

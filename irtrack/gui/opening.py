@@ -9,16 +9,8 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from irtrack.gui.cameras import CameraDialog
+from irtrack.gui.filters import recordings
 from irtrack.session.session import Session
-
-VIDEO = "*.mp4 *.mkv *.avi *.mov *.ts *.mpg *.mpeg *.m4v *.wmv *.webm *.gif *.apng"
-THERMAL = "*.cptv *.seq *.csq *.fff *.dng *.tif *.tiff"
-PICTURES = "*.png *.jpg *.jpeg *.jp2 *.bmp *.webp *.pgm *.ppm *.pnm *.tif *.tiff"
-KINDS = ";;".join((
-    f"Everything that is read ({VIDEO} {THERMAL} {PICTURES} *.irtrack)", f"Video ({VIDEO})",
-    f"Thermal files and stacks ({THERMAL})",
-    f"Pictures ({PICTURES})", "Sessions (*.irtrack)", "All files (*)",
-))  # fmt: skip
 
 
 class Opener:
@@ -28,7 +20,7 @@ class Opener:
         self._session, self._parent, self._open = session, parent, open_
 
     def ask_recording(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", KINDS)
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", recordings())
         if path:
             self._open(path)
 
@@ -44,7 +36,7 @@ class Opener:
     def ask_moved(self, session: str) -> None:
         """Where a session's recording is now."""
         title = f"Where is the recording of {Path(session).name}?"
-        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(session).parent), KINDS)
+        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(session).parent), recordings())
         if path:
             self._session.open(session, moved=path)
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QDir
+from PySide6.QtCore import QDir, Qt
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QToolButton, QWidget
 
 from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.controls import named
+from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.words import Words
 from irtrack.session.export import (
-    SUFFIXES,
     VideoExport,
     export_tracks,
+    log_at,
     new_name,
     save_annotated,
     save_plain,
@@ -23,6 +26,7 @@ from irtrack.session.export import (
 from irtrack.session.keeping import Keeping, file_stem
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import SUFFIX
+from irtrack.sinks.kinds import SinkKind, kind_named, log_kinds
 
 
 class Outputs:
@@ -40,36 +44,64 @@ class Outputs:
         """For recordings and pictures."""
         return Path(self._session.habits.recordings or QDir.homePath())
 
-    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
-        """A name; what belongs to a recording is suggested beside it, under its name."""
+    def _suggested(self, stem: str, suffix: str) -> Path:
+        """A name that is free; what belongs to a recording is suggested beside it, under its name."""
         folder, opened = self.folder, self._session.opened
         if opened is not None:
             stem = f"{file_stem(opened.text)}-{stem}"
             beside = Path(opened.text).parent
             if Path(opened.text).is_file() and not self._session.habits.recordings:
                 folder = beside
-        path, _ = QFileDialog.getSaveFileName(self._parent, title, str(new_name(folder, stem, suffix)), kinds)
+        return new_name(folder, stem, suffix)
+
+    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
+        """A name."""
+        suggested = str(self._suggested(stem, suffix))
+        path, _ = QFileDialog.getSaveFileName(self._parent, title, suggested, kinds)
         return Path(path) if path else None
 
     def ask_export(self, only: int | None = None) -> None:
-        """Track logs: of all tracks, or of one."""
+        """Track logs in any formats, of all tracks or of one; and the annotated video."""
+        session = self._session
         stem = "tracks" if only is None else f"track-{only}"
-        path = self._ask("Export tracks", stem, ".csv", ";;".join(SUFFIXES))
-        if path is not None:
-            self.export(path, only)
+        kinds = log_kinds()
+        if only is None and not session.live:
+            kinds.append(kind_named("video"))
+        title = "Export tracks" if only is None else f"Export track {session.edits.value.label(only)}"
+        name = self._suggested(stem, "")
+        dialog = ExportDialog(self._parent, title, name, kinds, session.habits.exports)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+        def export() -> None:
+            session.habits = replace(session.habits, exports=dialog.chosen)
+            self.export_all(dialog.files, only, dialog.replace.isChecked())
+
+        dialog.accepted.connect(export)
+        dialog.open()
+
+    def export_all(self, files: Mapping[str, Path], only: int | None = None, force: bool = False) -> None:
+        """Write these files, by the names of their kinds; one that fails does not keep the others back."""
+        for name, path in files.items():
+            if name == "video":
+                self.export_video(path, force)
+            else:
+                self.export(path, only, kind_named(name), force)
 
     def ask_export_selected(self) -> None:
         """Export the selected track alone."""
         if self._session.selected.value is not None:
             self.ask_export(self._session.selected.value)
 
-    def export(self, path: Path, only: int | None = None) -> None:
-        """Write the tracks of all frames analysed so far; the suffix chooses CSV, MOTChallenge or JSON lines. What it
-        holds stands beside it."""
+    def export(self, path: Path, only: int | None = None, kind: SinkKind | None = None, force: bool = False) -> None:
+        """Write the tracks of all frames analysed so far, as a log of this kind, or of another one that the suffix
+        names. What it holds stands beside it. `force`: in place of a file that exists."""
         session = self._session
         try:
+            path, kind = log_at(path, kind)
             edits = session.edits.value
-            frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started)
+            frames = export_tracks(
+                session.store.results(), path, session.settings, edits, only, session.started, kind, force
+            )
             write_about(path, session)
             of = f" of {session.frames}" if session.frames not in (None, frames) else ""
             older = f", analysed before {', '.join(session.older)} changed" if session.older else ""
@@ -155,8 +187,8 @@ class Outputs:
         if path is not None:
             self.export_video(path)
 
-    def export_video(self, path: Path) -> None:
-        """Write the frames analysed so far as annotated video, in the background."""
+    def export_video(self, path: Path, force: bool = False) -> None:
+        """Write the frames analysed so far as annotated video, in the background. `force`: in place of a file."""
         session = self._session
         if session.opened is None or session.live:
             return
@@ -166,7 +198,7 @@ class Outputs:
         try:
             self.video = VideoExport(
                 session.opened.text, session.store, path, session.settings, session.display.value, session.edits.value,
-                session.trail_points,
+                session.trail_points, force,
             )  # fmt: skip
         except IrtrackError as error:
             self._words.error(str(error))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import Floats, Frame, Remarks
+from irtrack.core import Detector, DetectorStatus, Floats, Frame, Remarks, Reporting
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
 
@@ -123,10 +123,9 @@ class StatusLine(QStatusBar):
             return "CAMERA LOST, connecting again" if lost else "live" if session.playing else "held"
         return "playing" if session.playing else "paused"
 
-    def _model(self, detector: object) -> str:
+    def _model(self, detector: Detector | None) -> str:
         if detector is None:
             return "loading the network ..."
-        weights, device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
-        scan = getattr(detector, "scan_frames", 1)
-        model = f"{weights.name} on {device}" if weights is not None else ""
-        return model + (f", all of the picture every {scan} frames" if scan > 1 else "")
+        now = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        scan = f", all of the picture every {now.scan_frames} frames" if now.scan_frames > 1 else ""
+        return (f"{now.model} on {now.device}" if now.model else "") + scan

@@ -57,14 +57,6 @@ class Scaling:
             self._levels = followed(self._levels, robust_levels(image))
         return network_input(image, self._levels)
 
-    def remember(self) -> Levels | None:
-        """What is carried from frame to frame."""
-        return self._levels
-
-    def recall(self, state: Levels | None) -> None:
-        """As it was."""
-        self._levels = state
-
 
 def followed(levels: Levels | None, new: Levels) -> Levels:
     """Levels after a frame with these of its own."""

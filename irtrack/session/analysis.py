@@ -8,10 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from irtrack.core import Detections, Detector, Forgetful, FrameResult, Image, Scores, Source, Tracker
+from irtrack.core import (
+    Detections,
+    Detector,
+    DetectorStatus,
+    Forgetful,
+    FrameResult,
+    Image,
+    Reporting,
+    Scores,
+    Source,
+    Track,
+    Tracker,
+    TrackStatus,
+)
 from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
-from irtrack.pipeline import Pipeline, State, relinked
+from irtrack.pipeline import Pipeline, State
 from irtrack.session.recipe import Recipe
 from irtrack.session.store import LIVE_FRAMES, ResultStore, ScoreMap
 
@@ -125,9 +138,13 @@ class Recalled:
     def __init__(self, maps: Sequence[tuple[float, ScoreMap]], recipe: Recipe, detector: Detector) -> None:
         """maps: time and score map of every frame of the recording, in order. `detector`: where they came from."""
         self._maps = iter(maps)
-        self.weights, self.device = getattr(detector, "weights", None), getattr(detector, "device", "cpu")
+        self._status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
         self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
         self._recipe = recipe
+
+    def status(self) -> DetectorStatus:
+        """As where the score maps came from, but that every frame is seen whole."""
+        return replace(self._status, scan_frames=1)
 
     def __call__(self, image: Image) -> Detections:
         return found_in(next(self._maps)[1].full(), image, self._recipe)
@@ -146,3 +163,27 @@ def looked_again(result: FrameResult, recipe: Recipe) -> FrameResult:
         return result
     found = found_in(scores, result.frame.image, recipe)
     return replace(result, detections=found, tracks=relinked(result.tracks, found))
+
+
+RELINK_PX = 4.0
+"""A track keeps its detection where one of those that were made again is no further away than this."""
+
+
+def relinked(tracks: Sequence[Track], detections: Detections) -> tuple[Track, ...]:
+    """Tracks with the rows of detections that were made again; one whose detection is gone coasts."""
+    return tuple(t if t.detection is None else linked(t, nearest(t, detections)) for t in tracks)
+
+
+def linked(track: Track, row: int | None) -> Track:
+    """A track with another detection, or none."""
+    coasts = row is None and track.confirmed
+    return replace(track, detection=row, status=TrackStatus.COASTING if coasts else track.status)
+
+
+def nearest(track: Track, detections: Detections) -> int | None:
+    """The row of the detection at a track's place."""
+    if not len(detections):
+        return None
+    away = ((detections.xy_px - track.xy_px) ** 2).sum(1)
+    row = int(away.argmin())
+    return row if away[row] <= RELINK_PX**2 else None

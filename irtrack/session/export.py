@@ -21,12 +21,26 @@ from irtrack.session.edits import Edits
 from irtrack.session.session import Session
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
-from irtrack.sinks.target import check_target, reason
-from irtrack.sinks.text import CompletedLog, CsvSink, JsonLinesSink, MotSink, TextSink
+from irtrack.sinks.kinds import About, SinkKind, log_kinds
+from irtrack.sinks.target import Target, check_target, reason
+from irtrack.sinks.text import CompletedLog
 from irtrack.sinks.video import VideoSink
 
-SUFFIXES = ("Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)")
-KINDS: dict[str, type[TextSink]] = {".csv": CsvSink, ".txt": MotSink, ".jsonl": JsonLinesSink}
+
+def log_at(path: Path, chosen: SinkKind | None = None) -> tuple[Path, SinkKind]:
+    """The file and the kind of a track log: the chosen one where the suffix allows it, or else the first with that
+    suffix; a name without suffix gets one. Raises SinkError for a suffix that no kind has.
+    """
+    if chosen is not None and not path.suffix:
+        return path.with_suffix(chosen.suffixes[0]), chosen
+    if chosen is not None and path.suffix.lower() in chosen.suffixes:
+        return path, chosen
+    kinds = log_kinds()
+    found = next((kind for kind in kinds if path.suffix.lower() in kind.suffixes), None)
+    if found is None:
+        suffixes = dict.fromkeys(suffix for kind in kinds for suffix in kind.suffixes)
+        raise SinkError(f"{path.name}: tracks are exported as {', '.join(suffixes)}")
+    return path, found
 
 
 def export_tracks(
@@ -36,18 +50,17 @@ def export_tracks(
     edits: Edits,
     only: int | None = None,
     started: datetime | None = None,
+    kind: SinkKind | None = None,
+    force: bool = False,
 ) -> int:
-    """Write results as the suffix says, as edited; returns the number of frames. `only`: this track alone; `started`:
-    when the seconds of a camera's frames began to count.
+    """Write results as a log of this kind, or else as the suffix says, as edited; returns the number of frames.
 
-    Raises SinkError, also for an existing file.
+    `only`: this track alone; `started`: when the seconds of a camera's frames began to count. Raises SinkError, also
+    for an existing file without `force`.
     """
-    kind = KINDS.get(path.suffix.lower())
-    if kind is None:
-        raise SinkError(f"{path.name}: tracks are exported as {', '.join(KINDS)}")
-    sink = kind(path)
-    if isinstance(sink, JsonLinesSink):
-        sink.names, sink.started, sink.by_hand = edits.names, started, edits.by_hand
+    path, kind = log_at(path, kind)
+    assert kind.open is not None
+    sink = kind.open(Target(path, force), About(None, settings.display, started, edits.names, edits.by_hand))
     log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:
@@ -134,12 +147,14 @@ class VideoExport:
         display: DisplaySettings,
         edits: Edits,
         trail: int,
+        force: bool = False,
     ) -> None:
-        """`trail` as of `annotate`."""
+        """`trail` as of `annotate`. `force`: a file that exists is replaced."""
         self.path, self.done, self.total = path, 0, len(store)
         self.error: str | None = None
         self._cancelled = False
-        check_target(path, force=False)
+        check_target(path, force)
+        self._force = force
         self._work = (text, store, settings, display, edits, trail)
         self._thread = threading.Thread(target=self._run, name="irtrack-export", daemon=True)
         self._thread.start()
@@ -172,7 +187,8 @@ class VideoExport:
         text, store, settings, display, edits, trail = self._work
         source = corrected(open_source(text), settings.capture)
         try:
-            sink = VideoSink(self.path, fps=source.info.fps, display=display, label=edits.plain_label, trail=trail)
+            fps, label = source.info.fps, edits.plain_label
+            sink = VideoSink(self.path, self._force, fps=fps, display=display, label=label, trail=trail)
             try:
                 for frame in source:
                     if self._cancelled or self.done == self.total:

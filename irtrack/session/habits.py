@@ -39,6 +39,7 @@ class Habits(Checked):
     splitter: str = option("", "widths of its parts, as Qt encodes them")
     recordings: str = option("", "folder for recordings and snapshots of cameras; empty: the home folder")
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
+    exports: tuple[str, ...] = option(("csv",), "formats that were exported last")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())
     shown: Shown = field(default=Shown())

@@ -11,7 +11,7 @@ import numpy as np
 from irtrack.core import Detections, Floats, Frame, FrameResult, IrtrackError, Remarks, Track, TrackStatus
 from irtrack.session.packing import packed
 from irtrack.session.store import ResultStore, Stored, series_row
-from irtrack.sinks.text import CSV_HEADER
+from irtrack.sinks.columns import CSV_HEADER
 from irtrack.track.files import read_tracks
 from irtrack.track.tables import Table
 

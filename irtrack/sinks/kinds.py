@@ -141,3 +141,9 @@ def kind_named(name: str) -> SinkKind:
 def other_names() -> list[str]:
     """Of the kinds that other packages bring; an option that is there already stays."""
     return sorted(set(plugins.found(plugins.SINKS)) - {kind.name for kind in SINKS})
+
+
+def log_kinds() -> list[SinkKind]:
+    """The kinds of track logs, those of other packages last; a broken one is said and passed over."""
+    kinds = (*SINKS, *plugins.every(plugins.SINKS, SinkKind))
+    return [kind for kind in kinds if kind.log and kind.open is not None]

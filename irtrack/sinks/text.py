@@ -18,11 +18,8 @@ from typing import BinaryIO
 import numpy as np
 
 from irtrack.core import FrameResult, Sink, SinkError, Track, TrackStatus
+from irtrack.sinks.columns import CSV_HEADER, csv_row
 from irtrack.sinks.target import Target, claimed, reason
-
-CSV_HEADER = (
-    "frame,time_s,track_id,status,x_px,y_px,vx_px_s,vy_px_s,sigma_x_px,sigma_y_px,w_px,h_px,area_px,score,snr,measured"
-)
 
 
 class TextSink(ABC):
@@ -94,24 +91,6 @@ class TextSink(ABC):
             except OSError as error:
                 self._target.release()
                 raise SinkError(f"cannot finish {self.path}: {reason(error)}; what was written is kept") from error
-
-
-def number(value: float, digits: int) -> str:
-    """Fixed-point text; blank for what is unknown."""
-    return "" if value != value else f"{value:.{digits}f}"
-
-
-def csv_row(frame: int, time_s: float, track: Track) -> str:
-    """One line of the track log (header: CSV_HEADER)."""
-    (x, y), (vx, vy) = track.xy_px.tolist(), track.velocity_px_s.tolist()
-    sx, sy = float(track.covariance[0, 0]) ** 0.5, float(track.covariance[1, 1]) ** 0.5
-    w, h = track.size_px
-    measured = int(track.detection is not None)
-    return (
-        f"{frame},{time_s:.6f},{track.id},{track.status},{x:.3f},{y:.3f},{vx:.3f},{vy:.3f},{sx:.3f},{sy:.3f},"
-        f"{number(w, 1)},{number(h, 1)},{number(track.area_px, 1)},{number(track.score, 4) if measured else ''},"
-        f"{number(track.snr, 2)},{measured}\n"
-    )
 
 
 class CsvSink(TextSink):
