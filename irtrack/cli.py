@@ -47,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     window = commands.add_parser("window", help="open the window (the default)")
-    window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
+    window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP + "; or a session file")
     window.add_argument(
         "--tracks", type=Path, metavar="TRACKS", help="show this track log over the recording, to look at and correct"
     )
@@ -59,7 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="track a recording or camera without a window",
-        description="Runs SOURCE through detector and tracker, and writes logs as it goes.",
+        description="Runs SOURCE through detector and tracker, and writes logs as it goes. Of a session file of the "
+        "window, what it holds is written, as edited, and nothing is analysed.",
     )
     run.add_argument(
         "source", metavar="SOURCE", nargs="+", help=SOURCE_HELP + "; several run at once, outputs numbered OUT-1, OUT-2"

@@ -65,6 +65,17 @@ def test_a_session_is_saved_from_the_menu_and_dropped_on_another_window(
     two.close()
 
 
+def test_what_cannot_be_kept_is_said_in_the_window(qtbot: QtBot, quick: Maker, clip: Path, tmp_path: Path) -> None:
+    window = quick()
+    seen_whole(qtbot, window, clip)
+    folder = tmp_path / "gone"
+    folder.touch()  # no folder can be made of it
+    window.outputs.save_session(folder / "flight.irtrack")
+    wait(qtbot, lambda: "cannot be written" in window.banner.text())
+    assert window.banner.isVisible()
+    window.close()
+
+
 def test_a_session_whose_recording_moved_asks_where_it_is(
     qtbot: QtBot, quick: Maker, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -305,6 +305,20 @@ def test_a_full_disk_is_one_line_and_tried_again(
     assert len(read_session(tmp_path / "no-folder.irtrack" / "x.irtrack").store) == 20
 
 
+def test_a_file_that_is_no_session_is_not_written_over(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    """Not even the recording itself."""
+    recording = Path(shutil.copy(clip, tmp_path / "flight.mkv"))
+    desk.seen_whole(str(recording))
+    with pytest.raises(SessionError, match="is another file, no session"):
+        desk.keeping.save_as(recording)
+    assert recording.read_bytes() == clip.read_bytes()
+    desk.keeping.save_as(tmp_path / "flight.irtrack")
+    desk.keeper.flush()
+    desk.keeping.save_as(tmp_path / "flight.irtrack")  # a session is
+    desk.keeper.flush()
+    assert len(read_session(tmp_path / "flight.irtrack").store) == 20
+
+
 def test_long_recordings_are_written_block_by_block(desk: Desk, tmp_path: Path) -> None:
     desk.seen_whole("sim:sky,width=48,height=40,frames=200,targets=1,scr=14")
     file = SessionFile(tmp_path / "s.irtrack")

@@ -72,7 +72,7 @@ class MainWindow(QMainWindow):
         self._take_layout(habits)
         if trouble:
             self.show_error(trouble)
-        self.keeper = Keeper(self.present_habits, self.keeping)
+        self.keeper = Keeper(self.present_habits, self.keeping, self.show_error)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)

@@ -4,6 +4,7 @@ what the detector saw weakly, and in between it is where it must have flown."""
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,9 @@ FARTHEST_SIGMAS = 4.0
 
 OTHERS_PX = 3.0
 """What lies so near to a confirmed track is that track's."""
+
+TRAIL = 600
+"""Frames of its trail."""
 
 SIZE_PX = 3.0
 """Side of the box of a target of which nothing but its place is known."""
@@ -134,8 +138,8 @@ def weakly(
 
 def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResult:
     """A result with the target of these rows, if it is there in that frame; its detection stands with the others."""
-    at = next((i for i, row in enumerate(rows) if row.frame == result.frame.index), None)
-    if at is None:
+    at = bisect_left(rows, result.frame.index, key=lambda row: row.frame)
+    if at == len(rows) or rows[at].frame != result.frame.index:
         return result
     row, d = rows[at], result.detections
     seen = row.score is not None
@@ -144,7 +148,7 @@ def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResu
         track, TrackStatus.CONFIRMED if seen else TrackStatus.COASTING, xy, np.array([row.vx_px_s, row.vy_px_s]),
         np.eye(4) * row.sigma_px**2, row.time_s - rows[0].time_s, 0, len(d) if seen else None, (SIZE_PX, SIZE_PX),
         SIZE_PX**2, row.score if row.score is not None else math.nan, math.nan,
-        np.array([(r.x_px, r.y_px) for r in rows[: at + 1]]),
+        np.array([(r.x_px, r.y_px) for r in rows[max(0, at - TRAIL) : at + 1]]),
     )  # fmt: skip
     if seen:
         box = np.array([[*(xy - SIZE_PX / 2), SIZE_PX, SIZE_PX]])

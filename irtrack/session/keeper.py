@@ -7,6 +7,7 @@ time. A kill loses what was done since the last look.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +26,12 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Looks, and hands on what changed."""
 
-    def __init__(self, present: Callable[[], Habits], keeping: Keeping) -> None:
-        """`present`: the settings of this moment."""
-        self._present, self._keeping = present, keeping
+    def __init__(
+        self, present: Callable[[], Habits], keeping: Keeping, tell: Callable[[str], object] = lambda text: None
+    ) -> None:
+        """`present`: the settings of this moment. `tell`: is told what could not be kept, once each."""
+        self._present, self._keeping, self._tell = present, keeping, tell
+        self._troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._path = habits_path()
         self._habits = present()
         """As they were last handed on."""
@@ -44,6 +48,8 @@ class Keeper:
         if now >= self._next_look:
             self._next_look = now + LOOK_S
             self._look()
+            while not self._troubles.empty():
+                self._tell(self._troubles.get())
 
     def _look(self) -> None:
         present = self._present()
@@ -78,6 +84,7 @@ class Keeper:
                 if trouble and trouble not in self._said:
                     self._said.add(trouble)
                     log.warning("%s", trouble)
+                    self._troubles.put(trouble)
         except Closed:
             pass
         finally:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from irtrack.capture.address import address_of
 from irtrack.session.edits import Edits
 from irtrack.session.export import new_name
 from irtrack.session.loading import LogRead, Opened
-from irtrack.session.recordings import recording_of
+from irtrack.session.recordings import Recording, recording_of
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import (
     SUFFIX,
     Kept,
     SessionError,
     SessionFile,
+    is_session,
     made_by,
     own_path,
     recipe_to,
@@ -52,6 +53,7 @@ class Keeping:
         self._store: ResultStore | None = None
         self._until = -1
         self._said: dict[str, object] = {}
+        self._recording: Recording | None = None
         self._not_before = 0.0
 
     def _begin(self, opened: Opened) -> None:
@@ -71,6 +73,8 @@ class Keeping:
     def save_as(self, path: Path) -> None:
         """Keep the session in this file from now on; what was in it goes. Raises SessionError."""
         if self.file is None or self.file.path != path:
+            if path.exists() and not is_session(str(path)):
+                raise SessionError(f"{path} is another file, no session: choose another name")
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -106,8 +110,9 @@ class Keeping:
         session = self._session
         opened = session.opened
         assert opened is not None
-        fps = opened.source.info.fps
-        recording = None if session.live else recording_of(opened.text, opened.print, path, session.frames, fps)
+        if self._recording is None and not session.live:
+            self._recording = recording_of(opened.text, opened.print, path, opened.source.info.fps)
+        recording = replace(self._recording, frames=session.frames) if self._recording is not None else None
         return {
             "recording": None if recording is None else recording.to_dict(),
             "settings": session.settings.to_dict(),

@@ -61,13 +61,13 @@ class Recording:
             )
 
 
-def recording_of(text: str, print: str, session: Path, frames: int | None, fps: float | None) -> Recording:
-    """What a session file says of the recording that is open."""
+def recording_of(text: str, print: str, session: Path, fps: float | None) -> Recording:
+    """What a session file says of the recording that is open, but for its frames."""
     if "://" in text or not next(files_of([text]), None):
-        return Recording(text, "", print, frames, fps)
+        return Recording(text, "", print, fps=fps)
     whole = "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
     beside = os.path.relpath(whole, session.absolute().parent) if "\n" not in text else whole
-    return Recording(whole, beside, print, frames, fps)
+    return Recording(whole, beside, print, fps=fps)
 
 
 def fingerprint(text: str) -> str:

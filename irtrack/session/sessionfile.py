@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -243,9 +244,14 @@ def tidy(folder: Path) -> None:
 def made_by(recipe: Recipe) -> str:
     """Which program and models make results by a recipe: others may make others."""
     weights = Path(recipe.detector.weights)
-    models = hashlib.sha256((models_folder() / "manifest.toml").read_bytes()).hexdigest()[:16]
     own = f" {weights.stat().st_mtime_ns}" if weights.is_file() else ""
-    return f"irtrack {__version__} {models}{own}"
+    return f"irtrack {__version__} {models_print()}{own}"
+
+
+@cache
+def models_print() -> str:
+    """Of the models that come with irtrack."""
+    return hashlib.sha256((models_folder() / "manifest.toml").read_bytes()).hexdigest()[:16]
 
 
 def quoted(path: Path) -> str:
