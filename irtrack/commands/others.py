@@ -18,6 +18,14 @@ def train(args: argparse.Namespace) -> int:
     return run_training(args, remarks) or conclude(remarks, args.strict)
 
 
+def teach(args: argparse.Namespace) -> int:
+    """`irtrack teach`."""
+    from irtrack.train.teach import teach as run_teaching
+
+    remarks = Remarks()
+    return run_teaching(args, remarks) or conclude(remarks, args.strict)
+
+
 def evaluate(args: argparse.Namespace) -> int:
     """`irtrack evaluate`."""
     from irtrack.train.commands import evaluate as run_evaluation
