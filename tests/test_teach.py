@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_session import truth
-from test_sessionfile import Desk, desk, desks  # noqa: F401
+from conftest import make_window, seen_whole
+from pytestqt.qtbot import QtBot
+from test_session import SETTINGS, Bright, truth
+from test_sessionfile import Desk
+from test_sessionfile import desk as desk
+from test_sessionfile import desks as desks
 
 from irtrack.cli import main
 from irtrack.detect.weights import load_weights
+from irtrack.gui.teaching import table_of
+from irtrack.gui.window import MainWindow
 from irtrack.session.byhand import Click
 from irtrack.session.sessionfile import read_session
 from irtrack.train.data import load_dataset
@@ -27,13 +33,13 @@ def flight(tmp_path: Path) -> Path:
     return tmp_path / "flight.mkv"
 
 
-def save(desk: Desk) -> None:  # noqa: F811
+def save(desk: Desk) -> None:
     write = desk.keeping.unsaved()
     assert write is not None
     write()
 
 
-def judged_session(desk: Desk, flight: Path) -> Path:  # noqa: F811
+def judged_session(desk: Desk, flight: Path) -> Path:
     """A session in which the target was judged true, and what else was believed false."""
     path, there = flight.with_suffix(".irtrack"), truth(f"sim:{TEXT}")
     desk.seen_whole(str(flight))
@@ -49,7 +55,7 @@ def judged_session(desk: Desk, flight: Path) -> Path:  # noqa: F811
     return path
 
 
-def test_verdicts_become_masks(desk: Desk, flight: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_verdicts_become_masks(desk: Desk, flight: Path, tmp_path: Path) -> None:
     kept, there = read_session(judged_session(desk, flight)), truth(f"sim:{TEXT}")
     seen = 0
     for sample in samples_of(kept):
@@ -63,12 +69,13 @@ def test_verdicts_become_masks(desk: Desk, flight: Path, tmp_path: Path) -> None
             assert len(rows) <= 25
     assert seen >= 20
     counts = write_set(kept, tmp_path / "set")
-    learnt, held = (load_dataset(tmp_path / "set" / part) for part in ("train", "held"))
-    assert counts == (len(learnt), len(held))
-    assert max(s.name for s in learnt) < min(s.name for s in held)  # later ones are held out
+    parts = {part: load_dataset(tmp_path / "set" / part) for part in ("train", "choose", "held")}
+    assert counts == {part: len(some) for part, some in parts.items()}
+    names = [s.name for some in parts.values() for s in some]
+    assert names == sorted(names)  # what is compared on is later than what is learned from
 
 
-def test_what_nobody_judged_is_left_open_and_what_is_false_is_background(desk: Desk, flight: Path) -> None:  # noqa: F811
+def test_what_nobody_judged_is_left_open_and_what_is_false_is_background(desk: Desk, flight: Path) -> None:
     path = judged_session(desk, flight)
     kept = read_session(path)
     some = list(samples_of(kept))
@@ -98,7 +105,7 @@ def test_learning_and_comparing(
     desk: Desk,
     flight: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The real network for a few steps; whether it got better is for the figures to say, not for this test."""
     path, out = judged_session(desk, flight), tmp_path / "learnt"
@@ -121,10 +128,50 @@ def test_a_session_without_verdicts_is_one_line(
     desk: Desk,
     flight: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     desk.seen_whole(str(flight))
     desk.keeping.save_as(tmp_path / "s.irtrack")
     save(desk)
     assert main(["teach", str(tmp_path / "s.irtrack"), "--out", str(tmp_path / "o")]) == 1
     assert "nothing is said of the tracks in s.irtrack" in capsys.readouterr().err
+
+
+def running(window: MainWindow) -> bool:
+    process = window.teaching.process
+    return process is not None and process.processId() > 0
+
+
+def test_the_window_learns_and_asks_whether_to_keep_it(
+    qtbot: QtBot, flight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = make_window(qtbot, SETTINGS)
+    window.session.use(Bright())
+    window.teaching.start()
+    assert "say first what tracks are" in window.banner.text()
+    seen_whole(qtbot, window, flight, 40)
+    window.outputs.save_session(tmp_path / "s.irtrack")
+    for track in window.session.lives():
+        window.session.edits.edit(window.session.edits.value.judged(track, "drone"))
+    window.teaching.options = ("--weights", "datransnet-s", "--steps", "25", "--set", "batch=1", "crop=64")
+    asked: list[str] = []
+    monkeypatch.setattr(window.teaching, "_ask", lambda compared: (asked.append(table_of(compared)), True)[1])
+    window.teaching.start()
+    assert window.teaching.progress.isVisible()
+    qtbot.waitUntil(lambda: bool(asked) or "learn" in window.banner.text(), timeout=240_000)
+    assert asked, window.banner.text()
+    assert "targets found, %:" in asked[0]
+    weights = Path(window.session.recipe.value.detector.weights)
+    assert weights.name == "best.pt"
+    assert weights.parent.parent == tmp_path  # beside the session
+    assert window.session.older == ["model"]
+    assert not window.teaching.progress.isVisible()
+    window.teaching.decide(False)
+    assert not weights.exists()
+    window.session.choose(weights="datransnet-s")
+    window.teaching.start()
+    qtbot.waitUntil(lambda: running(window), timeout=60_000)
+    window.teaching.progress.cancel.click()
+    qtbot.waitUntil(lambda: window.teaching.process is None, timeout=60_000)
+    assert len(asked) == 1
+    window.close()

@@ -15,6 +15,7 @@ from irtrack.gui.help import HelpSheet
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
 from irtrack.gui.target_tool import TargetTool
+from irtrack.gui.teaching import Teaching
 from irtrack.gui.theme import open_icon
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
@@ -35,6 +36,7 @@ class Parts:
     outputs: Outputs
     editor: TrackEditor
     targets: TargetTool
+    teaching: Teaching
     transport: Transport
     canvas: Canvas
     display: DisplayControls
@@ -94,6 +96,7 @@ class Menus:
         judged = tracks.addMenu("It &is")
         for number, verdict in enumerate(VERDICTS, 1):
             self._add(judged, verdict.capitalize(), f"Alt+{number}", partial(ed.judge, verdict))
+        self._add(tracks, "&Learn from this...", None, p.teaching.start)
         self._fill(bar.addMenu("&Playback"), (
             ("&Play or pause", "Space", s.toggle_play),
             ("One frame &on", "Right", lambda: s.step(1)), ("One frame &back", "Left", lambda: s.step(-1)),

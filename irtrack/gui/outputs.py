@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QDir, Qt
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QToolButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from irtrack.core import FrameResult, IrtrackError
-from irtrack.gui.controls import named
 from irtrack.gui.export_dialog import ExportDialog
+from irtrack.gui.progress import ProgressRow
 from irtrack.gui.words import Words
 from irtrack.session.export import (
     VideoExport,
@@ -36,7 +36,7 @@ class Outputs:
         self._session, self._keeping, self._parent, self._words = session, keeping, parent, words
         self._recorded, self._recording_since = Path(), 0.0
         self.video: VideoExport | None = None
-        self.progress = ProgressRow()
+        self.progress = ProgressRow("Progress of the video", "Give up the video that is being written")
         self.progress.cancel.clicked.connect(self.cancel_video)
 
     @property
@@ -217,7 +217,7 @@ class Outputs:
         if video is None:
             self.progress.hide()
             return
-        self.progress.show_progress(video)
+        self.progress.show_progress(video.path.name, video.done, max(video.total, 1))
         if not video.running:
             self.video = None
             self.progress.hide()
@@ -225,28 +225,3 @@ class Outputs:
                 self._words.error(video.error)
             else:
                 self._words.say(f"{'gave up' if video.cancelled else 'wrote'} {video.path}")
-
-
-class ProgressRow(QWidget):
-    """In the status line: what is being written, how far, and a way to give it up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.label, self.bar, self.cancel = QLabel(), QProgressBar(), QToolButton()
-        self.bar.setMaximumWidth(120)
-        self.bar.setTextVisible(False)
-        named(self.bar, "Progress of the video", "How much of the video is written")
-        self.cancel.setText("Cancel")
-        named(self.cancel, "Cancel the video", "Give up the video that is being written")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for part in (self.label, self.bar, self.cancel):
-            row.addWidget(part)
-        self.hide()
-
-    def show_progress(self, video: VideoExport) -> None:
-        """Frames written, of how many."""
-        self.label.setText(f"{video.path.name}: {video.done} of {video.total}")
-        self.bar.setRange(0, max(video.total, 1))
-        self.bar.setValue(video.done)
-        self.show()

@@ -24,6 +24,7 @@ from irtrack.gui.side import SidePanel
 from irtrack.gui.start import HINT, StartPage
 from irtrack.gui.status import StatusLine
 from irtrack.gui.target_tool import TargetTool
+from irtrack.gui.teaching import Teaching
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
 from irtrack.gui.words import Words, name_of
@@ -60,13 +61,15 @@ class MainWindow(QMainWindow):
         words = Words(self.status.say, self.show_error)
         self.keeping = Keeping(s)
         self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self, words)
-        self.status.addPermanentWidget(self.outputs.progress)
+        self.teaching = Teaching(s, self.keeping, self, words)
+        for row in (self.outputs.progress, self.teaching.progress):
+            self.status.addPermanentWidget(row)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
         self.targets = TargetTool(s, self.canvas, self.badges, words)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
-            s, self.opener, self.outputs, self.editor, self.targets, self.transport, self.canvas, self.side.display,
-            self._toggle_side, self._toggle_full, self.quit,
+            s, self.opener, self.outputs, self.editor, self.targets, self.teaching, self.transport, self.canvas,
+            self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
         self._take_layout(habits)
@@ -239,7 +242,7 @@ class MainWindow(QMainWindow):
             event.ignore()
             return
         self._timer.stop()
-        for step in (self.outputs.cancel_video, self.keeper.close, self.session.shutdown):
+        for step in (self.outputs.cancel_video, self.teaching.stop, self.keeper.close, self.session.shutdown):
             try:
                 step()
             except Exception:  # the other steps are not to suffer

@@ -40,7 +40,7 @@ class Keeping:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.file: SessionFile | None = None
-        self._chosen = False
+        self.chosen = False
         """Whether the file is the operator's own."""
         self._forget()
         self._print = ""
@@ -59,7 +59,7 @@ class Keeping:
     def _begin(self, opened: Opened) -> None:
         """A session that was opened goes on in its file."""
         self._go_on(opened.print, opened.kept)
-        self._chosen = opened.is_session
+        self.chosen = opened.is_session
 
     def _replaced(self, log: LogRead) -> None:
         """Tracks of a log are shown over the recording: what is said of them is not said of the recording's own."""
@@ -67,7 +67,7 @@ class Keeping:
 
     def _go_on(self, print: str, kept: Kept | None) -> None:
         self._forget()
-        self._print, self._chosen = print, False
+        self._print, self.chosen = print, False
         self.file = SessionFile(kept.path) if kept is not None else None
 
     def save_as(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class Keeping:
             except OSError as error:
                 raise SessionError(f"the session {path} cannot be written: {error.strerror}") from error
             self._forget()
-            self.file, self._chosen = SessionFile(path), True
+            self.file, self.chosen = SessionFile(path), True
 
     def unsaved(self) -> Callable[[], None] | None:
         """What writes that which has changed, in any thread."""
@@ -92,7 +92,7 @@ class Keeping:
                 return None
             self.file = SessionFile(self._own_path())
         file, store, reach = self.file, session.store, session.store.reach()
-        if edits == Edits() and not self._chosen:  # nothing of it is worth keeping
+        if edits == Edits() and not self.chosen:  # nothing of it is worth keeping
             self._forget()
             self.file = None
             return partial(file.close, remove=True)

@@ -32,8 +32,8 @@ from irtrack.train.evaluation import evaluate
 MOST_FRAMES = 300
 """So many frames at most, evenly over those that something was said of."""
 
-HELD = 0.2
-"""Share of these frames, the last ones of the recording, that are held out."""
+PARTS = {"train": 0.65, "choose": 0.15, "held": 0.2}
+"""Shares of these frames, in their order: to learn from, to choose among checkpoints by, and to compare on."""
 
 LEAST_PX, MARGIN_PX = 7.0, 2.0
 """Side of a target's box at least, and what it is wider than its detection on each side."""
@@ -117,18 +117,18 @@ def samples_of(kept: Kept) -> Iterator[Sample]:
         source.close()
 
 
-def write_set(kept: Kept, folder: Path) -> tuple[int, int]:
-    """A labelled set in `folder/train` and `folder/held`; how many images each has. Raises IrtrackError."""
+def write_set(kept: Kept, folder: Path) -> dict[str, int]:
+    """A labelled set in a folder for each of PARTS; how many images each has. Raises IrtrackError."""
     samples = list(samples_of(kept))
-    held = max(1, round(HELD * len(samples)))
-    parts = {"train": samples[:-held], "held": samples[-held:]}
-    for part, some in parts.items():
+    ends = np.round(np.cumsum([0.0, *PARTS.values()]) * len(samples)).astype(int)
+    parts = {part: samples[a:b] for part, a, b in zip(PARTS, ends[:-1], ends[1:], strict=True)}
+    for place, some in zip(("first", "middle", "last"), parts.values(), strict=True):
         if not any(s.mask.any() for s in some):
-            where = "first" if part == "train" else "last"
             raise IrtrackError(
-                f"{kept.path.name}: no target that stands out was judged in the {where} part of the recording: judge "
+                f"{kept.path.name}: no target that stands out was judged in the {place} part of the recording: judge "
                 "or add more of them"
             )
+    for part, some in parts.items():
         for kind in ("images", "masks", "ignore"):
             try:
                 (folder / part / kind).mkdir(parents=True)
@@ -139,7 +139,7 @@ def write_set(kept: Kept, folder: Path) -> tuple[int, int]:
             write_png(folder / part / "images" / f"{s.name}.png", s.image)
             write_png(folder / part / "masks" / f"{s.name}.png", s.mask.astype(np.uint8) * 255)
             write_png(folder / part / "ignore" / f"{s.name}.png", s.ignore.astype(np.uint8) * 255)
-    return len(parts["train"]), len(parts["held"])
+    return {part: len(some) for part, some in parts.items()}
 
 
 def teach(args: argparse.Namespace, remarks: Remarks) -> int:
@@ -147,14 +147,14 @@ def teach(args: argparse.Namespace, remarks: Remarks) -> int:
     kept = read_session(args.session)
     device = pick_device(args.device)
     before = pick_weights(args.weights or kept.settings.detector.weights, device)
-    learnt, held = write_set(kept, args.out / "set")
-    print(f"labelled {learnt} frames to learn from, and {held} later ones to compare on")
+    counts = write_set(kept, args.out / "set")
+    print(f"labelled {counts['train']} frames to learn from, and {counts['held']} later ones to compare on", flush=True)
     steps = args.steps
     settings = {"steps": steps, "rate": 2e-4, "batch": 4, "warmup": min(20, steps), "distil": 0.5, "ema": 0.98,
                 "validate_every": max(steps // 4, 1), "panels": 0}  # fmt: skip
     train(
         argparse.Namespace(
-            recipe=None, data=[str(args.out / "set" / "train")], negatives=[], val=[str(args.out / "set" / "held")],
+            recipe=None, data=[str(args.out / "set" / "train")], negatives=[], val=[str(args.out / "set" / "choose")],
             root=Path(), set=[f"{k}={v}" for k, v in settings.items()] + args.set, init=before, teacher=before,
             device=args.device, threads=args.threads, workers=0, out=args.out,
         ),
@@ -167,7 +167,7 @@ def teach(args: argparse.Namespace, remarks: Remarks) -> int:
         loaded = load_weights(weights)
         network = prepare(loaded.network, device)
         table[name] = evaluate(network, samples, kept.settings.detector.threshold, str(device))[0]
-    print(f"on {held} frames that it did not see:")
+    print(f"on {len(samples)} frames that it did not see:")
     for figure in FIGURES:
         print(f"  {figure:26} {before}: {table['before'][figure]:.2f}   learnt: {table['after'][figure]:.2f}")
     body = {"session": str(args.session), "weights": before, **{name: dict(row) for name, row in table.items()}}
