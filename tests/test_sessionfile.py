@@ -286,6 +286,43 @@ def test_another_window_takes_a_session_over(desk: Desk, desks: list[Desk], clip
     assert read_session(path).edits.names[track] == "theirs"
 
 
+def test_a_file_that_was_deleted_is_written_anew(
+    desk: Desk, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    desk.seen_whole(str(clip))
+    desk.keeping.save_as(path)
+    (desk.keeping.unsaved() or pytest.fail)()
+    path.unlink()
+    desk.session.edits.edit(desk.session.edits.value.renamed(1, "A"))
+    with pytest.raises(SessionError, match="not there any more"):
+        (desk.keeping.unsaved() or pytest.fail)()
+    monkeypatch.setattr(desk.keeping, "_not_before", 0.0)
+    (desk.keeping.unsaved() or pytest.fail)()
+    kept = read_session(path)
+    assert len(kept.store) == 20
+    assert kept.store.whole
+    assert kept.edits.names == {1: "A"}
+
+
+def test_what_is_opened_is_not_written_again(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    edited(desk, path, str(clip))
+    other = another(desks)
+    other.opened(path)
+    put: list[object] = []
+    monkeypatch.setattr(SessionFile, "put", lambda *a: put.append(a))
+    write = other.keeping.unsaved()
+    if write is not None:
+        write()
+    assert put == []
+    assert read_session(path).store.whole
+    assert len(read_session(path).store) == 20
+    assert other.keeping.unsaved() is None
+
+
 def test_a_full_disk_is_one_line_and_tried_again(
     desk: Desk, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,6 +450,8 @@ def test_fingerprints_tell_recordings_apart(clip: Path, tmp_path: Path) -> None:
     (folder / "2.png").write_bytes(b"changed   ")
     prints.add(fingerprint(str(folder)))
     assert len(prints) == 4
+    (folder / "flight.irtrack").write_bytes(b"no picture")
+    assert fingerprint(str(folder)) in prints
     assert fingerprint("sim:sky") != fingerprint("sim:crowd")
 
 

@@ -76,7 +76,7 @@ class Menus:
         file.addSeparator()
         self._add(file, "&Quit", "Ctrl+Q", p.quit)
         self._fill(bar.addMenu("&View"), (
-            ("&Fit picture", "F", p.canvas.fit), ("&1:1", "1", p.canvas.one_to_one), None,
+            ("&Fit picture", "F", self._fit), ("&1:1", "1", p.canvas.one_to_one), None,
             ("Score &map", "M", d.scores.toggle), ("&Legend", "G", d.legend.toggle),
             ("&Ellipses", "E", d.ellipses.toggle),
             ("Mas&ks", "K", d.masks.toggle), ("&Trails", "Shift+T", d.trails.toggle), None,
@@ -124,6 +124,11 @@ class Menus:
         made.triggered.connect(lambda _=False: act())
         menu.addAction(made)
         return made
+
+    def _fit(self) -> None:
+        """All of the picture, which ends following a track."""
+        self._parts.session.following.set(False)
+        self._parts.canvas.fit()
 
     def _record(self) -> None:
         self._parts.outputs.toggle_recording()

@@ -51,6 +51,8 @@ class RegionsItem(LinesItem):
         """Whether regions can be taken hold of; not while one is being drawn."""
         self._hovered: Grip | None = None
         self._grip: Grip | None = None
+        self._before: Outlines = {}
+        """As they were when a drag began."""
 
     def show_regions(self, outlines: Outlines, unfinished: Polygon = (), kind: str = "") -> None:
         """Outlines by kind, and the one that is being drawn."""

@@ -60,6 +60,9 @@ class Keeping:
         """A session that was opened goes on in its file."""
         self._go_on(opened.print, opened.kept)
         self.chosen = opened.is_session
+        if opened.kept is not None:  # its results are in the file already
+            reach = opened.kept.store.reach()
+            self._store, self._until = opened.kept.store, reach[1] if reach is not None else -1
 
     def _replaced(self, log: LogRead) -> None:
         """Tracks of a log are shown over the recording: what is said of them is not said of the recording's own."""
@@ -146,6 +149,7 @@ class Keeping:
         opened = self._session.opened
         assert opened is not None
         folder = sessions_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # for the user's eyes alone
         tidy(folder)
         return new_name(folder, file_stem(opened.text), SUFFIX) if self._session.live else own_path(self._print)
 

@@ -171,6 +171,9 @@ class Passes:
 
     def reopened(self, source: Source | None) -> None:
         """The recording, for another pass; None where it cannot be had."""
+        if source is not None and not self._again:  # other results are shown by now
+            source.close()
+            return
         self._next = source
         self._again = source is not None
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from irtrack.build import files_of
+from irtrack.capture.images import image_files
 from irtrack.core import SourceError
 
 PART_BYTES = 1 << 20
@@ -74,8 +75,10 @@ def fingerprint(text: str) -> str:
     """Of a recording, by its content: of a file its size, beginning and end; of several their names and sizes, and the
     first and the last like that; of a simulated scene its text. Raises SourceError."""
     digest = hashlib.sha256()
-    files = sorted(files_of([text]))
     try:
+        files = sorted(files_of([text]))
+        if os.path.isdir(text):  # of a folder the pictures: others come and go
+            files = image_files(Path(text))
         if not files:
             digest.update(text.encode("utf-8", "surrogateescape"))
         if len(files) > 1:

@@ -112,6 +112,9 @@ class SessionFile:
     def _change(self) -> Iterator[sqlite3.Connection]:
         """All of what is done in here, or nothing. Raises SessionError."""
         try:
+            if self._database is not None and not self.path.exists():
+                self.close()
+                raise SessionError(f"the session {self.path} is not there any more: it is written anew")
             if self._database is None:
                 self._database = self._opened()
             self._database.execute("BEGIN IMMEDIATE")
