@@ -28,7 +28,7 @@ run: $(VENV)/.runtime system
 	fi
 
 test: $(VENV)/.dev system system-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -96,19 +96,56 @@ def no_thread_left() -> Iterator[None]:
     pytest.fail(f"threads left running: {ours}")
 
 
-LARGE_BYTES = 600 << 20
+LONG = ("backends", "cli", "train", "native", "library", "network", "outputs", "train_data", "architecture", "ending")
+"""Files that take longest: processes that share the files begin with them, so that both end at the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """All is imported now and stays: the search for garbage passes over it, which else takes a fifth of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+GROWN_BYTES = 64 << 20
+
+
+class Memory:
+    """Of this process. A detector tells malloc to keep large blocks; those of hundreds of tests would be gigabytes."""
+
+    def __init__(self) -> None:
+        self._after = 0
+
+    def _bytes(self) -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def give_back(self, grown: int = 0) -> None:
+        """Where it has grown by so much since the last time."""
+        if sys.platform == "linux" and self._bytes() >= self._after + grown:
+            gc.collect()
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL("libc.so.6").malloc_trim(0)
+            self._after = self._bytes()
+
+
+MEMORY = Memory()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_of_a_file_given_back() -> Iterator[None]:
+    """Set up before other fixtures, and so behind them: what they held is free now."""
+    yield
+    MEMORY.give_back()
 
 
 @pytest.fixture(autouse=True)
-def memory_given_back() -> Iterator[None]:
-    """A detector tells malloc to keep large blocks; here the blocks of hundreds of tests would add up to gigabytes."""
+def memory_of_a_test_given_back() -> Iterator[None]:
     yield
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        if int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > LARGE_BYTES:
-            gc.collect()
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    MEMORY.give_back(GROWN_BYTES)
 
 
 @pytest.fixture

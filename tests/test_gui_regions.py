@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -19,6 +20,9 @@ from irtrack.gui.region_item import distance
 from irtrack.gui.window import MainWindow
 
 Maker = Callable[[], MainWindow]
+APART_S = 0.015
+"""pyqtgraph leaves out moves of the mouse that come sooner after each other than 10 ms."""
+
 SQUARE = ((10.0, 10.0), (40.0, 10.0), (40.0, 40.0), (10.0, 40.0))
 OTHER = ((60.0, 50.0), (90.0, 50.0), (75.0, 75.0))
 
@@ -34,6 +38,7 @@ def shown(qtbot: QtBot, quick: Maker) -> MainWindow:
 
 
 def send(window: MainWindow, kind: QEvent.Type, at: QPoint, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
+    time.sleep(APART_S)
     port = window.canvas.viewport()
     everywhere = QPointF(port.mapToGlobal(at))
     QApplication.sendEvent(
