@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -127,13 +127,16 @@ def make_sinks(
     fps: float | None,
     targets: Targets | None = None,
     started: datetime | None = None,
+    names: Mapping[int, str] | None = None,
+    by_hand: Set[int] = frozenset(),
 ) -> list[Sink]:
     """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`.
 
-    `started`: when the seconds of a camera's frames began to count, UTC.
+    `started`: when the seconds of a camera's frames began to count, UTC. `names`: what tracks are
+    called. `by_hand`: those that the operator added.
     """
     targets = targets or claim(outputs)
-    about = About(fps, settings.display, started)
+    about = About(fps, settings.display, started, names or {}, by_hand)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
 
     def made(target: Target, kind: SinkKind) -> Sink:

@@ -21,12 +21,12 @@ from irtrack.setting_options import config_option, detector_options, display_opt
 from irtrack.sinks.kinds import SINKS, other_names
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant
-from irtrack.training_options import evaluate_options, strict_option, train_options
+from irtrack.training_options import evaluate_options, strict_option, teach_options, train_options
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "flat", "track", "tune", "score", "detect", "train", "evaluate", "export", "simulate", "bench", "cameras",
-    "doctor", "window",
+    "run", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate", "bench",
+    "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -47,7 +47,10 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     window = commands.add_parser("window", help="open the window (the default)")
-    window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP)
+    window.add_argument("source", nargs="*", metavar="SOURCE", help=SOURCE_HELP + "; or a session file")
+    window.add_argument(
+        "--tracks", type=Path, metavar="TRACKS", help="show this track log over the recording, to look at and correct"
+    )
     credentials_option(window)
     detector_options(window)
     tracker_options(window)
@@ -56,7 +59,8 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="track a recording or camera without a window",
-        description="Runs SOURCE through detector and tracker, and writes logs as it goes.",
+        description="Runs SOURCE through detector and tracker, and writes logs as it goes. Of a session file of the "
+        "window, what it holds is written, as edited, and nothing is analysed.",
     )
     run.add_argument(
         "source", metavar="SOURCE", nargs="+", help=SOURCE_HELP + "; several run at once, outputs numbered OUT-1, OUT-2"
@@ -173,6 +177,15 @@ def make_parser() -> argparse.ArgumentParser:
             help="train DATransNet",
             description="Trains on folders with images/ and masks/. An interrupted run in --out goes on where it "
             "stopped. Several GPUs: torchrun --nproc-per-node N main.py train ...",
+        )
+    )
+    teach_options(
+        commands.add_parser(
+            "teach",
+            help="weights that know a recording better",
+            description="Learns from a session file of the window: tracks that were judged, and targets that were "
+            "added by hand. Writes the labelled set and the weights, and compares them with those before on the last "
+            "part of the recording, of which they saw nothing.",
         )
     )
     evaluate_options(commands.add_parser("evaluate", help="the field's figures on labelled images"))

@@ -59,12 +59,12 @@ class Frame:
 class Detections:
     """N components of one frame's score map, in no particular order; struct of arrays.
 
-    xy_px (N, 2): sub-pixel intensity-weighted centroid. score (N,): highest score of the component, 0 to 1.
-    area_px (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is
-    (c - 0.5, r - 0.5, 1, 1). snr (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or
-    None where detections came without an image. scores: (H, W) float32, the map that they were found in, where it is
-    still at hand. looked (M, 4): left, top, width and height of the parts that were looked at, where that was not all
-    of the frame. scan_s: time in which every place is looked at once, where that takes more than a frame.
+    xy_px (N, 2): sub-pixel intensity-weighted centroid. score (N,): highest score of the component, 0 to 1. area_px
+    (N,): pixels. box_px (N, 4): left, top, width, height, where a single pixel (c, r) is (c - 0.5, r - 0.5, 1, 1). snr
+    (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or None where detections came
+    without an image. scores: (H, W) float32, the map that they were found in, where it is still at hand. looked (M, 4):
+    left, top, width and height of the parts that were looked at, where that was not all of the frame. scan_s: time in
+    which every place is looked at once, where that takes more than a frame.
     """
 
     xy_px: Floats
@@ -213,7 +213,7 @@ class Tracks(Sequence[Track]):
         return f"Tracks({len(self)}, {len(sure)} confirmed{': ' * bool(sure)}{shown})"
 
     def unmade(self) -> Tracks:
-        """The same without the snapshots that were made so far: some arrays instead of many objects, to keep."""
+        """The same without the snapshots made so far: some arrays instead of many objects, to keep."""
         return Tracks(self.id, self.confirmed, self.x, self.scene, self._make, self.P, self.fixed)
 
     def __len__(self) -> int:
@@ -268,7 +268,7 @@ class SourceInfo:
     """What is known of a source. `frames` and `fps` are None where the source does not say.
 
     `remarks` grow while it is read: what was skipped, mended or assumed. `key`: what files that belong to the source
-    are called after, where that is not the name.
+    are called after, where that is not the name. `celsius`: degrees Celsius of counts, where the file says how.
     """
 
     name: str
@@ -280,6 +280,7 @@ class SourceInfo:
     clock: Clock = Clock.FILE
     remarks: Remarks = field(default_factory=Remarks, compare=False)
     key: str = ""
+    celsius: Callable[[ArrayLike], Floats] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Options of `irtrack train` and `irtrack evaluate`."""
+"""Options of `irtrack train`, `irtrack teach` and `irtrack evaluate`."""
 
 from __future__ import annotations
 
@@ -81,3 +81,17 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(evaluate)
     evaluate.add_argument("--force", action="store_true", help="overwrite outputs")
+
+
+def teach_options(teach: argparse.ArgumentParser) -> None:
+    """Options of `irtrack teach`."""
+    teach.add_argument("session", type=Path, metavar="SESSION", help="a session file of the window")
+    teach.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for set and weights")
+    teach.add_argument("--weights", metavar="NAME/PATH", help="what to start from (the session's model)")
+    teach.add_argument("--steps", type=int, default=400, metavar="N", help="of training (400)")
+    teach.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="single settings of the training"
+    )
+    teach.add_argument("--device", default="auto", choices=DEVICES)
+    teach.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    strict_option(teach)

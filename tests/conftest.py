@@ -211,8 +211,7 @@ def seen_whole(qtbot: QtBot, window: MainWindow, source: Path | str, frames: int
     window.open(str(source))
 
     def whole() -> bool:
-        analysis = window.session.analysis
-        return opened(window, str(source)) and analysis is not None and analysis.whole and not window.session.playing
+        return opened(window, str(source)) and window.session.store.whole and not window.session.playing
 
     qtbot.waitUntil(whole, timeout=60_000)
     assert len(window.session.store) == frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +21,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
-from irtrack.core import FrameResult
 from irtrack.gui.window import MainWindow
 from irtrack.session import habits as keeping
-from irtrack.session.autosave import autosave
-from irtrack.session.edits import Edits
 from irtrack.session.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
+from irtrack.session.sessionfile import read_session
 from irtrack.stopping import Stop
 
 SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
@@ -58,48 +55,25 @@ def test_settings_and_regions_are_kept_while_the_window_is_open(qtbot: QtBot, wi
 
 
 def test_edits_are_kept_while_the_window_is_open(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "data-of-the-test" / "irtrack" / "autosave"
+    folder = tmp_path / "data-of-the-test" / "irtrack" / "sessions"
     track = seen_whole(qtbot, window, clip)
 
-    def names() -> set[str]:
-        lines = [line for path in folder.glob("scene-*.jsonl") for line in path.read_text().splitlines()]
-        return {t["name"] for line in lines for t in json.loads(line)["tracks"] if "name" in t}
+    def names() -> list[str]:
+        return [name for path in folder.glob("*.irtrack") for name in read_session(path).edits.names.values()]
 
     window.editor.rename("drone A")
-    wait(qtbot, lambda: names() == {"drone A"})
+    wait(qtbot, lambda: names() == ["drone A"])
     window.editor.rename("drone B")
-    wait(qtbot, lambda: names() == {"drone B"})
-    assert len(list(folder.glob("*.jsonl"))) == 1
+    wait(qtbot, lambda: names() == ["drone B"])
+    assert len(list(folder.iterdir())) == 1
     window.editor.undo()
     window.editor.undo()
-    wait(qtbot, lambda: not list(folder.glob("*.jsonl")))  # nothing is left of them
+    wait(qtbot, lambda: not list(folder.iterdir()))  # nothing is left of them
     window.editor.rename("drone C")
-    wait(qtbot, lambda: names() == {"drone C"})
-    window.outputs.export(tmp_path / "all.jsonl")
+    wait(qtbot, lambda: names() == ["drone C"])
     window.close()
-    assert not list(folder.glob("*.jsonl"))  # exported
+    assert names() == ["drone C"]
     assert track
-
-
-def test_while_edits_are_saved_only_whole_ones_can_be_seen(
-    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also by the count of those that are kept: a save that was killed is not one of them."""
-    folder = tmp_path / "saved"
-    seen_whole(qtbot, window, clip)
-    session, edits = window.session, Edits(names={1: "drone"})
-    autosave(folder / "scene.jsonl", session.store, session.settings, edits)
-    whole, first = (folder / "scene.jsonl").read_text(), next(session.store.results())
-
-    def killed() -> Iterator[FrameResult]:
-        yield first
-        assert [path.name for path in folder.glob("*.jsonl")] == ["scene.jsonl"]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(session.store, "results", killed)
-    with pytest.raises(KeyboardInterrupt):
-        autosave(folder / "scene.jsonl", session.store, session.settings, Edits(names={1: "bird"}))
-    assert (folder / "scene.jsonl").read_text() == whole
 
 
 def test_two_windows_keep_what_each_changed(qtbot: QtBot, clip: Path) -> None:

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 
 from irtrack.capture import open_source
+from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.window import MainWindow
 from irtrack.session.export import new_name
 from irtrack.simulate import Scene
@@ -105,8 +106,53 @@ def test_suggested_names_are_free(
     for _ in range(3):
         qtbot.keyClick(window, Qt.Key.Key_S, Qt.KeyboardModifier.ControlModifier)
     qtbot.keyClick(window, Qt.Key.Key_E, Qt.KeyboardModifier.ControlModifier)
+    dialog = window.findChild(ExportDialog)
+    asked.append(dialog.name.text())
+    dialog.export.click()
     assert len(set(asked)) == 4
     assert all(Path(a).parent == tmp_path for a in asked)
     assert len([p for p in tmp_path.iterdir() if p.is_file()]) == 5  # and what the log is about
     assert not window.banner.isVisible()
+
+
+def test_several_formats_are_exported_at_once_and_replaced_where_that_is_said(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    seen_whole(qtbot, window, clip)
+    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+
+    def ask() -> ExportDialog:
+        window.outputs.ask_export()
+        (dialog,) = (d for d in window.findChildren(ExportDialog) if d.isVisible())
+        dialog.name.setText(str(tmp_path / "flight"))
+        return dialog
+
+    dialog = ask()
+    assert dialog.chosen == ("csv",)
+    for name in ("cvat", "trackmate", "video"):
+        dialog.boxes[name].setChecked(True)
+    assert not dialog.replace.isVisible()
+    dialog.export.click()
+    names = ("flight.csv", "flight.trackmate.csv", "flight.xml", "flight.mkv")
+    wait(qtbot, lambda: window.outputs.video is None)
+    assert all((tmp_path / name).stat().st_size > 100 for name in names)
+    written = (tmp_path / "flight.csv").read_text()
+    window.session.edits.edit(window.session.edits.value.without(window.side.table.track(0).id))
+    dialog = ask()
+    assert dialog.chosen == ("csv", "trackmate", "cvat", "video")  # as the last time
+    assert dialog.replace.isVisible()
+    assert not dialog.export.isEnabled()
+    dialog.boxes["video"].setChecked(False)
+    dialog.replace.setChecked(True)
+    dialog.export.click()
+    assert len((tmp_path / "flight.csv").read_text()) < len(written)
+    assert not window.banner.isVisible()
+    window.session.selected.set(window.side.table.track(0).id)
+    window.outputs.ask_export_selected()
+    (dialog,) = (d for d in window.findChildren(ExportDialog) if d.isVisible())
+    assert "video" not in dialog.boxes
+    dialog.close()
+
+
+def test_free_names(tmp_path: Path) -> None:
     assert not new_name(tmp_path, "snapshot", ".png").exists()

@@ -100,8 +100,51 @@ def test_every_track_of_the_recording_in_a_list(qtbot: QtBot, quick: Callable[[]
     tracks.all_view.selectRow(1)
     chosen = tracks.everything.track_id(tracks.all_view.sorted.mapToSource(tracks.all_view.sorted.index(1, 0)).row())
     assert window.session.selected.value == chosen
-    tracks.all_view.activated.emit(tracks.all_view.sorted.index(1, 0))
+    tracks.all_view.doubleClicked.emit(tracks.all_view.sorted.index(1, 0))
     assert window.session.position == lives[chosen][0]
+    thumb = tracks.everything.index(tracks.everything.row_of(chosen), 0).data(Qt.ItemDataRole.DecorationRole)
+    grey = window.session.looks()[chosen].grey
+    assert (thumb.pixmap(24).width(), grey.shape) == (24, (17, 17))
+    assert grey[6:11, 6:11].max() == 255  # the target stands in its middle
+    window.close()
+
+
+def test_enter_follows_the_target(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    go(qtbot, window, 0)
+    session, tracks = window.session, window.side.tracks
+    tracks.all_button.click()
+    tracks.all_view.selectRow(0)
+    chosen = session.selected.value
+    assert chosen is not None
+    first, last = session.lives()[chosen]
+    assert first > 0
+    qtbot.keyClick(tracks.all_view, Qt.Key.Key_Return)
+    settled(qtbot, window)
+    assert session.position == first  # where it is not there, from its start on
+
+    def off() -> float:
+        middle = window.canvas._view.viewRect().center()
+        places = {t.id: t.xy_px for t in window.drawing.confirmed()}
+        return float(np.hypot(middle.x() - 0.5 - places[chosen][0], middle.y() - 0.5 - places[chosen][1]))
+
+    for frame in (first, first + 5, last):
+        go(qtbot, window, frame)
+        assert off() < 0.1
+    width = window.canvas._view.viewRect().width()
+    assert width < 96 / 2  # nearer than before
+    session.following.set(True)
+    window.canvas.setFocus()
+    qtbot.keyClick(window.canvas, Qt.Key.Key_Return)
+    assert not session.following.value
+    go(qtbot, window, first)
+    assert off() > 1.0 or last - first < 3
+    qtbot.keyClick(window, Qt.Key.Key_C)
+    assert session.following.value
+    assert off() < 0.1
+    session.selected.set(None)
+    assert not session.following.value
     window.close()
 
 

@@ -19,6 +19,7 @@ from test_gui_picture import track
 from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
 from irtrack.gui.window import MainWindow
 from irtrack.session.edits import Edits
+from irtrack.session.sessionfile import read_session
 from irtrack.session.store import SERIES, ResultStore, packed
 
 
@@ -65,21 +66,23 @@ def test_a_name_stands_in_picture_table_and_export(
     assert window.side.tracks.view.sorted.index(0, 0).data() == str(first)
 
 
-def test_edits_that_were_not_exported_are_saved(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "data-of-the-test" / "irtrack" / "autosave"
+def test_edits_are_kept_in_a_session_of_the_recording(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data-of-the-test" / "irtrack" / "sessions"
     first, *_ = seen_whole(qtbot, window, clip)
     seen_whole(qtbot, window, clip)
-    assert not folder.exists()  # nothing was edited
-    seen_whole(qtbot, window, clip)
+    assert not folder.exists()  # nothing was said of its tracks
     window.editor.rename("drone A")
-    window.outputs.export(tmp_path / "all.jsonl")
+    analysis = window.session.analysis
+    assert analysis is not None
     seen_whole(qtbot, window, clip)
-    assert not folder.exists()  # exported
-    seen_whole(qtbot, window, clip)
+    assert window.session.analysis is None  # what was found is there again, without another pass
+    assert list(window.session.edits.value.names.values()) == ["drone A"]
     window.editor.rename("drone B")
     window.close()
-    (saved,) = folder.glob("scene-*.jsonl")
-    assert '"name": "drone B"' in saved.read_text()
+    (saved,) = folder.glob("*.irtrack")
+    assert list(read_session(saved).edits.names.values()) == ["drone B"]
     assert first
 
 

@@ -21,8 +21,10 @@ from irtrack.capture.kinds import forms
 from irtrack.cli import main
 from irtrack.core import SourceError, WeightsError
 from irtrack.detect.weights import load_weights
+from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.window import MainWindow
 from irtrack.sinks.columns import CSV_HEADER
+from irtrack.sinks.kinds import kind_named
 
 Package = Callable[[str, str, str], None]
 QUICK = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet"]
@@ -136,22 +138,23 @@ def test_the_window_offers_both(
     assert "*.mine" in offered[0][0]
     assert {"CPTV file (*.cptv)", "FLIR file (*.seq *.csq *.fff)", "Mykind (*.mine)", "All files (*)"} < set(offered[0])
     seen_whole(qtbot, window, recording, frames=12)
-    for stem, chosen, written, first in (
-        ("a", "Lines (*.txt)", "a.txt", "0 1\n1 1\n"),
-        ("b.txt", "Lines (*.txt)", "b.txt", "0 1\n1 1\n"),
-        ("c.jsonl", "Lines (*.txt)", "c.jsonl", '{"frame": 0, "time_s": 0.0'),
-        ("d", "CVAT (*.xml)", "d.xml", '<?xml version="1.0"'),
-        ("e", "TrackMate (*.csv)", "e.csv", "LABEL,ID,TRACK_ID"),
-        ("f", "COCO-VID (*.json)", "f.json", '{"'),
-        ("g.csv", "", "g.csv", CSV_HEADER),
-    ):
-        answer("getSaveFileName", tmp_path / stem, chosen)
-        window.outputs.ask_export()
-        assert (tmp_path / written).read_text().startswith(first), written
-        assert offered[-1][:3] == ["Track log (*.csv)", "MOTChallenge (*.txt)", "JSON lines (*.jsonl)"]
-        assert offered[-1][-1] == "Lines (*.txt)"
-    answer("getSaveFileName", tmp_path / "h.doc", "Lines (*.txt)")
     window.outputs.ask_export()
+    dialog = window.findChild(ExportDialog)
+    assert list(dialog.boxes) == ["csv", "mot", "jsonl", "trackmate", "cvat", "coco", "lines", "video"]
+    dialog.name.setText(str(tmp_path / "a"))
+    for box in dialog.boxes.values():
+        box.setChecked(True)
+    dialog.boxes["video"].setChecked(False)
+    dialog.export.click()
+    for name, first in (
+        ("a.csv", CSV_HEADER), ("a.trackmate.csv", "LABEL,ID,TRACK_ID"), ("a.jsonl", '{"frame": 0, "time_s": 0.0'),
+        ("a.xml", '<?xml version="1.0"'), ("a.json", '{"'), ("a.lines.txt", "0 1\n1 1\n"),
+    ):  # fmt: skip
+        assert (tmp_path / name).read_text().startswith(first), name
+    assert (tmp_path / "a.txt").exists()  # MOTChallenge
+    window.outputs.export(tmp_path / "b.txt", kind=kind_named("lines"))  # the kind that is chosen wins
+    assert (tmp_path / "b.txt").read_text().startswith("0 1\n")
+    window.outputs.export(tmp_path / "h.doc")
     assert "tracks are exported as .csv, .txt, .jsonl, .xml, .json" in window.banner.text()
 
 

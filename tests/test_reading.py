@@ -600,7 +600,7 @@ def test_the_window_opens_images_of_one_folder_as_one(
     tmp_path: Path, ramp: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str | None] = []
-    monkeypatch.setattr("irtrack.gui.app.open_window", lambda source, settings, stop: opened.append(source) or 0)
+    monkeypatch.setattr("irtrack.gui.app.open_window", lambda source, *_: opened.append(source) or 0)
     for i in range(3):
         cv2.imwrite(str(tmp_path / f"{i}.png"), ramp)
     assert main([str(tmp_path / f"{i}.png") for i in range(3)]) == 0

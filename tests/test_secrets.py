@@ -18,8 +18,8 @@ from irtrack.capture import address, open_source
 from irtrack.capture.address import address_of, may_be_kept, redact, use_credentials
 from irtrack.core import SourceError
 from irtrack.gui.window import MainWindow
-from irtrack.session.autosave import file_stem
 from irtrack.session.habits import Habits, habits_path
+from irtrack.session.keeping import file_stem
 
 SECRET = "S3cret"
 WITH_SECRETS = (

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from test_gui_picture import track as snapshot
 
 from irtrack.build import make_tracker
 from irtrack.capture import open_source
@@ -38,15 +39,16 @@ from irtrack.pipeline import process
 from irtrack.session import loading
 from irtrack.session.alarms import Alarm, AlarmRules, alarms_from
 from irtrack.session.analysis import Analysis
+from irtrack.session.byhand import Click
 from irtrack.session.edits import MADE_FROM, Edits, History
 from irtrack.session.export import export_tracks, write_about
-from irtrack.session.memory import Memory, memory_path
 from irtrack.session.picture import OLDEST_S, predicted
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
 from irtrack.session.reel import LiveView, Reel
 from irtrack.session.session import Session
-from irtrack.session.store import ScoreMap
+from irtrack.session.store import ResultStore, ScoreMap
+from irtrack.simulate import Scene, scene_from_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = Settings(detector=DetectorSettings(weights="datransnet-s", mode="exact"))
@@ -96,7 +98,7 @@ def until(session: Session, condition: Callable[[], object]) -> None:
 
 def whole(session: Session) -> bool:
     """Whether the recording was analysed to its end, and that is what is shown."""
-    return session.passes.whole
+    return session.store.whole
 
 
 def rows(results: Iterator[FrameResult]) -> list[tuple[object, ...]]:
@@ -252,6 +254,60 @@ def test_edits_are_carried_to_the_tracks_of_another_pass(session: Session) -> No
     assert all(np.hypot(*np.subtract(place[i], session.store.places(again)[i])) < 6 for i in list(common)[:5])
     assert edits.marked == {again}
     assert len(session.lives()) == len(session.store.lives()) - 1
+
+
+def test_another_pass_keeps_the_selection_the_way_back_and_the_alarms(session: Session) -> None:
+    called: list[Alarm] = []
+    session.called.connect(lambda alarm, result: called.append(alarm))
+    session.rules.set(AlarmRules(on=True, holdoff_s=0.0))
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    session.tick()
+    calls = len(called)
+    assert calls == len(session.store.alarms) > 0
+    chosen = max(session.lives())
+    place = session.store.places(chosen)
+    session.edits.edit(session.edits.value.renamed(chosen, "A"))
+    session.edits.edit(session.edits.value.renamed(chosen, "B"))
+    session.selected.set(chosen)
+    session.choose(threshold=0.35)
+    session.analyse_again()
+    until(session, lambda: whole(session) and session.store.recipe == session.recipe.value)
+    session.tick()
+    assert len(called) == calls  # nobody is called twice for the same thing
+    assert session.store.alarms  # and the list has those of the results that are shown
+    now = session.selected.value
+    assert now is not None
+    there = session.store.places(now)
+    common = sorted(place.keys() & there.keys())
+    assert all(np.hypot(*np.subtract(place[i], there[i])) < 6 for i in common[:5])
+    assert session.edits.value.names == {now: "B"}
+    assert session.edits.undo()
+    assert session.edits.value.names == {now: "A"}
+
+
+def test_a_time_is_gone_to_by_the_times_of_the_frames(session: Session) -> None:
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    frames = list(session.store.results())
+    uneven = ResultStore()
+    for result in frames:
+        uneven.add(replace(result, frame=replace(result.frame, time_s=(result.frame.index / 30) ** 2)))
+    for index in (0, 7, 31, 59):
+        assert uneven.at_time((index / 30) ** 2 + 0.0001) == index
+    session.pause()
+    session.seek_time(31 / 30 + 0.01)
+    until(session, lambda: session.position == 31)
+
+
+def test_a_trail_goes_back_to_where_the_track_was_last_missing() -> None:
+    store = ResultStore()
+    for index in (0, 1, 2, 5, 6, 7):
+        tracks = () if index == 5 else (snapshot(1, 10.0 + index, 20.0),)
+        store.add(FrameResult(Frame(index, index / 10, np.zeros((40, 40), np.uint8)), Detections.empty(), tracks, {}))
+    assert store.trail(1, 7, 0.0)[:, 0].tolist() == [16.0, 17.0]
+    assert store.trail(1, 2, 0.1)[:, 0].tolist() == [11.0, 12.0]
+    assert store.trail(2, 7, 0.0).shape == (0, 2)
 
 
 def test_scores_are_kept_to_the_bit_above_the_least_threshold() -> None:
@@ -668,6 +724,12 @@ def test_a_source_that_opens_after_the_session_has_ended_is_closed(monkeypatch: 
 # -- edits ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_track_that_is_gone_is_one_line() -> None:
+    for act in (lambda: Edits().joined(9, 1, {1: (0, 5)}), lambda: Edits().split(9, 3, {1: (0, 5)})):
+        with pytest.raises(IrtrackError, match="there is no track 9 any more"):
+            act()
+
+
 def test_splitting_swapping_and_cutting() -> None:
     lives = {1: (0, 30), 2: (10, 40)}
     edits, made = Edits().renamed(1, "A").split(1, 20, lives)
@@ -705,12 +767,97 @@ def test_there_and_back_again() -> None:
     assert len(told) == 6
 
 
+# -- targets that were missed ----------------------------------------------------------------------------------------
+
+
+DIM = "sim:sky,width=96,height=80,frames=60,targets=1,scr=5,seed=5,speed_px_s=30"
+
+
+def truth(text: str) -> dict[int, tuple[float, float]]:
+    """Where the only target of a scene was."""
+    scene = Scene(scene_from_text(text.removeprefix("sim:")))
+    places = {frame: scene.truth(frame).xy_px.tolist() for frame in range(scene.settings.frames)}
+    return {frame: (xy[0][0], xy[0][1]) for frame, xy in places.items() if xy}
+
+
+def test_a_missed_target_is_added_by_two_clicks_and_followed(session: Session, tmp_path: Path) -> None:
+    session.choose(threshold=0.99, min_area_px=9)  # it is missed
+    session.open(DIM)
+    until(session, lambda: whole(session))
+    assert session.lives() == {}
+    there = truth(DIM)
+    rng = np.random.default_rng(2)
+
+    def click(frame: int) -> Click:
+        x, y = np.array(there[frame]) + rng.normal(0, 0.7, 2)
+        return Click(frame, float(x), float(y))
+
+    made = session.add_target(click(20), click(8))  # in whatever order
+    assert session.selected.value == made
+    first, last = session.lives()[made]
+    assert first == 8
+    assert last >= 50  # followed far behind the second click
+    rows_of = {row.frame: row for row in session.edits.value.added[made]}
+    away = [np.hypot(row.x_px - there[f][0], row.y_px - there[f][1]) for f, row in rows_of.items()]
+    assert np.median(away) < 1.0
+    assert max(away) < 4.0
+    session.pause()
+    session.seek(14)
+    until(session, lambda: session.picture is not None and session.picture.result.frame.index == 14)
+    assert session.picture is not None
+    (shown,) = [t for t in session.picture.result.tracks if t.id == made]
+    assert np.hypot(*(shown.xy_px - there[14])) < 2.0
+    assert session.tracks()[made].frames == last - first + 1
+    (series,) = session.series(made)
+    assert len(series) == last - first + 1
+    edits = session.edits.value
+    export_tracks(session.store.results(), tmp_path / "t.jsonl", session.settings, edits)
+    export_tracks(session.store.results(), tmp_path / "t.csv", session.settings, edits)
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    said = [t for line in lines for t in line["tracks"]]
+    assert all(t["by_hand"] and t["name"] == "by hand 1" for t in said)
+    assert len(said) == last - first + 1
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1 + len(said)
+    assert Edits.from_dict(json.loads(json.dumps(edits.to_dict()))) == edits
+    session.edits.undo()
+    assert session.lives() == {}
+    session.edits.redo()
+    assert session.lives() == {made: (first, last)}
+    session.edits.edit(session.edits.value.split(made, 30, session.lives())[0])
+    assert session.lives()[made] == (first, 29)
+    assert session.edits.value.by_hand == {made, made + 1}
+    session.choose(threshold=0.98)
+    session.analyse_again()
+    until(session, lambda: whole(session) and session.store.recipe == session.recipe.value)
+    assert session.lives()[made] == (first, 29)  # another pass leaves it
+    assert session.selected.value == made
+
+
+def test_where_nothing_was_seen_an_added_target_flies_from_click_to_click(session: Session) -> None:
+    session.choose(threshold=0.99, min_area_px=9)
+    session.open("sim:empty,width=96,height=80,frames=30")
+    until(session, lambda: whole(session))
+    session.store._maps.clear()
+    made = session.add_target(Click(5, 10.0, 20.0), Click(15, 30.0, 40.0))
+    added = session.edits.value.added[made]
+    assert [row.frame for row in added] == list(range(5, 16))
+    assert [row.score is None for row in added] == [False] + [True] * 9 + [False]
+    for row in added:
+        assert (row.x_px, row.y_px) == pytest.approx((10 + 2 * (row.frame - 5), 20 + 2 * (row.frame - 5)), abs=0.3)
+    for clicks, said in (
+        ((Click(5, 1, 1), Click(5, 9, 9)), "both clicks are in one frame"),
+        ((Click(5, 1, 1), Click(99, 9, 9)), "not analysed yet"),
+    ):
+        with pytest.raises(IrtrackError, match=said):
+            session.add_target(*clicks)
+
+
 # -- the house --------------------------------------------------------------------------------------------------------
 
 
 def test_a_session_does_without_qt_and_without_torch() -> None:
     code = (
-        "import sys, irtrack.session.session, irtrack.session.autosave, irtrack.session.keeper; "
+        "import sys, irtrack.session.session, irtrack.session.keeping, irtrack.session.keeper; "
         "print([m for m in ('PySide6', 'pyqtgraph', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -782,53 +929,3 @@ def test_alarms_of_a_headless_run_are_those_of_the_window(
     assert f"{len(called)} alarms" in said.out
     assert main(["run", SCENE, "--alarm", "loud"]) == 1
     assert "unknown alarm rule 'loud'" in capsys.readouterr().err
-
-
-# -- what is remembered -----------------------------------------------------------------------------------------------
-
-
-def test_edits_are_back_when_the_recording_is_opened_again_under_another_name_too(
-    session: Session, detector: Bright, clip: Path, tmp_path: Path
-) -> None:
-    memory, text = Memory(session), str(clip)
-    session.open(text)
-    until(session, lambda: whole(session))
-    named, dropped = sorted(session.lives())[:2]
-    session.edits.edit(session.edits.value.renamed(named, "drone").judged(named, "drone").without(dropped))
-    keep = memory.unsaved()
-    assert keep is not None
-    keep()
-    assert memory.unsaved() is None  # nothing new
-    place = session.store.places(named)
-    moved = tmp_path / "moved.mkv"
-    moved.write_bytes(clip.read_bytes())
-    session.choose(threshold=0.35)  # the tracks have other numbers now, or may have
-    session.open(str(moved))
-    until(session, lambda: session.opened is not None and session.opened.text == str(moved))
-    until(session, lambda: whole(session))
-    (again,) = session.edits.value.names
-    assert session.edits.value.verdicts == {again: "drone"}
-    assert len(session.lives()) == len(session.store.lives()) - 1
-    common = place.keys() & session.store.places(again).keys()
-    assert all(np.hypot(*np.subtract(place[i], session.store.places(again)[i])) < 6 for i in list(common)[:5])
-    session.edits.undo()  # what was there from the start cannot be taken back
-    assert session.edits.value.names == {again: "drone"}
-    session.edits.edit(Edits())
-    forget = memory.unsaved()
-    assert forget is not None
-    forget()
-    assert not memory_path(str(moved)).exists()
-
-
-def test_a_memory_that_cannot_be_read_is_one_line(session: Session, clip: Path) -> None:
-    Memory(session)
-    errors: list[str] = []
-    session.failed.connect(errors.append)
-    path = memory_path(str(clip))
-    path.parent.mkdir(parents=True)
-    path.write_text('{"edits": 3}')
-    session.open(str(clip))
-    until(session, lambda: whole(session))
-    assert len(errors) == 1
-    assert "could not be read" in errors[0]
-    assert session.edits.value == Edits()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from irtrack.capture import open_source
 from irtrack.capture.flir import decode, find_blocks
 from irtrack.capture.images import read_image
 from irtrack.core import Clock, Frame, Source, SourceError
+from irtrack.imaging.radiometry import Radiometry
 
 
 def read_all(source: Source) -> tuple[list[Frame], str]:
@@ -231,3 +233,60 @@ def test_radiometric_jpegs_give_counts_alone_in_a_folder_and_by_a_glob(tmp_path:
     (tmp_path / "IR_1.jpg").write_bytes(code.replace(b"FLIR\0\x01\x01", b"FLIX\0\x01\x01"))  # a part is missing
     with pytest.raises(SourceError, match=r"IR_1\.jpg.*raw counts are missing|IR_1\.jpg.*do not fit"):
         read_image(tmp_path / "IR_1.jpg")
+
+
+# -- degrees ----------------------------------------------------------------------------------------------------------
+
+
+def test_degrees_are_those_that_the_camera_drew_into_its_picture(raw16: Path) -> None:
+    """The cameras drew the ends of their colours: -3 and 12 degrees Celsius; 45 and 64 degrees Fahrenheit. The i7 also
+    drew the warmest place in its box, 72.7 degrees Fahrenheit, a moment before."""
+    car = open_source(str(raw16 / "flir_E60_rjpeg_CC0_car.jpg"))
+    image = read_all(car)[0][0].image
+    assert car.info.celsius is not None
+    assert np.percentile(car.info.celsius(image), (0.5, 99)) == pytest.approx((-3, 12), abs=0.6)
+    ducks = open_source(str(raw16 / "flir_i7_rjpeg_CC0_ducks.jpg"))
+    image = read_all(ducks)[0][0].image
+    assert ducks.info.celsius is not None
+    fahrenheit = ducks.info.celsius(image) * 9 / 5 + 32
+    assert np.percentile(fahrenheit, (0, 99.5)) == pytest.approx((45, 64), abs=1.5)
+    assert fahrenheit[40:80, 40:80].max() == pytest.approx(72.7, abs=1.5)
+
+
+RECORDINGS = ("flir_SampleSEQ.seq", "flir_SampleCSQ.csq", "flirpy_frame.fff", "flirpy_frame_le.fff")
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_recordings_have_degrees_too(raw16: Path, name: str) -> None:
+    source = open_source(str(raw16 / name))
+    image = read_all(source)[0][0].image
+    assert source.info.celsius is not None
+    degrees = source.info.celsius(image)
+    assert degrees.shape == image.shape
+    assert -45 < np.nanmedian(degrees) < 60
+    order = np.argsort(image, axis=None)
+    assert (np.diff(degrees.ravel()[order]) >= 0).all()  # more counts are warmer
+
+
+def test_a_black_body_near_by_has_its_own_temperature() -> None:
+    camera = Radiometry(16000.0, 0.011, 1420.0, 1.0, -6000.0)
+    for kelvin in (253.15, 293.15, 393.15):
+        assert camera(camera.counts(kelvin)) == pytest.approx(kelvin - 273.15, abs=1e-6)
+    air = (0.006569, 0.01262, -0.002276, -0.00667, 1.9)
+    far = replace(camera, distance_m=500.0, air=air, emissivity=0.9, window=0.8)
+    assert 0 < far.transmission < 1
+    assert far(far.counts(293.15)) == pytest.approx(20.0, abs=1e-6)  # all round is as warm
+    assert far(camera.counts(320.0)) > 320 - 273.15  # what arrived has lost some of it
+    assert np.isnan(camera([-1e9]))[0]
+    assert not replace(camera, emissivity=0.0).sound
+    assert not replace(camera, b=float("nan")).sound
+
+
+def test_a_file_without_constants_has_no_degrees(raw16: Path, tmp_path: Path) -> None:
+    whole = (raw16 / "flirpy_frame.fff").read_bytes()
+    (block, *_), _ = find_blocks(BytesIO(whole))
+    assert block.camera is not None
+    start = block.camera[0]
+    (tmp_path / "bare.fff").write_bytes(whole[: start + 0x58] + bytes(12) + whole[start + 0x64 :])
+    assert open_source(str(tmp_path / "bare.fff")).info.celsius is None
+    assert open_source(str(raw16 / "lepton3_possum.cptv")).info.celsius is None

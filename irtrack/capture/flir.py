@@ -21,6 +21,7 @@ from irtrack.capture.headers import JPEG, jpeg_segments, size_of
 from irtrack.capture.reading import reading
 from irtrack.capture.times import mended, rate_of
 from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
+from irtrack.imaging.radiometry import Radiometry
 
 MAGIC = b"FFF\0"
 HEADER, ENTRY, RAW_HEADER = 64, 32, 32
@@ -142,6 +143,35 @@ def has_counts(content: bytes) -> bool:
     return block is not None and MAGIC in block
 
 
+def radiometry_of(record: bytes) -> Radiometry | None:
+    """What a CameraInfo record says of temperatures; None where it is cut or holds no such constants."""
+    order = "<" if record[:2] == b"\x02\x00" else ">"
+    try:
+
+        def value(at: int) -> float:
+            return float(struct.unpack_from(order + "f", record, at)[0])
+
+        (o,) = struct.unpack_from(order + "i", record, 0x308)
+        a1, a2, b1, b2, x = (value(at) for at in range(0x70, 0x84, 4))
+        made = Radiometry(
+            value(0x58), value(0x30C), value(0x5C), value(0x60), float(o), value(0x20), value(0x28), value(0x2C),
+            value(0x24), value(0x3C), (a1, a2, b1, b2, x), value(0x30), value(0x34),
+        )  # fmt: skip
+    except struct.error:
+        return None
+    return made if made.sound else None
+
+
+def celsius_of(content: bytes) -> Radiometry | None:
+    """Of a radiometric JPEG: how its counts become temperatures, where it says so."""
+    block = jpeg_block(content) or b""
+    blocks, _ = find_blocks(BytesIO(block))
+    if not blocks or blocks[0].camera is None:
+        return None
+    offset, length = blocks[0].camera
+    return radiometry_of(block[offset : offset + length])
+
+
 def counts_of(content: bytes) -> Image:
     """Raw counts (H, W) uint16 of a radiometric JPEG. Raises ValueError where they are damaged."""
     block = jpeg_block(content) or b""
@@ -181,7 +211,9 @@ class FlirSource(Source):
             self._times, clock = mended(path.name, taken, remarks), Clock.FILE
             rate = rate_of(self._times) or rate
         height, width = first.shape
-        self.info = SourceInfo(path.name, width, height, 16, rate, len(self._blocks), clock, remarks)
+        self.info = SourceInfo(
+            path.name, width, height, 16, rate, len(self._blocks), clock, remarks, celsius=self._read_radiometry()
+        )
         self._shape = first.shape
 
     def _read(self, index: int) -> Image:
@@ -192,6 +224,15 @@ class FlirSource(Source):
             if len(record) < length:
                 raise ValueError("the file was cut while it was read")
             return decode(record)
+
+    def _read_radiometry(self) -> Radiometry | None:
+        """Of the first picture: a recording is made with one calibration."""
+        camera = self._blocks[0].camera
+        if camera is None:
+            return None
+        with reading(self._path):
+            self._file.seek(camera[0])
+            return radiometry_of(self._file.read(camera[1]))
 
     def _read_times(self) -> list[float] | None:
         """Seconds since 1970 of every picture; None where not all have one, or all have the same."""

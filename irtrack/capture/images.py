@@ -34,6 +34,7 @@ from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 from irtrack.hush import hushed
+from irtrack.imaging.radiometry import Radiometry
 from irtrack.paths import IMAGE_SUFFIXES, is_dropping
 
 SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
@@ -158,6 +159,8 @@ class CodedPages:
         self._decoded: list[Image] = []
         self.times: list[float] | None = None
         self.shortfall = ""
+        self.celsius: Radiometry | None = None
+        """Of a radiometric JPEG: how its counts become temperatures."""
         with reading(path, "cannot be read"):
             self._code = path.read_bytes()
         if not self._code:
@@ -165,6 +168,7 @@ class CodedPages:
         with reading(path, "is not an image that can be read"):
             counts = flir.has_counts(self._code)
             self.count = 1 if counts else pictures_of(self._code)
+            self.celsius = flir.celsius_of(self._code) if counts else None
             if self.count > 1 and is_webp(self._code):
                 self.times = webp_times(self._code)
             if counts and ends_early(self._code):  # the counts stand before the view
@@ -288,8 +292,10 @@ class ImagesSource(Source):
             rate = rate_of(self._times) or rate
         height, width = first.shape
         self.info = SourceInfo(
-            self._name, width, height, 8 * first.dtype.itemsize, rate, len(self._frames), clock, remarks
-        )
+            self._name, width, height, 8 * first.dtype.itemsize, rate, len(self._frames), clock, remarks,
+            # Files of a folder may each have another calibration: only a single one speaks for all of the source.
+            celsius=self._pages.celsius if len(self._paths) == 1 and isinstance(self._pages, CodedPages) else None,
+        )  # fmt: skip
 
     def _open(self, number: int, remarks: Remarks) -> Pages:
         if self._at != number or self._pages is None:

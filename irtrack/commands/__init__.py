@@ -2,7 +2,7 @@
 
 from irtrack.commands.detect import detect
 from irtrack.commands.logs import score, track
-from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, train, window
+from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
 from irtrack.commands.run import flat, run
 from irtrack.commands.tune import tune
 
@@ -17,6 +17,7 @@ __all__ = [
     "run",
     "score",
     "simulate",
+    "teach",
     "track",
     "train",
     "tune",

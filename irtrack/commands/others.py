@@ -18,6 +18,14 @@ def train(args: argparse.Namespace) -> int:
     return run_training(args, remarks) or conclude(remarks, args.strict)
 
 
+def teach(args: argparse.Namespace) -> int:
+    """`irtrack teach`."""
+    from irtrack.train.teach import teach as run_teaching
+
+    remarks = Remarks()
+    return run_teaching(args, remarks) or conclude(remarks, args.strict)
+
+
 def evaluate(args: argparse.Namespace) -> int:
     """`irtrack evaluate`."""
     from irtrack.train.commands import evaluate as run_evaluation
@@ -150,4 +158,6 @@ def window(args: argparse.Namespace) -> int:
             f"the window shows one source, and {len(sources)} were given: open them one by one, or run them headless "
             "with irtrack run"
         )
-    return open_window(sources[0] if sources else None, settings_from(args), args.stop)
+    if args.tracks is not None and not sources:
+        raise IrtrackError("--tracks are shown over a recording: name it too")
+    return open_window(sources[0] if sources else None, settings_from(args), args.stop, args.tracks)

@@ -28,7 +28,12 @@ FINISH_S = 60.0
 
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
+    from irtrack.commands.sessions import run_session
+    from irtrack.session.sessionfile import is_session
+
     stop: Stop = args.stop
+    if any(map(is_session, args.source)):
+        return run_session(args)
     stop.polled = True
     if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
         raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")

@@ -52,6 +52,7 @@ class AlarmPanel(QWidget):
         for field in (self.speed, self.snr, self.holdoff):
             field.valueChanged.connect(self._tell)
         self.list.itemClicked.connect(self._choose)
+        session.results_changed.connect(self.list_all)
 
     def _number(self, tip: str, most: float, unit: str, zero: str) -> QDoubleSpinBox:
         """`zero`: what stands for 0."""
@@ -95,7 +96,9 @@ class AlarmPanel(QWidget):
         self._session.seek(frame)
         self._session.selected.set(track)
 
-    def clear(self) -> None:
-        """Another source."""
+    def list_all(self) -> None:
+        """The calls of the results that are shown."""
         self.list.clear()
         self.list.hide()
+        for alarm in self._session.store.alarms:
+            self.note(alarm)

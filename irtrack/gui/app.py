@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from irtrack.config import Settings
 from irtrack.core import IrtrackError
@@ -25,8 +26,8 @@ def clean_environment() -> None:
             del os.environ[name]
 
 
-def open_window(source: str | None, settings: Settings, stop: Stop) -> int:
-    """Show the window and stay until it closes."""
+def open_window(source: str | None, settings: Settings, stop: Stop, tracks: Path | None = None) -> int:
+    """Show the window and stay until it closes. `tracks`: a log to be shown over the recording."""
     check_display()
     import cv2  # noqa: F401  # first, so that the environment it sets can be cleaned before Qt reads it
 
@@ -43,7 +44,7 @@ def open_window(source: str | None, settings: Settings, stop: Stop) -> int:
     app.setApplicationName("irtrack")
     apply_theme(app)
     stop.polled = True
-    window = MainWindow(settings, source)
+    window = MainWindow(settings, source, tracks)
     window.show()
     window.stop = stop  # looked at by the window's timer
     return int(app.exec())

@@ -16,7 +16,9 @@ class Badges(QWidget):
 
     def __init__(self, picture: QWidget) -> None:
         super().__init__(picture)
-        self.record, self.stale, self.alarm = QLabel(), QLabel(), QLabel()
+        self.record, self.stale, self.alarm, self.task = QLabel(), QLabel(), QLabel(), QLabel()
+        self.task.setObjectName("stale")
+        self.task.setAccessibleName("What to click")
         self.alarm.setObjectName("record")
         self.alarm.setAccessibleName("Alarm")
         self._silence = QTimer(self, singleShot=True, interval=ALARM_MS)
@@ -27,9 +29,15 @@ class Badges(QWidget):
         self.stale.setAccessibleName("State of the camera")
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 10, 10, 10)
-        for label in (self.record, self.stale, self.alarm):
+        for label in (self.record, self.stale, self.alarm, self.task):
             row.addWidget(label)
             label.hide()
+        self.adjustSize()
+
+    def say(self, text: str) -> None:
+        """What is to be clicked next; nothing takes it away."""
+        self.task.setText(text)
+        self.task.setVisible(bool(text))
         self.adjustSize()
 
     def call(self, text: str) -> None:

@@ -7,6 +7,7 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QApplication
 
 from irtrack.config import DisplaySettings
 from irtrack.core import FrameResult
@@ -22,16 +23,24 @@ pg.setConfigOptions(imageAxisOrder="row-major", background=BACKGROUND, antialias
 
 SCORE_PALETTE = "Inferno"
 
+NEARER = 3.0
+"""A track that is followed is seen so many times as large as in a view of the whole picture."""
+
 
 class Canvas(pg.GraphicsView):  # type: ignore[misc]
     """Shows one FrameResult at a time. Pixel (0, 0) is centred on scene point (0.5, 0.5) of the image item.
 
     `region_drawn` gives the corners [(x, y), ...] of a region that was drawn; an empty list where it was given up.
+    `placed`: a click while a place is asked for. `dragged`: the picture was moved by hand. `entered_key`: Enter.
     """
 
     hovered = Signal(int, int)
     picked = Signal(float, float)
     region_drawn = Signal(list)
+    placed = Signal(float, float)
+    placing_ended = Signal()
+    dragged = Signal()
+    entered_key = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +56,9 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.regions: dict[str, tuple[tuple[tuple[float, float], ...], ...]] = {}
         self._drawing: list[tuple[float, float]] = []
         self._kind = ""
+        self._placing = False
         self._result: FrameResult | None = None
+        self._age_s: float | None = None
         self._agc = Agc()
         self._table = ""
         self._inset, self.legend = Inset(self), Legend(self)
@@ -55,6 +66,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.scene().sigMouseMoved.connect(self._moved)
         self.scene().sigMouseClicked.connect(self._clicked)
         self._view.sigRangeChanged.connect(self._zoomed)
+        self._view.sigRangeChangedManually.connect(self._moved_by_hand)
 
     @property
     def result(self) -> FrameResult | None:
@@ -98,6 +110,19 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
                 xRange=(middle.x() - x, middle.x() + x), yRange=(middle.y() - y, middle.y() + y), padding=0
             )
 
+    def follow(self, x: float, y: float) -> None:
+        """Have a place of the picture in the middle; from a view of all of it, nearer."""
+        if self._result is None:
+            return
+        h, w = self._result.frame.image.shape
+        size = self._view.viewRect().size()
+        if size.width() >= w and size.height() >= h:
+            size = size / NEARER
+        half_w, half_h = size.width() / 2, size.height() / 2
+        self._view.setRange(
+            xRange=(x + 0.5 - half_w, x + 0.5 + half_w), yRange=(y + 0.5 - half_h, y + 0.5 + half_h), padding=0
+        )
+
     def clear(self) -> None:
         """Nothing to show."""
         self._result = None
@@ -110,7 +135,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """Draw a result: every mask and trail on the frame it belongs to. `age_s`: since when its tracks are predicted;
         they pale with it."""
         resized = self._result is None or self._result.frame.image.shape != result.frame.image.shape
-        self._result = result
+        self._result, self._age_s = result, age_s
         grey, palette = self._grey(result)
         self._use_table(palette)
         self._image.setImage(grey, autoLevels=False, levels=(0, 255))
@@ -143,7 +168,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     def redraw(self) -> None:
         """After a change of what is to be shown."""
         if self._result is not None:
-            self.show_result(self._result)
+            self.show_result(self._result, self._age_s)
 
     # -- regions --------------------------------------------------------------------------------------------------
 
@@ -169,9 +194,36 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.draw_regions()
         self.region_drawn.emit(outline if keep and len(outline) >= 3 else [])
 
+    # -- places ---------------------------------------------------------------------------------------------------
+
+    def start_placing(self) -> None:
+        """The next clicks are places that are asked for; Escape ends that."""
+        self._placing = True
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self.setFocus()
+
+    def end_placing(self) -> None:
+        """Clicks select again."""
+        if self._placing:
+            self._placing = False
+            self.unsetCursor()
+            self.placing_ended.emit()
+
+    def show_cross(self, at: tuple[float, float] | None) -> None:
+        """Mark a place, or none."""
+        self.overlays.draw_cross(at)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        if self._placing and event.key() == Qt.Key.Key_Escape:
+            self.end_placing()
+            event.accept()
+            return
         if self.drawing and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape):
             self.end_region(event.key() != Qt.Key.Key_Escape)
+            event.accept()
+            return
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered_key.emit()
             event.accept()
             return
         event.ignore()
@@ -199,9 +251,15 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             elif double or not left:
                 self.end_region(True)
         elif at is not None and left:
-            self.picked.emit(*at)
+            (self.placed if self._placing else self.picked).emit(*at)
+
+    def _moved_by_hand(self) -> None:
+        """The wheel zooms; with a button held it is a drag."""
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self.dragged.emit()
 
     def _zoomed(self) -> None:
         """Labels keep their size on the screen, so they are placed anew."""
         if self._result is not None:
             self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed], self.selected)
+            self.overlays.draw_region_labels()

@@ -6,7 +6,7 @@ from irtrack.core import Track
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.side import SidePanel
-from irtrack.gui.status import StatusLine
+from irtrack.gui.status import Celsius, StatusLine
 from irtrack.gui.transport import Transport
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
@@ -43,6 +43,9 @@ class Drawing:
         side.tabs.currentChanged.connect(lambda _: self.show_side())
         canvas.hovered.connect(self._hover)
         canvas.picked.connect(self._pick)
+        canvas.dragged.connect(lambda: session.following.set(False))
+        canvas.entered_key.connect(session.follow)
+        session.following.changed.connect(self._follow)
         canvas.overlays.label_of = lambda track: session.edits.value.label(track)
         canvas.set_display(session.display.value)
         canvas.set_shown(session.shown.value)
@@ -75,11 +78,26 @@ class Drawing:
         if picture is None:
             return
         self.canvas.overlays.fps = self._session.fps
+        self._follow()
         self.canvas.show_result(picture.result, picture.age_s)
         self.status.drew(picture)
         self.transport.show_position(picture.result.frame)
         if not self._session.playing:
             self.show_side()
+
+    @property
+    def _celsius(self) -> Celsius | None:
+        """Degrees of counts of the open source, where its file says how."""
+        opened = self._session.opened
+        return opened.source.info.celsius if opened is not None else None
+
+    def _follow(self, on: bool = True) -> None:
+        """Where the view keeps to the selected track, have that in the middle."""
+        session = self._session
+        if on and session.following.value and session.picture is not None:
+            there = (t for t in session.picture.result.tracks if t.id == session.selected.value)
+            if (track := next(there, None)) is not None:
+                self.canvas.follow(*track.xy_px.tolist())
 
     def draw_again(self) -> None:
         """The frame on screen, after edits."""
@@ -92,10 +110,9 @@ class Drawing:
         result, selected, session = self.canvas.result, self.canvas.selected, self._session
         self.side.tracks.show_tracks(self.confirmed())
         if self.side.track.isVisible():
-            pieces = [p for p in session.edits.value.pieces(session.store.lives()) if p.now == selected]
-            parts = [session.store.series(p.track, p.first, p.last) for p in pieces]
+            parts = session.series(selected) if selected is not None else []
             now_s = result.frame.time_s if result else None
-            self.side.track.show_track(selected, session.edits.value, parts, now_s)
+            self.side.track.show_track(selected, session.edits.value, parts, now_s, self._celsius)
         if self.side.display.isVisible() and result is not None:
             self.side.display.histogram.show_counts(result.frame.image, self.canvas.agc.levels)
 
@@ -115,4 +132,5 @@ class Drawing:
 
     def _hover(self, x: int, y: int) -> None:
         result = self.canvas.result
-        self.status.point(None if result is None or x < 0 else (x, y, int(result.frame.image[y, x])))
+        at = None if result is None or x < 0 else (x, y, int(result.frame.image[y, x]))
+        self.status.point(at, self._celsius)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from irtrack.capture.kinds import file_kinds
-from irtrack.sinks.kinds import SinkKind, log_kinds
+from irtrack.session.sessionfile import SUFFIX
 
 ALL = "All files (*)"
 
@@ -19,10 +19,6 @@ def filter_of(title: str, suffixes: Iterable[str]) -> str:
 def recordings() -> str:
     """What can be opened, for a dialog."""
     kinds = file_kinds()
-    every = filter_of("Everything that is read", (s for kind in kinds for s in kind.suffixes))
-    return ";;".join([every, *(filter_of(kind.form.partition(":")[0], kind.suffixes) for kind in kinds), ALL])
-
-
-def logs() -> dict[str, SinkKind]:
-    """The lines of a dialog for track logs, and the kind of each."""
-    return {filter_of(kind.title, kind.suffixes): kind for kind in log_kinds()}
+    every = filter_of("Everything that is read", (*(s for kind in kinds for s in kind.suffixes), SUFFIX))
+    lines = (filter_of(kind.form.partition(":")[0], kind.suffixes) for kind in kinds)
+    return ";;".join([every, *lines, filter_of("a session", [SUFFIX]), ALL])

@@ -54,6 +54,7 @@ class HelpSheet(QDialog):
             ("Drag", "Move the picture"),
             ("Click", "Select a target; on a row, a track's bar: the same"),
             ("Click or drag", "On the seek bar: go there; the wheel zooms it"),
+            ("Enter", "On a row or the picture: follow the target"),
             ("Right click", "On a row: what can be done to the track"),
             ("Drop a file", "Open it"),
         ]

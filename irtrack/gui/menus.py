@@ -14,6 +14,8 @@ from irtrack.gui.controls import DisplayControls
 from irtrack.gui.help import HelpSheet
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
+from irtrack.gui.target_tool import TargetTool
+from irtrack.gui.teaching import Teaching
 from irtrack.gui.theme import open_icon
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
@@ -33,6 +35,8 @@ class Parts:
     opener: Opener
     outputs: Outputs
     editor: TrackEditor
+    targets: TargetTool
+    teaching: Teaching
     transport: Transport
     canvas: Canvas
     display: DisplayControls
@@ -58,11 +62,13 @@ class Menus:
         self.needs_picture = (
             self._add(file, "&Export tracks...", "Ctrl+E", out.ask_export),
             self._add(file, "Export the &selected track...", "Ctrl+Shift+E", out.ask_export_selected),
+            self._add(file, "Save sess&ion as...", "Ctrl+Alt+S", out.ask_session),
             self._add(file, "&Save snapshot...", "Ctrl+S", out.ask_snapshot),
             self._add(file, "Save the &plain picture...", "Ctrl+Shift+S", partial(out.ask_snapshot, True)),
         )
         self.needs_recording = (
             self._add(file, "Export annotated &video...", "Ctrl+Shift+V", out.ask_video),
+            self._add(file, "Open trac&ks over it...", "Ctrl+T", p.opener.ask_log),
             self._add(file, "&Analyse again", "Ctrl+Shift+A", s.analyse_again),
         )
         self.record = self._add(file, "&Record the camera", "Ctrl+R", self._record)
@@ -70,7 +76,7 @@ class Menus:
         file.addSeparator()
         self._add(file, "&Quit", "Ctrl+Q", p.quit)
         self._fill(bar.addMenu("&View"), (
-            ("&Fit picture", "F", p.canvas.fit), ("&1:1", "1", p.canvas.one_to_one), None,
+            ("&Fit picture", "F", self._fit), ("&1:1", "1", p.canvas.one_to_one), None,
             ("Score &map", "M", d.scores.toggle), ("&Legend", "G", d.legend.toggle),
             ("&Ellipses", "E", d.ellipses.toggle),
             ("Mas&ks", "K", d.masks.toggle), ("&Trails", "Shift+T", d.trails.toggle), None,
@@ -79,8 +85,9 @@ class Menus:
         tracks = bar.addMenu("&Tracks")
         self._fill(tracks, (
             ("&Undo", standard.Undo, ed.undo), ("Red&o", "Ctrl+Shift+Z", ed.redo), None,
+            ("&Add a missed target...", "A", p.targets.start),
             ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)),
-            ("To its s&tart", "T", s.seek_track), None,
+            ("To its s&tart", "T", s.seek_track), ("&Follow it, or no longer", "C", s.follow), None,
             ("&Rename...", "F2", ed.ask_name), ("&Star", "S", ed.toggle_mark),
             ("Merge &into...", "Ctrl+M", ed.ask_merge), ("Split &here", "X", ed.split),
             ("&Cut the tail from here", "Shift+X", ed.cut_tail), ("S&wap from here...", "Ctrl+W", ed.ask_swap),
@@ -89,6 +96,7 @@ class Menus:
         judged = tracks.addMenu("It &is")
         for number, verdict in enumerate(VERDICTS, 1):
             self._add(judged, verdict.capitalize(), f"Alt+{number}", partial(ed.judge, verdict))
+        self._add(tracks, "&Learn from this...", None, p.teaching.start)
         self._fill(bar.addMenu("&Playback"), (
             ("&Play or pause", "Space", s.toggle_play),
             ("One frame &on", "Right", lambda: s.step(1)), ("One frame &back", "Left", lambda: s.step(-1)),
@@ -116,6 +124,11 @@ class Menus:
         made.triggered.connect(lambda _=False: act())
         menu.addAction(made)
         return made
+
+    def _fit(self) -> None:
+        """All of the picture, which ends following a track."""
+        self._parts.session.following.set(False)
+        self._parts.canvas.fit()
 
     def _record(self) -> None:
         self._parts.outputs.toggle_recording()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
@@ -22,6 +23,22 @@ class Opener:
         path, _ = QFileDialog.getOpenFileName(self._parent, "Open recording", "", recordings())
         if path:
             self._open(path)
+
+    def ask_log(self) -> None:
+        """A track log to be shown over the open recording."""
+        opened = self._session.opened
+        beside = str(Path(opened.text).parent) if opened is not None else ""
+        kinds = "Track logs (*.csv *.txt *.tsv);;All files (*)"
+        path, _ = QFileDialog.getOpenFileName(self._parent, "Open tracks over the recording", beside, kinds)
+        if path:
+            self._session.open_log(Path(path))
+
+    def ask_moved(self, session: str) -> None:
+        """Where a session's recording is now."""
+        title = f"Where is the recording of {Path(session).name}?"
+        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(session).parent), recordings())
+        if path:
+            self._session.open(session, moved=path)
 
     def ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._parent, "Open folder of images")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QDir
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMessageBox, QProgressBar, QToolButton, QWidget
+from PySide6.QtCore import QDir, Qt
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from irtrack.core import FrameResult, IrtrackError
-from irtrack.gui.controls import named
-from irtrack.gui.filters import logs
+from irtrack.gui.export_dialog import ExportDialog
+from irtrack.gui.progress import ProgressRow
 from irtrack.gui.words import Words
-from irtrack.session.autosave import Autosave, file_stem
 from irtrack.session.export import (
     VideoExport,
     export_tracks,
@@ -23,18 +23,20 @@ from irtrack.session.export import (
     save_plain,
     write_about,
 )
+from irtrack.session.keeping import Keeping, file_stem
 from irtrack.session.session import Session
-from irtrack.sinks.kinds import SinkKind
+from irtrack.session.sessionfile import SUFFIX
+from irtrack.sinks.kinds import SinkKind, kind_named, log_kinds
 
 
 class Outputs:
     """Asks for names, writes, and says how it went."""
 
-    def __init__(self, session: Session, autosave: Autosave, parent: QWidget, words: Words) -> None:
-        self._session, self._autosave, self._parent, self._words = session, autosave, parent, words
+    def __init__(self, session: Session, keeping: Keeping, parent: QWidget, words: Words) -> None:
+        self._session, self._keeping, self._parent, self._words = session, keeping, parent, words
         self._recorded, self._recording_since = Path(), 0.0
         self.video: VideoExport | None = None
-        self.progress = ProgressRow()
+        self.progress = ProgressRow("Progress of the video", "Give up the video that is being written")
         self.progress.cancel.clicked.connect(self.cancel_video)
 
     @property
@@ -42,44 +44,82 @@ class Outputs:
         """For recordings and pictures."""
         return Path(self._session.habits.recordings or QDir.homePath())
 
-    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> tuple[Path | None, str]:
-        """A name, and which of the kinds it is; what belongs to a recording is suggested beside it, under its name."""
+    def _suggested(self, stem: str, suffix: str) -> Path:
+        """A name that is free; what belongs to a recording is suggested beside it, under its name."""
         folder, opened = self.folder, self._session.opened
         if opened is not None:
             stem = f"{file_stem(opened.text)}-{stem}"
             beside = Path(opened.text).parent
             if Path(opened.text).is_file() and not self._session.habits.recordings:
                 folder = beside
-        path, kind = QFileDialog.getSaveFileName(self._parent, title, str(new_name(folder, stem, suffix)), kinds)
-        return Path(path) if path else None, kind
+        return new_name(folder, stem, suffix)
+
+    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
+        """A name."""
+        suggested = str(self._suggested(stem, suffix))
+        path, _ = QFileDialog.getSaveFileName(self._parent, title, suggested, kinds)
+        return Path(path) if path else None
 
     def ask_export(self, only: int | None = None) -> None:
-        """Track logs: of all tracks, or of one."""
+        """Track logs in any formats, of all tracks or of one; and the annotated video."""
+        session = self._session
         stem = "tracks" if only is None else f"track-{only}"
-        kinds = logs()
-        path, chosen = self._ask("Export tracks", stem, ".csv", ";;".join(kinds))
-        if path is not None:
-            self.export(path, only, kinds.get(chosen))
+        kinds = log_kinds()
+        if only is None and not session.live:
+            kinds.append(kind_named("video"))
+        title = "Export tracks" if only is None else f"Export track {session.edits.value.label(only)}"
+        name = self._suggested(stem, "")
+        dialog = ExportDialog(self._parent, title, name, kinds, session.habits.exports)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+        def export() -> None:
+            session.habits = replace(session.habits, exports=dialog.chosen)
+            self.export_all(dialog.files, only, dialog.replace.isChecked())
+
+        dialog.accepted.connect(export)
+        dialog.open()
+
+    def export_all(self, files: Mapping[str, Path], only: int | None = None, force: bool = False) -> None:
+        """Write these files, by the names of their kinds; one that fails does not keep the others back."""
+        for name, path in files.items():
+            if name == "video":
+                self.export_video(path, force)
+            else:
+                self.export(path, only, kind_named(name), force)
 
     def ask_export_selected(self) -> None:
         """Export the selected track alone."""
         if self._session.selected.value is not None:
             self.ask_export(self._session.selected.value)
 
-    def export(self, path: Path, only: int | None = None, kind: SinkKind | None = None) -> None:
+    def export(self, path: Path, only: int | None = None, kind: SinkKind | None = None, force: bool = False) -> None:
         """Write the tracks of all frames analysed so far, as a log of this kind, or of another one that the suffix
-        names. What it holds stands beside it."""
+        names. What it holds stands beside it. `force`: in place of a file that exists."""
         session = self._session
         try:
             path, kind = log_at(path, kind)
             edits = session.edits.value
-            frames = export_tracks(session.store.results(), path, session.settings, edits, only, session.started, kind)
+            frames = export_tracks(
+                session.store.results(), path, session.settings, edits, only, session.started, kind, force
+            )
             write_about(path, session)
-            if only is None:
-                self._autosave.exported(edits)
             of = f" of {session.frames}" if session.frames not in (None, frames) else ""
             older = f", analysed before {', '.join(session.older)} changed" if session.older else ""
             self._words.say(f"exported {frames}{of} frames to {path}{older}")
+        except IrtrackError as error:
+            self._words.error(str(error))
+
+    def ask_session(self) -> None:
+        """Where to keep the session, from now on."""
+        path = self._ask("Save session", "session", SUFFIX, f"Session (*{SUFFIX})")
+        if path is not None:
+            self.save_session(path if path.suffix else path.with_suffix(SUFFIX))
+
+    def save_session(self, path: Path) -> None:
+        """Keep the session in this file from now on."""
+        try:
+            self._keeping.save_as(path)
+            self._words.say(f"the session is kept in {path} from now on")
         except IrtrackError as error:
             self._words.error(str(error))
 
@@ -92,7 +132,7 @@ class Outputs:
         return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
 
     def ask_snapshot(self, plain: bool = False) -> None:
-        path, _ = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
+        path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
         if path is not None:
             self.snapshot(path, plain)
 
@@ -115,7 +155,7 @@ class Outputs:
     def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""
         edited = self._session.edits.value.apply(result)
-        self.snapshot(new_name(self.folder, "alarm", ".png"), result=replace(edited))
+        self.snapshot(new_name(self.folder, "alarm", ".png"), result=edited)
 
     # -- recording ------------------------------------------------------------------------------------------------
 
@@ -143,12 +183,12 @@ class Outputs:
     # -- annotated video ------------------------------------------------------------------------------------------
 
     def ask_video(self) -> None:
-        path, _ = self._ask("Export annotated video", "annotated", ".mkv", "Matroska (*.mkv);;MP4 (*.mp4)")
+        path = self._ask("Export annotated video", "annotated", ".mkv", "Matroska (*.mkv);;MP4 (*.mp4)")
         if path is not None:
             self.export_video(path)
 
-    def export_video(self, path: Path) -> None:
-        """Write the frames analysed so far as annotated video, in the background."""
+    def export_video(self, path: Path, force: bool = False) -> None:
+        """Write the frames analysed so far as annotated video, in the background. `force`: in place of a file."""
         session = self._session
         if session.opened is None or session.live:
             return
@@ -158,7 +198,7 @@ class Outputs:
         try:
             self.video = VideoExport(
                 session.opened.text, session.store, path, session.settings, session.display.value, session.edits.value,
-                session.trail_points,
+                session.trail_points, force,
             )  # fmt: skip
         except IrtrackError as error:
             self._words.error(str(error))
@@ -177,7 +217,7 @@ class Outputs:
         if video is None:
             self.progress.hide()
             return
-        self.progress.show_progress(video)
+        self.progress.show_progress(video.path.name, video.done, max(video.total, 1))
         if not video.running:
             self.video = None
             self.progress.hide()
@@ -185,28 +225,3 @@ class Outputs:
                 self._words.error(video.error)
             else:
                 self._words.say(f"{'gave up' if video.cancelled else 'wrote'} {video.path}")
-
-
-class ProgressRow(QWidget):
-    """In the status line: what is being written, how far, and a way to give it up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.label, self.bar, self.cancel = QLabel(), QProgressBar(), QToolButton()
-        self.bar.setMaximumWidth(120)
-        self.bar.setTextVisible(False)
-        named(self.bar, "Progress of the video", "How much of the video is written")
-        self.cancel.setText("Cancel")
-        named(self.cancel, "Cancel the video", "Give up the video that is being written")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        for part in (self.label, self.bar, self.cancel):
-            row.addWidget(part)
-        self.hide()
-
-    def show_progress(self, video: VideoExport) -> None:
-        """Frames written, of how many."""
-        self.label.setText(f"{video.path.name}: {video.done} of {video.total}")
-        self.bar.setRange(0, max(video.total, 1))
-        self.bar.setValue(video.done)
-        self.show()

@@ -13,12 +13,12 @@ from irtrack.config import Polygon
 from irtrack.core import Floats, Track, TrackStatus
 from irtrack.gui.labels import corners_of, placed
 from irtrack.gui.lines import Colour, Label, LabelsItem, LinesItem, Stroke, edges, joined
+from irtrack.gui.region_item import RegionsItem
 from irtrack.imaging.palettes import TABLES
 from irtrack.session.shown import Shown
 from irtrack.sinks.draw import half_size, identity_colour
 
 MASK_RGB = (255, 60, 60)
-REGION_RGB: dict[str, Colour] = {"include": (60, 220, 120), "exclude": (255, 80, 80), "alarm": (255, 176, 0)}
 LABELS = 100
 OLD_S, FAST_PX_S = 20.0, 200.0
 """Age and speed at the hot end of the colours."""
@@ -31,6 +31,9 @@ STEPS = 12
 
 SELECTED_PX = 3.0
 """The frame of the selected track lies so far outside its box."""
+
+CROSS_PX, CROSS_RGB = 5.0, (0, 255, 255)
+"""Arms of the cross at a place that was clicked, and its colour."""
 
 SIGMAS = 2.0
 """Ellipses reach this far."""
@@ -48,16 +51,18 @@ class Overlays:
     def __post_init__(self) -> None:
         self.mask = pg.ImageItem()
         self.outline, self.trails, self.boxes = LinesItem(1.5), LinesItem(1.0), LinesItem(1.5)
-        self.ellipses, self.chosen, self.regions = LinesItem(1.0), LinesItem(2.0), LinesItem(1.5, 0.8)
-        self.labels = LabelsItem()
+        self.ellipses, self.chosen, self.cross = LinesItem(1.0), LinesItem(2.0), LinesItem(1.5)
+        self.regions, self.region_labels, self.labels = RegionsItem(), LabelsItem(), LabelsItem()
         items = (
             self.mask,
             self.regions,
+            self.region_labels,
             self.outline,
             self.trails,
             self.ellipses,
             self.boxes,
             self.chosen,
+            self.cross,
             self.labels,
         )
         for z, item in enumerate(items, 1):
@@ -118,15 +123,19 @@ class Overlays:
         self.labels.show_labels(labels, self.view.viewRect())
 
     def draw_regions(self, regions: Mapping[str, Sequence[Polygon]], unfinished: Polygon = (), kind: str = "") -> None:
-        """Outlines by kind, and the one that is being drawn."""
-        strokes = [
-            Stroke(REGION_RGB[name], joined([np.array([*outline, outline[0]]) for outline in outlines]))
-            for name, outlines in regions.items()
-            if outlines
-        ]
-        if unfinished:
-            strokes.append(Stroke(REGION_RGB[kind], np.array(unfinished), dashed=True))
-        self.regions.show_strokes(strokes)
+        """Outlines by kind with what they are, and the one that is being drawn."""
+        self.regions.show_regions(regions, unfinished, kind)
+        self.draw_region_labels()
+
+    def draw_region_labels(self) -> None:
+        """What regions are; also after a change of the zoom."""
+        self.region_labels.show_labels(self.regions.labels(), self.view.viewRect())
+
+    def draw_cross(self, at: tuple[float, float] | None) -> None:
+        """Mark a place, or none."""
+        arms = [] if at is None else [np.array(at) + CROSS_PX * np.array(((-1, 0), (1, 0))),
+                                      np.array(at) + CROSS_PX * np.array(((0, -1), (0, 1)))]  # fmt: skip
+        self.cross.show_strokes([Stroke(CROSS_RGB, joined(arms))])
 
     @property
     def trail_points(self) -> int:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from irtrack.core import Floats
+from irtrack.gui.status import Celsius
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.store import SERIES
 
@@ -16,6 +17,9 @@ CURVES = (
     ("Speed, px/s", (("speed_px_s", "#648fff"),)),
     ("Position, px", (("x_px", "#00c896"), ("y_px", "#dc267f"))),
 )
+WARMTH = "Temperature, °C"
+"""In place of the brightness, where the file says how counts become degrees."""
+
 POINTS = 4000
 """Longer tracks are thinned out on the screen."""
 
@@ -32,6 +36,7 @@ class TrackPlots(QWidget):
         grid.setSpacing(2)
         self.plots: list[pg.PlotWidget] = []
         self.curves: dict[str, pg.PlotDataItem] = {}
+        self._title = CURVES[0][0]
         self._marks: list[pg.InfiniteLine] = []
         for i, (title, curves) in enumerate(CURVES):
             plot = pg.PlotWidget()
@@ -57,9 +62,17 @@ class TrackPlots(QWidget):
             grid.addWidget(plot, i // 2, i % 2)
             self.plots.append(plot)
 
-    def show_series(self, series: Floats, now_s: float | None) -> None:
-        """series (T, len(SERIES)) of the track, now: the time on screen."""
-        series = series[:: max(1, len(series) // POINTS)]
+    def show_series(self, series: Floats, now_s: float | None, celsius: Celsius | None = None) -> None:
+        """series (T, len(SERIES)) of the track, now: the time on screen. `celsius`: degrees of counts."""
+        series = series[:: max(1, len(series) // POINTS)].copy()
+        title = CURVES[0][0] if celsius is None else WARMTH
+        if title != self._title:
+            self._title = title
+            self.plots[0].setTitle(title, color=DIM, size="8pt")
+            self.plots[0].setAccessibleName(f"{title} of the selected track against time")
+        if celsius is not None:
+            brightness = SERIES.index("brightness")
+            series[:, brightness] = celsius(series[:, brightness])
         for name, curve in self.curves.items():
             curve.setData(series[:, 0], series[:, SERIES.index(name)], connect="finite")
         for mark in self._marks:

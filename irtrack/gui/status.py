@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import Detector, DetectorStatus, Frame, Remarks, Reporting
+from irtrack.core import Detector, DetectorStatus, Floats, Frame, Remarks, Reporting
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
 
 WINDOW_S = 2.0
+
+Celsius = Callable[[ArrayLike], Floats]
+"""Degrees Celsius of counts."""
 
 
 class Rate:
@@ -73,15 +79,22 @@ class StatusLine(QStatusBar):
                 self._said.add(text)
                 self.say(text)
 
-    def point(self, at: tuple[int, int, int] | None) -> None:
-        """Position and value under the cursor."""
-        self._where.setText("" if at is None else f"x {at[0]}  y {at[1]}  value {at[2]}")
+    def point(self, at: tuple[int, int, int] | None, celsius: Celsius | None = None) -> None:
+        """Position and value under the cursor; in degrees too, where the file says how."""
+        degrees = float(celsius(at[2])) if at is not None and celsius is not None else math.nan
+        warm = f"  {degrees:.1f} °C" if degrees == degrees else ""
+        self._where.setText("" if at is None else f"x {at[0]}  y {at[1]}  value {at[2]}{warm}")
 
     def refresh(self, session: Session) -> None:
         """Write the figures."""
         analysis = session.analysis
-        if session.opened is None or session.view is None or analysis is None:
-            self._rates.setText("loading the network ..." if session.opened and session.loader.loading else "")
+        if session.view is None:
+            self._rates.setText("")
+            return
+        if analysis is None:  # nothing is being analysed: what is shown was made before, or waits for the network
+            self._display.note(self._count)
+            waits = "" if session.store.whole else "loading the network ..."
+            self._rates.setText(f"{self._state(session)}   display {self._display.value:.1f} fps   {waits}".rstrip())
             return
         pipeline = analysis.pipeline
         self._capture.note(pipeline.captured)

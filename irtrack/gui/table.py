@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 
 from irtrack.core import Track, TrackStatus
 from irtrack.session.edits import Edits
+from irtrack.session.looks import Look
 from irtrack.session.store import Sums
 from irtrack.sinks.draw import identity_colour
+
+THUMB_PX = 24
+"""Side of the little pictures."""
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -94,9 +98,11 @@ class AllTracks(QAbstractTableModel):
         super().__init__()
         self._rows: list[tuple[int, Sums]] = []
         self._edits = Edits()
+        self._looks: dict[int, tuple[Look, QIcon]] = {}
 
-    def show_tracks(self, tracks: Mapping[int, Sums], edits: Edits) -> None:
+    def show_tracks(self, tracks: Mapping[int, Sums], edits: Edits, looks: Mapping[int, Look]) -> None:
         """Replace the rows; where only their values changed, rows stay, and what is selected with them."""
+        self._looks = {track: self._drawn(track, look) for track, look in looks.items()}
         rows = list(tracks.items())
         same = [t for t, _ in rows] == [t for t, _ in self._rows]
         if not same:
@@ -106,6 +112,17 @@ class AllTracks(QAbstractTableModel):
             self.endResetModel()
         elif rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(ALL_COLUMNS) - 1))
+
+    def _drawn(self, track: int, look: Look) -> tuple[Look, QIcon]:
+        before = self._looks.get(track)
+        if before is not None and before[0] is look:
+            return before
+        side = look.grey.shape[0]
+        image = QImage(look.grey.tobytes(), side, side, side, QImage.Format.Format_Grayscale8)
+        drawn = QPixmap.fromImage(image).scaled(THUMB_PX, THUMB_PX)
+        icon = QIcon(drawn)
+        icon.addPixmap(drawn, QIcon.Mode.Selected)  # not tinted
+        return look, icon
 
     def track_id(self, row: int) -> int:
         return self._rows[row][0]
@@ -130,6 +147,8 @@ class AllTracks(QAbstractTableModel):
             return self._edits.label(track) if index.column() == 0 else "" if value != value else text.format(value)
         if role == FILTER_ROLE:
             return f"{track} {self._edits.label(track)}" if index.column() == 0 else None
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
+            return self._looks[track][1] if track in self._looks else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track))
         if role == Qt.ItemDataRole.TextAlignmentRole:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QIcon, QPainter, QPalette, QPixmap, QPolygonF
+from PySide6.QtGui import (
+    QColor,
+    QIcon,
+    QPainter,
+    QPainterPath,
+    QPalette,
+    QPen,
+    QPixmap,
+    QPolygonF,
+    QRadialGradient,
+)
 from PySide6.QtWidgets import QApplication
 
 BACKGROUND, PANEL, TEXT, DIM, ACCENT, ERROR = "#15181c", "#1f2429", "#e4e7ea", "#8d969e", "#ffb000", "#e5484d"
@@ -33,7 +43,7 @@ QStatusBar {{ color: {DIM}; }}
 
 
 def apply_theme(app: QApplication) -> None:
-    """A dark theme: the picture is the brightest thing on the screen."""
+    """A dark theme, in which the picture is the brightest thing on the screen, and the icon."""
     app.setStyle("Fusion")
     palette = QPalette()
     role = QPalette.ColorRole
@@ -47,6 +57,7 @@ def apply_theme(app: QApplication) -> None:
     for which in (role.Text, role.ButtonText, role.WindowText):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor("#5a636b"))
     app.setPalette(palette)
+    app.setWindowIcon(app_icon())
     app.setStyleSheet(STYLE)
 
 
@@ -61,6 +72,47 @@ def drawn(paint: Callable[[QPainter], object]) -> QIcon:
     paint(painter)
     painter.end()
     return QIcon(pixmap)
+
+
+ICON_SIDES = (16, 32, 64, 128, 256)
+
+
+def app_icon() -> QIcon:
+    """A bright point with its trail, in the corners of a frame."""
+    icon = QIcon()
+    for side in ICON_SIDES:
+        icon.addPixmap(app_picture(side))
+    return icon
+
+
+def app_picture(side: int) -> QPixmap:
+    """The icon at a size, drawn on a square of 64."""
+    pixmap = QPixmap(side, side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.scale(side / 64, side / 64)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(BACKGROUND))
+    painter.drawRoundedRect(QRectF(1, 1, 62, 62), 14, 14)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    trail = QPainterPath(QPointF(9, 54))
+    trail.cubicTo(QPointF(15, 44), QPointF(22, 38), QPointF(36, 27))
+    painter.setPen(QPen(QColor("#648fff"), 4.5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+    painter.drawPath(trail)
+    painter.setPen(QPen(QColor(ACCENT), 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin))
+    middle = QPointF(38, 26)
+    for right, down in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+        corner = middle + QPointF(17 * right, 17 * down)
+        painter.drawPolyline([corner - QPointF(0, 8 * down), corner, corner - QPointF(8 * right, 0)])
+    glow = QRadialGradient(middle, 9)
+    for at, colour in ((0.0, "#ffffff"), (0.45, "#fff3d6"), (1.0, "#00ffb000")):
+        glow.setColorAt(at, QColor(colour))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(glow)
+    painter.drawEllipse(middle, 9, 9)
+    painter.end()
+    return pixmap
 
 
 def triangle(painter: QPainter, left: float, right: float) -> object:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, QSignalBlocker, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QPoint, QSignalBlocker, QSize, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -18,12 +19,14 @@ from PySide6.QtWidgets import (
 
 from irtrack.core import Track
 from irtrack.gui.controls import small_button
-from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, AllTracks, TrackTable
+from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, THUMB_PX, AllTracks, TrackTable
 from irtrack.session.session import Session
 
 
 class TrackView(QTableView):
-    """A sorted and filtered table of tracks whose rows select."""
+    """A sorted and filtered table of tracks whose rows select. `entered_key`: Enter on a row."""
+
+    entered_key = Signal()
 
     def __init__(self, session: Session, table: TrackTable | AllTracks, widths: Sequence[int]) -> None:
         super().__init__()
@@ -51,6 +54,12 @@ class TrackView(QTableView):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, width)
         self.selectionModel().selectionChanged.connect(self._row_chosen)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.entered_key.emit()
+        else:
+            super().keyPressEvent(event)
 
     def mark_row(self, selected: int | None) -> None:
         """Select the row of a track, wherever sorting has put it."""
@@ -86,10 +95,14 @@ class TrackList(QWidget):
         self.table, self.everything = TrackTable(), AllTracks()
         self.view = TrackView(session, self.table, (44, 50))
         self.view.setAccessibleName("Tracks")
-        self.view.setToolTip("Tracks in this frame: click to select one in the picture, right click for more")
+        self.view.setToolTip(
+            "Tracks in this frame: click to select one in the picture, Enter follows it, right click for more"
+        )
         self.all_view = TrackView(session, self.everything, (90,))
         self.all_view.setAccessibleName("All tracks")
-        self.all_view.setToolTip("Every track: click to select one, Enter or a double click goes to its start")
+        self.all_view.setToolTip("Every track: click to select one; a double click goes to its start, Enter follows it")
+        self.all_view.verticalHeader().setDefaultSectionSize(THUMB_PX + 2)
+        self.all_view.setIconSize(QSize(THUMB_PX, THUMB_PX))
         self.stack = QStackedWidget()
         for view in (self.view, self.all_view):
             self.stack.addWidget(view)
@@ -105,7 +118,8 @@ class TrackList(QWidget):
         column.addLayout(row)
         column.addWidget(self.stack, 1)
         self.all_button.toggled.connect(self._show_all)
-        self.all_view.activated.connect(lambda _: session.seek_track())
+        for view in (self.view, self.all_view):
+            view.entered_key.connect(session.follow)
         self.all_view.doubleClicked.connect(lambda _: session.seek_track())
         session.selected.changed.connect(self.mark_row)
 
@@ -123,7 +137,8 @@ class TrackList(QWidget):
     def refresh_all(self) -> None:
         """The tracks of the recording, while they can be seen."""
         if self.all_button.isChecked():
-            self.everything.show_tracks(self._session.tracks(), self._session.edits.value)
+            session = self._session
+            self.everything.show_tracks(session.tracks(), session.edits.value, session.looks())
 
     def mark_row(self, selected: int | None) -> None:
         """Select the row of a track in both tables."""

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 from irtrack.core import Floats
 from irtrack.gui.controls import named
 from irtrack.gui.plots import TrackPlots
+from irtrack.gui.status import Celsius
 from irtrack.session.edits import Edits
 from irtrack.session.store import SERIES
 
@@ -53,8 +54,16 @@ class TrackPanel(QWidget):
         self.delete.clicked.connect(self.deleted)
         self.export.clicked.connect(self.export_wanted)
 
-    def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
-        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
+    def show_track(
+        self,
+        track: int | None,
+        edits: Edits,
+        parts: Sequence[Floats],
+        now_s: float | None,
+        celsius: Celsius | None = None,
+    ) -> None:
+        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from. `celsius`:
+        degrees of counts, where the file says how."""
         series = np.concatenate(sorted(parts, key=first_s)) if parts else np.zeros((0, len(SERIES)))
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
@@ -68,7 +77,7 @@ class TrackPanel(QWidget):
         if not self.name.hasFocus():
             self.name.setText(edits.names.get(track, "") if track is not None else "")
         self.mark.setChecked(track in edits.marked)
-        self.plots.show_series(series, now_s)
+        self.plots.show_series(series, now_s, celsius)
 
 
 def first_s(series: Floats) -> float:

@@ -210,7 +210,8 @@ def notice_of(session: Session) -> str:
     if share is None or analysis is None:
         if analysis is not None and not analysis.over:
             return f"analysing: {analysis.done} frames"
-        return "loading the network ..." if view is not None and analysis is None and session.loader.loading else ""
+        waits = view is not None and analysis is None and not session.store.whole
+        return "loading the network ..." if waits and session.loader.loading else ""
     left = clock_text(analysis.left_s(session.frames))
     doing = "analysing" if analysis.store is session.store else "analysing again"
     return f"{doing}: {share:.0%}" + (f", {left} left" if left else "")

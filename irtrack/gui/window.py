@@ -11,7 +11,6 @@ from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
-from irtrack.capture.address import address_of, redact
 from irtrack.config import Settings
 from irtrack.core import FrameResult
 from irtrack.gui.badges import Badges
@@ -24,16 +23,18 @@ from irtrack.gui.region_tool import RegionTool
 from irtrack.gui.side import SidePanel
 from irtrack.gui.start import HINT, StartPage
 from irtrack.gui.status import StatusLine
+from irtrack.gui.target_tool import TargetTool
+from irtrack.gui.teaching import Teaching
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
-from irtrack.gui.words import Words
+from irtrack.gui.words import Words, name_of
 from irtrack.session.alarms import Alarm
-from irtrack.session.autosave import Autosave
 from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
+from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
-from irtrack.session.memory import Memory
 from irtrack.session.session import Session
+from irtrack.session.tracklog import SUFFIXES
 from irtrack.stopping import Stop
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class MainWindow(QMainWindow):
 
     stop: Stop | None = None
 
-    def __init__(self, settings: Settings | None = None, source: str | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, source: str | None = None, tracks: Path | None = None) -> None:
+        """`tracks`: a log to be shown over the recording `source`."""
         super().__init__()
         self.setWindowTitle("irtrack")
         self.setAcceptDrops(True)
@@ -57,26 +59,30 @@ class MainWindow(QMainWindow):
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.show_error)
-        self.memory, self.autosave = Memory(s), Autosave(s)
-        self.outputs, self.editor = Outputs(s, self.autosave, self, words), TrackEditor(s, self, words)
-        self.status.addPermanentWidget(self.outputs.progress)
+        self.keeping = Keeping(s)
+        self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self, words)
+        self.teaching = Teaching(s, self.keeping, self, words)
+        for row in (self.outputs.progress, self.teaching.progress):
+            self.status.addPermanentWidget(row)
         self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
+        self.targets = TargetTool(s, self.canvas, self.badges, words)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
-            s, self.opener, self.outputs, self.editor, self.transport, self.canvas, self.side.display,
-            self._toggle_side, self._toggle_full, self.quit,
+            s, self.opener, self.outputs, self.editor, self.targets, self.teaching, self.transport, self.canvas,
+            self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
         self._take_layout(habits)
         if trouble:
             self.show_error(trouble)
-        self.keeper = Keeper(self.present_habits, self.autosave, self.memory)
+        self.keeper = Keeper(self.present_habits, self.keeping, self.show_error)
+        s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
         self._refresh()
         if source:
-            self.open(source)
+            self.open(source, tracks)
 
     def _build(self) -> None:
         self.banner = QLabel(wordWrap=True)
@@ -111,8 +117,8 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
+        s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
-        s.results_changed.connect(side.alarms.clear)
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)
@@ -150,21 +156,20 @@ class MainWindow(QMainWindow):
 
     # -- opening --------------------------------------------------------------------------------------------------
 
-    def open(self, source: str) -> None:
-        """Open a source: a path or any SOURCE text."""
+    def open(self, source: str, tracks: Path | None = None) -> None:
+        """Open a source: a path or any SOURCE text; `tracks`: a log to be shown over it."""
         self.banner.hide()
-        self.session.open(source)
+        self.session.open(source, log=tracks)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
-        self.setWindowTitle(f"{name_of(opened.text)} - irtrack")
+        self.banner.hide()
+        self.setWindowTitle(f"{name_of(opened.name)} - irtrack")
 
     def _leaving(self) -> None:
-        """What is open goes: its edits are saved first, and nothing of it stays on screen."""
-        self.keeper.flush()
-        self.autosave.end()
+        """What is open goes: nothing of it stays on screen."""
         self.canvas.clear()
         self.status.reset()
         self.start.list_recent()
@@ -220,8 +225,12 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         urls = event.mimeData().urls()
         if urls:
-            self.open(urls[0].toLocalFile() or urls[0].toString())
+            self.drop(urls[0].toLocalFile() or urls[0].toString())
             event.acceptProposedAction()
+
+    def drop(self, source: str) -> None:
+        """What was dropped on the window: tracks go over the open recording, all else is opened."""
+        self.session.open_log(Path(source)) if Path(source).suffix.lower() in SUFFIXES else self.open(source)
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""
@@ -233,14 +242,9 @@ class MainWindow(QMainWindow):
             event.ignore()
             return
         self._timer.stop()
-        for step in (self.outputs.cancel_video, self.keeper.close, self.session.shutdown):
+        for step in (self.outputs.cancel_video, self.teaching.stop, self.keeper.close, self.session.shutdown):
             try:
                 step()
             except Exception:  # the other steps are not to suffer
                 log.exception("while closing")
         super().closeEvent(event)
-
-
-def name_of(source: str) -> str:
-    """What a source is called in titles: of a file its name, of an address nothing that is secret."""
-    return Path(redact(source)).name if address_of(source) is None else redact(source)

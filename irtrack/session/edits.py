@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from irtrack.core import FrameResult, IrtrackError, Track
+from irtrack.session.byhand import Row, as_tracks
 from irtrack.session.events import Choice
+from irtrack.sinks.kinds import plain
 
 VERDICTS = ("true", "false", "bird", "aircraft", "drone", "other")
 """What a track may be judged to be."""
@@ -71,6 +73,8 @@ class Edits:
     marked: frozenset[int] = frozenset()
     verdicts: Mapping[int, str] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    added: Mapping[int, tuple[Row, ...]] = field(default_factory=dict)
+    """Targets that were added by hand."""
 
     def renamed(self, track: int, name: str) -> Edits:
         """With a name; an empty one takes it away."""
@@ -101,6 +105,7 @@ class Edits:
         """
         if track == into:
             raise IrtrackError(f"track {track} cannot be merged with itself: choose another one")
+        check_there(lives, track, into)
         (a, b), (c, d) = lives[track], lives[into]
         if a <= d and c <= b:
             raise IrtrackError(
@@ -120,9 +125,23 @@ class Edits:
         """With a track cut before a frame, and the number of what follows. Raises IrtrackError where there is nothing
         to cut off."""
         self._check_cut(track, frame, lives)
-        made = 1 + max([MADE_FROM - 1, *(c.other for c in self.changes)])
+        made = self._new_number()
         name = self.names.get(track, str(track))
         return self.changed(Change(Kind.SPLIT, track, made, frame)).renamed(made, f"{name}b"), made
+
+    def _new_number(self) -> int:
+        return 1 + max([MADE_FROM - 1, *(c.other for c in self.changes), *self.added])
+
+    def with_target(self, rows: tuple[Row, ...]) -> tuple[Edits, int]:
+        """With a target that was missed, and its number."""
+        made = self._new_number()
+        return replace(self, added={**self.added, made: rows}).renamed(made, f"by hand {1 + len(self.added)}"), made
+
+    @property
+    def by_hand(self) -> frozenset[int]:
+        """Tracks, as they are called now, of which a part was added by hand."""
+        now = (self.now(track, row.frame) for track, rows in self.added.items() for row in rows)
+        return frozenset(track for track in now if track is not None)
 
     def cut(self, track: int, frame: int, lives: Lives) -> Edits:
         """Without a track's tail, from a frame on. Raises IrtrackError."""
@@ -130,7 +149,8 @@ class Edits:
         return edits.renamed(tail, "").without(tail)
 
     def _check_cut(self, track: int, frame: int, lives: Lives) -> None:
-        first, last = lives.get(track, (0, -1))
+        check_there(lives, track)
+        first, last = lives[track]
         if not first < frame <= last:
             raise IrtrackError(
                 f"track {track} lives in frames {first} to {last}: go to a frame behind its first one to cut it there"
@@ -150,8 +170,7 @@ class Edits:
 
     def plain_label(self, track: int) -> str:
         """The name or number in letters that OpenCV can draw."""
-        name = self.names.get(track, "")
-        return name if name and name.isascii() else str(track)
+        return plain(self.names, track)
 
     def now(self, track: int, frame: int) -> int | None:
         """What a track of the tracker's is called in a frame; None where it is left out."""
@@ -162,6 +181,8 @@ class Edits:
 
     def apply(self, result: FrameResult) -> FrameResult:
         """A result as edited; the same one where nothing touches it."""
+        for number, rows in self.added.items():
+            result = as_tracks(number, rows, result)
         if not self.changes:
             return result
         frame = result.frame.index
@@ -178,6 +199,7 @@ class Edits:
     def pieces(self, lives: Lives) -> list[Piece]:
         """What each track is made of. `lives`: of the tracks as the tracker made them."""
         out = []
+        lives = {**lives, **{track: (rows[0].frame, rows[-1].frame) for track, rows in self.added.items()}}
         cuts = sorted({c.frame for c in self.changes if c.kind in (Kind.SPLIT, Kind.SWAP)})
         for track, (first, last) in lives.items():
             starts = [first, *(f for f in cuts if first < f <= last)]
@@ -189,7 +211,7 @@ class Edits:
 
     def lives(self, lives: Lives) -> dict[int, tuple[int, int]]:
         """First and last frame of each track that is left."""
-        if not self.changes:
+        if not self.changes and not self.added:
             return dict(lives)
         out: dict[int, tuple[int, int]] = {}
         for piece in self.pieces(lives):
@@ -211,9 +233,8 @@ class Edits:
                 changes.append(replace(change, track=track, other=other))
         names = {new: name for k, name in self.names.items() if (new := there(k)) is not None}
         verdicts = {new: verdict for k, verdict in self.verdicts.items() if (new := there(k)) is not None}
-        return Edits(
-            names, frozenset(new for k in self.marked if (new := there(k)) is not None), verdicts, tuple(changes)
-        )
+        marked = frozenset(new for k in self.marked if (new := there(k)) is not None)
+        return Edits(names, marked, verdicts, tuple(changes), self.added)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -222,6 +243,7 @@ class Edits:
             "stars": sorted(self.marked),
             "verdicts": {str(k): v for k, v in self.verdicts.items()},
             "changes": [[str(c.kind), c.track, c.other, c.frame] for c in self.changes],
+            "added_by_hand": {str(k): [list(astuple(row)) for row in rows] for k, rows in self.added.items()},
         }
 
     @staticmethod
@@ -232,12 +254,20 @@ class Edits:
             frozenset(int(k) for k in values["stars"]),
             {int(k): str(v) for k, v in values["verdicts"].items()},
             tuple(Change(Kind(kind), int(a), int(b), int(frame)) for kind, a, b, frame in values["changes"]),
+            {int(k): tuple(Row(*row) for row in rows) for k, rows in values["added_by_hand"].items()},
         )
 
     def touched(self) -> set[int]:
         """Every track that something is said of."""
         of_changes: Iterable[int] = (t for c in self.changes for t in (c.track, c.other) if t >= 0)
         return {*self.names, *self.marked, *self.verdicts, *of_changes}
+
+
+def check_there(lives: Lives, *tracks: int) -> None:
+    """Raises IrtrackError where one of them is none of the tracks that are shown."""
+    gone = next((track for track in tracks if track not in lives), None)
+    if gone is not None:
+        raise IrtrackError(f"there is no track {gone} any more: select another one")
 
 
 class History(Choice[Edits]):
@@ -269,6 +299,16 @@ class History(Choice[Edits]):
         back.append(self.value)
         self.set(to.pop())
         return True
+
+    def touched(self) -> set[int]:
+        """Every track that something is said of, now or in what can be gone back to."""
+        return {track for edits in (*self._past, self.value, *self._future) for track in edits.touched()}
+
+    def carry(self, now: Mapping[int, int]) -> None:
+        """Go on with other results; `now` as of `Edits.carried`. What can be gone back to is carried as well."""
+        self._past = [edits.carried(now) for edits in self._past]
+        self._future = [edits.carried(now) for edits in self._future]
+        self.set(self.value.carried(now))
 
     def reset(self, edits: Edits | None = None) -> None:
         """Begin anew, with nothing to go back to."""

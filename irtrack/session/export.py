@@ -51,15 +51,16 @@ def export_tracks(
     only: int | None = None,
     started: datetime | None = None,
     kind: SinkKind | None = None,
+    force: bool = False,
 ) -> int:
     """Write results as a log of this kind, or else as the suffix says, as edited; returns the number of frames.
 
     `only`: this track alone; `started`: when the seconds of a camera's frames began to count. Raises SinkError, also
-    for an existing file.
+    for an existing file without `force`.
     """
     path, kind = log_at(path, kind)
     assert kind.open is not None
-    sink = kind.open(Target(path), About(None, settings.display, started, edits.names))
+    sink = kind.open(Target(path, force), About(None, settings.display, started, edits.names, edits.by_hand))
     log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
     try:
@@ -76,12 +77,12 @@ def export_tracks(
 def write_about(path: Path, session: Session) -> None:
     """Beside an export: of what it is, how much of it, and what it was made with. Raises SinkError."""
     store, opened = session.store, session.opened
-    reach, analysis = store.reach(), session.analysis
+    reach = store.reach()
     about = {
         "source": redact(opened.text) if opened is not None else None,
         "frames": list(reach) if reach else [],
         "frames_of_source": session.frames,
-        "complete": analysis is not None and analysis.whole and analysis.store is store,
+        "complete": store.whole,
         "made_with": [
             {"first_frame": first, "last_frame": last, "detector": recipe.to_dict() if recipe else None}
             for first, last, recipe in store.recipes()
@@ -146,12 +147,14 @@ class VideoExport:
         display: DisplaySettings,
         edits: Edits,
         trail: int,
+        force: bool = False,
     ) -> None:
-        """`trail` as of `annotate`."""
+        """`trail` as of `annotate`. `force`: a file that exists is replaced."""
         self.path, self.done, self.total = path, 0, len(store)
         self.error: str | None = None
         self._cancelled = False
-        check_target(path, force=False)
+        check_target(path, force)
+        self._force = force
         self._work = (text, store, settings, display, edits, trail)
         self._thread = threading.Thread(target=self._run, name="irtrack-export", daemon=True)
         self._thread.start()
@@ -184,7 +187,8 @@ class VideoExport:
         text, store, settings, display, edits, trail = self._work
         source = corrected(open_source(text), settings.capture)
         try:
-            sink = VideoSink(self.path, fps=source.info.fps, display=display, label=edits.plain_label, trail=trail)
+            fps, label = source.info.fps, edits.plain_label
+            sink = VideoSink(self.path, self._force, fps=fps, display=display, label=label, trail=trail)
             try:
                 for frame in source:
                     if self._cancelled or self.done == self.total:

@@ -39,6 +39,7 @@ class Habits(Checked):
     splitter: str = option("", "widths of its parts, as Qt encodes them")
     recordings: str = option("", "folder for recordings and snapshots of cameras; empty: the home folder")
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
+    exports: tuple[str, ...] = option(("csv",), "formats that were exported last")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())
     shown: Shown = field(default=Shown())
@@ -131,8 +132,7 @@ def save_habits(habits: Habits, path: Path, base: Habits | None = None) -> str |
 def kept_values(habits: Habits) -> dict[str, Any]:
     """As they stand in the file."""
     values = habits.to_dict()
-    values["recent"], values["cameras"] = map(to_kept, habits.recent), map(to_kept, habits.cameras)
-    values["recent"], values["cameras"] = list(values["recent"]), list(values["cameras"])
+    values |= {name: [to_kept(source) for source in values[name]] for name in ("recent", "cameras")}
     values["regions"] = {to_kept(k): v for k, v in habits.regions.items()}
     return values
 

@@ -1,4 +1,4 @@
-"""Keeps what the operator changes within a second of the change: settings, regions, and edits of tracks.
+"""Keeps what the operator changes within a second of the change: settings, regions, and the open session.
 
 The window's thread looks twice a second whether anything changed; a thread of its own writes, since disks take their
 time. A kill loses what was done since the last look.
@@ -7,19 +7,18 @@ time. A kill loses what was done since the last look.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable
 from functools import partial
 
 from irtrack.channel import Channel, Closed
-from irtrack.session.autosave import Autosave
-from irtrack.session.edits import Edits
 from irtrack.session.habits import Habits, habits_path, save_habits
-from irtrack.session.memory import Memory
+from irtrack.session.keeping import Keeping
 
 LOOK_S = 0.5
 CLOSE_S = 5.0
-"""Longest wait for a disk when the window closes."""
+"""Longest wait for a disk when a source or the window closes."""
 
 log = logging.getLogger(__name__)
 
@@ -27,17 +26,21 @@ log = logging.getLogger(__name__)
 class Keeper:
     """Looks, and hands on what changed."""
 
-    def __init__(self, present: Callable[[], Habits], autosave: Autosave, memory: Memory) -> None:
-        """`present`: the settings of this moment."""
-        self._present, self._autosave, self._memory = present, autosave, memory
+    def __init__(
+        self, present: Callable[[], Habits], keeping: Keeping, tell: Callable[[str], object] = lambda text: None
+    ) -> None:
+        """`present`: the settings of this moment. `tell`: is told what could not be kept, once each."""
+        self._present, self._keeping, self._tell = present, keeping, tell
+        self._troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._path = habits_path()
         self._habits = present()
         """As they were last handed on."""
-        self._edits = Edits()
         self._next_look = 0.0
         self._said: set[str] = set()
         self._work: Channel[Callable[[], object]] = Channel(64)
         self._ended = threading.Event()
+        self._busy = False
+        """Whether something of the session is still to be written."""
         threading.Thread(target=self._write, name="irtrack-keep", daemon=True).start()
 
     def look(self, now: float) -> None:
@@ -45,19 +48,29 @@ class Keeper:
         if now >= self._next_look:
             self._next_look = now + LOOK_S
             self._look()
+            while not self._troubles.empty():
+                self._tell(self._troubles.get())
 
     def _look(self) -> None:
         present = self._present()
         if present != self._habits:
             self._work.put(partial(save_habits, present, self._path, self._habits))
             self._habits = present
-        remember = self._memory.unsaved()
-        if remember is not None:
-            self._work.put(remember)
-        unsaved = self._autosave.unsaved()
-        if unsaved is not None and unsaved[0] != self._edits:
-            self._edits = unsaved[0]
-            self._work.put(unsaved[1])
+        if not self._busy:  # what comes while a disk is slow is written together
+            self._keep(self._keeping.unsaved())
+
+    def _keep(self, write: Callable[[], None] | None) -> None:
+        if write is None:
+            return
+
+        def done() -> None:
+            try:
+                write()
+            finally:
+                self._busy = False
+
+        self._busy = True
+        self._work.put(done)
 
     def _write(self) -> None:
         """The thread: what cannot be written is said once, and the next change is tried again."""
@@ -67,24 +80,27 @@ class Keeper:
                 try:
                     trouble = str(write() or "")
                 except Exception as error:
-                    trouble = f"edited tracks could not be saved: {' '.join(str(error).split())}"
+                    trouble = " ".join(str(error).split())
                 if trouble and trouble not in self._said:
                     self._said.add(trouble)
                     log.warning("%s", trouble)
+                    self._troubles.put(trouble)
         except Closed:
             pass
         finally:
             self._ended.set()
 
     def flush(self) -> None:
-        """Before another source is opened, or the window closes: its edits are saved with the tracks of this moment."""
+        """Before another source is opened, or the window closes: all of the session is in its file."""
         if self._work.closed:
             return
         self._look()
-        unsaved = self._autosave.unsaved()
-        if unsaved is not None and unsaved[0] != Edits():
-            self._work.put(unsaved[1])
-        self._edits = Edits()
+        for write in (self._keeping.unsaved(), self._keeping.end()):
+            if write is not None:
+                self._work.put(write)
+        written = threading.Event()
+        self._work.put(written.set)
+        written.wait(CLOSE_S)
 
     def close(self) -> None:
         """Write what is left, and end; may be called twice."""

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from irtrack.build import make_detector
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
-from irtrack.core import Detector, Frame, Source
+from irtrack.core import Detector, Frame, Source, SourceError
+from irtrack.session import tracklog
+from irtrack.session.recordings import fingerprint
 from irtrack.session.reel import Reel
+from irtrack.session.sessionfile import Kept, SessionError, is_session, own_path, read_session
+from irtrack.session.store import ResultStore
 from irtrack.session.viewer import frame_at
 from irtrack.sinks.record import RecordSwitch
+
+log = logging.getLogger(__name__)
 
 LEAVE_S = 1.5
 """Background threads have so long to end when the program closes."""
@@ -31,6 +39,17 @@ class Opened:
     source: Source
     first: Frame | None = None
     reel: Reel | None = None
+    print: str = ""
+    """Of a recording: its fingerprint."""
+    kept: Kept | None = None
+    """What a session file holds of it."""
+    is_session: bool = False
+    """Whether that session file is what was to be opened."""
+
+    @property
+    def name(self) -> str:
+        """What was opened: the session, or else the source."""
+        return str(self.kept.path) if self.kept is not None and self.is_session else self.text
 
 
 @dataclass(frozen=True)
@@ -41,19 +60,63 @@ class Reopened:
 
 
 @dataclass(frozen=True)
+class LogRead:
+    """A track log for the open recording; `print`: its fingerprint. `kept`: what was said of its tracks before."""
+
+    path: Path
+    store: ResultStore
+    print: str
+    kept: Kept | None
+
+
+@dataclass(frozen=True)
 class Failed:
-    """What went wrong, and with `what`: open, again or load."""
+    """What went wrong, and with `what`: open, again, log or load."""
 
     error: BaseException
     what: str
 
 
-Message = Opened | Reopened | Failed | Detector
+Message = Opened | Reopened | LogRead | Failed | Detector
 
 
 def recording(text: str, settings: Settings) -> Source:
     """A recording, with the corrections that are asked for. Raises SourceError."""
     return corrected(open_source(text), settings.capture)
+
+
+def opened_recording(text: str, source: Source, kept: Kept | None, is_session: bool = False) -> Opened:
+    """With its first picture. Raises SourceError."""
+    try:
+        first = frame_at(source, 0)
+        source.seek(0)
+        return Opened(text, source, first, None, fingerprint(text), kept, is_session)
+    except BaseException:
+        source.close()
+        raise
+
+
+def recording_of_session(kept: Kept, moved: str) -> str:
+    """SOURCE text of what a session is of; `moved`: where that is now, as the operator says. Raises SourceError."""
+    if kept.recording is None:
+        raise SourceError(
+            f"{kept.path} holds tracks of a camera, without its pictures: export them with irtrack run {kept.path} "
+            "--csv tracks.csv"
+        )
+    if not moved:
+        return kept.recording.found(kept.path)
+    kept.recording.check(moved, kept.path)
+    return moved
+
+
+def known(text: str) -> Kept | None:
+    """What was kept in the data folder of a recording; nothing where that cannot be read."""
+    path = own_path(fingerprint(text))
+    try:
+        return read_session(path) if path.exists() else None
+    except SessionError as error:
+        log.warning("what was said of this recording before is lost: %s", error)
+        return None
 
 
 class Loader:
@@ -62,31 +125,27 @@ class Loader:
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[tuple[str, int, Message]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._requests = {"open": 0, "again": 0, "load": 0}
+        self._requests = {"open": 0, "again": 0, "log": 0, "load": 0}
         self.opening = self.loading = False
         """Whether a source, or a network, is on its way."""
 
-    def open(self, text: str, settings: Settings, recording: RecordSwitch) -> None:
-        """Open a source."""
+    def open(self, text: str, settings: Settings, switch: RecordSwitch, moved: str = "") -> None:
+        """Open a source, or the session in a file. `switch`: of a recording of the camera; `moved`: where the session's
+        recording is now."""
         self.forget()
         self.opening = True
         request = self._requests["open"]
 
         def work() -> Opened:
+            if is_session(text):
+                kept = read_session(Path(text))
+                there = recording_of_session(kept, moved)
+                return opened_recording(there, recording(there, kept.settings), kept, True)
             source = open_source(text, reconnect_s=math.inf, cancelled=lambda: request != self._requests["open"])
             if source.live:
                 reel = Reel()
-                return Opened(
-                    text, TeeSource(corrected(TeeSource(source, recording), settings.capture), reel), None, reel
-                )
-            source = corrected(source, settings.capture)
-            try:
-                first = frame_at(source, 0)
-                source.seek(0)
-            except BaseException:
-                source.close()
-                raise
-            return Opened(text, source, first)
+                return Opened(text, TeeSource(corrected(TeeSource(source, switch), settings.capture), reel), None, reel)
+            return opened_recording(text, corrected(source, settings.capture), known(text))
 
         self._spawn("open", work)
 
@@ -101,10 +160,20 @@ class Loader:
         self._requests["again"] += 1
         self._spawn("again", lambda: Reopened(recording(text, settings)))
 
+    def read_log(self, path: Path, recording: tracklog.Opened) -> None:
+        """Read a track log for a recording."""
+        self._requests["log"] += 1
+
+        def work() -> LogRead:
+            print = fingerprint(str(path))
+            return LogRead(path, tracklog.read_log(path, recording), print, known(str(path)))
+
+        self._spawn("log", work)
+
     def forget(self) -> None:
         """What is being opened is not wanted any more."""
-        self._requests["open"] += 1
-        self._requests["again"] += 1
+        for kind in ("open", "again", "log"):
+            self._requests[kind] += 1
         self.opening = False
 
     def _spawn(self, kind: str, work: Callable[[], Message]) -> None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from irtrack.session.store import ResultStore
 
 SAME_PX = 6.0
 """Tracks of one target are no further apart than this."""
 
+Places = Mapping[int, tuple[float, float]]
+"""Where a track was, by frames."""
 
-def matched(before: ResultStore, after: ResultStore, tracks: Iterable[int]) -> dict[int, int]:
-    """For each of `tracks` of one store the track of the other that was at its place in most frames, and in more than
+
+def matched(before: Mapping[int, Places], after: ResultStore) -> dict[int, int]:
+    """For each track of one pass, by its places, the track of the other that was there in most frames, and in more than
     half of those that both have; none goes to two."""
     there = {track: after.places(track) for track in after.lives()}
     votes: list[tuple[int, int, int]] = []
-    for track in tracks:
-        here = before.places(track)
+    for track, here in before.items():
         for other, places in there.items():
             common = here.keys() & places.keys()
             same = sum(math.dist(here[i], places[i]) < SAME_PX for i in common)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from irtrack.build import make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Attentive, Detector, FrameResult, IrtrackError, Source
-from irtrack.session.alarms import Alarm, AlarmRules, Alarms
+from irtrack.session.alarms import Alarm, Alarms
 from irtrack.session.analysis import Analysis, Recalled
-from irtrack.session.edits import History
-from irtrack.session.events import Choice, Event
-from irtrack.session.habits import Regions
+from irtrack.session.choices import Choices
+from irtrack.session.edits import MADE_FROM
+from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
 from irtrack.session.matching import matched
 from irtrack.session.recipe import Recipe
@@ -23,21 +23,14 @@ from irtrack.session.store import ResultStore
 class Passes:
     """Each pass has one recipe and a store of its own; a camera's pass goes on without end."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        recipe: Choice[Recipe],
-        rules: Choice[AlarmRules],
-        regions: Choice[Regions],
-        edits: History,
-        loader: Loader,
-    ) -> None:
-        self.settings, self.recipe, self.rules, self.regions = settings, recipe, rules, regions
-        self.edits, self.loader = edits, loader
+    def __init__(self, choices: Choices, settings: Settings, loader: Loader) -> None:
+        self.settings, self.loader = settings, loader
+        self.recipe, self.rules, self.regions = choices.recipe, choices.rules, choices.regions
+        self.edits, self.selected = choices.edits, choices.selected
         self.failed: Event[[str]] = Event()
         self.called: Event[[Alarm, FrameResult]] = Event()
         self.ended: Event[[]] = Event()
-        """A pass has come to the end of the recording, and its results are those that are shown."""
+        """A pass has come to the end of the recording; its results are those that are shown."""
         self.results_changed: Event[[]] = Event()
         """Other results than before are shown: of another source, or of another pass."""
         self.opened: Opened | None = None
@@ -51,14 +44,15 @@ class Passes:
         self._loaded: DetectorSettings | None = None
         self._again = False
         """Whether another pass is wanted, as soon as there is what it takes."""
-        self._reopened: Source | None = None
-        self.whole = False
-        """Whether the results that are shown are those of a whole pass."""
-        self._alarms = Alarms(rules.value)
+        self._next: Source | None = None
+        """The recording, for the pass that is due."""
+        self._given_up: list[Analysis] = []
+        """Passes whose results are no longer wanted; they end by themselves."""
+        self._alarms = Alarms(self.rules.value)
         self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
-        recipe.changed.connect(self._recipe_changed)
-        rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
-        regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
+        self.recipe.changed.connect(self._recipe_changed)
+        self.rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
+        self.regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
 
     @property
     def live(self) -> bool:
@@ -69,17 +63,37 @@ class Passes:
         """A source is open now; a camera is gone through at once, its detector may come later."""
         if self.opened is not None and self.live:
             self._begin(self.opened.source, None)
+        elif self.opened is not None:
+            self._next = self.opened.source
+
+    def show(self, store: ResultStore, settled: bool) -> None:
+        """Results that were made before, in place of those of a pass, which ends. Where they are not `settled`, another
+        pass makes them anew."""
+        if self.analysis is not None:
+            self.analysis.stop()
+            self._given_up.append(self.analysis)
+            self.analysis = None
+        if settled:
+            self._drop_next()
+            self._again = False
+        self.store = store
+        self.results_changed()
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._next.close()
+            self._next = None
 
     def detach(self) -> None:
         """End what is under way, and forget the results."""
-        if self.analysis is not None:
-            self.analysis.close()
-        elif self.opened is not None:
+        for analysis in (*self._given_up, *([self.analysis] if self.analysis is not None else [])):
+            analysis.close()
+        self._drop_next()
+        if self.opened is not None:
             self.opened.source.close()
-        if self._reopened is not None:
-            self._reopened.close()
-        self.opened = self.analysis = self._reopened = None
-        self._again = self.whole = False
+        self._given_up.clear()
+        self.opened = self.analysis = None
+        self._again = False
         self.store = ResultStore()
         self.edits.reset()
         self.results_changed()
@@ -132,9 +146,10 @@ class Passes:
 
     def analyse_again(self) -> None:
         """Another pass over the recording, with what is chosen now; older results stay until it has come as far."""
-        if self.opened is not None and self.analysis is not None and not self.live and not self._again:
+        if self.opened is not None and not self.live and not self._again and self._next is None:
             self._again = True
-            self.analysis.stop()
+            if self.analysis is not None:
+                self.analysis.stop()
             self.loader.reopen(self.opened.text, self.settings)
 
     def _begin(self, source: Source, detector: Detector | None) -> None:
@@ -145,49 +160,49 @@ class Passes:
         def watch(result: FrameResult) -> None:
             alarm = call(result)
             if alarm is not None:
+                made.store.alarms.append(alarm)
                 calls.put((made, alarm, result))
 
         made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
         self.analysis = made
-        if not self._again:
+        if not len(self.store):
             self.store = made.store
         self._again = False
 
     def reopened(self, source: Source | None) -> None:
         """The recording, for another pass; None where it cannot be had."""
-        self._reopened = source
+        if source is not None and not self._again:  # other results are shown by now
+            source.close()
+            return
+        self._next = source
         self._again = source is not None
 
     def upkeep(self) -> None:
         """Begin the pass that is due, take over what the one under way has found, and tell its alarms."""
         while not self._calls.empty():
             made, alarm, result = self._calls.get()
-            if made is self.analysis:
+            if made is self.analysis and made.store is self.store:  # another pass over a recording calls nobody again
                 self.called(alarm, result)
-        ready = self._detector is not None and not self.loader.loading and self.opened is not None
-        if ready and not self._suits():
-            self._detector = None
-            self._load(self.opened.source if self.opened else None)
-            return
-        if ready and self._detector is not None and self.opened is not None:
+        if self._detector is not None and not self.loader.loading and self.opened is not None:
+            if not self._suits():
+                self._detector = None
+                self._load(self.opened.source)
+                return
             if self.live:
                 if self.analysis is not None and self.analysis.pipeline.detector is None:
                     self.analysis.use(self._detector)
-            elif self.analysis is None:
-                self._begin(self.opened.source, self._detector)
-            elif self._reopened is not None and self.analysis.over:
-                source, self._reopened = self._reopened, None
-                self._begin(source, self._detector_again())
+            elif self._next is not None and (self.analysis is None or self.analysis.over):
+                source, self._next = self._next, None
+                self._begin(source, self._for_pass(self._detector))
         self._follow()
 
-    def _detector_again(self) -> Detector:
-        """For another pass: the network, or its scores, where all of them are kept."""
-        assert self._detector is not None
+    def _for_pass(self, detector: Detector) -> Detector:
+        """The network, or its scores, where all of them are kept from the pass before."""
         before = self.store.recipe
-        maps = self.store.maps() if self.whole and before is not None else None
+        maps = self.store.maps() if self.store.whole and len(self.store) else None
         if maps is not None and before is not None and before.same_scores(self.recipe.value):
-            return Recalled(maps, self.recipe.value, self._detector)
-        return self._detector
+            return Recalled(maps, self.recipe.value, detector)
+        return detector
 
     def _follow(self) -> None:
         """Of the pass under way: its errors, its end, and its results in place of older ones."""
@@ -198,31 +213,42 @@ class Passes:
             analysis.note_end()
             if analysis.error is not None:
                 self.failed(one_line(analysis.error))
-        if analysis.store is not self.store:
-            before, now = self.store.reach(), analysis.store.reach()
-            if analysis.whole or (now is not None and (before is None or now[1] >= before[1])):
-                tracks = matched(self.store, analysis.store, self.edits.value.touched())
-                self.store = analysis.store
-                self.edits.reset(self.edits.value.carried(tracks))
-                self.results_changed()
-        whole, before_whole = analysis.whole and analysis.store is self.store, self.whole
-        self.whole = whole
-        if whole and not before_whole:
+        before, now = self.store.reach(), analysis.store.reach()
+        if analysis.store is not self.store and (
+            analysis.whole or (now is not None and (before is None or now[1] >= before[1]))
+        ):
+            self._take_over(analysis.store)
+        if analysis.whole and not analysis.store.whole:
+            analysis.store.whole = True
             self.ended()
+
+    def _take_over(self, store: ResultStore) -> None:
+        """Show the results of another pass; what was said of tracks goes to those at their places."""
+        chosen = self.selected.value
+        said_of = self.edits.touched() | ({chosen} if chosen is not None else set())
+        now = matched({track: self.store.places(track) for track in said_of}, store)
+        self.store = store
+        self.edits.carry(now)
+        if chosen is not None and chosen < MADE_FROM:
+            self.selected.set(now.get(chosen))
+        self.results_changed()
 
     @property
     def over(self) -> bool:
         """Whether no more results will come."""
-        return not self.loader.loading if self.analysis is None else self.analysis.over
+        if self.analysis is None:
+            return self.store.whole or not self.loader.loading
+        return self.analysis.over
 
     @property
     def older(self) -> list[str]:
         """What is chosen otherwise now than when the recording's results were made; nothing while a new pass is under
         way."""
         made, analysis = self.store.recipe, self.analysis
-        if made is None or analysis is None or self.live or self._again:
+        if made is None or self.live or self._again or self._next is not None or not len(self.store):
             return []
-        return self.recipe.value.changes(made) if analysis.store is self.store or analysis.over else []
+        settled = analysis is None or analysis.store is self.store or analysis.over
+        return self.recipe.value.changes(made) if settled else []
 
 
 def one_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from irtrack.core import Detections, Frame, FrameResult, Track
+from irtrack.session.analysis import looked_again
+from irtrack.session.recipe import Recipe
 from irtrack.session.store import ResultStore
 
 OLDEST_S = 5.0
@@ -28,6 +30,23 @@ class Picture:
     def analysed(self) -> bool:
         """Whether the result is this frame's own."""
         return self.age_s == 0.0
+
+
+def known(
+    frame: Frame, store: ResultStore, latest: FrameResult | None, recipe: Recipe | None, trail_s: float
+) -> Picture:
+    """A frame with what is known of it by now. `latest`: a camera's last result; `recipe`: of a recording, what its
+    frame is to be looked at with, where that differs from what results were made with."""
+    if latest is not None and latest.frame.index == frame.index:
+        return Picture(latest, 0.0)
+    if frame.index in store:
+        result = with_trails(store.get(frame), store, trail_s)
+        if recipe is not None and store.recipe not in (None, recipe):
+            result = looked_again(result, recipe)
+        return Picture(result, 0.0)
+    if latest is None:
+        return plain(frame)
+    return predicted(latest if latest.frame.index < frame.index else store.before(frame.index), frame)
 
 
 def plain(frame: Frame) -> Picture:
@@ -59,10 +78,11 @@ def moved(track: Track, seconds: float) -> Track:
 
 def with_trails(result: FrameResult, store: ResultStore, seconds: float) -> FrameResult:
     """A stored result with the trails that were not kept with it, of so many seconds, from where its tracks were."""
+    if not any(t.confirmed and len(t.trail) < 2 for t in result.tracks):
+        return result
     index, since_s = result.frame.index, result.frame.time_s - seconds
     tracks = []
     for track in result.tracks:
-        series = store.series(track.id, last=index) if track.confirmed else np.zeros((0, 7))
-        places = series[series[:, 0] >= since_s][:, 4:6]
+        places = store.trail(track.id, index, since_s)
         tracks.append(replace(track, trail=places) if len(places) else track)
     return replace(result, tracks=tuple(tracks))

@@ -11,21 +11,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from irtrack.capture.open import is_file, is_live
 from irtrack.config import Settings
-from irtrack.core import Frame
-from irtrack.imaging.regions import Regions
-from irtrack.session.analysis import Analysis, looked_again
-from irtrack.session.edits import History
-from irtrack.session.events import Choice, Event
+from irtrack.core import Floats, Frame
+from irtrack.session import tracklog
+from irtrack.session.analysis import Analysis
+from irtrack.session.byhand import Click, follow
+from irtrack.session.choices import Choices
+from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
+from irtrack.session.events import Event
 from irtrack.session.habits import Habits
 from irtrack.session.habits import Regions as Outlines
-from irtrack.session.loading import Failed, Loader, Opened, Reopened, recording
+from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
+from irtrack.session.looks import Look
 from irtrack.session.passes import Passes, one_line
-from irtrack.session.picture import Picture, plain, predicted, with_trails
+from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
-from irtrack.session.recipe import Recipe
+from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
 from irtrack.session.store import ResultStore, Sums
 from irtrack.sinks.record import RecordSwitch
@@ -40,33 +44,35 @@ STALE_S = 1.0
 """A camera's picture older than this is said to be."""
 
 
-class Session:
+class Session(Choices):
     """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
 
     def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
         trail_s = max(settings.tracker.trail_s, TRAIL_S)
-        self.settings = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
+        self.given = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
+        """Of tracker and capture; a session file has its own."""
+        self._log: Path | None = None
+        """Tracks that are to be shown over what is being opened."""
+        self._opening = ""
+        """What was to be opened last."""
         self.habits = habits or Habits()
-        """What is kept between two sessions; the choices below are read from it and put into it when it is kept."""
-        self.recipe = Choice(Recipe.of(settings.detector))
-        self.regions: Choice[Outlines] = Choice({})
-        """Those drawn on the open source, by kind; they count beside those of the settings."""
-        self.display = Choice(self.habits.display if settings.display == Settings().display else settings.display)
-        self.shown = Choice(self.habits.shown)
-        self.rules = Choice(self.habits.alarms)
-        self.scores = Choice(False)
-        """Whether the detector's score map is shown instead of the picture."""
-        self.selected: Choice[int | None] = Choice(None)
-        self.edits = History()
+        """What is kept between two sessions; the choices are read from it and put into it when it is kept."""
+        super().__init__(settings, self.habits)
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
         self.said: Event[[str]] = Event()
+        self.replaced: Event[[LogRead]] = Event()
+        """Tracks of a log are shown in place of those that were found."""
+        self.replacing: Event[[]] = Event()
+        """What is shown, and what was said of it, goes: keep it now."""
+        self.moved: Event[[str]] = Event()
+        """The recording of this session file is not where it was."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self.view: Playback | LiveView | None = None
         self.loader = Loader()
-        self.passes = Passes(self.settings, self.recipe, self.rules, self.regions, self.edits, self.loader)
+        self.passes = Passes(self, self.given, self.loader)
         self.picture: Picture | None = None
         """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
@@ -79,18 +85,38 @@ class Session:
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
-    def open(self, text: str) -> None:
-        """Open a source in the background. A recording that is open stays until the other one is; a camera is let go
-        of first, most serve one user only."""
+    def open(self, text: str, moved: str = "", log: Path | None = None) -> None:
+        """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
+        tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
+        one; a camera is let go of first, most serve one user only."""
         self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
-        if self.live:
+        if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
-        self.loader.open(text, self.settings, self.recording)
+        self._opening, self._log = text, log
+        self.loader.open(text, self.given, self.recording, moved)
         self.passes.want_detector()
+
+    def open_log(self, path: Path) -> None:
+        """Show the tracks of a log over the open recording, in place of those that were found."""
+        first = self.opened.first if self.opened is not None else None
+        if first is None:
+            self.failed(f"{path.name} holds tracks: open the recording that they are of first, then them")
+            return
+        frames, fps = self.frames, self.fps
+        self.loader.read_log(path, tracklog.Opened(frames, fps, first.image.shape))
+
+    def _take_log(self, log: LogRead) -> None:
+        self.replacing()
+        self.passes.show(log.store, True)
+        self.edits.reset(log.kept.edits if log.kept is not None else None)
+        self.selected.set(None)
+        self.replaced(log)
+        self.said(f"the tracks of {log.path.name} are shown; Analyse again finds them anew")
 
     def close(self) -> None:
         """Let go of what is open, and forget its results."""
         if self.opened is not None:
+            self.replacing()
             self.leaving()
         self.loader.forget()
         view, self.view = self.view, None
@@ -107,8 +133,13 @@ class Session:
 
     def _adopt(self, opened: Opened) -> None:
         self.close()
-        self.passes.opened, info = opened, opened.source.info
-        self.regions.set(self.habits.regions_of(opened.text))
+        self.passes.opened, info, kept = opened, opened.source.info, opened.kept
+        self.passes.settings = self.given
+        regions = self.habits.regions_of(opened.text)
+        if kept is not None and opened.is_session:
+            self.passes.settings, regions = kept.settings, kept.regions
+            self.recipe.set(kept.chosen)
+        self.regions.set(regions)
         self._regions_changed(self.regions.value)
         fps = info.fps or 30.0
         if opened.reel is not None:
@@ -117,23 +148,25 @@ class Session:
             reopen = partial(recording, opened.text, self.settings)
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
+        if kept is not None:
+            settled = opened.is_session or kept.is_of(self.settings, self.recipe.value)
+            self.passes.show(kept.store, settled and kept.store.whole)
+            self.edits.reset(kept.edits)
         self.opened_one(opened)
-
-    # -- choices --------------------------------------------------------------------------------------------------
+        if self._log is not None:
+            self.open_log(self._log)
 
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:
             self.habits = self.habits.with_regions(self.opened.text, regions)
-        given = Regions.of(self.recipe.value.detector)
-        include, exclude = (given.include + regions.get("include", ()), given.exclude + regions.get("exclude", ()))
-        self.recipe.set(replace(self.recipe.value, regions=Regions(include, exclude)))
-
-    def choose(self, **changes: object) -> None:
-        """Change settings of the detector: those behind the network act on the picture on screen at once."""
-        detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
-        self.recipe.set(replace(self.recipe.value, detector=detector))
+        self.use_regions()
 
     # -- the analysis ---------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        """Those of tracker and capture that the open source is analysed with."""
+        return self.passes.settings
 
     @property
     def analysis(self) -> Analysis | None:
@@ -229,12 +262,22 @@ class Session:
 
     def tracks(self) -> dict[int, Sums]:
         """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
-        out: dict[int, Sums] = {}
-        for piece in self.edits.value.pieces(self.store.lives()):
-            sums = self.store.sums(piece.track, piece.first, piece.last)
-            if sums is not None:
-                out[piece.now] = sums.joined(out.get(piece.now))
-        return out
+        return sums_of_all(self.store, self.edits.value)
+
+    def series(self, track: int) -> list[Floats]:
+        """(T, len(SERIES)) of each part of a track, as edited."""
+        return parts_of(track, self.store, self.edits.value)
+
+    def looks(self) -> dict[int, Look]:
+        """How every track of the recording looks, as edited."""
+        return looks_of_all(self.store, self.edits.value)
+
+    def add_target(self, one: Click, other: Click) -> int:
+        """A target that was missed, by two clicks; it can be undone. Gives its number. Raises IrtrackError."""
+        edits, made = self.edits.value.with_target(follow(self.store, one, other, self.settings.tracker))
+        self.edits.edit(edits)
+        self.selected.set(made)
+        return made
 
     def play(self) -> None:
         """Go on; a camera: back to its newest picture."""
@@ -258,8 +301,11 @@ class Session:
             self._move(lambda v: v.seek(index))
 
     def seek_time(self, seconds: float) -> None:
-        """Go to the frame of a time."""
-        self.seek(round(seconds * self.fps))
+        """Go to the frame of a time; where that is not analysed yet, by the frame rate."""
+        reach = self.store.reach()
+        last_s = self.store.time_of(reach[1]) if reach is not None else -1.0
+        known = self.store.at_time(seconds) if self.live or seconds <= last_s else None
+        self.seek(round(seconds * self.fps) if known is None else known)
 
     def seek_end(self) -> None:
         """To the last frame; of a camera, back to its newest picture."""
@@ -270,8 +316,20 @@ class Session:
 
     def seek_track(self) -> None:
         """To the first frame in which the selected track was confirmed."""
-        life = self.lives().get(self.selected.value) if self.selected.value is not None else None
+        life = self.life
         if life is not None:
+            self.seek(life[0])
+
+    @property
+    def life(self) -> tuple[int, int] | None:
+        """First and last frame of the selected track."""
+        return self.lives().get(self.selected.value) if self.selected.value is not None else None
+
+    def follow(self) -> None:
+        """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
+        life = self.life
+        self.following.set(not self.following.value and life is not None)
+        if self.following.value and life is not None and not life[0] <= (self.position or 0) <= life[1]:
             self.seek(life[0])
 
     def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
@@ -288,7 +346,7 @@ class Session:
             self._receive(message)
         self.passes.upkeep()
         reach = self.store.reach()
-        if self.analysis is not None and self.analysis.whole and isinstance(self.view, Playback) and reach is not None:
+        if self.store.whole and isinstance(self.view, Playback) and reach is not None:
             self.view.ended_at(reach[1] + 1)
         self._move(lambda v: v.tick(reach[1] if reach else None, self.passes.over))
         frame = self.view.frame if self.view is not None else None
@@ -302,12 +360,16 @@ class Session:
     def _receive(self, message: object) -> None:
         if isinstance(message, Failed):
             self.failed(one_line(message.error))
+            if isinstance(message.error, MovedError):
+                self.moved(self._opening)
             if message.what == "load":
                 self.passes.not_loaded()
             elif message.what == "again":
                 self.passes.reopened(None)
         elif isinstance(message, Opened):
             self._adopt(message)
+        elif isinstance(message, LogRead):
+            self._take_log(message)
         elif isinstance(message, Reopened):
             self.passes.reopened(message.source)
         else:
@@ -333,15 +395,5 @@ class Session:
 
     def _known(self, frame: Frame) -> Picture:
         latest = self.analysis.latest if self.live and self.analysis is not None else None
-        if latest is not None and latest.frame.index == frame.index:
-            return Picture(latest, 0.0)
-        if frame.index in self.store:
-            result = self.store.get(frame)
-            if self.live:
-                return Picture(with_trails(result, self.store, self.settings.tracker.trail_s), 0.0)
-            if self.store.recipe != self.recipe.value:
-                result = looked_again(result, self.recipe.value)
-            return Picture(result, 0.0)
-        if latest is None:
-            return plain(frame)
-        return predicted(latest if latest.frame.index < frame.index else self.store.before(frame.index), frame)
+        recipe = None if self.live else self.recipe.value
+        return known(frame, self.store, latest, recipe, self.settings.tracker.trail_s)

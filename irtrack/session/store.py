@@ -6,15 +6,18 @@ A recording's are all kept; a camera's are kept for the last `LIVE_FRAMES` frame
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks, TrackStatus
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks
+from irtrack.session.alarms import Alarm
+from irtrack.session.looks import Look, look_of
+from irtrack.session.packing import packed
 from irtrack.session.recipe import Recipe
 
 LIVE_FRAMES = 54_000
@@ -28,8 +31,6 @@ SCORE_FLOOR = 0.01
 
 SCORES_BYTES = 256 << 20
 """Memory for score maps, as the pixels above the floor; those of the oldest frames go first."""
-
-NO_IMAGE: Image = np.zeros((1, 1), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +80,23 @@ class Sums:
             return self
         return Sums(
             self.frames + other.frames, min(self.first_s, other.first_s), max(self.last_s, other.last_s),
-            max(self.snr, other.snr) if other.snr == other.snr else self.snr, self.speed_px_s + other.speed_px_s,
+            float(np.fmax(self.snr, other.snr)), self.speed_px_s + other.speed_px_s,
         )  # fmt: skip
+
+
+CLEARER = 1.2
+"""A track's little picture is taken anew where it stands out so many times as much as before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A result without its picture; the mask as the flat indices of its pixels. `recipe`: what it was made with."""
+    """A result whose picture is blank; the mask as the flat indices of its pixels. `recipe`: what it was made with.
+    `rows`: SERIES of each of its confirmed tracks."""
 
     result: FrameResult
     mask_px: NDArray[np.uint32]
     recipe: Recipe | None
+    rows: Mapping[int, tuple[float, ...]]
 
 
 class ResultStore:
@@ -98,6 +105,10 @@ class ResultStore:
     def __init__(self, recipe: Recipe | None = None) -> None:
         """`recipe`: what the results that come are made with; it may be set anew."""
         self.recipe = recipe
+        self.whole = False
+        """Whether they are those of all the recording."""
+        self.alarms: list[Alarm] = []
+        """Calls that were raised while they were made."""
         self._lock = threading.Lock()
         self._stored: dict[int, Stored] = {}
         self._order: list[int] = []
@@ -106,36 +117,76 @@ class ResultStore:
         self._lives: dict[int, tuple[int, int]] = {}
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
         self._sums: dict[int, Sums] = {}
+        self._looks: dict[int, Look] = {}
+        self._blank: Image = np.zeros((1, 1), np.uint8)
 
     def add(self, result: FrameResult, limit: int | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
         and trails are not kept."""
-        rows = series_rows(result)
-        tracks = result.tracks
+        rows, image, tracks = series_rows(result), result.frame.image, result.tracks
         if limit is not None:
             result = replace(result, tracks=packed(tracks))
         elif isinstance(tracks, Tracks):
             result = replace(result, tracks=tracks.unmade())
         d = result.detections
         mask_px = np.zeros(0, np.uint32) if d.mask is None else np.flatnonzero(d.mask).astype(np.uint32)
-        frame = Frame(result.frame.index, result.frame.time_s, NO_IMAGE)
-        slim = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr)
         scores = None if d.scores is None else ScoreMap.of(d.scores)
+        slim = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr)
+        result = replace(result, frame=replace(result.frame, image=self._blank_of(result.frame.image)), detections=slim)
+        self.put(Stored(result, mask_px, self.recipe, rows), scores)
+        self._look_at(rows, image)
         with self._lock:
-            if frame.index not in self._stored:
-                insort(self._order, frame.index)
-            if scores is not None:
-                self._keep_map(frame.index, scores)
-            for track in tracks:
-                if track.confirmed:
-                    first, last = self._lives.get(track.id, (frame.index, frame.index))
-                    self._lives[track.id] = (min(first, frame.index), max(last, frame.index))
-            for track_id, row in rows.items():
-                self._series.setdefault(track_id, {})[frame.index] = row
-                self._sums[track_id] = Sums.of(row).joined(self._sums.get(track_id))
-            self._stored[frame.index] = Stored(replace(result, frame=frame, detections=slim), mask_px, self.recipe)
             while limit is not None and len(self._order) > limit:
                 self._drop(self._order.pop(0))
+
+    def _look_at(self, rows: Mapping[int, tuple[float, ...]], image: Image) -> None:
+        x, snr = SERIES.index("x_px"), SERIES.index("snr")
+        for track, row in rows.items():
+            before = self._looks.get(track)
+            if before is None or row[snr] > CLEARER * before.snr:
+                self.put_look(track, Look(row[snr] if row[snr] == row[snr] else 0.0, look_of(image, *row[x : x + 2])))
+
+    def put_look(self, track: int, look: Look) -> None:
+        """How a track looks."""
+        with self._lock:
+            self._looks[track] = look
+
+    def look(self, track: int) -> Look | None:
+        """How a track looks where it stands out most, where that is known."""
+        with self._lock:
+            return self._looks.get(track)
+
+    def looks(self) -> dict[int, Look]:
+        """Of all tracks."""
+        with self._lock:
+            return dict(self._looks)
+
+    def _blank_of(self, image: Image) -> Image:
+        """As large as a picture, and of its kind; takes no memory."""
+        if image.shape != self._blank.shape or image.dtype != self._blank.dtype:
+            self._blank = np.broadcast_to(np.zeros((), image.dtype), image.shape)
+        return self._blank
+
+    def put(self, stored: Stored, scores: ScoreMap | None = None) -> None:
+        """Keep what was made ready to be kept."""
+        index = stored.result.frame.index
+        with self._lock:
+            if index not in self._stored:
+                insort(self._order, index)
+            if scores is not None:
+                self._keep_map(index, scores)
+            for track, row in stored.rows.items():
+                first, last = self._lives.get(track, (index, index))
+                self._lives[track] = (min(first, index), max(last, index))
+                self._series.setdefault(track, {})[index] = row
+                self._sums[track] = Sums.of(row).joined(self._sums.get(track))
+            self._stored[index] = stored
+
+    def part(self, first: int, last: int) -> list[Stored]:
+        """What is kept of frames `first` to `last`, in their order."""
+        with self._lock:
+            some = self._order[bisect_left(self._order, first) : bisect_right(self._order, last)]
+            return [self._stored[i] for i in some]
 
     def _keep_map(self, index: int, scores: ScoreMap) -> None:
         self._drop_map(index)
@@ -159,6 +210,7 @@ class ResultStore:
                 self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
                 self._sums.pop(track.id, None)
+                self._looks.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
         return index in self._stored
@@ -186,6 +238,17 @@ class ResultStore:
         with self._lock:
             at = bisect_right(self._order, index)
             return self._order[at - 1] if at else None
+
+    def at_time(self, seconds: float) -> int | None:
+        """The stored frame whose time is nearest; times may be uneven, and a camera leaves numbers out."""
+        with self._lock:
+            at = bisect_left(self._order, seconds, key=self.time_of)
+            around = self._order[max(0, at - 1) : at + 1]
+            return min(around, key=lambda i: abs(self.time_of(i) - seconds), default=None)
+
+    def time_of(self, index: int) -> float:
+        """Seconds of a stored frame. Raises KeyError."""
+        return self._stored[index].result.frame.time_s
 
     def before(self, index: int) -> FrameResult | None:
         """The last one before a frame, without its picture."""
@@ -216,6 +279,11 @@ class ResultStore:
                     out.append((index, index, recipe))
         return out
 
+    def scores_of(self, index: int) -> ScoreMap | None:
+        """Score map of a frame, where it is kept."""
+        with self._lock:
+            return self._maps.get(index)
+
     def maps(self) -> list[tuple[float, ScoreMap]] | None:
         """Time and score map of every frame in order; None where one of them is not kept."""
         with self._lock:
@@ -240,6 +308,18 @@ class ResultStore:
             rows = self._series.get(track_id, {})
             return np.array([rows[i] for i in sorted(rows) if first <= i <= last]).reshape(-1, len(SERIES))
 
+    def trail(self, track_id: int, index: int, since_s: float) -> Floats:
+        """(T, 2): where a track was from `since_s` up to a frame, in frames that follow each other without a gap."""
+        x = SERIES.index("x_px")
+        out: list[tuple[float, ...]] = []
+        with self._lock:
+            rows = self._series.get(track_id, {})
+            at = bisect_right(self._order, index) - 1
+            while at >= 0 and (row := rows.get(self._order[at])) is not None and row[0] >= since_s:
+                out.append(row[x : x + 2])
+                at -= 1
+        return np.array(out[::-1]).reshape(-1, 2)
+
     def sums(self, track_id: int, first: int, last: int) -> Sums | None:
         """A track's figures over its frames from `first` to `last`; None where it has none there."""
         with self._lock:
@@ -261,33 +341,10 @@ class ResultStore:
             self._maps_bytes = 0
             self._series.clear()
             self._sums.clear()
+            self._looks.clear()
             self._lives.clear()
             self._stored.clear()
             self._order.clear()
-
-
-STATUSES = tuple(TrackStatus)
-
-
-def packed(tracks: Sequence[Track]) -> Tracks:
-    """Tracks without trails, as arrays: the garbage collector stops everything to walk through millions of objects."""
-    kept = list(tracks)
-    status = [STATUSES.index(t.status) for t in kept]
-    x = np.array([(*t.xy_px, *t.velocity_px_s) for t in kept]).reshape(-1, 4)
-    covariance = np.array([t.covariance for t in kept])
-    rest = np.array([(t.age_s, t.misses, *t.size_px, t.area_px, t.score, t.snr) for t in kept])
-    row = [-1 if t.detection is None else t.detection for t in kept]
-    numbers = np.array([(t.id, s, r) for t, s, r in zip(kept, status, row, strict=True)], np.int64).reshape(-1, 3)
-
-    def make(i: int) -> Track:
-        age_s, misses, w, h, area, score, snr = rest[i].tolist()
-        track, code, detection = numbers[i].tolist()
-        return Track(
-            track, STATUSES[code], x[i, :2], x[i, 2:], covariance[i], age_s, int(misses),
-            None if detection < 0 else detection, (w, h), area, score, snr, x[i : i + 1, :2],
-        )  # fmt: skip
-
-    return Tracks(numbers[:, 0], numbers[:, 1] > 0, x, np.eye(2, 3), make)
 
 
 def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Set
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -109,7 +110,10 @@ class TrackMateSink(AnnotationSink):
 
 
 class CvatSink(AnnotationSink):
-    """CVAT for video 1.1: coasting boxes are marked occluded, the frame after a track's last one outside."""
+    """CVAT for video 1.1: coasting boxes are marked occluded, the frame after a track's last one outside. `by_hand`:
+    tracks that the operator added."""
+
+    by_hand: Set[int] = frozenset()
 
     def text(self) -> str:
         root = ElementTree.Element("annotations")
@@ -124,7 +128,8 @@ class CvatSink(AnnotationSink):
         for s in self._spots:
             tracks.setdefault(s.track, []).append(s)
         for name, spots in sorted(tracks.items()):
-            node = ElementTree.SubElement(root, "track", id=str(name), label="target", source="auto")
+            source = "manual" if name in self.by_hand else "auto"
+            node = ElementTree.SubElement(root, "track", id=str(name), label="target", source=source)
             for s in spots:
                 add_box(node, s, s.frame, outside=False)
             if spots[-1].frame < self._last:

@@ -6,7 +6,7 @@ in the group `irtrack.sinks`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,12 +22,14 @@ class About:
     """What an output may need to know: the frame rate, where it is known, and how counts become colours.
 
     `started`: when the seconds of a camera's frames began to count, UTC. `names`: what tracks are called, by number.
+    `by_hand`: those that the operator added.
     """
 
     fps: float | None
     display: DisplaySettings
     started: datetime | None = None
     names: Mapping[int, str] = field(default_factory=dict)
+    by_hand: Set[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def open_jsonl(target: Target, about: About) -> Sink:
     from irtrack.sinks.text import JsonLinesSink
 
     sink = JsonLinesSink(target)
-    sink.started, sink.names = about.started, about.names
+    sink.started, sink.names, sink.by_hand = about.started, about.names, about.by_hand
     return sink
 
 
@@ -84,7 +86,9 @@ def open_trackmate(target: Target, about: About) -> Sink:
 def open_cvat(target: Target, about: About) -> Sink:
     from irtrack.sinks.annotation import CvatSink
 
-    return CvatSink(target)
+    sink = CvatSink(target)
+    sink.by_hand = about.by_hand
+    return sink
 
 
 def open_coco(target: Target, about: About) -> Sink:
@@ -96,7 +100,13 @@ def open_coco(target: Target, about: About) -> Sink:
 def open_video(target: Target, about: About) -> Sink:
     from irtrack.sinks.video import VideoSink
 
-    return VideoSink(target, fps=about.fps, display=about.display)
+    return VideoSink(target, fps=about.fps, display=about.display, label=lambda track: plain(about.names, track))
+
+
+def plain(names: Mapping[int, str], track: int) -> str:
+    """A track's name, or its number, in letters that OpenCV can draw."""
+    name = names.get(track, "")
+    return name if name and name.isascii() else str(track)
 
 
 SINKS = (

@@ -9,7 +9,7 @@ import stat
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -121,11 +121,13 @@ class MotSink(TextSink):
 class JsonLinesSink(TextSink):
     """One JSON object a frame: its tracks, its detections and its timing, for scripts.
 
-    `names`: what tracks are called, by number; those that are there get a `name`. `started`: when the seconds of a
-    camera's frames began to count; each frame then says its `utc`.
+    `names`: what tracks are called, by number; those that are there get a `name`. `by_hand`: tracks that the operator
+    added, which say so. `started`: when the seconds of a camera's frames began to count; each frame then says its
+    `utc`.
     """
 
     names: Mapping[int, str] = {}
+    by_hand: Set[int] = frozenset()
     started: datetime | None = None
 
     def rows(self, result: FrameResult) -> str:
@@ -139,7 +141,7 @@ class JsonLinesSink(TextSink):
                     "dropped": result.dropped,
                     "stage_ms": {k: round(v, 3) for k, v in result.stage_ms.items()},
                     "detections": [
-                        {"xy_px": [round(x, 3), round(y, 3)], "score": round(s, 4), "area_px": a, "snr": round(r, 2)}
+                        {"xy_px": [round(x, 3), round(y, 3)], "score": round(s, 4), "area_px": a, "snr": known(r)}
                         for (x, y), s, a, r in zip(
                             d.xy_px.tolist(), d.score.tolist(), d.area_px.tolist(), d.snr.tolist(), strict=True
                         )
@@ -160,7 +162,8 @@ class JsonLinesSink(TextSink):
         return {"utc": (self.started + timedelta(seconds=time_s)).isoformat(timespec="milliseconds")}
 
     def _name(self, track: int) -> dict[str, object]:
-        return {"name": self.names[track]} if track in self.names else {}
+        named: dict[str, object] = {"name": self.names[track]} if track in self.names else {}
+        return named | ({"by_hand": True} if track in self.by_hand else {})
 
 
 def json_track(track: Track) -> dict[str, object]:
@@ -173,7 +176,7 @@ def json_track(track: Track) -> dict[str, object]:
         "sigma_px": [round(float(track.covariance[i, i]) ** 0.5, 3) for i in (0, 1)],
         "age_s": round(track.age_s, 6),
         "detection": track.detection,
-        "snr": round(track.snr, 2) if track.snr == track.snr else None,
+        "snr": known(track.snr),
         **json_belief(track),
     }
 
@@ -189,6 +192,11 @@ def json_belief(track: Track) -> dict[str, object]:
         return {}
     why = {kind: {part: round(v, 2) for part, v in parts.items()} for kind, parts in track.why().items()}
     return {"belief": round(track.belief, 2), "reasons": why}
+
+
+def known(value: float) -> float | None:
+    """Two digits; null for what is unknown."""
+    return round(value, 2) if value == value else None
 
 
 def light(result: FrameResult) -> FrameResult:

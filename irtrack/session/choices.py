@@ -1,0 +1,44 @@
+"""What the operator chooses in a session, each thing once; each tells of its changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from irtrack.config import Settings
+from irtrack.imaging.regions import Regions
+from irtrack.session.edits import History
+from irtrack.session.events import Choice
+from irtrack.session.habits import Habits
+from irtrack.session.habits import Regions as Outlines
+from irtrack.session.recipe import Recipe
+
+
+class Choices:
+    """Of the detector, of the display, of tracks."""
+
+    def __init__(self, settings: Settings, habits: Habits) -> None:
+        """`habits`: what was chosen the last time; settings overrule it."""
+        self.recipe = Choice(Recipe.of(settings.detector))
+        self.regions: Choice[Outlines] = Choice({})
+        """Those drawn on the open source, by kind; they count beside those of the settings."""
+        self.display = Choice(habits.display if settings.display == Settings().display else settings.display)
+        self.shown = Choice(habits.shown)
+        self.rules = Choice(habits.alarms)
+        self.scores = Choice(False)
+        """Whether the detector's score map is shown instead of the picture."""
+        self.selected: Choice[int | None] = Choice(None)
+        self.following = Choice(False)
+        """Whether the view keeps to the selected track."""
+        self.edits = History()
+        self.selected.changed.connect(lambda track: self.following.set(self.following.value and track is not None))
+
+    def choose(self, **changes: object) -> None:
+        """Change settings of the detector: those behind the network act on the picture on screen at once."""
+        detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
+        self.recipe.set(replace(self.recipe.value, detector=detector))
+
+    def use_regions(self) -> None:
+        """Those drawn count from now on, beside those of the settings."""
+        given, drawn = Regions.of(self.recipe.value.detector), self.regions.value
+        include, exclude = given.include + drawn.get("include", ()), given.exclude + drawn.get("exclude", ())
+        self.recipe.set(replace(self.recipe.value, regions=Regions(include, exclude)))

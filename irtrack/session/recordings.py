@@ -1,0 +1,96 @@
+"""The recording that a session is of: known by what is in it, found again where it was or beside the session file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from irtrack.build import files_of
+from irtrack.capture.images import image_files
+from irtrack.core import SourceError
+
+PART_BYTES = 1 << 20
+"""So much of a file's beginning and of its end tells it from others, with its size."""
+
+
+class MovedError(SourceError):
+    """A session's recording is not where it was, nor beside the session."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """`text`: its SOURCE text, with whole paths. `beside`: its path from the session file's folder, if it is a single
+    file or folder. `print`: its fingerprint. `frames` and `fps`: as its source said."""
+
+    text: str
+    beside: str
+    print: str
+    frames: int | None = None
+    fps: float | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return Path(self.text.partition("\n")[0]).name
+
+    def found(self, session: Path) -> str:
+        """Its SOURCE text now. Raises MovedError, or SourceError where only other recordings are in its place."""
+        beside = [str(session.absolute().parent / p) for p in (self.beside, self.name) if p and "\n" not in self.text]
+        places = list(dict.fromkeys([self.text, *beside]))
+        there = [text for text in places if list(files_of([text])) or not self.beside]
+        for text in there:
+            if fingerprint(text) == self.print:
+                return text
+        if there:
+            self.check(there[0], session)
+        raise MovedError(
+            f"{self.name}, of which {session.name} is, is neither at {self.text} nor beside it: put it there"
+        )
+
+    def check(self, text: str, session: Path) -> None:
+        """Raises SourceError where a SOURCE is not this recording."""
+        if fingerprint(text) != self.print:
+            raise SourceError(
+                f"{text} is another recording than the one that {session.name} is of: its content differs; put the "
+                "right one in its place, or beside the session file"
+            )
+
+
+def recording_of(text: str, print: str, session: Path, fps: float | None) -> Recording:
+    """What a session file says of the recording that is open, but for its frames."""
+    if "://" in text or not next(files_of([text]), None):
+        return Recording(text, "", print, fps=fps)
+    whole = "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
+    beside = os.path.relpath(whole, session.absolute().parent) if "\n" not in text else whole
+    return Recording(whole, beside, print, fps=fps)
+
+
+def fingerprint(text: str) -> str:
+    """Of a recording, by its content: of a file its size, beginning and end; of several their names and sizes, and the
+    first and the last like that; of a simulated scene its text. Raises SourceError."""
+    digest = hashlib.sha256()
+    try:
+        files = sorted(files_of([text]))
+        if os.path.isdir(text):  # of a folder the pictures: others come and go
+            files = image_files(Path(text))
+        if not files:
+            digest.update(text.encode("utf-8", "surrogateescape"))
+        if len(files) > 1:
+            for path in files:
+                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        for path in files[:1] + files[1:][-1:]:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                digest.update(str(size).encode())
+                for start in (0, max(0, size - PART_BYTES)):
+                    file.seek(start)
+                    digest.update(file.read(PART_BYTES))
+    except OSError as error:
+        raise SourceError(f"{text} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""Teaching: what was said of tracks becomes masks, weights learn from them, and before and after are compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_window, seen_whole
+from pytestqt.qtbot import QtBot
+from test_session import SETTINGS, Bright, truth
+from test_sessionfile import Desk
+from test_sessionfile import desk as desk
+from test_sessionfile import desks as desks
+
+from irtrack.cli import main
+from irtrack.detect.weights import load_weights
+from irtrack.gui.teaching import table_of
+from irtrack.gui.window import MainWindow
+from irtrack.session.byhand import Click
+from irtrack.session.sessionfile import read_session
+from irtrack.train.data import load_dataset
+from irtrack.train.teach import samples_of, write_set
+
+TEXT = "sky,width=96,height=80,frames=40,targets=1,scr=12,seed=5,speed_px_s=30"
+
+
+@pytest.fixture
+def flight(tmp_path: Path) -> Path:
+    """A recording with one target, whose places are known."""
+    assert main(["simulate", TEXT, "--out", str(tmp_path / "flight.mkv")]) == 0
+    return tmp_path / "flight.mkv"
+
+
+def save(desk: Desk) -> None:
+    write = desk.keeping.unsaved()
+    assert write is not None
+    write()
+
+
+def judged_session(desk: Desk, flight: Path) -> Path:
+    """A session in which the target was judged true, and what else was believed false."""
+    path, there = flight.with_suffix(".irtrack"), truth(f"sim:{TEXT}")
+    desk.seen_whole(str(flight))
+    edits = desk.session.edits.value
+    for track in desk.session.lives():
+        places = desk.session.store.places(track)
+        away = np.median([np.hypot(x - there[f][0], y - there[f][1]) for f, (x, y) in places.items()])
+        edits = edits.judged(track, "drone" if away < 3 else "false")
+    assert "drone" in edits.verdicts.values()
+    desk.session.edits.edit(edits)
+    desk.keeping.save_as(path)
+    save(desk)
+    return path
+
+
+def test_verdicts_become_masks(desk: Desk, flight: Path, tmp_path: Path) -> None:
+    kept, there = read_session(judged_session(desk, flight)), truth(f"sim:{TEXT}")
+    seen = 0
+    for sample in samples_of(kept):
+        x, y = there[int(sample.name)]
+        rows, columns = np.nonzero(sample.mask)
+        assert sample.ignore is not None
+        assert not (sample.mask & sample.ignore).any()
+        if len(rows):
+            seen += 1
+            assert np.hypot(columns.mean() - x, rows.mean() - y) < 1.5
+            assert len(rows) <= 25
+    assert seen >= 20
+    counts = write_set(kept, tmp_path / "set")
+    parts = {part: load_dataset(tmp_path / "set" / part) for part in ("train", "choose", "held")}
+    assert counts == {part: len(some) for part, some in parts.items()}
+    names = [s.name for some in parts.values() for s in some]
+    assert names == sorted(names)  # what is compared on is later than what is learned from
+
+
+def test_what_nobody_judged_is_left_open_and_what_is_false_is_background(desk: Desk, flight: Path) -> None:
+    path = judged_session(desk, flight)
+    kept = read_session(path)
+    some = list(samples_of(kept))
+    (true,) = (t for t, verdict in kept.edits.verdicts.items() if verdict == "drone")
+    desk.session.edits.edit(desk.session.edits.value.judged(true, "false"))
+    save(desk)
+    there = truth(f"sim:{TEXT}")
+    for sample, before in zip(samples_of(read_session(path)), some, strict=False):
+        x, y = (round(v) for v in there[int(sample.name)])
+        assert not sample.mask.any()
+        if before.mask.any() and sample.name == before.name:
+            assert sample.ignore is not None
+            assert not sample.ignore[y, x]  # known to be nothing
+    edits = desk.session.edits.value.judged(true, "")
+    made = edits.added
+    assert not made
+    desk.session.edits.edit(edits)
+    added = desk.session.add_target(Click(5, *there[5]), Click(30, *there[30]))
+    save(desk)
+    kept = read_session(path)
+    assert kept.edits.by_hand == {added}
+    targets = [s for s in samples_of(kept) if s.mask.any()]
+    assert targets  # added by hand is judged
+
+
+def test_learning_and_comparing(
+    desk: Desk,
+    flight: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The real network for a few steps; whether it got better is for the figures to say, not for this test."""
+    path, out = judged_session(desk, flight), tmp_path / "learnt"
+    words = ["teach", str(path), "--out", str(out), "--weights", "datransnet-s", "--steps", "2"]
+    assert main([*words, "--set", "batch=1", "crop=64"]) == 0
+    said = capsys.readouterr().out
+    assert "frames that it did not see" in said
+    compared = json.loads((out / "compared.json").read_text())
+    assert compared["before"].keys() == compared["after"].keys() >= {"Pd", "IoU", "false_objects_per_image"}
+    assert 0 <= compared["before"]["Pd"] <= 100
+    before, after = load_weights("datransnet-s").network, load_weights(str(out / "best.pt")).network
+    assert before.base == after.base
+    assert any(not np.array_equal(a.detach(), b.detach()) for a, b in
+               zip(before.parameters(), after.parameters(), strict=True))  # fmt: skip
+    assert main(words) == 1
+    assert "exists" in capsys.readouterr().err.lower()
+
+
+def test_a_session_without_verdicts_is_one_line(
+    desk: Desk,
+    flight: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    desk.seen_whole(str(flight))
+    desk.keeping.save_as(tmp_path / "s.irtrack")
+    save(desk)
+    assert main(["teach", str(tmp_path / "s.irtrack"), "--out", str(tmp_path / "o")]) == 1
+    assert "nothing is said of the tracks in s.irtrack" in capsys.readouterr().err
+
+
+def running(window: MainWindow) -> bool:
+    process = window.teaching.process
+    return process is not None and process.processId() > 0
+
+
+def test_the_window_learns_and_asks_whether_to_keep_it(
+    qtbot: QtBot, flight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = make_window(qtbot, SETTINGS)
+    window.session.use(Bright())
+    window.teaching.start()
+    assert "say first what tracks are" in window.banner.text()
+    seen_whole(qtbot, window, flight, 40)
+    window.outputs.save_session(tmp_path / "s.irtrack")
+    for track in window.session.lives():
+        window.session.edits.edit(window.session.edits.value.judged(track, "drone"))
+    window.teaching.options = ("--weights", "datransnet-s", "--steps", "25", "--set", "batch=1", "crop=64")
+    asked: list[str] = []
+    monkeypatch.setattr(window.teaching, "_ask", lambda compared: (asked.append(table_of(compared)), True)[1])
+    window.teaching.start()
+    assert window.teaching.progress.isVisible()
+    qtbot.waitUntil(lambda: bool(asked) or "learn" in window.banner.text(), timeout=240_000)
+    assert asked, window.banner.text()
+    assert "targets found, %:" in asked[0]
+    weights = Path(window.session.recipe.value.detector.weights)
+    assert weights.name == "best.pt"
+    assert weights.parent.parent == tmp_path  # beside the session
+    assert window.session.older == ["model"]
+    assert not window.teaching.progress.isVisible()
+    window.teaching.decide(False)
+    assert not weights.exists()
+    window.session.choose(weights="datransnet-s")
+    window.teaching.start()
+    qtbot.waitUntil(lambda: running(window), timeout=60_000)
+    window.teaching.progress.cancel.click()
+    qtbot.waitUntil(lambda: window.teaching.process is None, timeout=60_000)
+    assert len(asked) == 1
+    window.close()
