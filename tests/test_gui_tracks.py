@@ -16,11 +16,15 @@ from PySide6.QtWidgets import QInputDialog, QMenu
 from pytestqt.qtbot import QtBot
 from test_gui_picture import track
 
+from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
+from irtrack.gui.why import AGAINST
 from irtrack.gui.window import MainWindow
 from irtrack.session.edits import Edits
 from irtrack.session.sessionfile import read_session
 from irtrack.session.store import SERIES, ResultStore, packed
+from irtrack.track.belief import PARTS
+from irtrack.track.tracker import KalmanTracker
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
@@ -41,6 +45,29 @@ def result(index: int, *tracks: Track) -> FrameResult:
     image = np.zeros((64, 80), np.uint16)
     image[10, 20] = 900
     return FrameResult(Frame(index, index / 10, image), Detections.empty(np.zeros(image.shape, bool)), tracks, {})
+
+
+def test_a_click_on_what_is_no_track_says_why(qtbot: QtBot, window: MainWindow) -> None:
+    """A bright point that never moves, on a rough ground, beside one that flies."""
+    rng = np.random.default_rng(0)
+    image = (100 + 60 * ((np.indices((120, 200)) // 7).sum(0) % 2) + rng.normal(0, 2, (120, 200))).astype(np.uint8)
+    tracker = KalmanTracker(TrackerSettings(camera_motion="off"))
+    for i in range(40):
+        xy = np.array([[20 + 3.0 * i, 30.0], [150.0, 90.0]])
+        found = Detections(xy, np.full(2, 0.9), np.full(2, 4.0), np.column_stack([xy - 1, np.full((2, 2), 2.0)]),
+                           np.full(2, 6.0))  # fmt: skip
+        tracks = tracker(found, i / 30, image)
+    window.canvas.show_result(FrameResult(Frame(39, 39 / 30, image), found, tracks, {}), None)
+    assert [t.confirmed for t in tracks] == [True, False]
+    window.canvas.picked.emit(151.0, 90.0)
+    said = window.status.currentMessage()
+    assert said.startswith("No track yet")
+    assert "something fixed" in said
+    assert "it has hardly moved" in said
+    assert window.canvas.selected is None
+    assert set(AGAINST) == set(PARTS), "every part of a belief has its words"
+    window.canvas.picked.emit(*tracks.xy_px[0].tolist())
+    assert window.canvas.selected == tracks[0].id
 
 
 def test_a_name_stands_in_picture_table_and_export(

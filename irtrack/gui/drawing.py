@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from irtrack.core import Track
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.side import SidePanel
 from irtrack.gui.status import Celsius, StatusLine
 from irtrack.gui.transport import Transport
+from irtrack.gui.why import why_not
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
 
@@ -17,6 +20,12 @@ MANY, MANY_TABLE_S = 50, 0.5
 
 PICK_PX = 15.0
 """A click selects a track that is no further away than this, in pixels of the frame."""
+
+
+def nearest(tracks: Sequence[Track], x: float, y: float) -> Track | None:
+    """The track that is closest to a place and within reach of a click."""
+    near = min(tracks, key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
+    return near if near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < PICK_PX**2 else None
 
 
 class Drawing:
@@ -69,9 +78,13 @@ class Drawing:
         return [t for t in result.tracks if t.confirmed] if result else []
 
     def _pick(self, x: float, y: float) -> None:
-        near = min(self.confirmed(), key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
-        close = near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < PICK_PX**2
-        self._session.selected.set(near.id if near is not None and close else None)
+        """Select the track at a place; of what is none there, say why."""
+        near = nearest(self.confirmed(), x, y)
+        self._session.selected.set(near.id if near is not None else None)
+        if near is None and self.canvas.result is not None:
+            other = nearest([t for t in self.canvas.result.tracks if not t.confirmed], x, y)
+            if other is not None and (said := why_not(other)):
+                self.status.say(said)
 
     def draw(self, picture: Picture | None) -> None:
         """A picture, if there is another one."""
