@@ -28,8 +28,8 @@ BLOCK_PX, LEVELS_PER_STRENGTH = 5, 127.5
 """Side of the neighbourhood in which a corner is sought, and levels a pixel of its gradient, for the root of OpenCV's
 measure of its strength."""
 
-CHANGE_RATE, BURNT_IN = 0.1, 0.3
-"""Share of a new frame in the mean change of each place. What changes by less than this share of what others do while
+CHANGE_RATE, NOISE_SHARE, BURNT_IN = 0.1, 0.25, 0.3
+"""Share of a new frame in the mean change of each place; share of the picture that changes by noise alone. What changes by less than this share of what others do while
 the scene moves is burnt in."""
 
 KEY_FRAMES, KEY_REACH = 8, 0.08
@@ -173,8 +173,10 @@ def corners_of(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[
     cell = (y * GRID[1] // grey.shape[0]) * GRID[0] + x * GRID[0] // grey.shape[1]
     strong = value > WEAKEST * np.median(highest(value, cell))
     y, x, value, cell = y[strong], x[strong], value[strong], cell[strong]
-    # Change over gradient is motion in px a frame, as far as it goes.
-    shift = change[y, x] / (LEVELS_PER_STRENGTH * np.sqrt(value))
+    # Change over gradient is motion in px a frame, as far as it goes; the noise changes flat places as much.
+    noise = float(np.quantile(change[::4, ::4], NOISE_SHARE))
+    net = np.sqrt(np.maximum(change[y, x] ** 2 - noise**2, 0))
+    shift = net / (LEVELS_PER_STRENGTH * np.sqrt(value))
     moving = float(np.quantile(highest(shift, cell), 0.75))
     if moving > STEP_PX:
         free = shift > BURNT_IN * moving
