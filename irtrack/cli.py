@@ -25,8 +25,8 @@ from irtrack.training_options import evaluate_options, strict_option, teach_opti
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "flat", "track", "score", "detect", "train", "teach", "evaluate", "export", "simulate", "bench", "cameras",
-    "doctor", "window",
+    "run", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate", "bench",
+    "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -130,6 +130,20 @@ def make_parser() -> argparse.ArgumentParser:
     strict_option(track)
     config_option(track)
     tracker_options(track, OTHERS)
+
+    tune = commands.add_parser(
+        "tune",
+        help="learn from clips of your own camera what is a target and what is clutter",
+        description="Runs each CLIP and compares its tracks with the targets in the file beside it: CLIP.gt.csv "
+        "(frame,x,y,w,h: left, top, width and height of each target) or CLIP.csv, a track log of irtrack as the window "
+        "exports it once false tracks were deleted. What is learned is written for --beliefs.",
+    )
+    tune.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="recordings with a file of their targets")
+    tune.add_argument("--out", type=Path, required=True, metavar="BELIEFS.toml")
+    tune.add_argument("--force", action="store_true", help="overwrite BELIEFS.toml")
+    strict_option(tune)
+    detector_options(tune)
+    tracker_options(tune)
 
     score = commands.add_parser(
         "score",

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import tomli_w
 
@@ -59,8 +59,16 @@ def allowed(about: Mapping[str, Any]) -> tuple[str, ...]:
     return (*about["choices"], *(plugins.found(about["others"]) if about["others"] else ()))
 
 
+def gone(name: str, instead: str) -> str:
+    """What is said of a setting of earlier versions."""
+    return f"{name} is no setting any more: {instead}"
+
+
 class Checked:
     """Base of the settings classes: checks ranges, reads and writes plain dictionaries."""
+
+    GONE: ClassVar[Mapping[str, str]] = {}
+    """Settings of earlier versions, and what replaces them."""
 
     def __post_init__(self) -> None:
         for f in fields(self):  # type: ignore[arg-type]
@@ -94,6 +102,8 @@ class Checked:
         known = [f.name for f in fields(self)]  # type: ignore[arg-type]
         built: dict[str, Any] = {}
         for key, value in values.items():
+            if key in self.GONE:
+                raise ConfigError(gone(key, self.GONE[key]))
             if key not in known:
                 raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")
             now = getattr(self, key)
@@ -234,19 +244,24 @@ class DetectorSettings(Checked):
 class TrackerSettings(Checked):
     """Life cycle and motion of tracks. Times are in seconds so that they hold at any frame rate."""
 
-    confirm_hits: int = option(4, "M of the M-of-N rule: detections that confirm a track", low=1, high=64)
-    confirm_window: int = option(6, "N of the M-of-N rule: frames within which they must fall", low=1, high=64)
-    confirm_score: float = option(0.85, "and whose mean score is at least this", low=0.0, high=1.0)
-    confirm_snr: float = option(2.5, "and whose mean local SNR is at least this, where it is known", low=0.0)
-    min_motion_px: float = option(
-        3.0,
-        "and that has moved this far against the scene and on the sensor; 0 takes fixed things too",
-        unit="px",
-        low=0.0,
+    GONE: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("confirm_hits", "confirm_window", "confirm_score", "confirm_snr", "min_motion_px"),
+        "a track is believed on all evidence; caution, the false tracks an hour that are accepted, makes that strict",
+    )
+
+    caution: float = option(
+        30.0,
+        "false tracks an hour that are accepted, about: fewer means that a track is believed later, and some never",
+        unit="1/h",
+        low=1e-3,
+        high=1e9,
+    )
+    beliefs: str = option(
+        "", "tables of irtrack tune that tell targets from clutter; empty: those of irtrack", form="TOML"
     )
     coast_s: float = option(
         0.8,
-        "a confirmed track without detections is deleted after this, and the time in which each place is seen once",
+        "a track without detections ends after this, and the time in which each place is seen once",
         unit="s",
         low=0.0,
         high=60.0,
@@ -267,13 +282,6 @@ class TrackerSettings(Checked):
         "image", "where it is read from: image (detections without one), detections, or off", choices=MOTIONS
     )
     trail_s: float = option(2.0, "length of the trail kept with each track", unit="s", low=0.0, high=600.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.confirm_hits > self.confirm_window:
-            raise ConfigError(
-                f"confirm_hits = {self.confirm_hits} within confirm_window = {self.confirm_window} frames can never be"
-            )
 
 
 @dataclass(frozen=True)
@@ -338,8 +346,8 @@ class Settings(Checked):
 
 DEFAULTS = Settings()
 
-OTHERS = Settings(tracker=TrackerSettings(confirm_score=0.0, log_delay_s=60.0))
-"""Defaults for detections of others, whose scores have a scale of their own and whose logs nobody waits for."""
+OTHERS = Settings(tracker=TrackerSettings(log_delay_s=60.0))
+"""Defaults for detections of others, whose logs nobody waits for."""
 
 
 def load_settings(path: Path, defaults: Settings = DEFAULTS) -> Settings:

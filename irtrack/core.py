@@ -6,7 +6,7 @@ Coordinates, said once: x to the right, y down, in pixels; (0, 0) is the centre 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -143,6 +143,8 @@ class Track:
     `covariance` (4, 4) is that of (x, y, vx, vy). `detection` is the row of the frame's detections that updated it,
     None while coasting. `trail` (T, 2) holds the past positions, oldest first, this frame's last.
     `w_px`, `h_px`, `area_px` and `snr` are those of the last detection; `score` is that of this frame's, or NaN.
+    `belief`: evidence that it is a target, in nats above what is asked of a track; NaN where nobody weighed it. `why()`
+    tells what that consists of.
     """
 
     id: int
@@ -158,6 +160,9 @@ class Track:
     score: float
     snr: float
     trail: Floats = field(repr=False)
+    belief: float = float("nan")
+    why: Callable[[], Mapping[str, Mapping[str, float]]] = field(default=dict, repr=False, compare=False)
+    """Parts of the belief, in nats, against each kind of clutter (`track/belief.py`): negative ones speak for that."""
 
     @property
     def confirmed(self) -> bool:

@@ -182,7 +182,7 @@ class Detector:
 
 
 class Tracker:
-    """Links detections into tracks. `settings`: those of `irtrack.config.TrackerSettings`, such as `confirm_hits=3`.
+    """Links detections into tracks. `settings`: those of `irtrack.config.TrackerSettings`, such as `caution=1`.
 
     Called once for each frame, in order; detections of other programs come in by `Detections.at`. Raises ConfigError.
     """

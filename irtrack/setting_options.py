@@ -7,14 +7,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from irtrack.config import DEFAULTS, Checked, DisplaySettings, Settings, allowed
+from irtrack.config import DEFAULTS, Checked, DisplaySettings, Settings, allowed, gone
 
 PLAIN = frozenset({"palette", "agc"})
 """Settings of the picture whose names say enough without `--display-` before them."""
 
 
+class Gone(argparse.Action):
+    """An option of earlier versions, refused with what replaces it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> None:
+        parser.error(str(self.const))
+
+
 def flag_of(kind: type[Checked], name: str) -> str:
-    """The option of a setting: `confirm_hits` is `--confirm-hits`."""
+    """The option of a setting: `coast_s` is `--coast-s`."""
     if name == "correction":
         return "--correct"
     prefix = "display-" if kind is DisplaySettings and name not in PLAIN else ""
@@ -28,6 +35,16 @@ def setting_options(parser: argparse.ArgumentParser, title: str, *sections: Chec
         for f in fields(section):  # type: ignore[arg-type]
             told = asked(f.name, getattr(section, f.name), f.metadata)
             group.add_argument(flag_of(type(section), f.name), dest=f.name, default=None, **told)
+        for name, instead in section.GONE.items():
+            flag = flag_of(type(section), name)
+            group.add_argument(
+                flag,
+                action=Gone,
+                nargs="?",
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+                const=gone(flag, instead),
+            )
 
 
 def asked(name: str, default: Any, about: Any) -> dict[str, Any]:

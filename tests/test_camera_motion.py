@@ -199,8 +199,8 @@ def test_fixed_places_are_never_confirmed_and_never_steal() -> None:
     assert sum(t.confirmed for t in tracks) == 2
 
 
-def test_everything_is_confirmed_without_a_motion_rule() -> None:
-    tracker = KalmanTracker(TrackerSettings(min_motion_px=0.0))
+def test_everything_is_confirmed_without_caution() -> None:
+    tracker = KalmanTracker(TrackerSettings(caution=1e9))
     for i in range(10):
         tracks = tracker(detections(np.array([[50.0, 50.0]])), i / 30)
     assert tracks[0].confirmed

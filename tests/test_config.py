@@ -29,8 +29,9 @@ from irtrack.train.settings import settings_from as train_settings
 
 NEVER = [
     (TrackerSettings, {"camera_motion": "imgae"}, "did you mean 'image'"),
-    (TrackerSettings, {"confirm_hits": 7, "confirm_window": 6}, "can never be"),
-    (TrackerSettings, {"confirm_window": 65}, "out of range"),
+    (TrackerSettings, {"confirm_hits": 4}, "no setting any more.*caution"),
+    (TrackerSettings, {"min_motion_px": 0.0}, "no setting any more.*caution"),
+    (TrackerSettings, {"caution": 0.0}, "out of range"),
     (TrackerSettings, {"coast_s": float("inf")}, "out of range"),
     (TrackerSettings, {"quiet_px_s2": float("inf")}, "out of range"),
     (DetectorSettings, {"device": "cdua"}, "did you mean 'cuda'"),
@@ -59,8 +60,8 @@ def test_settings_that_can_never_work_are_refused(
     ("text", "say"),
     [
         ("tracker = 5", "must be a table"),
-        ("[tracker]\nconfirm_hits = 4.5", "not a whole number"),
-        ("[tracker]\nconfirm_hit = 4", "did you mean 'confirm_hits'"),
+        ("[detector]\nmin_area_px = 4.5", "not a whole number"),
+        ("[tracker]\ncaustion = 4", "did you mean 'caution'"),
         ("[tracker]\ncoast_s = 1" + "0" * 5000, "settings"),
         ("[tracker]\ncoast_s = 1" + "0" * 400, "not a number"),
         ("x = " + "[" * 5000, "nested too deeply"),
@@ -83,15 +84,15 @@ def test_settings_files_of_other_editors(tmp_path: Path, encoding: str) -> None:
 
 
 def test_a_file_changes_what_it_says_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "s.toml").write_text("[tracker]\nconfirm_hits = 3\n")
+    (tmp_path / "s.toml").write_text("[tracker]\ncaution = 3\n")
     found = load_settings(tmp_path / "s.toml", OTHERS)
-    assert (found.tracker.confirm_hits, found.tracker.confirm_score, found.tracker.log_delay_s) == (3, 0.0, 60.0)
+    assert (found.tracker.caution, found.tracker.coast_s, found.tracker.log_delay_s) == (3.0, 0.8, 60.0)
     save_settings(Settings(), tmp_path / "all.toml")
     assert load_settings(tmp_path / "all.toml", OTHERS) == Settings(), "a file that says all is followed in all"
 
 
 def test_track_is_the_same_with_a_file_that_sets_a_palette(tmp_path: Path) -> None:
-    """Scores of another scale: with the detector's own confirm_score nothing would be confirmed."""
+    """Scores have another scale there, and nobody waits for the log."""
     rows = [f"{f},{40 + 2 * f},{50 + f},4,4,0.3" for f in range(40)]
     (tmp_path / "d.csv").write_text("\n".join(["frame,x,y,w,h,score", *rows]))
     (tmp_path / "s.toml").write_text('[display]\npalette = "Iron"\n')
@@ -102,7 +103,7 @@ def test_track_is_the_same_with_a_file_that_sets_a_palette(tmp_path: Path) -> No
         logs.append(out.read_text())
     assert logs[0] == logs[1]
     assert len(list(csv.reader(logs[0].splitlines()))) > 30
-    (tmp_path / "s.toml").write_text("[tracker]\nconfirm_score = 0.85\n")
+    (tmp_path / "s.toml").write_text("[tracker]\ncaution = 0.001\n")
     assert irtrack(["track", str(tmp_path / "d.csv"), "--out", str(out), "--force", *more]) == 0
     assert len(out.read_text().splitlines()) == 1, "what the file sets, counts"
 
@@ -160,10 +161,16 @@ def test_recipes_and_scenes_that_can_never_be(tmp_path: Path) -> None:
 
 def other_value(name: str, default: object) -> str:
     """A value of a setting that is not its default."""
-    special = {"levels": "5,9", "region": "1,2,3,4", "weights": "datransnet", "confirm_window": "7", "agc": "clahe"}
+    special = {"levels": "5,9", "region": "1,2,3,4", "weights": "datransnet", "agc": "clahe"}
     special |= {"include": "0,0 9,0 9,9", "exclude": "0,0 5,0 5,5", "palette": "Iron", "mode": "exact", "device": "cpu"}
-    special |= {"backend": "torch", "precision": "float32", "camera_motion": "off", "correction": "my.npz"}
-    special |= {"threshold": "0.25", "confirm_score": "0.25", "gate_probability": "0.75", "low_percent": "1.25"}
+    special |= {
+        "backend": "torch",
+        "precision": "float32",
+        "camera_motion": "off",
+        "correction": "my.npz",
+        "beliefs": "my.toml",
+    }
+    special |= {"threshold": "0.25", "gate_probability": "0.75", "low_percent": "1.25"}
     return special.get(name) or str(default + 1 if isinstance(default, int) else float(str(default)) * 0.75)
 
 
@@ -186,8 +193,8 @@ def test_every_setting_is_an_option_and_wins_over_a_file(section: str, tmp_path:
 
 
 def test_options_out_of_range_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert irtrack(["run", "sim:sky", "--confirm-hits", "9", "--confirm-window", "8"]) == 1
-    assert "can never be" in capsys.readouterr().err
+    assert irtrack(["run", "sim:sky", "--min-area-px", "9", "--max-area-px", "8"]) == 1
+    assert "above max_area_px" in capsys.readouterr().err
     assert irtrack(["run", "sim:sky", "--coast-s", "600"]) == 1
     assert "coast_s = 600.0 is out of range" in capsys.readouterr().err
     with pytest.raises(SystemExit) as caught:
@@ -199,5 +206,4 @@ def test_track_says_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         irtrack(["track", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "mean score is at least this (0)" in said
     assert "are decided (60 s)" in said

@@ -83,13 +83,13 @@ def test_the_schema_knows_every_setting_and_its_bounds() -> None:
     json.dumps(schema)
     tracker = schema["properties"]["tracker"]["properties"]
     assert set(tracker) == {f.name for f in fields(TrackerSettings)}
-    assert tracker["confirm_hits"] == {
-        "type": "integer", "default": 4, "minimum": 1, "maximum": 64,
-        "description": "M of the M-of-N rule: detections that confirm a track",
+    assert tracker["coast_s"] == {
+        "type": "number", "default": 0.8, "minimum": 0.0, "maximum": 60.0,
+        "description": "a track without detections ends after this, and the time in which each place is seen once (s)",
     }  # fmt: skip
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     jsonschema.validate(DEFAULTS.to_dict(), schema)
-    for wrong in ({"tracker": {"confirm_hits": 99}}, {"tracker": {"confirm_hit": 3}}, {"display": {"palette": "iron"}}):
+    for wrong in ({"tracker": {"coast_s": 99}}, {"tracker": {"caustion": 3}}, {"display": {"palette": "iron"}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
 
@@ -104,4 +104,4 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
     page = (tmp_path / "site" / "settings" / "index.html").read_text(encoding="utf-8")
-    assert "--confirm-hits" in page
+    assert "--caution" in page

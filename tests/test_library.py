@@ -77,7 +77,7 @@ def test_the_table_is_the_log_that_run_writes(tmp_path: Path, detector: irtrack.
 
 
 def test_tables_of_other_libraries(detector: irtrack.Detector) -> None:
-    results = irtrack.process(irtrack.open("sim:crossing,frames=12"), detector, irtrack.Tracker(confirm_hits=2))
+    results = irtrack.process(irtrack.open("sim:crossing,frames=12"), detector, irtrack.Tracker(caution=1e6))
     made = irtrack.table(results, "online")
     assert len(made) > 10
     assert set(made.ids) == set(made["track_id"])
@@ -143,8 +143,8 @@ def test_what_is_no_picture_is_one_line(frames: Callable[[], Any], say: str, det
 
 
 def test_wrong_settings_and_missing_rates_are_one_line(detector: irtrack.Detector) -> None:
-    with pytest.raises(irtrack.IrtrackError, match="did you mean 'confirm_hits'"):
-        irtrack.Tracker(confirm_hit=3)
+    with pytest.raises(irtrack.IrtrackError, match="did you mean 'caution'"):
+        irtrack.Tracker(caustion=3)
     with pytest.raises(irtrack.IrtrackError, match="did you mean 'datransnet'"):
         irtrack.Detector("datransnt")
     with pytest.raises(irtrack.IrtrackError, match="out of range"):
@@ -154,11 +154,11 @@ def test_wrong_settings_and_missing_rates_are_one_line(detector: irtrack.Detecto
     with pytest.raises(irtrack.IrtrackError, match="it is one of completed"):
         irtrack.table([], "complete")  # type: ignore[arg-type]
     assert "datransnet-s on cpu by torch" in repr(detector)
-    assert repr(irtrack.Tracker(confirm_hits=3)) == "Tracker(confirm_hits=3)"
+    assert repr(irtrack.Tracker(caution=3)) == "Tracker(caution=3.0)"
 
 
 def test_detections_of_other_programs() -> None:
-    tracker = irtrack.Tracker(confirm_score=0.0)
+    tracker = irtrack.Tracker()
     for i in range(20):
         tracks = tracker(irtrack.Detections.at([[10.0 + 3 * i, 20.0], [200.0, 90.0 - 2 * i]]), i / 30)
     np.testing.assert_allclose(np.sort(tracks.xy_px, 0), np.sort([[67.0, 20.0], [200.0, 52.0]], 0), atol=1.0)
@@ -179,7 +179,7 @@ def test_detections_of_other_programs() -> None:
 
 
 def test_a_recording_begins_anew_each_time_and_tracks_do_too(detector: irtrack.Detector) -> None:
-    source, tracker = irtrack.open("sim:crossing,frames=8"), irtrack.Tracker(confirm_hits=2)
+    source, tracker = irtrack.open("sim:crossing,frames=8"), irtrack.Tracker(caution=1e6)
     runs = [list(irtrack.process(source, detector, tracker)) for _ in range(2)]
     assert [r.frame.index for r in runs[0]] == [r.frame.index for r in runs[1]] == list(range(8))
     for a, b in zip(*runs, strict=True):

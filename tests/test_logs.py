@@ -59,7 +59,7 @@ def test_a_completed_log_has_the_beginning_and_the_gap_but_no_guess_at_the_end(
     assert [r["measured"] for r in rows] == ["1"] * 40 + ["0"] * 8 + ["1"] * 32
     assert {r["status"] for r in rows[40:48]} == {"coasting"}
     assert all(r["score"] == "" for r in rows[40:48])
-    assert sizes[6:40] == list(range(7, 41))  # what is still held is there as it would be if the run ended now
+    assert sizes[8:40] == list(range(9, 41))  # what is still held is there as it would be if the run ended now
     assert sizes[41:47] == [40] * 6
     assert sizes[-1] == 80
 

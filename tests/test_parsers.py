@@ -224,8 +224,6 @@ any_settings = st.fixed_dictionaries(
         ),
         "tracker": made_of(
             TrackerSettings,
-            confirm_hits=st.integers(1, 8),
-            confirm_window=st.integers(8, 64),
             camera_motion=st.sampled_from(MOTIONS),
         ),
         "display": made_of(
@@ -251,9 +249,7 @@ toml_values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
     max_leaves=5,
 )
-keys = st.sampled_from(
-    ["tracker", "detector", "display", "confirm_hits", "coast_s", "region", "levels", "include", "mode"]
-)
+keys = st.sampled_from(["tracker", "detector", "display", "caution", "coast_s", "region", "levels", "include", "mode"])
 
 
 @steady

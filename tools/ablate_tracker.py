@@ -25,17 +25,15 @@ from irtrack.sinks.text import CompletedLog, CsvSink
 from irtrack.track.files import frames_of, read_detections, read_tracks
 from irtrack.track.tracker import KalmanTracker
 
-BASE = replace(TrackerSettings(), confirm_score=0.0, log_delay_s=60.0)
+BASE = replace(TrackerSettings(), log_delay_s=60.0)
 MODULE = "irtrack.track.tracker."
 VARIANTS: dict[str, tuple[TrackerSettings, dict[str, object]]] = {
     "everything": (BASE, {}),
     "one model of motion (300 px/s²)": (replace(BASE, quiet_px_s2=300.0, acceleration_px_s2=300.0), {}),
     "no camera motion": (replace(BASE, camera_motion="off"), {}),
-    "fixed places confirmed": (replace(BASE, min_motion_px=0.0), {}),
     "any hit ends a coast": (BASE, {MODULE + "MISS_NATS": 0.0}),
     "outages count as misses": (BASE, {MODULE + "OUTAGE_S": 0.0}),
-    "places that others visit count": (BASE, {"irtrack.track.haunts.VISITORS": 1e9}),
-    "gaps do not hinder confirmation": (BASE, {MODULE + "STEADY": 0.0}),
+    "places that others visit count": (BASE, {"irtrack.track.clutter.VISITORS": 1e9}),
     "score and size tell nothing": (BASE, {"irtrack.track.looks.TEMPER": 0.0}),
     "log as known in each frame": (replace(BASE, log_delay_s=0.0), {}),
 }

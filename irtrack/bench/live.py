@@ -12,7 +12,7 @@ from irtrack.bench.report import Row
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture.sim import SimCamera
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import FrameResult
+from irtrack.core import FrameResult, IrtrackError
 from irtrack.pipeline import Pipeline
 
 FPS = 30.0
@@ -22,7 +22,8 @@ SETTLED_S = 3.0
 
 
 def run(seconds: float = SECONDS, mode: str = "auto") -> Iterator[Row]:
-    """Interval between results, latency from capture to result, and the frames of a scan."""
+    """Interval between results, latency from capture to result, and the frames of a scan. Raises IrtrackError where
+    there are too few results."""
     camera = SimCamera("clutter,width=640,height=512,targets=3,scr=12,seed=3", round(seconds * FPS))
     settings = Settings(detector=DetectorSettings(weights="datransnet-s", device="cpu", mode=mode))
     detector = make_detector(settings, camera)
@@ -34,8 +35,12 @@ def run(seconds: float = SECONDS, mode: str = "auto") -> Iterator[Row]:
 
     pipeline = Pipeline(camera, detector, make_tracker(settings), (), on_result=note)
     pipeline.start().join()
-    at, latency = (np.array(v) for v in zip(*done, strict=True))
-    late = at > at[0] + SETTLED_S
+    at, latency = np.array(done).reshape(-1, 2).T
+    late = at > at.min(initial=np.inf) + SETTLED_S
+    if late.sum() < 2:
+        raise IrtrackError(
+            f"{len(at)} results in {seconds:g} s are too few to measure: this machine is too slow or busy"
+        )
     interval = 1e3 * (at[late][-1] - at[late][0]) / (late.sum() - 1)
     threads, size = torch.get_num_threads(), "640x512"
     scan = f"datransnet-s {mode}, all in {detector.status().scan_frames} frames"

@@ -4,6 +4,7 @@ from irtrack.commands.detect import detect
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
 from irtrack.commands.run import flat, run
+from irtrack.commands.tune import tune
 
 __all__ = [
     "bench",
@@ -19,5 +20,6 @@ __all__ = [
     "teach",
     "track",
     "train",
+    "tune",
     "window",
 ]

@@ -12,13 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
-from irtrack.imaging.motion import STILL, moved
+from irtrack.imaging.motion import STILL, is_still, moved
 
 LONG_SIDE_PX = 320
 """Frames are scaled down to about this: a tenth of a pixel there is enough, and time follows the area."""
 
 CORNERS, LEAST = 160, 10
 """Corners that are followed, and the fewest that tell a motion."""
+
+GRID, APART_PX, WEAKEST = (5, 4), 7, 0.02
+"""Cells of the picture whose corners are chosen apart, columns and rows; how far apart corners are; and their least
+strength, against that of the best corner of a middling cell."""
+
+BLOCK_PX, LEVELS_PER_STRENGTH = 5, 127.5
+"""Side of the neighbourhood in which a corner is sought, and levels a pixel of its gradient, for the root of OpenCV's
+measure of its strength."""
+
+CHANGE_RATE, BURNT_IN = 0.1, 0.3
+"""Share of a new frame in the mean change of each place. What changes by less than this share of what others do while
+the scene moves is burnt in."""
+
+KEY_FRAMES, KEY_REACH = 8, 0.08
+"""A key frame is replaced after so many frames, or once the picture has moved by this share of its side."""
 
 SHARE = 0.25
 """Of the corners that must agree on a motion for it to be the camera's."""
@@ -28,30 +43,83 @@ STEP_PX = 0.15
 
 
 class Registration:
-    """Call with each frame in order: gives the (2, 3) motion of the scene since the last, or STILL."""
+    """Call with each frame in order: gives the (2, 3) motion of the scene since the last, or STILL.
+
+    Each frame is compared with a key frame of a moment ago, not with the last one: a slow drift shows that way, and
+    errors do not add up from frame to frame.
+    """
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
+        self._change: NDArray[np.float32] | None = None
+        self._begin(None)
         self._moving = 0.0
+
+    def _begin(self, key: NDArray[np.uint8] | None) -> None:
+        """Compare with this frame from now on."""
+        self._key, self._age = key, 0
+        self._since = STILL  # from the key frame to the last one
+        self._corners = np.zeros((0, 2), np.float32)
 
     def __call__(self, image: Image) -> Floats:
         scale = min(1.0, LONG_SIDE_PX / max(image.shape))
         grey = stretched(image, scale)
         last, self._last = self._last, grey
         if last is None or last.shape != grey.shape:
+            self._change = None
+            self._begin(grey)
             return STILL
-        motion = similarity(last, grey)
-        if motion is None:
-            return STILL
-        corners = np.array([[0, 0], [grey.shape[1], 0], [0, grey.shape[0]], list(grey.shape[::-1])], float)
-        size = float(np.linalg.norm(moved(motion, corners) - corners, axis=1).max())
-        self._moving = 0.9 * self._moving + 0.1 * (size > STEP_PX)
-        if size <= STEP_PX and self._moving < 0.1:
+        change = cv2.blur(cv2.absdiff(last, grey).astype(np.float32), (APART_PX, APART_PX))
+        self._change = change if self._change is None else self._change + CHANGE_RATE * (change - self._change)
+        step = self._step(grey, last)
+        if is_still(step):
             return STILL
         # The centre of the top-left pixel is (0, 0) at each scale: points go to (x + 0.5) * scale - 0.5.
         offset = 0.5 * (1 / scale - 1)
-        shift = motion[:, 2] / scale + offset - motion[:, :2] @ np.full(2, offset)
-        return np.column_stack([motion[:, :2], shift])
+        shift = step[:, 2] / scale + offset - step[:, :2] @ np.full(2, offset)
+        return np.column_stack([step[:, :2], shift])
+
+    def _step(self, grey: NDArray[np.uint8], last: NDArray[np.uint8]) -> Floats:
+        """The motion from the last frame to this one, both scaled down."""
+        now = self._from_key(grey)
+        if now is None and self._age:  # the key frame may be too long ago
+            self._begin(last)
+            now = self._from_key(grey)
+        if now is None:
+            self._begin(grey)
+            return STILL
+        before, self._since = self._since, now
+        self._age += 1
+        step = STILL if before is now else after(now, before)
+        if self._age >= KEY_FRAMES or reach(now, grey.shape) > KEY_REACH * max(grey.shape):
+            self._begin(grey)
+        return step
+
+    def _from_key(self, grey: NDArray[np.uint8]) -> Floats | None:
+        """The motion from the key frame to this one, None where too few corners agree."""
+        assert self._key is not None
+        assert self._change is not None
+        if not self._age:
+            self._corners = corners_of(self._key, self._change)
+        motion = similarity(self._key, grey, self._corners, self._since)
+        if motion is None:
+            return None
+        size = reach(motion, grey.shape)
+        self._moving = 0.9 * self._moving + 0.1 * (size > STEP_PX)
+        return STILL if size <= STEP_PX and self._moving < 0.1 else motion
+
+
+def after(now: Floats, before: Floats) -> Floats:
+    """The motion from one frame to another, by the motions to both from a third."""
+    back = np.linalg.inv(before[:, :2])
+    turn = now[:, :2] @ back
+    return np.column_stack([turn, now[:, 2] - turn @ before[:, 2]])
+
+
+def reach(motion: Floats, shape: tuple[int, ...]) -> float:
+    """How far the corner of a picture (H, W) goes that goes furthest, in px."""
+    corners = np.array([[0, 0], [shape[1], 0], [0, shape[0]], [shape[1], shape[0]]], float)
+    return float(np.linalg.norm(moved(motion, corners) - corners, axis=1).max())
 
 
 def stretched(image: Image, scale: float) -> NDArray[np.uint8]:
@@ -62,14 +130,21 @@ def stretched(image: Image, scale: float) -> NDArray[np.uint8]:
     return np.clip((small.astype(np.float32) - float(low)) * np.float32(gain), 0, 255).astype(np.uint8)
 
 
-def similarity(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Floats | None:
-    """Rotation, zoom and shift (2, 3) from `last` to `now`, or None where too few corners agree."""
-    corners = cv2.goodFeaturesToTrack(last, CORNERS, 0.01, 7, blockSize=5)
-    if corners is None or len(corners) < LEAST:
+def similarity(
+    key: NDArray[np.uint8], now: NDArray[np.uint8], corners: NDArray[np.float32], guess: Floats
+) -> Floats | None:
+    """Rotation, zoom and shift (2, 3) from `key` to `now` by corners (N, 2), or None where too few of them agree.
+
+    `guess`: the motion to the frame before.
+    """
+    if len(corners) < LEAST:
         return None
-    found, status, _ = cv2.calcOpticalFlowPyrLK(last, now, corners, np.empty(0), winSize=(15, 15), maxLevel=3)
+    start = moved(guess, corners.astype(float)).astype(np.float32)
+    found, status, _ = cv2.calcOpticalFlowPyrLK(
+        key, now, corners, start, winSize=(15, 15), maxLevel=3, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+    )
     ok = status.ravel() == 1
-    a, b = corners.reshape(-1, 2)[ok], found.reshape(-1, 2)[ok]
+    a, b = corners[ok], found[ok]
     if len(a) < LEAST:
         return None
     going = np.linalg.norm(b - a, axis=1) > 0.3
@@ -80,6 +155,42 @@ def similarity(last: NDArray[np.uint8], now: NDArray[np.uint8]) -> Floats | None
         if motion is not None and np.count_nonzero(inlier) >= max(LEAST, SHARE * len(a)) and plausible(motion):
             return np.asarray(motion, float)
     return None
+
+
+def corners_of(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Corners (N, 2) by their smaller eigenvalue (Shi, Tomasi 1994), the best of each cell of a grid.
+
+    Burnt-in text and reticles have the strongest corners of all: were they chosen by strength alone, few would be left
+    for the scene. What stands still there while the scene moves changes less than its own edges would: by that it is
+    known and left out.
+    """
+    strength = cv2.cornerMinEigenVal(grey, BLOCK_PX)
+    peaks = (strength >= cv2.dilate(strength, np.ones((APART_PX, APART_PX)))) & (strength > 0)
+    y, x = (where + 2 for where in np.nonzero(peaks[2:-2, 2:-2]))
+    if not len(x):
+        return np.zeros((0, 2), np.float32)
+    value = strength[y, x]
+    cell = (y * GRID[1] // grey.shape[0]) * GRID[0] + x * GRID[0] // grey.shape[1]
+    strong = value > WEAKEST * np.median(highest(value, cell))
+    y, x, value, cell = y[strong], x[strong], value[strong], cell[strong]
+    # Change over gradient is motion in px a frame, as far as it goes.
+    shift = change[y, x] / (LEVELS_PER_STRENGTH * np.sqrt(value))
+    moving = float(np.quantile(highest(shift, cell), 0.75))
+    if moving > STEP_PX:
+        free = shift > BURNT_IN * moving
+        y, x, value, cell = y[free], x[free], value[free], cell[free]
+    order = np.lexsort((-value, cell))
+    cell = cell[order]
+    rank = np.arange(len(cell)) - np.searchsorted(cell, cell)
+    best = order[rank < CORNERS // (GRID[0] * GRID[1])]
+    return np.column_stack([x[best], y[best]]).astype(np.float32)
+
+
+def highest(values: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The highest value in each cell that has one."""
+    found = np.full(int(cell.max(initial=0)) + 1, -1, np.float32)
+    np.maximum.at(found, cell, values)
+    return found[found >= 0]
 
 
 def plausible(motion: NDArray[np.floating]) -> bool:

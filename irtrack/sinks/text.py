@@ -147,6 +147,9 @@ class JsonLinesSink(TextSink):
                         )
                     ],
                     "tracks": [json_track(t) | self._name(t.id) for t in result.tracks if t.confirmed],
+                    "candidates": [
+                        json_candidate(t) for t in result.tracks if not t.confirmed and t.detection is not None
+                    ],
                 },
                 allow_nan=False,
             )
@@ -174,12 +177,26 @@ def json_track(track: Track) -> dict[str, object]:
         "age_s": round(track.age_s, 6),
         "detection": track.detection,
         "snr": known(track.snr),
+        **json_belief(track),
     }
 
 
 def known(value: float) -> float | None:
     """Two digits; null for what is unknown."""
     return round(value, 2) if value == value else None
+
+
+def json_candidate(track: Track) -> dict[str, object]:
+    """A track that is not believed yet, and why."""
+    return {"id": track.id, "xy_px": [round(v, 3) for v in track.xy_px.tolist()], **json_belief(track)}
+
+
+def json_belief(track: Track) -> dict[str, object]:
+    """Why a track is one or not yet, where somebody weighed it."""
+    if track.belief != track.belief:
+        return {}
+    why = {kind: {part: round(v, 2) for part, v in parts.items()} for kind, parts in track.why().items()}
+    return {"belief": round(track.belief, 2)} | ({"reasons": why} if why else {})
 
 
 def light(result: FrameResult) -> FrameResult:

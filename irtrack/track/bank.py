@@ -13,6 +13,11 @@ from irtrack.track.looks import LOOKS
 MODELS = 2
 """Models of motion of each track: quiet and manoeuvring."""
 
+SUMS = ("count", "score", "snr", "area", "flicker", "rough", "distance")
+"""What is summed over a track's detections: one, score, ln SNR, ln area, change of ln SNR, roughness of what surrounds
+it, squared Mahalanobis distance. NaN once anything was unknown.
+"""
+
 SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "x": ((4,), np.float64),
     "P": ((4, 4), np.float64),
@@ -32,7 +37,12 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "anchor": ((2,), np.float64),
     "sensor": ((2,), np.float64),
     "last": ((5,), np.float64),
-    "evidence": ((3,), np.float64),
+    "sums": ((7,), np.float64),
+    "place_nats": ((), np.float64),
+    "recent": ((3,), np.float64),
+    "moved": ((), np.float64),
+    "known": ((13,), np.float64),
+    "belief": ((), np.float64),
     "look": ((LOOKS,), np.float64),
     "away": ((), np.uint64),
     "stray": ((2,), np.float64),
@@ -46,8 +56,10 @@ class Bank:
     `x` (N, 4), `P` (N, 4, 4): mean and covariance over the models, whose own are `xm` (N, M, 4) and `Pm` (N, M, 4, 4)
     with probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure.
     `hits`: bit i set where detected i frames ago. `seen_s`: last time it was surely seen; moved on where time does not
-    count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `evidence`
-    (N, 3): detections so far, sums of their score and SNR. `look` (N, 3): means of what `looks.py` compares.
+    count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `sums`
+    (N, 7): over all detections so far, see `SUMS`. `place_nats`: their track score, by places alone. `recent` (N, 3):
+    how far the last three lay from where it began; `moved`: the largest so far that all three exceeded. `known` (N, P):
+    quantities that `belief` follows from, see `belief.py`. `look` (N, 3): means of what `looks.py` compares.
     `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
     sensor; means of the first detections. `away`: bit i set where the last detection but i lay away from both. `stray`
     (N, 2): mean squared distance of late detections from each.
@@ -73,7 +85,12 @@ class Bank:
     anchor: Floats
     sensor: Floats
     last: Floats
-    evidence: Floats
+    sums: Floats
+    place_nats: Floats
+    recent: Floats
+    moved: Floats
+    known: Floats
+    belief: Floats
     look: Floats
     away: NDArray[np.uint64]
     stray: Floats

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
@@ -12,28 +14,34 @@ from irtrack.imaging.motion import STILL, carried, is_still, moved, moved_back
 from irtrack.imaging.registration import Registration
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
+from irtrack.track.belief import FULL_LOOK_S, MOST_DISTANCE, MOST_PLACE_NATS, PARTS, RETREAT_NATS, beliefs, quantities
 from irtrack.track.camera import CommonMotion
-from irtrack.track.haunts import CELL_PX, Haunts
+from irtrack.track.clutter import CELL_PX, Failures, Visits
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.jerks import Jerks
-from irtrack.track.kalman import first_state, innovation_covariance, log_density
+from irtrack.track.kalman import first_state, innovation_covariance, log_density, mahalanobis_squared
 from irtrack.track.looks import LOOKS, Looks, followed, looks_of
+from irtrack.track.surroundings import roughness
 from irtrack.track.trail import Trails
 
 ANCHOR_HITS, AWAY_HITS = 2, 3
 """Detections whose mean is where a track began, and detections in a row that show that it has left."""
 
-FULL_LOOK_S, FEWEST_HITS = 0.1, 3
-"""Time between looks up to which tracks are judged by all the detections that the rules name. Looks further apart say
-more each, since chance does not stay at a target's place: in proportion fewer are asked, down to three."""
+RIPE_HITS, RIPE_WINDOW = 4, 6
+"""A track that has so many detections in so many frames votes on the camera's motion; one that cannot reach it ends."""
 
-STEADY = 0.7
-"""Share of its frames (the last 64 at most) in which a track must have had a detection to be confirmed: hops between
-specks have gaps."""
+FIXED_HITS = 8
+"""Detections after which a track that has not left its place is a fixed place."""
+
+MOVE_PX = 3.0
+"""A detection so far from where its track began, in the scene and on the sensor, lies away from it."""
+
+FEWEST_HITS = 3
+"""Looks further apart than `FULL_LOOK_S` say more each: in proportion fewer detections are asked for, down to three."""
 
 ANCHOR_DRIFT_HZ = 0.15
 """Rate at which a place in the scene follows its detections: errors of the camera's motion add up over seconds. What
-creeps by less than `min_motion_px` times this a second counts as fixed."""
+creeps by less than `MOVE_PX` times this a second counts as fixed."""
 
 ON_SENSOR_PX = 1.2
 """A place whose detections scatter less than this on the sensor, and less than in the scene, belongs to the sensor."""
@@ -69,6 +77,9 @@ class KalmanTracker:
     def __init__(self, settings: TrackerSettings | None = None) -> None:
         self.settings = settings or TrackerSettings()
         self._gate = float(chi2.ppf(self.settings.gate_probability, 2))
+        # One table for detections with their picture, one for those without.
+        self._tables = [beliefs(self.settings.beliefs, name) for name in ("bare", "picture")]
+        self._beliefs, self._threshold = self._tables[0], 0.0
         self._next_id = 1
         self.reset()
 
@@ -87,7 +98,9 @@ class KalmanTracker:
         self._looks = Looks()
         self._jerks = Jerks()
         self._found, self._variance = np.zeros((0, LOOKS)), np.zeros(0)  # looks of this frame's detections, and R
-        self._haunts = (Haunts(), Haunts())  # of the sensor and of the scene
+        self._visits = (Visits(), Visits())  # on the sensor and in the scene
+        self._failures = Failures()
+        self._rough = np.zeros(0)  # of the surroundings of this frame's detections
         self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
 
     def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks:
@@ -105,6 +118,9 @@ class KalmanTracker:
             self._follow(self._voted(detections))
         self._found = looks_of(detections)
         self._variance = self.settings.measurement_sigma_px**2 * blur(detections.snr)
+        self._rough = np.full(len(detections), np.nan) if image is None else roughness(image, detections.xy_px)
+        self._beliefs = self._tables[image is not None]
+        self._threshold = self._beliefs.threshold(self.settings.caution)
         rows = self._associate(detections)
         self._bridge_outage(detections, dt_s)
         self._learn_clutter(rows, detections)
@@ -112,6 +128,15 @@ class KalmanTracker:
         rows = self._delete(rows, time_s, detections.scan_s or max(dt_s - FULL_LOOK_S, 0.0))
         rows = np.concatenate([rows, self._start(rows, detections, time_s)])
         return self._snapshots(rows, time_s)
+
+    def evidence(self) -> tuple[Ints, Floats, Floats, Floats]:
+        """What is known of the tracks that the last frame had a detection of, to learn from it.
+
+        Identities (N,), places (N, 2), how many detections each has had (N,), quantities (N, P) as in `belief.py`.
+        """
+        b = self._bank
+        seen = np.flatnonzero((b.hits & np.uint64(1)) > 0)
+        return b.id[seen], b.x[seen, :2].copy(), b.sums[seen, 0], b.known[seen]
 
     def _predict(self, time_s: float) -> float:
         """Move states on; returns the time step."""
@@ -222,20 +247,22 @@ class KalmanTracker:
         b.frames += told
         b.hits = np.where(told, (b.hits << np.uint64(1)) | (rows >= 0).astype(np.uint64), b.hits)
         b.misses = np.where(rows >= 0, 0, b.misses + told)
-        b.doubt = np.minimum(b.doubt + np.where(told & (rows < 0), MISS_NATS, 0.0), DOUBT_NATS)
+        missed = np.where(told & (rows < 0), MISS_NATS, 0.0)
+        b.doubt = np.minimum(b.doubt + missed, DOUBT_NATS)
+        b.place_nats -= missed
         if len(hit):
             z, R = detections.xy_px[d], np.eye(2) * self._variance[d, None, None]
-            self._believe(hit, z, R, time_s)
+            self._weigh(hit, z, R, time_s)
+            self._sum(hit, d, z, R)
             b.xm[hit], b.Pm[hit], b.mu[hit] = update_models(b.xm[hit], b.Pm[hit], b.mu[hit], z, R)
             b.x[hit], b.P[hit] = combined(b.xm[hit], b.Pm[hit], b.mu[hit])
             b.last[hit] = seen(detections, d)
-            b.evidence[hit] += evidence(detections, d)
             self._look(hit, d)
             self._anchor(hit, detections.xy_px[d], dt_s)
-        self._judge()
-        self._note_haunts(rows, detections.xy_px, dt_s)
+        self._judge(time_s, dt_s)
+        self._note_visits(rows, detections.xy_px, dt_s)
 
-    def _believe(self, hit: Ints, xy: Floats, R: Floats, time_s: float) -> None:
+    def _weigh(self, hit: Ints, xy: Floats, R: Floats, time_s: float) -> None:
         """Weigh each detection against clutter: one in a wide gate says little and does not end a coast by itself.
 
         The log-likelihood ratio of target to clutter (Sittler 1964; Bar-Shalom et al. 2001, section 7.2).
@@ -247,20 +274,31 @@ class KalmanTracker:
         ]
         gain = np.logaddexp.reduce(each) - np.log(self._clutter_px2)
         b.doubt[hit] = np.maximum(b.doubt[hit] - np.clip(gain, 0.0, DOUBT_NATS), 0.0)
+        b.place_nats[hit] = np.clip(
+            b.place_nats[hit] + np.clip(gain, -DOUBT_NATS, DOUBT_NATS), -MOST_PLACE_NATS, MOST_PLACE_NATS
+        )
         sure = hit[b.doubt[hit] == 0]
         b.seen_s[sure] = time_s
+
+    def _sum(self, hit: Ints, d: Ints, xy: Floats, R: Floats) -> None:
+        """Add up what the detections `d` of the tracks `hit` say of them."""
+        b, found = self._bank, self._found[d]
+        away = mahalanobis_squared(xy - b.x[hit, :2], b.P[hit, :2, :2] + R)
+        change = np.abs(found[:, 1] - np.log(b.last[hit, 4]))
+        b.sums[hit] += np.column_stack(
+            [np.ones(len(hit)), found, change, self._rough[d], np.minimum(away, MOST_DISTANCE)]
+        )
 
     def _look(self, hit: Ints, d: Ints) -> None:
         """Learn what targets look like from the detections `d` of the tracks `hit`."""
         b = self._bank
         sure = b.confirmed[hit]
         self._looks.learn(self._found, b.look[hit[sure]], self._found[d[sure]])
-        b.look[hit] = followed(b.look[hit], self._found[d], b.evidence[hit, 0])
+        b.look[hit] = followed(b.look[hit], self._found[d], b.sums[hit, 0])
 
     def _anchor(self, hit: Ints, xy: Floats, dt_s: float) -> None:
         """Where a track began is the mean of its first detections; later ones lie there or away."""
-        b, limit = self._bank, self.settings.min_motion_px
-        count = b.evidence[hit, 0]
+        b, count = self._bank, self._bank.sums[hit, 0]
         early = count <= np.minimum(ANCHOR_HITS, self._asked(ANCHOR_HITS + 1)[hit] - 1)
         at, share = hit[early], 1 / count[early, None]
         b.anchor[at] += (xy[early] - b.anchor[at]) * share
@@ -269,24 +307,28 @@ class KalmanTracker:
         b.anchor[late] += (xy[~early] - b.anchor[late]) * (1 - np.exp(-ANCHOR_DRIFT_HZ * dt_s))
         squared = np.stack([((xy - b.anchor[hit]) ** 2).sum(1), ((xy - b.sensor[hit]) ** 2).sum(1)], 1)
         b.stray[hit] += (squared - b.stray[hit]) * 0.2
-        gone: NDArray[np.bool_] = np.asarray((squared >= limit**2).all(1))
-        asked = np.flatnonzero(gone & ~b.confirmed[hit])
-        gone[asked] = ~self._haunted(hit[asked], xy[asked])
-        b.away[hit] = (b.away[hit] << np.uint64(1)) | gone.astype(np.uint64)
+        far = np.sqrt(squared.min(1))
+        asked = np.flatnonzero((far >= 1.0) & ~b.confirmed[hit])
+        far[asked] *= ~self._suspect(hit[asked], xy[asked])
+        b.away[hit] = (b.away[hit] << np.uint64(1)) | (far >= MOVE_PX).astype(np.uint64)
+        b.recent[hit] = np.column_stack([far, b.recent[hit, :-1]])
+        several = self._asked(AWAY_HITS + 1)[hit, None] - 1
+        surely = np.where(np.arange(AWAY_HITS) < several, b.recent[hit], np.inf).min(1)
+        b.moved[hit] = np.maximum(b.moved[hit], np.where(count > ANCHOR_HITS, surely, 0.0))
 
-    def _haunted(self, tracks: Ints, xy: Floats) -> NDArray[np.bool_]:
+    def _suspect(self, tracks: Ints, xy: Floats) -> NDArray[np.bool_]:
         """Whether detections of tracks lie where others keep turning up, on the sensor or in the scene."""
         if not len(tracks):
             return np.zeros(0, bool)
         who, cells = self._bank.id[tracks], float(self._extent.prod()) / CELL_PX**2
-        on_sensor, in_scene = self._haunts
-        found = on_sensor.haunted(xy, who, cells)
-        return found if is_still(self._scene) else found | in_scene.haunted(moved_back(self._scene, xy), who, cells)
+        on_sensor, in_scene = self._visits
+        found = on_sensor.suspect(xy, who, cells)
+        return found if is_still(self._scene) else found | in_scene.suspect(moved_back(self._scene, xy), who, cells)
 
-    def _note_haunts(self, rows: Ints, xy: Floats, dt_s: float) -> None:
+    def _note_visits(self, rows: Ints, xy: Floats, dt_s: float) -> None:
         b = self._bank
         mine = np.flatnonzero((rows >= 0) & ~b.confirmed)
-        on_sensor, in_scene = self._haunts
+        on_sensor, in_scene = self._visits
         on_sensor.fade(dt_s)
         in_scene.fade(dt_s)
         if len(mine):
@@ -302,25 +344,19 @@ class KalmanTracker:
         share = np.minimum(FULL_LOOK_S / np.maximum(look_s, 1e-9), 1.0)
         return (fewest + np.ceil((most - fewest) * share - 1e-9)).astype(np.int64)
 
-    def _judge(self) -> None:
-        """Ripe, moved, confirmed or fixed."""
-        b, s = self._bank, self.settings
-        window = np.uint64((1 << s.confirm_window) - 1)
-        b.ripe |= (np.bitwise_count(b.hits & window) >= self._asked(s.confirm_hits)) & self._clear()
-        moved_on = self._moved()
-        steady = np.bitwise_count(b.hits) >= STEADY * np.minimum(b.frames, 64)
-        b.confirmed |= b.ripe & moved_on & steady
-        b.fixed = ~b.confirmed & (b.evidence[:, 0] >= 2 * s.confirm_hits) & ~moved_on
-
-    def _clear(self) -> NDArray[np.bool_]:
-        """Whether the detections of each track so far are clear enough on average; unknown SNR does not count."""
-        count, score, snr = self._bank.evidence.T
-        return (score >= self.settings.confirm_score * count) & ~(snr < self.settings.confirm_snr * count)
+    def _judge(self, time_s: float, dt_s: float) -> None:
+        """Ripe, believed or fixed."""
+        b = self._bank
+        window = np.uint64((1 << RIPE_WINDOW) - 1)
+        b.ripe |= np.bitwise_count(b.hits & window) >= self._asked(RIPE_HITS)
+        self._failures.fade(dt_s)
+        b.known = quantities(b, time_s, self._failures.near(b.x[:, :2]))
+        b.belief = self._beliefs(b.known)
+        b.confirmed = b.belief >= np.where(b.confirmed, self._threshold - RETREAT_NATS, self._threshold)
+        b.fixed = ~b.confirmed & (b.sums[:, 0] >= FIXED_HITS) & ~self._moved()
 
     def _moved(self) -> NDArray[np.bool_]:
         """Whether each track has left the place where it began, on both grounds: several detections in a row say so."""
-        if not self.settings.min_motion_px:
-            return np.ones(len(self._bank), bool)
         several = (np.uint64(1) << (self._asked(AWAY_HITS + 1) - 1).astype(np.uint64)) - np.uint64(1)
         return (self._bank.away & several) == several
 
@@ -337,12 +373,16 @@ class KalmanTracker:
         lost = unseen_s > np.where(b.fixed, FIXED_MEMORY_S, s.coast_s) + scan_s
         lost &= (rows < 0) | (b.doubt >= 2 * MISS_NATS)  # a detection that one miss makes doubtful is still one
         lost |= (rows < 0) & self._outside(b.x)
-        still_open = s.confirm_window - b.frames
-        hopeless = ~b.ripe & ~b.fixed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < s.confirm_hits)
+        still_open = RIPE_WINDOW - b.frames
+        hopeless = (
+            ~b.ripe & ~b.fixed & ~b.confirmed & (np.bitwise_count(b.hits).astype(np.int64) + still_open < RIPE_HITS)
+        )
         keep = ~(lost | hopeless)
         if keep.all():
             return rows
-        self._looks.learn_clutter(b.look[~keep & ~b.confirmed])
+        failed = ~keep & ~b.confirmed
+        self._looks.learn_clutter(b.look[failed])
+        self._failures.note(b.x[failed, :2])
         b.keep(keep)
         return rows[keep]
 
@@ -372,14 +412,14 @@ class KalmanTracker:
                 anchor=xy,
                 sensor=xy,
                 last=seen(detections, found),
-                evidence=evidence(detections, found),
+                sums=np.column_stack([np.ones(n), self._found[found], np.zeros(n), self._rough[found], np.zeros(n)]),
                 look=self._found[found],
+                known=np.full((n, len(PARTS)), np.nan),
+                belief=np.full(n, np.nan),
                 trail=trail,
             )
         )
         self._next_id += n
-        if s.confirm_hits <= 1:
-            self._judge()
         return found
 
     def _snapshots(self, rows: Ints, time_s: float) -> Tracks:
@@ -390,6 +430,7 @@ class KalmanTracker:
         x, P, sure = frozen(b.x.copy()), frozen(b.P.copy()), (b.doubt == 0) & ((rows >= 0) | (b.misses == 0))
         id_, confirmed, last = b.id.copy(), b.confirmed.copy(), b.last.copy()
         age_s, misses = time_s - b.born_s, b.misses.copy()
+        known, above, beliefs = b.known.copy(), b.belief - self._threshold, self._beliefs
 
         def snapshot(i: int) -> Track:
             row = int(rows[i])
@@ -411,6 +452,8 @@ class KalmanTracker:
                 score=score if row >= 0 else float("nan"),
                 snr=snr,
                 trail=trails[i],
+                belief=float(above[i]),
+                why=partial(beliefs.reasons, known[i]),
             )
 
         return Tracks(id_, confirmed, x, self._scene, snapshot, P, b.fixed.copy())
@@ -423,11 +466,6 @@ def blur(snr: Floats) -> Floats:
     targets through the network, median error an axis: 0.097 px at SNR 3.7, 0.065 at 6.5, 0.038 at 15. 1 where unknown.
     """
     return np.nan_to_num(np.clip(USUAL_SNR / np.maximum(snr, 1e-3), *BLUR) ** 2, nan=1.0)
-
-
-def evidence(detections: Detections, rows: Ints) -> Floats:
-    """One, score and SNR of detections (N, 3): what the bank's `evidence` adds up."""
-    return np.column_stack([np.ones(len(rows)), detections.score[rows], detections.snr[rows]])
 
 
 def seen(detections: Detections, rows: Ints) -> Floats:

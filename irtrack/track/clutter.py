@@ -1,9 +1,10 @@
-"""Places that detections come back to: compression specks, hot pixels, warm stones.
+"""The clutter map: where detections come from that are no targets, learned while tracking.
 
+Two things are kept of it. *Visits*: places that detections come back to (compression specks, hot pixels, warm stones).
 A track that hops between such places has left where it began, on the sensor and in the scene, and passes for a target.
 So each cell of a grid counts how many different unconfirmed tracks had a detection in it lately; a detection where
-others have been, more than elsewhere, does not count as a move.
-"""
+others have been, more than elsewhere, does not count as a move. *Failures*: regions of the picture where tracks begin
+and come to nothing (tree tops, waves, noise): another one that begins there is less likely a target."""
 
 from __future__ import annotations
 
@@ -20,13 +21,19 @@ MEMORY_S = 10.0
 """Time in which a visit fades to 1/e."""
 
 VISITORS = 2.5
-"""So many others make a haunt."""
+"""So many others make a place suspect."""
 
 ABOVE = 4.0
 """And so many times what the cells around any detection have on average: in even clutter nothing stands out."""
 
+REGION_PX, REGIONS = 16.0, 128
+"""Size of the regions whose failures are counted, and how many there are a side; the grid repeats beyond that."""
 
-class Haunts:
+FAILURE_MEMORY_S = 20.0
+"""Time in which a failure fades to 1/e."""
+
+
+class Visits:
     """Visits to the cells of one frame of reference: the sensor's or the scene's."""
 
     def __init__(self) -> None:
@@ -61,7 +68,7 @@ class Haunts:
         own = self._visitor[rows, columns] == visitor[:, None, None]
         return np.maximum(self._visits[rows, columns] - own * self._scale, 0.0).sum((1, 2)) / self._scale
 
-    def haunted(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
+    def suspect(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
         """Whether others were at each place (N,) more than chance; `cells_seen`: cells of the frame."""
         even = 9 * self._total / self._scale / max(cells_seen, 1.0)
         return self.others(xy, visitor) >= max(VISITORS, ABOVE * even)
@@ -70,4 +77,33 @@ class Haunts:
 def cells(xy: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column of the cell of each place (N, 2)."""
     at = np.floor(xy / CELL_PX).astype(np.int64) % SIDE
+    return at[:, 1], at[:, 0]
+
+
+class Failures:
+    """Tracks that came to nothing, by region of the sensor."""
+
+    def __init__(self) -> None:
+        self._count = np.zeros((REGIONS, REGIONS))
+
+    def fade(self, dt_s: float) -> None:
+        """Let time pass."""
+        self._count *= np.exp(-dt_s / FAILURE_MEMORY_S)
+
+    def note(self, xy: Floats) -> None:
+        """Last places (N, 2) of tracks that ended without being believed."""
+        row, column = regions(xy)
+        np.add.at(self._count, (row, column), 1.0)
+
+    def near(self, xy: Floats) -> Floats:
+        """How many there were lately in the nine regions round each place (N,)."""
+        row, column = regions(xy)
+        step = np.arange(-1, 2)
+        rows, columns = (row[:, None, None] + step[:, None]) % REGIONS, (column[:, None, None] + step) % REGIONS
+        return np.asarray(self._count[rows, columns].sum((1, 2)))
+
+
+def regions(xy: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of the region of each place (N, 2)."""
+    at = np.floor(xy / REGION_PX).astype(np.int64) % REGIONS
     return at[:, 1], at[:, 0]

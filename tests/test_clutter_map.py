@@ -7,7 +7,7 @@ import pytest
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats
-from irtrack.track.haunts import CELL_PX, MEMORY_S, SIDE, Haunts
+from irtrack.track.clutter import CELL_PX, FAILURE_MEMORY_S, MEMORY_S, SIDE, Failures, Visits
 from irtrack.track.tracker import KalmanTracker
 
 FRAME_CELLS = 640 * 512 / CELL_PX**2
@@ -18,40 +18,49 @@ def ids(*numbers: int) -> np.ndarray:
 
 
 def test_others_count_oneself_does_not() -> None:
-    haunts, place = Haunts(), np.array([[100.0, 50.0]])
+    visits, place = Visits(), np.array([[100.0, 50.0]])
     for _ in range(30):  # one track that stays
-        haunts.note(place, ids(1))
-    assert haunts.others(place, ids(1)) == 0
-    assert haunts.others(place, ids(2)) == 1
+        visits.note(place, ids(1))
+    assert visits.others(place, ids(1)) == 0
+    assert visits.others(place, ids(2)) == 1
     for visitor in (2, 3, 4):
-        haunts.note(place + 3, ids(visitor))  # in the next cell, as likely as not
-    assert haunts.haunted(place, ids(9), FRAME_CELLS)
-    assert not haunts.haunted(place + 20, ids(9), FRAME_CELLS)
+        visits.note(place + 3, ids(visitor))  # in the next cell, as likely as not
+    assert visits.suspect(place, ids(9), FRAME_CELLS)
+    assert not visits.suspect(place + 20, ids(9), FRAME_CELLS)
 
 
 def test_visits_fade() -> None:
-    haunts, place = Haunts(), np.array([[10.0, 10.0]])
+    visits, place = Visits(), np.array([[10.0, 10.0]])
     for visitor in range(8):
-        haunts.note(place, ids(visitor))
-    haunts.fade(MEMORY_S)
-    assert haunts.others(place, ids(99))[0] == pytest.approx(8 / np.e)
-    haunts.fade(20 * MEMORY_S)  # past the change of units too
-    assert haunts.others(place, ids(99))[0] == pytest.approx(8 * np.exp(-21), rel=1e-6)
+        visits.note(place, ids(visitor))
+    visits.fade(MEMORY_S)
+    assert visits.others(place, ids(99))[0] == pytest.approx(8 / np.e)
+    visits.fade(20 * MEMORY_S)  # past the change of units too
+    assert visits.others(place, ids(99))[0] == pytest.approx(8 * np.exp(-21), rel=1e-6)
 
 
-def test_even_clutter_makes_no_haunts() -> None:
-    rng, haunts = np.random.default_rng(0), Haunts()
+def test_even_clutter_makes_no_place_suspect() -> None:
+    rng, visits = np.random.default_rng(0), Visits()
     places = rng.uniform(0, [640, 512], (40_000, 2))
-    haunts.note(places, np.arange(40_000))
+    visits.note(places, np.arange(40_000))
     asked = rng.uniform(20, 480, (500, 2))
-    assert haunts.others(asked, np.full(500, -5)).mean() > 8
-    assert haunts.haunted(asked, np.full(500, -5), FRAME_CELLS).mean() < 0.01
+    assert visits.others(asked, np.full(500, -5)).mean() > 8
+    assert visits.suspect(asked, np.full(500, -5), FRAME_CELLS).mean() < 0.01
 
 
 def test_places_beyond_the_grid_are_kept() -> None:
-    haunts, far = Haunts(), np.array([[-700.0, 3 * SIDE * CELL_PX + 8]])
-    haunts.note(far, ids(1))
-    assert haunts.others(far, ids(2)) == 1
+    visits, far = Visits(), np.array([[-700.0, 3 * SIDE * CELL_PX + 8]])
+    visits.note(far, ids(1))
+    assert visits.others(far, ids(2)) == 1
+
+
+def test_failures_are_counted_by_region_and_fade() -> None:
+    failures, place = Failures(), np.array([[100.0, 50.0], [300.0, 200.0]])
+    failures.note(np.repeat(place[:1], 5, 0))
+    assert failures.near(place).tolist() == [5.0, 0.0]
+    assert failures.near(place + 16).tolist() == [5.0, 0.0]
+    failures.fade(FAILURE_MEMORY_S)
+    assert failures.near(place)[0] == pytest.approx(5 / np.e)
 
 
 def detections(xy: Floats) -> Detections:
