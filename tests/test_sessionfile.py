@@ -82,17 +82,23 @@ def another(desks: list[Desk]) -> Desk:
     return desks[-1]
 
 
+def longest(desk: Desk) -> list[int]:
+    """Tracks, those of the most frames first."""
+    lives = desk.session.lives()
+    return sorted(lives, key=lambda track: lives[track][0] - lives[track][1])
+
+
 def edited(desk: Desk, path: Path, text: str) -> Edits:
     """A recording that was analysed, edited and kept in a file."""
     desk.session.rules.set(AlarmRules(on=True, holdoff_s=0.1))
     desk.seen_whole(text)
     desk.keeping.save_as(path)
-    one, two, *_ = sorted(desk.session.lives())
+    one, two, *_ = longest(desk)
     first, last = desk.session.lives()[one]
     edits = desk.session.edits.value.renamed(one, "drone").judged(one, "drone").with_mark(two, True)
     edits = edits.split(one, (first + last) // 2, desk.session.lives())[0].without(two)
     desk.session.edits.edit(edits)
-    desk.session.choose(threshold=0.4)
+    desk.session.choose(threshold=0.6)
     desk.keeper.flush()
     return edits
 
@@ -465,13 +471,13 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
 ) -> None:
     desk.seen_whole(str(clip))
-    named, dropped = sorted(desk.session.lives())[:2]
+    named, dropped = longest(desk)[:2]
     desk.session.edits.edit(desk.session.edits.value.renamed(named, "A").judged(named, "bird").without(dropped))
     place = desk.session.store.places(named)
     desk.keeper.flush()
     moved = Path(shutil.copy(clip, tmp_path / "moved.mkv"))
     other = another(desks)
-    other.session.choose(threshold=0.35)  # its tracks may have other numbers
+    other.session.choose(threshold=0.6)  # its tracks may have other numbers
     s = other.session
     other.opened(moved)
     assert s.edits.value.names == {named: "A"}  # at once, while another pass is under way
@@ -480,8 +486,8 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     (again,) = s.edits.value.names
     assert s.edits.value.verdicts == {again: "bird"}
     assert len(s.lives()) == len(s.store.lives()) - 1
-    common = sorted(place.keys() & s.store.places(again).keys())
-    assert all(np.hypot(*np.subtract(place[i], s.store.places(again)[i])) < 6 for i in common[:5])
+    common = place.keys() & s.store.places(again).keys()
+    assert 2 * sum(np.hypot(*np.subtract(place[i], s.store.places(again)[i])) < 6 for i in common) > len(common) > 5
     s.edits.undo()  # what was there from the start cannot be taken back
     assert s.edits.value.names == {again: "A"}
 
