@@ -29,8 +29,8 @@ BLOCK_PX, LEVELS_PER_STRENGTH = 5, 127.5
 measure of its strength."""
 
 CHANGE_RATE, NOISE_SHARE, BURNT_IN = 0.1, 0.25, 0.3
-"""Share of a new frame in the mean change of each place; share of the picture that changes by noise alone. What changes by less than this share of what others do while
-the scene moves is burnt in."""
+"""Share of a new frame in the mean change of each place, and share of the picture that changes by noise alone. What
+changes by less than the last share of what others do while the scene moves is burnt in."""
 
 KEY_FRAMES, KEY_REACH = 8, 0.08
 """A key frame is replaced after so many frames, or once the picture has moved by this share of its side."""

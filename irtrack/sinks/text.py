@@ -191,7 +191,7 @@ def json_belief(track: Track) -> dict[str, object]:
     if track.belief != track.belief:
         return {}
     why = {kind: {part: round(v, 2) for part, v in parts.items()} for kind, parts in track.why().items()}
-    return {"belief": round(track.belief, 2), "reasons": why}
+    return {"belief": round(track.belief, 2)} | ({"reasons": why} if why else {})
 
 
 def known(value: float) -> float | None:
