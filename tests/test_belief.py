@@ -13,10 +13,11 @@ import pytest
 from irtrack.cli import main as irtrack
 from irtrack.config import TrackerSettings
 from irtrack.core import ConfigError, Detections, Floats, Frame, FrameResult, IrtrackError
+from irtrack.imaging.noise import noise
 from irtrack.sinks.text import JsonLinesSink
 from irtrack.track.belief import CLUTTER, PARTS, RETREAT_NATS, Beliefs, beliefs, shipped, text_of
 from irtrack.track.learn import KNOTS, Samples, false_rate, learn
-from irtrack.track.surroundings import noise, roughness
+from irtrack.track.surroundings import roughness
 from irtrack.track.tracker import KalmanTracker
 
 MOTION, SCORE = PARTS.index("motion"), PARTS.index("score")

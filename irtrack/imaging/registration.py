@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
 from irtrack.imaging.motion import STILL, is_still, moved
+from irtrack.imaging.noise import noise
 
 LONG_SIDE_PX = 320
 """Frames are scaled down to about this: a tenth of a pixel there is enough, and time follows the area."""
@@ -32,6 +33,13 @@ CHANGE_RATE, NOISE_SHARE, BURNT_IN = 0.1, 0.25, 0.3
 """Share of a new frame in the mean change of each place, and share of the picture that changes by noise alone. What
 changes by less than the last share of what others do while the scene moves is burnt in."""
 
+OF_NOISE, CLEAR_OF_NOISE = 0.7, 3.0
+"""Least gradient of a corner, of the mean change by noise: the corners of noise itself reach half of that. And the
+gradient from which on the change at a corner tells how it moves."""
+
+CHANGE_BY_NOISE = 1.13
+"""Mean change from one frame to the next by noise of standard deviation 1: 2 / sqrt(pi)."""
+
 KEY_FRAMES, KEY_REACH = 8, 0.08
 """A key frame is replaced after so many frames, or once the picture has moved by this share of its side."""
 
@@ -40,6 +48,9 @@ SHARE = 0.25
 
 STEP_PX = 0.15
 """Motion between two frames below this is taken for none, unless frames before moved: noise must not add up."""
+
+SURE = 8.0
+"""And below so many standard errors of its shift: corners of the picture go some three times as far as that."""
 
 
 class Registration:
@@ -101,12 +112,13 @@ class Registration:
         assert self._change is not None
         if not self._age:
             self._corners = corners_of(self._key, self._change)
-        motion = similarity(self._key, grey, self._corners, self._since)
-        if motion is None:
+        found = similarity(self._key, grey, self._corners, self._since)
+        if found is None:
             return None
-        size = reach(motion, grey.shape)
-        self._moving = 0.9 * self._moving + 0.1 * (size > STEP_PX)
-        return STILL if size <= STEP_PX and self._moving < 0.1 else motion
+        motion, error = found
+        surely = reach(motion, grey.shape) > max(STEP_PX, SURE * error)
+        self._moving = 0.9 * self._moving + 0.1 * surely
+        return motion if surely or self._moving >= 0.1 else STILL
 
 
 def after(now: Floats, before: Floats) -> Floats:
@@ -132,10 +144,10 @@ def stretched(image: Image, scale: float) -> NDArray[np.uint8]:
 
 def similarity(
     key: NDArray[np.uint8], now: NDArray[np.uint8], corners: NDArray[np.float32], guess: Floats
-) -> Floats | None:
-    """Rotation, zoom and shift (2, 3) from `key` to `now` by corners (N, 2), or None where too few of them agree.
+) -> tuple[Floats, float] | None:
+    """Rotation, zoom and shift (2, 3) from `key` to `now` by corners (N, 2), and the standard error of the shift in px.
 
-    `guess`: the motion to the frame before.
+    None where too few corners agree. `guess`: the motion to the frame before.
     """
     if len(corners) < LEAST:
         return None
@@ -152,8 +164,12 @@ def similarity(
         if np.count_nonzero(some) < max(LEAST, SHARE * len(a)):
             continue
         motion, inlier = cv2.estimateAffinePartial2D(a[some], b[some], ransacReprojThreshold=0.7, maxIters=300)
-        if motion is not None and np.count_nonzero(inlier) >= max(LEAST, SHARE * len(a)) and plausible(motion):
-            return np.asarray(motion, float)
+        count = np.count_nonzero(inlier)
+        if motion is not None and count >= max(LEAST, SHARE * len(a)) and plausible(motion):
+            on = some.copy()
+            on[some] = inlier.ravel() > 0
+            off = moved(motion, a[on].astype(float)) - b[on]
+            return np.asarray(motion, float), float(np.sqrt((off**2).sum(1).mean() / count))
     return None
 
 
@@ -171,13 +187,19 @@ def corners_of(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[
         return np.zeros((0, 2), np.float32)
     value = strength[y, x]
     cell = (y * GRID[1] // grey.shape[0]) * GRID[0] + x * GRID[0] // grey.shape[1]
-    strong = value > WEAKEST * np.median(highest(value, cell))
+    # Where all moves nothing changes by noise alone, and a picture full of texture looks noisy: the lower one counts.
+    by_noise = min(float(np.quantile(change[::4, ::4], NOISE_SHARE)), CHANGE_BY_NOISE * noise(grey))
+    strong = value > max(
+        WEAKEST * float(np.median(highest(value, cell))), (OF_NOISE * by_noise / LEVELS_PER_STRENGTH) ** 2
+    )
     y, x, value, cell = y[strong], x[strong], value[strong], cell[strong]
+    if not len(x):
+        return np.zeros((0, 2), np.float32)
     # Change over gradient is motion in px a frame, as far as it goes; the noise changes flat places as much.
-    noise = float(np.quantile(change[::4, ::4], NOISE_SHARE))
-    net = np.sqrt(np.maximum(change[y, x] ** 2 - noise**2, 0))
-    shift = net / (LEVELS_PER_STRENGTH * np.sqrt(value))
-    moving = float(np.quantile(highest(shift, cell), 0.75))
+    gradient = LEVELS_PER_STRENGTH * np.sqrt(value)
+    shift = np.sqrt(np.maximum(change[y, x] ** 2 - by_noise**2, 0)) / gradient
+    clear = gradient > CLEAR_OF_NOISE * by_noise
+    moving = float(np.quantile(highest(shift[clear], cell[clear]), 0.75)) if clear.any() else 0.0
     if moving > STEP_PX:
         free = shift > BURNT_IN * moving
         y, x, value, cell = y[free], x[free], value[free], cell[free]

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
+from irtrack.imaging.noise import noise
 
 BLOCK_PX = 4
 """Pixels are averaged over blocks this wide: edges of things stay, noise and targets of a few pixels fade."""
 
 REACH = 5
 """Blocks to each side that are looked at."""
-
-LEAST_NOISE = 0.3
-"""Smallest noise that counts, in counts: that of rounding to whole ones."""
 
 
 def roughness(image: Image, xy: Floats) -> Floats:
@@ -37,20 +34,3 @@ def roughness(image: Image, xy: Floats) -> Floats:
     step = np.partition(near, rank, axis=1)[:, rank].astype(np.float64)
     # Of noise alone, the upper quartile of the steps between means of 16 pixels is 0.6 of its standard deviation.
     return np.asarray(np.log(step / (0.6 * noise(image)) + 0.2))
-
-
-def noise(image: Image) -> float:
-    """Standard deviation of the camera's noise, in counts, by the median of second differences along rows.
-
-    They are whole numbers, so the median is sought within the step of its histogram in which it lies.
-    """
-    some: NDArray[np.int32] = image[::3].astype(np.int32)
-    second = np.abs(some[:, 2:] - 2 * some[:, 1:-1] + some[:, :-2])
-    if not second.size:
-        return LEAST_NOISE
-    count = np.bincount(second.ravel())
-    count[0] *= 2  # zero is a step of half the width
-    total = count.cumsum() - count[0] / 2
-    step = int(np.searchsorted(total, total[-1] / 2))
-    median = step + 0.5 - (total[step] - total[-1] / 2) / max(count[step], 1)
-    return max(float(median) / (0.6745 * 6**0.5), LEAST_NOISE)
