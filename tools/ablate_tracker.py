@@ -34,7 +34,7 @@ VARIANTS: dict[str, tuple[TrackerSettings, dict[str, object]]] = {
     "any hit ends a coast": (BASE, {MODULE + "MISS_NATS": 0.0}),
     "outages count as misses": (BASE, {MODULE + "OUTAGE_S": 0.0}),
     "places that others visit count": (BASE, {"irtrack.track.clutter.VISITORS": 1e9}),
-    "score and size tell nothing": (BASE, {"irtrack.track.looks.TEMPER": 0.0}),
+    "score and size tell nothing": (BASE, {"irtrack.track.appearance.TEMPER": 0.0}),
     "log as known in each frame": (replace(BASE, log_delay_s=0.0), {}),
 }
 

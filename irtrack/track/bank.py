@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats
-from irtrack.track.looks import LOOKS
+from irtrack.track.appearance import TRAITS
 
 MODELS = 2
 """Models of motion of each track: quiet and manoeuvring."""
@@ -43,7 +43,7 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "moved": ((), np.float64),
     "known": ((13,), np.float64),
     "belief": ((), np.float64),
-    "look": ((LOOKS,), np.float64),
+    "appearance": ((TRAITS,), np.float64),
     "stray": ((2,), np.float64),
     "trail": ((), np.intp),
 }
@@ -58,7 +58,7 @@ class Bank:
     count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `sums`
     (N, 7): over all detections so far, see `SUMS`. `place_nats`: their track score, by places alone. `recent` (N, 3):
     how far the last three lay from where it began; `moved`: the largest so far that all three exceeded. `known` (N, P):
-    quantities that `belief` follows from, see `belief.py`. `look` (N, 3): means of what `looks.py` compares.
+    quantities that `belief` follows from, see `belief.py`. `appearance` (N, 3): means of what `appearance.py` compares.
     `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
     sensor; means of the first detections. `stray` (N, 2): mean squared distance of late detections from each.
     `ripe`: often and clear enough to be a target. `fixed`: has been seen for long and has not left its place.
@@ -89,7 +89,7 @@ class Bank:
     moved: Floats
     known: Floats
     belief: Floats
-    look: Floats
+    appearance: Floats
     stray: Floats
     trail: NDArray[np.intp]
 

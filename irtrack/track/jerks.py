@@ -24,16 +24,16 @@ class Jerks:
         self._jerks *= MEMORY
         self._frames = MEMORY * self._frames + 1
 
-    def pairs(self, looks: Floats, places: Floats, found: Floats, clutter_px2: float) -> list[tuple[int, int]]:
+    def pairs(self, alike: Floats, places: Floats, found: Floats, clutter_px2: float) -> list[tuple[int, int]]:
         """Tracks and detections of this frame that a jerk has parted, the surest first.
 
-        `looks` (T, N): log-likelihood ratio of looks, of tracks at `places` (T, 2) to detections at `found` (N, 2),
+        `alike` (T, N): log-likelihood ratio of appearance, tracks at `places` (T, 2) to detections at `found` (N, 2),
         against clutter, of which there is `clutter_px2` on each pixel. A pair is worth P(jerk) / (pi R^2) times that
         ratio, against the density of clutter.
         """
         chance = (self._jerks + PRIOR_FRAMES * PRIOR) / (self._frames + PRIOR_FRAMES)
         away = np.linalg.norm(found - places[:, None], axis=2)
-        worth = looks + np.log(chance / (np.pi * FARTHEST_PX**2 * clutter_px2))
+        worth = alike + np.log(chance / (np.pi * FARTHEST_PX**2 * clutter_px2))
         worth[away > FARTHEST_PX] = -np.inf
         out: list[tuple[int, int]] = []
         while worth.max() > LEAST_NATS:

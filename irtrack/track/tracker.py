@@ -12,6 +12,7 @@ from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, Image, Track, Tracks, TrackStatus, frozen
 from irtrack.imaging.motion import STILL, carried, is_still, moved
 from irtrack.imaging.registration import Registration
+from irtrack.track.appearance import TRAITS, Appearance, appearance_of, followed
 from irtrack.track.assignment import Ints, assign, gated_pairs
 from irtrack.track.bank import MODELS, Bank
 from irtrack.track.belief import FULL_LOOK_S, MOST_DISTANCE, MOST_PLACE_NATS, PARTS, RETREAT_NATS, beliefs, quantities
@@ -20,7 +21,6 @@ from irtrack.track.clutter import ClutterMap
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.jerks import Jerks
 from irtrack.track.kalman import first_state, innovation_covariance, log_density, mahalanobis_squared
-from irtrack.track.looks import LOOKS, Looks, followed, looks_of
 from irtrack.track.surroundings import roughness
 from irtrack.track.trail import Trails
 
@@ -95,9 +95,9 @@ class KalmanTracker:
         self._frame: Floats | None = None  # width and height of the picture, where there is one
         self._common = CommonMotion()
         self._register = Registration()
-        self._looks = Looks()
+        self._appearance = Appearance()
         self._jerks = Jerks()
-        self._found, self._variance = np.zeros((0, LOOKS)), np.zeros(0)  # looks of this frame's detections, and R
+        self._found, self._variance = np.zeros((0, TRAITS)), np.zeros(0)  # appearance of this frame's detections, and R
         self._clutter = ClutterMap()
         self._rough = np.zeros(0)  # of the surroundings of this frame's detections
         self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
@@ -115,7 +115,7 @@ class KalmanTracker:
             self._follow(self._register(image))
         elif kind != "off":
             self._follow(self._voted(detections))
-        self._found = looks_of(detections)
+        self._found = appearance_of(detections)
         self._variance = self.settings.measurement_sigma_px**2 * blur(detections.snr)
         self._rough = np.full(len(detections), np.nan) if image is None else roughness(image, detections.xy_px)
         self._beliefs = self._tables[image is not None]
@@ -199,8 +199,8 @@ class KalmanTracker:
         self._jerks.next_frame()
         if not len(tracks) or not len(found):
             return
-        looks = self._looks.against_clutter(b.look[tracks], self._found[found])
-        for i, j in self._jerks.pairs(looks, b.x[tracks, :2], xy[found], self._clutter_px2):
+        alike = self._appearance.against_clutter(b.appearance[tracks], self._found[found])
+        for i, j in self._jerks.pairs(alike, b.x[tracks, :2], xy[found], self._clutter_px2):
             track, detection = tracks[i], found[j]
             shift = xy[detection] - b.x[track, :2]
             for places in (b.x, b.xm):
@@ -216,7 +216,7 @@ class KalmanTracker:
         # Negative log-likelihood up to a constant: a wide gate pays for its width, so it cannot steal from a sharp one.
         width = np.log(size)
         lowest = float(np.log(self.settings.measurement_sigma_px**4))
-        told = self._looks.evidence(self._bank.look[tracks[t]], self._found[found[d]])
+        told = self._appearance.evidence(self._bank.appearance[tracks[t]], self._found[found[d]])
         t, d = assign(t, d, distance + width - lowest - 2 * told, self._gate + 20.0)
         return tracks[t], found[d]
 
@@ -256,7 +256,7 @@ class KalmanTracker:
             b.xm[hit], b.Pm[hit], b.mu[hit] = update_models(b.xm[hit], b.Pm[hit], b.mu[hit], z, R)
             b.x[hit], b.P[hit] = combined(b.xm[hit], b.Pm[hit], b.mu[hit])
             b.last[hit] = seen(detections, d)
-            self._look(hit, d)
+            self._learn(hit, d)
             self._anchor(hit, detections.xy_px[d], dt_s)
         self._judge(time_s, dt_s)
         loose = np.flatnonzero((rows >= 0) & ~b.confirmed)
@@ -289,12 +289,12 @@ class KalmanTracker:
             [np.ones(len(hit)), found, change, self._rough[d], np.minimum(away, MOST_DISTANCE)]
         )
 
-    def _look(self, hit: Ints, d: Ints) -> None:
+    def _learn(self, hit: Ints, d: Ints) -> None:
         """Learn what targets look like from the detections `d` of the tracks `hit`."""
         b = self._bank
         sure = b.confirmed[hit]
-        self._looks.learn(self._found, b.look[hit[sure]], self._found[d[sure]])
-        b.look[hit] = followed(b.look[hit], self._found[d], b.sums[hit, 0])
+        self._appearance.learn(self._found, b.appearance[hit[sure]], self._found[d[sure]])
+        b.appearance[hit] = followed(b.appearance[hit], self._found[d], b.sums[hit, 0])
 
     def _anchor(self, hit: Ints, xy: Floats, dt_s: float) -> None:
         """Where a track began is the mean of its first detections; later ones lie there or away."""
@@ -359,7 +359,7 @@ class KalmanTracker:
         if keep.all():
             return rows
         failed = ~keep & ~b.confirmed
-        self._looks.learn_clutter(b.look[failed])
+        self._appearance.learn_clutter(b.appearance[failed])
         self._clutter.failed(b.x[failed, :2])
         b.keep(keep)
         return rows[keep]
@@ -391,7 +391,7 @@ class KalmanTracker:
                 sensor=xy,
                 last=seen(detections, found),
                 sums=np.column_stack([np.ones(n), self._found[found], np.zeros(n), self._rough[found], np.zeros(n)]),
-                look=self._found[found],
+                appearance=self._found[found],
                 known=np.full((n, len(PARTS)), np.nan),
                 belief=np.full(n, np.nan),
                 trail=trail,

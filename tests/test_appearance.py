@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from irtrack.core import Detections, Floats
-from irtrack.track.looks import MOST_NATS, Looks, followed, looks_of
+from irtrack.track.appearance import MOST_NATS, Appearance, appearance_of, followed
 from irtrack.track.tracker import KalmanTracker, blur
 
 
@@ -37,17 +37,17 @@ def exchanged(seed: int) -> bool:
 
 def test_brightness_tells_targets_apart() -> None:
     with_looks = sum(exchanged(s) for s in range(24))
-    with patch("irtrack.track.looks.TEMPER", 0.0):
+    with patch("irtrack.track.appearance.TEMPER", 0.0):
         without = sum(exchanged(s) for s in range(24))
     assert without >= 6
     assert with_looks <= without / 2
 
 
 def test_what_is_unknown_or_tells_nothing_counts_for_nothing() -> None:
-    rng, looks = np.random.default_rng(1), Looks()
+    rng, looks = np.random.default_rng(1), Appearance()
     n = 40
     for _ in range(10):
-        unknown = looks_of(detections(np.zeros((n, 2)), np.full(n, np.nan), np.exp(rng.normal(2, 0.5, n))))
+        unknown = appearance_of(detections(np.zeros((n, 2)), np.full(n, np.nan), np.exp(rng.normal(2, 0.5, n))))
         looks.learn(unknown, unknown, unknown[rng.permutation(n)])  # areas at random: the same target's differ as much
     told = looks.evidence(unknown[:20], unknown[20:])
     assert np.isfinite(told).all()
@@ -55,11 +55,11 @@ def test_what_is_unknown_or_tells_nothing_counts_for_nothing() -> None:
 
 
 def test_evidence_is_a_bounded_likelihood_ratio() -> None:
-    rng, looks = np.random.default_rng(2), Looks()
+    rng, looks = np.random.default_rng(2), Appearance()
     means = rng.normal(2, 0.8, 30)
     assert not looks.evidence(np.zeros((4, 3)), np.ones((4, 3))).any()
     for _ in range(20):
-        found = looks_of(detections(np.zeros((30, 2)), np.exp(means + rng.normal(0, 0.1, 30))))
+        found = appearance_of(detections(np.zeros((30, 2)), np.exp(means + rng.normal(0, 0.1, 30))))
         own = found.copy()
         own[:, 1] = means
         looks.learn(found, own, found)

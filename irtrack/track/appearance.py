@@ -10,14 +10,14 @@ import numpy as np
 
 from irtrack.core import Detections, Floats
 
-LOOKS = 3
+TRAITS = 3
 """Quantities: score, logarithm of SNR, logarithm of area."""
 
 TEMPER = 0.5
 """Share of the evidence that counts: the quantities depend on one another."""
 
 MOST_NATS = 3.0
-"""The most that looks may say for or against a pair."""
+"""The most that appearance may say for or against a pair."""
 
 LEARNT_AFTER = 60.0
 """Pairs after which the spreads are believed; before that in proportion."""
@@ -35,12 +35,12 @@ USUAL_OWN = np.array([0.01, 0.05, 0.1])
 """Variance of one target's quantities until it is known."""
 
 
-def looks_of(detections: Detections) -> Floats:
+def appearance_of(detections: Detections) -> Floats:
     """The quantities of each detection (N, 3); NaN where unknown."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        looks = np.column_stack([detections.score, np.log(detections.snr), np.log(detections.area_px)])
-    looks[~np.isfinite(looks)] = np.nan
-    return looks
+        seen = np.column_stack([detections.score, np.log(detections.snr), np.log(detections.area_px)])
+    seen[~np.isfinite(seen)] = np.nan
+    return seen
 
 
 class Spread:
@@ -48,17 +48,17 @@ class Spread:
 
     def __init__(self, mean: Floats, variance: Floats, count: float) -> None:
         self.mean, self.variance = mean, variance
-        self._count = np.full(LOOKS, count)
+        self._count = np.full(TRAITS, count)
 
-    def add(self, looks: Floats) -> None:
+    def add(self, seen: Floats) -> None:
         """Take in some (N, 3); NaN counts for nothing."""
-        known = np.isfinite(looks)
+        known = np.isfinite(seen)
         n = known.sum(0)
         self._count = np.minimum(self._count + n, MEMORY)
         rate = n / np.maximum(self._count, 1.0)
-        mean = np.where(known, looks, 0.0).sum(0) / np.maximum(n, 1)
+        mean = np.where(known, seen, 0.0).sum(0) / np.maximum(n, 1)
         self.mean = self.mean + rate * (mean - self.mean)
-        square = np.where(known, (looks - self.mean) ** 2, 0.0).sum(0) / np.maximum(n, 1)
+        square = np.where(known, (seen - self.mean) ** 2, 0.0).sum(0) / np.maximum(n, 1)
         self.variance = np.maximum(self.variance + rate * (square - self.variance), 1e-6)
 
 
@@ -69,17 +69,17 @@ def log_ratio(found: Floats, own: Floats, spread: Floats, other: Floats, wide: F
     return np.asarray(np.nan_to_num(0.5 * (apart - same)))
 
 
-class Looks:
+class Appearance:
     """Spreads of the quantities: of all detections, and of one target's round its own mean."""
 
     def __init__(self) -> None:
-        self._all = Spread(np.zeros(LOOKS), np.ones(LOOKS), 0.0)
+        self._all = Spread(np.zeros(TRAITS), np.ones(TRAITS), 0.0)
         # Of what belongs to no track: weak, small and of all kinds until it is known.
         self._clutter = Spread(np.array([0.7, 1.5, 1.0]), np.array([0.04, 0.5, 1.0]), 20.0)
-        self._own, self._pairs = np.ones(LOOKS), np.zeros(LOOKS)
+        self._own, self._pairs = np.ones(TRAITS), np.zeros(TRAITS)
 
     def evidence(self, own: Floats, found: Floats) -> Floats:
-        """Log-likelihood ratio (N,) of found (N, 3) being of the targets with these looks and not any detection."""
+        """Log-likelihood ratio (N,) of found (N, 3) being of the targets that appear so and not any detection."""
         belief = np.minimum(self._pairs / LEARNT_AFTER, 1.0) * (self._own < self._all.variance)
         if not belief.any():
             return np.zeros(len(own))
@@ -96,13 +96,13 @@ class Looks:
         clutter = self._clutter
         return np.asarray(log_ratio(found, own[:, None], spread, clutter.mean, clutter.variance + BLURRED).sum(-1))
 
-    def learn_clutter(self, looks: Floats) -> None:
-        """Looks (N, 3) of tracks that ended without ever being believed."""
-        self._clutter.add(looks[np.isfinite(looks).all(1)])
+    def learn_clutter(self, seen: Floats) -> None:
+        """Appearance (N, 3) of tracks that ended without ever being believed."""
+        self._clutter.add(seen[np.isfinite(seen).all(1)])
 
-    def learn(self, looks: Floats, own: Floats, found: Floats) -> None:
-        """All detections of a frame (N, 3), and those of established tracks (M, 3) beside the tracks' own looks."""
-        self._all.add(looks)
+    def learn(self, seen: Floats, own: Floats, found: Floats) -> None:
+        """All detections of a frame (N, 3), and those of established tracks (M, 3) beside how the tracks appeared."""
+        self._all.add(seen)
         both = np.isfinite(own) & np.isfinite(found)
         n = both.sum(0)
         self._pairs = np.minimum(self._pairs + n, MEMORY)
