@@ -20,7 +20,10 @@ def detector() -> irtrack.Detector:
 
 
 def on_tracks(detector: irtrack.Detector, text: str, since_s: float) -> tuple[float, float]:
-    """Of the targets that the detector sees from then on, the share on believed tracks; and false tracks a frame."""
+    """Of the targets that the detector sees from then on, the share on believed tracks; and false tracks a frame.
+
+    What coasts after a jerk is in no log, and does not count.
+    """
     scene = Scene(scene_from_text(text))
     found = seen = false = frames = 0
     for result in irtrack.process(irtrack.open(f"sim:{text}"), detector, irtrack.Tracker()):
@@ -31,7 +34,8 @@ def on_tracks(detector: irtrack.Detector, text: str, since_s: float) -> tuple[fl
         visible = nearest(truth, result.detections.xy_px) < NEAR_PX
         found += np.count_nonzero(nearest(truth[visible], believed) < NEAR_PX)
         seen += np.count_nonzero(visible)
-        false += np.count_nonzero(nearest(believed, truth) >= NEAR_PX)
+        measured = [t.xy_px for t in result.tracks if t.confirmed and t.detection is not None]
+        false += np.count_nonzero(nearest(np.array(measured), truth) >= NEAR_PX)
         frames += 1
     return found / max(seen, 1), false / max(frames, 1)
 

@@ -102,7 +102,7 @@ def test_an_output(package: Package, tmp_path: Path, capsys: pytest.CaptureFixtu
     package(plugins.SINKS, "lines = MODULE:KIND", SINK)
     out = tmp_path / "out.txt"
     scene = "sim:sky,width=96,height=80,frames=12,scr=14,speed_px_s=60"
-    assert main(["run", scene, "--lines", str(out), "--confirm-hits", "2", *QUICK]) == 0
+    assert main(["run", scene, "--lines", str(out), "--caution", "1e6", *QUICK]) == 0
     lines = [line.split() for line in out.read_text().splitlines()]
     assert [int(frame) for frame, _ in lines] == list(range(12))
     assert int(lines[-1][1]) > 0
@@ -164,7 +164,7 @@ def test_a_network(package: Package, tmp_path: Path, capsys: pytest.CaptureFixtu
     save_file({"gain": torch.tensor(300.0)}, weights, {"architecture": "Spots"})
     scene = "sim:sky,width=96,height=80,frames=16,scr=20,targets=2,speed_px_s=60,texture=0.002,structure=0,netd=0.002"
     out = tmp_path / "t.csv"
-    words = ["run", scene, "--csv", str(out), "--force", "--weights", str(weights), "--confirm-snr", "0"]
+    words = ["run", scene, "--csv", str(out), "--force", "--weights", str(weights), "--caution", "1e6"]
     assert main(words) == 0
     assert len({row["track_id"] for row in csv.DictReader(out.open())}) >= 1
     capsys.readouterr()
