@@ -24,6 +24,7 @@ from test_session import PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, until,
 
 from irtrack.cli import main
 from irtrack.core import SourceError
+from irtrack.session import sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import from_bytes, to_bytes
 from irtrack.session.edits import Edits
@@ -581,6 +582,31 @@ def test_what_is_no_whole_session_is_one_line(desk: Desk, clip: Path, tmp_path: 
         database.execute("PRAGMA application_id = 7")
     with pytest.raises(SessionError, match="no session of irtrack"):
         SessionFile(plain).say({"a": 1})
+
+
+def test_nobody_sees_a_session_that_is_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables come with its first content, and go with it where that cannot be written."""
+    path, write, seen = tmp_path / "s.irtrack", sessionfile.say, []
+
+    def tables() -> int:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            return int(database.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0])
+
+    def watched(database: sqlite3.Connection, values: dict[str, object]) -> None:
+        seen.append(tables())
+        if "fails" in values:
+            raise OSError("no room")
+        write(database, values)
+
+    monkeypatch.setattr(sessionfile, "say", watched)
+    file = SessionFile(path)
+    with pytest.raises(SessionError, match="no room"):
+        file.say({"fails": 1})
+    assert tables() == 0
+    file.say({"x": 1})
+    file.say({"x": 2})
+    file.close()
+    assert seen == [0, 0, 3]
 
 
 def test_a_damaged_session_of_the_data_folder_does_not_keep_a_recording_closed(

@@ -115,15 +115,19 @@ class SessionFile:
             if self._database is not None and not self.path.exists():
                 self.close()
                 raise SessionError(f"the session {self.path} is not there any more: it is written anew")
+            new = self._database is None
             if self._database is None:
                 self._database = self._opened()
-            self._database.execute("BEGIN IMMEDIATE")
+            else:
+                self._database.execute("BEGIN IMMEDIATE")
             try:
                 self._check_writer(self._database)
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
                 self._database.execute("ROLLBACK")
+                if new:  # what it was made with is taken back too
+                    self.close()
                 raise
         except (sqlite3.Error, OSError) as error:
             raise SessionError(
@@ -131,10 +135,20 @@ class SessionFile:
             ) from error
 
     def _opened(self) -> sqlite3.Connection:
+        """The file, made where it was not there, within the first change: nobody reads one that is half made."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         made = sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
-        if made.execute("PRAGMA application_id").fetchone()[0] not in (0, MARK):
+        try:
+            made.execute("BEGIN IMMEDIATE")
+            self._make(made)
+        except BaseException:
             made.close()
+            raise
+        return made
+
+    def _make(self, made: sqlite3.Connection) -> None:
+        """Tables, marks and the one who writes. Raises SessionError where the file is something else."""
+        if made.execute("PRAGMA application_id").fetchone()[0] not in (0, MARK):
             raise SessionError(f"{self.path} is no session of irtrack: choose another name")
         made.execute(f"PRAGMA application_id = {MARK}")
         made.execute(f"PRAGMA user_version = {VERSION}")
@@ -143,7 +157,6 @@ class SessionFile:
         made.execute("INSERT OR REPLACE INTO said VALUES ('writer', ?)", (self._writer,))
         there = made.execute("SELECT value FROM said WHERE name = 'recipes'").fetchone()
         self._recipes = recipes_from(json.loads(there[0])) if there else []
-        return made
 
     def _check_writer(self, database: sqlite3.Connection) -> None:
         (writer,) = database.execute("SELECT value FROM said WHERE name = 'writer'").fetchone()
@@ -199,6 +212,9 @@ def read_session(path: Path) -> Kept:
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise SessionError(f"{path} was written by a newer irtrack: update this one")
+            if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+                database.execute("BEGIN IMMEDIATE")  # it is being made: wait for that
+                database.execute("ROLLBACK")
             database.execute("BEGIN")  # all of it as of one moment
             said = {name: json.loads(v) for name, v in database.execute("SELECT * FROM said") if name != "writer"}
             recipes = recipes_from(said["recipes"])
