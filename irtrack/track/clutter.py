@@ -4,7 +4,8 @@ Two things are kept of it. *Visits*: places that detections come back to (compre
 A track that hops between such places has left where it began, on the sensor and in the scene, and passes for a target.
 So each cell of a grid counts how many different unconfirmed tracks had a detection in it lately; a detection where
 others have been, more than elsewhere, does not count as a move. *Failures*: regions of the picture where tracks begin
-and come to nothing (tree tops, waves, noise): another one that begins there is less likely a target."""
+and come to nothing (tree tops, waves, noise): another one that begins there is less likely a target.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +88,7 @@ class Visits:
 
     def note(self, xy: Floats, visitor: NDArray[np.int64]) -> None:
         """Detections (N, 2) of unconfirmed tracks with these identities; one that stays counts once."""
-        row, column = cells(xy)
+        row, column = cells(xy, CELL_PX, SIDE)
         new = self._visitor[row, column] != visitor
         row, column, visitor = row[new], column[new], visitor[new]
         np.add.at(self._visits, (row, column), self._scale)
@@ -96,23 +97,14 @@ class Visits:
 
     def others(self, xy: Floats, visitor: NDArray[np.int64]) -> Floats:
         """Visits by others to the nine cells round each place (N,)."""
-        row, column = cells(xy)
-        step = np.arange(-1, 2)
-        rows = (row[:, None, None] + step[:, None]) % SIDE
-        columns = (column[:, None, None] + step) % SIDE
-        own = self._visitor[rows, columns] == visitor[:, None, None]
-        return np.maximum(self._visits[rows, columns] - own * self._scale, 0.0).sum((1, 2)) / self._scale
+        near = around(cells(xy, CELL_PX, SIDE), SIDE)
+        own = self._visitor[near] == visitor[:, None, None]
+        return np.maximum(self._visits[near] - own * self._scale, 0.0).sum((1, 2)) / self._scale
 
     def suspect(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
         """Whether others were at each place (N,) more than chance; `cells_seen`: cells of the frame."""
         even = 9 * self._total / self._scale / max(cells_seen, 1.0)
         return self.others(xy, visitor) >= max(VISITORS, ABOVE * even)
-
-
-def cells(xy: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of the cell of each place (N, 2)."""
-    at = np.floor(xy / CELL_PX).astype(np.int64) % SIDE
-    return at[:, 1], at[:, 0]
 
 
 class Failures:
@@ -127,18 +119,23 @@ class Failures:
 
     def note(self, xy: Floats) -> None:
         """Last places (N, 2) of tracks that ended without being believed."""
-        row, column = regions(xy)
-        np.add.at(self._count, (row, column), 1.0)
+        np.add.at(self._count, cells(xy, REGION_PX, REGIONS), 1.0)
 
     def near(self, xy: Floats) -> Floats:
         """How many there were lately in the nine regions round each place (N,)."""
-        row, column = regions(xy)
-        step = np.arange(-1, 2)
-        rows, columns = (row[:, None, None] + step[:, None]) % REGIONS, (column[:, None, None] + step) % REGIONS
-        return np.asarray(self._count[rows, columns].sum((1, 2)))
+        return np.asarray(self._count[around(cells(xy, REGION_PX, REGIONS), REGIONS)].sum((1, 2)))
 
 
-def regions(xy: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of the region of each place (N, 2)."""
-    at = np.floor(xy / REGION_PX).astype(np.int64) % REGIONS
+Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def cells(xy: Floats, size_px: float, side: int) -> Cells:
+    """Row and column of the cell of each place (N, 2), in a grid of `side` cells of this size that repeats."""
+    at = np.floor(xy / size_px).astype(np.int64) % side
     return at[:, 1], at[:, 0]
+
+
+def around(at: Cells, side: int) -> Cells:
+    """Rows and columns of the nine cells (N, 3, 3) round each cell of such a grid."""
+    (row, column), step = at, np.arange(-1, 2)
+    return (row[:, None, None] + step[:, None]) % side, (column[:, None, None] + step) % side
