@@ -250,7 +250,7 @@ class TrackerSettings(Checked):
     )
 
     caution: float = option(
-        30.0,
+        20.0,
         "false tracks an hour that are accepted, about: fewer means that a track is believed later, and some never",
         unit="1/h",
         low=1e-3,

@@ -17,7 +17,7 @@ from irtrack.imaging.noise import noise
 from irtrack.sinks.text import JsonLinesSink
 from irtrack.track.belief import CLUTTER, PARTS, RETREAT_NATS, Beliefs, beliefs, shipped, text_of
 from irtrack.track.learn import KNOTS, Samples, false_rate, learn
-from irtrack.track.surroundings import roughness
+from irtrack.track.surroundings import surroundings
 from irtrack.track.tracker import KalmanTracker
 
 MOTION, SCORE = PARTS.index("motion"), PARTS.index("score")
@@ -132,26 +132,42 @@ def test_caution_sets_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("deviation", [0.0, 1.5, 12.0])
-def test_a_plain_sky_is_smooth_whatever_its_noise_and_targets(deviation: float, rng: np.random.Generator) -> None:
-    sky = np.clip(100 + deviation * rng.standard_normal((256, 320)), 0, 255)
+def test_a_plain_sky_is_even_whatever_its_noise_slope_and_targets(deviation: float, rng: np.random.Generator) -> None:
+    sky = 60 + deviation * rng.standard_normal((256, 320)) + np.linspace(0, 80, 256)[:, None]
     if deviation:
-        assert noise(sky.astype(np.uint8)) == pytest.approx(deviation, rel=0.1)
-    places = rng.uniform(20, 230, (8, 2))
-    alone = roughness(sky.astype(np.uint8), places)
-    assert alone.max() < 0.8
+        assert noise(np.clip(sky, 0, 255).astype(np.uint8)) == pytest.approx(deviation, rel=0.1)
+    places = rng.uniform(20, 230, (6, 2))
+    sides = np.full(6, 3.0)
+    alone = surroundings(np.clip(sky, 0, 255).astype(np.uint8), places, sides)
+    assert alone[:, 0].max() < 0.8
+    assert alone[:, 1].max() < 1.5
     for x, y in places.astype(int):
         sky[y - 1 : y + 2, x - 1 : x + 2] = 255
-    assert np.abs(roughness(sky.astype(np.uint8), places) - alone).max() < 0.5
-    assert roughness(sky.astype(np.uint8), np.zeros((0, 2))).shape == (0,)
+    seen = surroundings(np.clip(sky, 0, 255).astype(np.uint8), places, sides)
+    assert np.abs(seen[:, 0] - alone[:, 0]).max() < 0.8
+    assert seen[:, 1].min() > 1
+    assert surroundings(sky.astype(np.uint8), np.zeros((0, 2)), np.zeros(0)).shape == (0, 2)
 
 
-def test_houses_are_rough(rng: np.random.Generator) -> None:
+def test_houses_are_uneven_and_a_window_does_not_stand_out(rng: np.random.Generator) -> None:
     city = 100 + 2 * rng.standard_normal((256, 320))
     city[:, 160:] += 60 * ((np.indices((256, 160)) // 9).sum(0) % 2)
-    told = roughness(city.astype(np.uint8), np.array([[60.0, 128], [240, 128], [319, 255], [0, 0]]))
+    places = np.array([[60.0, 128], [240, 128], [319, 255], [0, 0]])
+    told, stands_out = surroundings(city.astype(np.uint8), places, np.full(4, 9.0)).T
     assert told[1] > 2
     assert told[0] < 0.8
     assert told[2] > 2 > 0.8 > told[3]
+    assert stands_out[1] < 1
+
+
+@pytest.mark.parametrize("side", [3, 12, 30])
+def test_what_surrounds_a_large_target_is_not_the_target(side: int, rng: np.random.Generator) -> None:
+    sky = 100 + 2 * rng.standard_normal((512, 640))
+    sky[250 : 250 + side * 2 // 3, 300 : 300 + side] = 200
+    where = np.array([[300 + side / 2, 250 + side / 3]])
+    uneven, stands_out = surroundings(sky.astype(np.uint8), where, np.array([float(side)]))[0]
+    assert uneven < 1
+    assert stands_out > 2.5
 
 
 def test_why_is_said_of_tracks_and_of_what_is_none_yet(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ AGAINST = {
     "motion": "it has hardly moved",
     "age": "it is not there for long",
     "surroundings": "its surroundings are uneven",
+    "prominence": "it stands out little from what surrounds it",
     "clutter": "other tracks near it came to nothing",
     "path": "it jumps about",
     "pinned": "it sits still on the sensor",

@@ -36,6 +36,7 @@ PARTS = (
     "motion",
     "age",
     "surroundings",
+    "prominence",
     "clutter",
     "path",
     "pinned",
@@ -47,9 +48,9 @@ not stay at a target's place. place: the track score of Sittler, from how well t
 density of clutter. steadiness: share of the last 64 frames with a detection. score: -ln (1 - mean score of
 the network). brightness: mean ln SNR. size: mean ln area in px. flicker: mean change of ln SNR from one detection to
 the next. motion: ln (1 + px) that it surely went from where it began, in the scene and on the sensor. age: ln seconds.
-surroundings: how rough the picture is there (`surroundings.py`). clutter: ln (1 + tracks that came to nothing near
-there). path: mean squared Mahalanobis distance from the predicted place. pinned: ln of the px that it strays on the
-sensor.
+surroundings: how uneven the picture is there; prominence: how far it stands out of that (`surroundings.py`).
+clutter: ln (1 + tracks that came to nothing near there). path: mean squared Mahalanobis distance from the predicted
+place. pinned: ln of the px that it strays on the sensor.
 """
 
 RETREAT_NATS = 5.0
@@ -111,7 +112,7 @@ def quantities(bank: Bank, now_s: float, clutter: Floats) -> Floats:
     """What is known of each track (N, P), in the order of `PARTS`; NaN where unknown. `clutter` (N,): from the map of
     it.
     """
-    count, score, snr, area, flicker, rough, distance = bank.sums.T
+    count, score, snr, area, flicker, rough, prominence, distance = bank.sums.T
     look_s = (now_s - bank.born_s) / np.maximum(bank.frames - 1, 1)
     apart = np.clip(look_s / FULL_LOOK_S, 1.0, MOST_APART)
     seen = np.bitwise_count(bank.hits) / np.minimum(bank.frames, 64)
@@ -128,6 +129,7 @@ def quantities(bank: Bank, now_s: float, clutter: Floats) -> Floats:
                 np.log1p(bank.moved),
                 np.log(np.maximum(now_s - bank.born_s, 0.03)),
                 rough / count,
+                prominence / count,
                 np.log1p(clutter),
                 distance / (count - 1),
                 np.where(count < STRAY_HITS, np.nan, np.log(np.clip(np.sqrt(bank.stray[:, 1]), *STRAY_PX))),

@@ -32,22 +32,24 @@ KNOTS: dict[str, tuple[float, ...]] = {
     "flicker": (0, 0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.8),
     "motion": tuple(np.log1p((0, 1, 2, 3, 5, 10, 25, 80))),
     "age": tuple(np.log((0.03, 0.1, 0.2, 0.5, 1, 2, 5, 15))),
-    "surroundings": (-1.5, -0.5, 0, 0.5, 1, 1.7, 2.5, 4),
+    "surroundings": (-1, 0, 0.5, 1, 1.5, 2.2, 3, 4),
+    "prominence": (-1, 0, 0.5, 1, 1.6, 2.3, 3, 4),
     "clutter": tuple(np.log1p((0, 1, 2, 4, 8, 16, 40, 100))),
     "path": (0, 0.5, 1, 2, 3, 5, 8, 15),
     "pinned": tuple(np.log((0.05, 0.1, 0.2, 0.4, 0.7, 1.2, 2, 3))),
 }
 """Where the function of each part bends."""
 
-RISING = ("detections", "place", "steadiness", "score", "brightness", "motion", "age", "pinned")
+RISING = ("detections", "place", "steadiness", "score", "brightness", "prominence", "motion", "age", "pinned")
 FALLING = ("flicker", "surroundings", "clutter", "path")
 """Parts of which more cannot speak against a target, and cannot speak for one."""
 
 PENALTY = 1e-4
 """Weight of the squared rise from knot to knot, per track."""
 
-LASTING = 12
-"""Detections from which on a track of clutter is a fixture; the others are chance."""
+LASTING, STEADY = 12, 0.6
+"""Detections, and the share of frames with one, from which on a track of clutter is a fixture; the others are chance,
+such as what hops from one lamp to the next."""
 
 LEAST_TRACKS, TAIL = 20, 40
 """Tracks of each kind that are needed to learn from, and how many of clutter tell how often beliefs are high."""
@@ -79,9 +81,13 @@ class Samples:
 
 def kinds_of(samples: Samples) -> NDArray[np.int64]:
     """Of each sample: -1 for a target, else which of `CLUTTER` its track was: one that lasted is a fixture."""
-    lasted = np.zeros(samples.track.max(initial=-1) + 1)
-    np.maximum.at(lasted, samples.track, samples.known[:, PARTS.index("detections")])
-    return np.where(samples.target, -1, lasted[samples.track] >= np.log(LASTING)).astype(np.int64)
+    count, steadiness = (samples.known[:, PARTS.index(part)] for part in ("detections", "steadiness"))
+    most, last = np.zeros((2, samples.track.max(initial=-1) + 1))
+    np.maximum.at(most, samples.track, count)
+    ends = count == most[samples.track]
+    last[samples.track[ends]] = steadiness[ends]
+    fixture = (most >= np.log(LASTING)) & (last >= STEADY)
+    return np.where(samples.target, -1, fixture[samples.track]).astype(np.int64)
 
 
 def weights_of(samples: Samples) -> Floats:

@@ -4,33 +4,62 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
 from irtrack.imaging.noise import noise
 
-BLOCK_PX = 4
-"""Pixels are averaged over blocks this wide: edges of things stay, noise and targets of a few pixels fade."""
+BLOCK_PX, LEVELS = 4, 4
+"""Pixels are averaged over blocks this wide: edges of things stay, noise and targets of a few pixels fade. For larger
+targets over blocks twice as wide, and so on, in so many levels."""
 
-REACH = 5
-"""Blocks to each side that are looked at."""
+REACH, OWN = 5, 1
+"""Blocks to each side that are looked at, and those of them that hold the detection itself."""
 
 
-def roughness(image: Image, xy: Floats) -> Floats:
-    """How uneven the picture (H, W) is round places (N, 2): ln of its steps over what noise alone would make of them.
+def surroundings(image: Image, xy: Floats, side_px: Floats) -> Floats:
+    """How uneven the picture (H, W) is round targets at `xy` (N, 2) with a longer side of `side_px` (N,), and how far
+    they stand out of that: (N, 2), both as ln.
 
-    The steps are those between the means of neighbouring blocks; the upper quartile of those round a place, so that the
-    target itself, a block or two, has no say. 0 or so on a plain sky, 2 to 4 among houses and trees.
+    First the unevenness over what noise alone would make of it: 0 or so on a plain sky, 2 to 4 among houses and trees.
+    Then that at the place itself over that round it: 3 and more for a point in a sky or on a road, 1 for a window among
+    windows. Unevenness is the second difference of the means of blocks, so that a sky that grows brighter towards the
+    horizon is even; of those round a place the upper quartile.
     """
-    if not len(xy):
-        return np.zeros(0)
-    size = (max(image.shape[1] // BLOCK_PX, 1), max(image.shape[0] // BLOCK_PX, 1))
-    blocks = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    padded = np.pad(blocks, ((REACH, REACH + 1), (REACH, REACH + 1)), "edge")
-    steps = np.hypot(np.diff(padded, axis=0)[:, :-1], np.diff(padded, axis=1)[:-1])
-    column, row = np.clip(np.floor((xy + 0.5) / BLOCK_PX).astype(np.intp), 0, np.array(size) - 1).T
+    out = np.zeros((len(xy), 2))
+    side = np.nan_to_num(side_px, nan=1.0)
+    level = np.clip(np.ceil(np.log2(np.maximum(side, 1) / (2 * BLOCK_PX))), 0, LEVELS - 1).astype(np.intp)
+    for k in np.unique(level).tolist():
+        these = level == k
+        out[these] = at_scale(image, xy[these], BLOCK_PX << k)
+    return out
+
+
+def at_scale(image: Image, xy: Floats, block: int) -> Floats:
+    """`surroundings` (N, 2) of targets that one or two blocks of `block` px hold."""
+    size = (max(image.shape[1] // block, 1), max(image.shape[0] // block, 1))
+    # Whole numbers would round the means, and hide how even a quiet sky is.
+    blocks = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    uneven = np.pad(second_differences(blocks), REACH, "edge")
+    column, row = np.clip(np.floor((xy + 0.5) / block).astype(np.intp), 0, np.array(size) - 1).T
     span = np.arange(2 * REACH + 1)
-    near = steps[row[:, None, None] + span[:, None], column[:, None, None] + span].reshape(len(xy), -1)
-    rank = 3 * near.shape[1] // 4
-    step = np.partition(near, rank, axis=1)[:, rank].astype(np.float64)
-    # Of noise alone, the upper quartile of the steps between means of 16 pixels is 0.6 of its standard deviation.
-    return np.asarray(np.log(step / (0.6 * noise(image)) + 0.2))
+    near = uneven[row[:, None, None] + span[:, None], column[:, None, None] + span].astype(np.float64)
+    centre = slice(REACH - OWN, REACH + OWN + 1)
+    own = near[:, centre, centre].reshape(len(xy), -1).max(1)
+    apart = np.ones(near.shape[1:], bool)
+    apart[centre, centre] = False
+    ring = near[:, apart]
+    rank = 3 * ring.shape[1] // 4
+    step = np.partition(ring, rank, axis=1)[:, rank]
+    # Of noise alone, the upper quartile of such differences is 1.6 times the standard deviation of a block's mean.
+    least = 1.6 * noise(image) / block
+    return np.log(np.column_stack([step / least + 0.2, (own + 0.1 * least) / (step + 0.1 * least)]))
+
+
+def second_differences(blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Half the larger of the second differences along both axes, as absolute values (H, W)."""
+    near = np.pad(blocks, 1, "edge")
+    middle = 2 * blocks
+    along = np.abs(middle - near[1:-1, :-2] - near[1:-1, 2:])
+    across = np.abs(middle - near[:-2, 1:-1] - near[2:, 1:-1])
+    return np.asarray(np.maximum(along, across) / 2)

@@ -21,7 +21,7 @@ from irtrack.track.clutter import ClutterMap
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.jerks import Jerks
 from irtrack.track.kalman import first_state, innovation_covariance, log_density, mahalanobis_squared
-from irtrack.track.surroundings import roughness
+from irtrack.track.surroundings import surroundings
 from irtrack.track.trail import Trails
 
 ANCHOR_HITS, AWAY_HITS = 2, 3
@@ -99,7 +99,7 @@ class KalmanTracker:
         self._jerks = Jerks()
         self._found, self._variance = np.zeros((0, TRAITS)), np.zeros(0)  # appearance of this frame's detections, and R
         self._clutter = ClutterMap()
-        self._rough = np.zeros(0)  # of the surroundings of this frame's detections
+        self._around = np.zeros((0, 2))  # what surrounds this frame's detections
         self._scene = STILL  # from the scene, as it lay in the first frame, to this frame
 
     def __call__(self, detections: Detections, time_s: float, image: Image | None = None) -> Tracks:
@@ -117,7 +117,9 @@ class KalmanTracker:
             self._follow(self._voted(detections))
         self._found = appearance_of(detections)
         self._variance = self.settings.measurement_sigma_px**2 * blur(detections.snr)
-        self._rough = np.full(len(detections), np.nan) if image is None else roughness(image, detections.xy_px)
+        self._around = np.full((len(detections), 2), np.nan)
+        if image is not None:
+            self._around = surroundings(image, detections.xy_px, detections.box_px[:, 2:].max(1))
         self._beliefs = self._tables[image is not None]
         self._threshold = self._beliefs.threshold(self.settings.caution)
         rows = self._associate(detections)
@@ -286,7 +288,7 @@ class KalmanTracker:
         away = mahalanobis_squared(xy - b.x[hit, :2], b.P[hit, :2, :2] + R)
         change = np.abs(found[:, 1] - np.log(np.maximum(b.last[hit, 4], 1e-3)))
         b.sums[hit] += np.column_stack(
-            [np.ones(len(hit)), found, change, self._rough[d], np.minimum(away, MOST_DISTANCE)]
+            [np.ones(len(hit)), found, change, self._around[d], np.minimum(away, MOST_DISTANCE)]
         )
 
     def _learn(self, hit: Ints, d: Ints) -> None:
@@ -390,7 +392,7 @@ class KalmanTracker:
                 anchor=xy,
                 sensor=xy,
                 last=seen(detections, found),
-                sums=np.column_stack([np.ones(n), self._found[found], np.zeros(n), self._rough[found], np.zeros(n)]),
+                sums=np.column_stack([np.ones(n), self._found[found], np.zeros(n), self._around[found], np.zeros(n)]),
                 appearance=self._found[found],
                 known=np.full((n, len(PARTS)), np.nan),
                 belief=np.full(n, np.nan),
