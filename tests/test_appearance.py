@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from irtrack.core import Detections, Floats
 from irtrack.track.appearance import MOST_NATS, Appearance, appearance_of, followed
-from irtrack.track.tracker import KalmanTracker, blur
+from irtrack.track.design import TrackerDesign
+from irtrack.track.look import blur
+from irtrack.track.tracker import KalmanTracker
 
 
 def detections(xy: Floats, snr: Floats, area: Floats | None = None) -> Detections:
@@ -18,9 +20,9 @@ def detections(xy: Floats, snr: Floats, area: Floats | None = None) -> Detection
     return Detections(xy, np.ones(n), np.full(n, 9.0) if area is None else area, box, snr)
 
 
-def exchanged(seed: int) -> bool:
+def exchanged(seed: int, temper: float = 0.5) -> bool:
     """Whether two targets of SNR 5 and 15 that meet, fly side by side and part again end with exchanged identities."""
-    rng, tracker = np.random.default_rng(seed), KalmanTracker()
+    rng, tracker = np.random.default_rng(seed), KalmanTracker(design=replace(TrackerDesign(), temper=temper))
     first: dict[int, int] = {}
     for i in range(120):
         t = i / 30
@@ -37,14 +39,13 @@ def exchanged(seed: int) -> bool:
 
 def test_brightness_tells_targets_apart() -> None:
     with_looks = sum(exchanged(s) for s in range(24))
-    with patch("irtrack.track.appearance.TEMPER", 0.0):
-        without = sum(exchanged(s) for s in range(24))
+    without = sum(exchanged(s, temper=0.0) for s in range(24))
     assert without >= 6
     assert with_looks <= without / 2
 
 
 def test_what_is_unknown_or_tells_nothing_counts_for_nothing() -> None:
-    rng, looks = np.random.default_rng(1), Appearance()
+    rng, looks = np.random.default_rng(1), Appearance(TrackerDesign().temper)
     n = 40
     for _ in range(10):
         unknown = appearance_of(detections(np.zeros((n, 2)), np.full(n, np.nan), np.exp(rng.normal(2, 0.5, n))))
@@ -55,7 +56,7 @@ def test_what_is_unknown_or_tells_nothing_counts_for_nothing() -> None:
 
 
 def test_evidence_is_a_bounded_likelihood_ratio() -> None:
-    rng, looks = np.random.default_rng(2), Appearance()
+    rng, looks = np.random.default_rng(2), Appearance(TrackerDesign().temper)
     means = rng.normal(2, 0.8, 30)
     assert not looks.evidence(np.zeros((4, 3)), np.ones((4, 3))).any()
     for _ in range(20):
@@ -75,18 +76,19 @@ def test_a_look_follows_and_survives_gaps() -> None:
 
 
 def test_bright_detections_are_surer() -> None:
-    assert blur(np.array([8.0, np.nan, 16.0, 4.0, 0.0, 1e9])) == pytest.approx([1, 1, 0.36, 4, 4, 0.36])
+    known = blur(np.array([8.0, np.nan, 16.0, 4.0, 0.0, 1e9]), TrackerDesign())
+    assert known == pytest.approx([1, 1, 0.36, 4, 4, 0.36])
     error: dict[str, float] = {}
-    for name, bounds in {"by brightness": (0.6, 2.0), "all alike": (1.0, 1.0)}.items():
+    alike = replace(TrackerDesign(), blur_low=1.0, blur_high=1.0)
+    for name, design in {"by brightness": TrackerDesign(), "all alike": alike}.items():
         rng, squared = np.random.default_rng(3), []
-        with patch("irtrack.track.tracker.BLUR", bounds):
-            tracker = KalmanTracker()
-            for i in range(300):
-                snr = np.array([4.0 if i % 2 else 16.0])
-                true = np.array([[20 + 1.0 * i, 50 + 0.5 * i]])
-                tracks = tracker(detections(true + rng.normal(0, 5.6 / snr, (1, 2)), snr), i / 30)
-                track = min(tracks, key=lambda t: t.id)
-                squared.append(((track.xy_px - true) ** 2).sum())
+        tracker = KalmanTracker(design=design)
+        for i in range(300):
+            snr = np.array([4.0 if i % 2 else 16.0])
+            true = np.array([[20 + 1.0 * i, 50 + 0.5 * i]])
+            tracks = tracker(detections(true + rng.normal(0, 5.6 / snr, (1, 2)), snr), i / 30)
+            track = min(tracks, key=lambda t: t.id)
+            squared.append(((track.xy_px - true) ** 2).sum())
         error[name] = float(np.mean(squared[30:]))
     assert error["by brightness"] < 0.8 * error["all alike"]
 

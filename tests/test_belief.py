@@ -15,7 +15,8 @@ from irtrack.config import TrackerSettings
 from irtrack.core import ConfigError, Detections, Floats, Frame, FrameResult, IrtrackError
 from irtrack.imaging.noise import noise
 from irtrack.sinks.text import JsonLinesSink
-from irtrack.track.belief import CLUTTER, PARTS, RETREAT_NATS, Beliefs, beliefs, shipped, text_of
+from irtrack.track.belief import CLUTTER, PARTS, Beliefs, beliefs, shipped, text_of
+from irtrack.track.design import TrackerDesign
 from irtrack.track.learn import KNOTS, Samples, false_rate, learn
 from irtrack.track.surroundings import surroundings
 from irtrack.track.tracker import KalmanTracker
@@ -185,7 +186,7 @@ def test_why_is_said_of_tracks_and_of_what_is_none_yet(tmp_path: Path) -> None:
     own = shipped("picture")
     limit = own.threshold(TrackerSettings().caution)
     for track in both:
-        assert track["belief"] >= -RETREAT_NATS if track in last["tracks"] else track["belief"] < 0
+        assert track["belief"] >= -TrackerDesign().retreat_nats if track in last["tracks"] else track["belief"] < 0
         sums = [own.bias[k] + sum(track["reasons"][kind].values()) for k, kind in enumerate(CLUTTER)]
         assert track["belief"] == pytest.approx(-np.logaddexp(-sums[0], -sums[1]) - limit, abs=0.1)
     flies, stands = sorted(both, key=lambda t: -t["reasons"]["fixture"]["motion"])

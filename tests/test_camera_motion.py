@@ -10,8 +10,8 @@ from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats
 from irtrack.imaging.motion import STILL, moved
 from irtrack.imaging.registration import Registration
-from irtrack.track.camera import VOTERS, CommonMotion, electorate, voted_motion, voted_shift
 from irtrack.track.tracker import KalmanTracker
+from irtrack.track.voting import VOTERS, CommonMotion, electorate, voted_motion, voted_shift
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats
 from irtrack.track.clutter import CELL_PX, FAILURE_MEMORY_S, MEMORY_S, SIDE, Failures, Visits
+from irtrack.track.design import TrackerDesign
 from irtrack.track.tracker import KalmanTracker
 
 FRAME_CELLS = 640 * 512 / CELL_PX**2
@@ -18,7 +19,7 @@ def ids(*numbers: int) -> np.ndarray:
 
 
 def test_others_count_oneself_does_not() -> None:
-    visits, place = Visits(), np.array([[100.0, 50.0]])
+    visits, place = Visits(TrackerDesign().visitors), np.array([[100.0, 50.0]])
     for _ in range(30):  # one track that stays
         visits.note(place, ids(1))
     assert visits.others(place, ids(1)) == 0
@@ -30,7 +31,7 @@ def test_others_count_oneself_does_not() -> None:
 
 
 def test_visits_fade() -> None:
-    visits, place = Visits(), np.array([[10.0, 10.0]])
+    visits, place = Visits(TrackerDesign().visitors), np.array([[10.0, 10.0]])
     for visitor in range(8):
         visits.note(place, ids(visitor))
     visits.fade(MEMORY_S)
@@ -40,7 +41,7 @@ def test_visits_fade() -> None:
 
 
 def test_even_clutter_makes_no_place_suspect() -> None:
-    rng, visits = np.random.default_rng(0), Visits()
+    rng, visits = np.random.default_rng(0), Visits(TrackerDesign().visitors)
     places = rng.uniform(0, [640, 512], (40_000, 2))
     visits.note(places, np.arange(40_000))
     asked = rng.uniform(20, 480, (500, 2))
@@ -49,7 +50,7 @@ def test_even_clutter_makes_no_place_suspect() -> None:
 
 
 def test_places_beyond_the_grid_are_kept() -> None:
-    visits, far = Visits(), np.array([[-700.0, 3 * SIDE * CELL_PX + 8]])
+    visits, far = Visits(TrackerDesign().visitors), np.array([[-700.0, 3 * SIDE * CELL_PX + 8]])
     visits.note(far, ids(1))
     assert visits.others(far, ids(2)) == 1
 

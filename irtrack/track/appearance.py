@@ -13,9 +13,6 @@ from irtrack.core import Detections, Floats
 TRAITS = 3
 """Quantities: score, logarithm of SNR, logarithm of area."""
 
-TEMPER = 0.5
-"""Share of the evidence that counts: the quantities depend on one another."""
-
 MOST_NATS = 3.0
 """The most that appearance may say for or against a pair."""
 
@@ -70,9 +67,13 @@ def log_ratio(found: Floats, own: Floats, spread: Floats, other: Floats, wide: F
 
 
 class Appearance:
-    """Spreads of the quantities: of all detections, and of one target's round its own mean."""
+    """Spreads of the quantities: of all detections, and of one target's round its own mean.
 
-    def __init__(self) -> None:
+    `temper`: share of the evidence that counts.
+    """
+
+    def __init__(self, temper: float) -> None:
+        self._temper = temper
         self._all = Spread(np.zeros(TRAITS), np.ones(TRAITS), 0.0)
         # Of what belongs to no track: weak, small and of all kinds until it is known.
         self._clutter = Spread(np.array([0.7, 1.5, 1.0]), np.array([0.04, 0.5, 1.0]), 20.0)
@@ -83,7 +84,7 @@ class Appearance:
         belief = np.minimum(self._pairs / LEARNT_AFTER, 1.0) * (self._own < self._all.variance)
         if not belief.any():
             return np.zeros(len(own))
-        told = log_ratio(found, own, self._own, self._all.mean, self._all.variance) @ (TEMPER * belief)
+        told = log_ratio(found, own, self._own, self._all.mean, self._all.variance) @ (self._temper * belief)
         return np.clip(told, -MOST_NATS, MOST_NATS)
 
     def against_clutter(self, own: Floats, found: Floats) -> Floats:

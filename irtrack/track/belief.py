@@ -53,9 +53,6 @@ clutter: ln (1 + tracks that came to nothing near there). path: mean squared Mah
 place. pinned: ln of the px that it strays on the sensor.
 """
 
-RETREAT_NATS = 5.0
-"""A track that was believed is doubted once its belief lies so far below the threshold: Wald's lower one."""
-
 MOST_PLACE_NATS, MOST_DISTANCE = 60.0, 20.0
 """The most that places may say in all, and the largest squared distance that counts."""
 

@@ -22,11 +22,9 @@ SIDE = 512
 MEMORY_S = 10.0
 """Time in which a visit fades to 1/e."""
 
-VISITORS = 2.5
-"""So many others make a place suspect."""
-
 ABOVE = 4.0
-"""And so many times what the cells around any detection have on average: in even clutter nothing stands out."""
+"""A place is suspect from so many times what the cells around any detection have on average: in even clutter nothing
+stands out."""
 
 REGION_PX, REGIONS = 16.0, 128
 """Size of the regions whose failures are counted, and how many there are a side; the grid repeats beyond that."""
@@ -36,10 +34,10 @@ FAILURE_MEMORY_S = 20.0
 
 
 class ClutterMap:
-    """Visits on the sensor and in the scene, and failures."""
+    """Visits on the sensor and in the scene, and failures. `visitors`: so many others make a place suspect."""
 
-    def __init__(self) -> None:
-        self._on_sensor, self._in_scene, self._failures = Visits(), Visits(), Failures()
+    def __init__(self, visitors: float) -> None:
+        self._on_sensor, self._in_scene, self._failures = Visits(visitors), Visits(visitors), Failures()
 
     def fade(self, dt_s: float) -> None:
         """Let time pass."""
@@ -72,7 +70,8 @@ class ClutterMap:
 class Visits:
     """Visits to the cells of one frame of reference: the sensor's or the scene's."""
 
-    def __init__(self) -> None:
+    def __init__(self, visitors: float) -> None:
+        self._visitors = visitors
         self._visits = np.zeros((SIDE, SIDE))
         self._visitor = np.full((SIDE, SIDE), -1, np.int64)
         self._total = 0.0
@@ -104,7 +103,7 @@ class Visits:
     def suspect(self, xy: Floats, visitor: NDArray[np.int64], cells_seen: float) -> NDArray[np.bool_]:
         """Whether others were at each place (N,) more than chance; `cells_seen`: cells of the frame."""
         even = 9 * self._total / self._scale / max(cells_seen, 1.0)
-        return self.others(xy, visitor) >= max(VISITORS, ABOVE * even)
+        return self.others(xy, visitor) >= max(self._visitors, ABOVE * even)
 
 
 class Failures:
