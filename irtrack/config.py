@@ -207,6 +207,11 @@ class DetectorSettings(Checked):
         choices=PRECISIONS,
     )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
+    temporal: bool = option(
+        False,
+        "also find moving targets that are too dim for the network in single frames, by what changes over time in the "
+        "scene; for steady rates of 10 frames a second and more",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,7 +64,8 @@ class Detections:
     (N,): |mean target - mean background| / std background, local. mask: (H, W) bool, or None where detections came
     without an image. scores: (H, W) float32, the map that they were found in, where it is still at hand. looked (M, 4):
     left, top, width and height of the parts that were looked at, where that was not all of the frame. scan_s: time in
-    which every place is looked at once, where that takes more than a frame.
+    which every place is looked at once, where that takes more than a frame. motion (2, 3): of the scene since the last
+    frame, where the detector found out.
     """
 
     xy_px: Floats
@@ -76,6 +77,7 @@ class Detections:
     scores: Scores | None = None
     looked: Floats | None = None
     scan_s: float = 0.0
+    motion: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xy_px)

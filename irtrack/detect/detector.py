@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
+from irtrack.temporal.stage import TemporalStage, placed, raised
 
 SMALLEST_SIDE_PX = 2
 
@@ -135,6 +137,7 @@ class NetworkDetector:
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
+        self._temporal = TemporalStage() if settings.temporal else None
 
     def scores(self, image: Image) -> Scores:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""
@@ -154,6 +157,8 @@ class NetworkDetector:
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""
         self._scaling = Scaling(self.fixed_levels)
+        if self._temporal is not None:
+            self._temporal.forget()
         if isinstance(self._run, VideoNetwork):
             self._run.forget()
 
@@ -172,7 +177,13 @@ class NetworkDetector:
         return scores
 
     def __call__(self, image: Image) -> Detections:
-        return self.extracted(self.scores(image), image)
+        scores = self.scores(image)
+        if self._temporal is None:
+            return self.extracted(scores, image)
+        moving = self._temporal(image)
+        scores, added = raised(scores, moving, self.threshold)
+        found = self.extracted(scores, image)
+        return replace(found, xy_px=placed(found, added), motion=moving.motion)
 
     def extracted(self, scores: Scores, image: Image) -> Detections:
         """Detections of a frame (H, W) from its score map, with the detector's threshold, limits and regions."""

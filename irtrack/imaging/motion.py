@@ -35,3 +35,9 @@ def carried(motion: Floats, x: Floats, P: Floats) -> tuple[Floats, Floats]:
     x = x @ full.T
     x[..., :2] += motion[:, 2]
     return x, full @ P @ full.T
+
+
+def after(second: Floats, first: Floats) -> Floats:
+    """The motion that is `first` and then `second`."""
+    turn = second[:, :2]
+    return np.column_stack([turn @ first[:, :2], turn @ first[:, 2] + second[:, 2]])

@@ -27,7 +27,10 @@ class CameraMotion(Protocol):
 
 
 class PictureOrVotes:
-    """By registration of the picture where there is one, else by the votes of the tracks."""
+    """By registration of the picture where there is one, else by the votes of the tracks.
+
+    A detector that has registered the picture already is taken at its word.
+    """
 
     def __init__(self, settings: TrackerSettings, design: TrackerDesign) -> None:
         self._settings, self._design = settings, design
@@ -36,7 +39,8 @@ class PictureOrVotes:
     def __call__(self, bank: Bank, look: Look, footage: Footage) -> Floats:
         kind = self._settings.camera_motion
         if kind == "image" and look.image is not None:
-            return self._register(look.image)
+            known = look.detections.motion
+            return self._register(look.image) if known is None else known
         return STILL if kind == "off" else self._voted(bank, look, footage)
 
     def _voted(self, bank: Bank, look: Look, footage: Footage) -> Floats:

@@ -1,0 +1,104 @@
+"""Dim targets by what changes over time: a stage between the score map and the threshold.
+
+A frame is compared with what is expected of it (`background.py`), what stands out is found as points (`points.py`) and
+strung together over frames (`chains.py`). Where a chain is surely a target's, its score is raised, and the threshold
+finds it as it finds others. What hovers is not seen here; that is the network's part.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from irtrack.core import Detections, Floats, Image, Scores
+from irtrack.imaging.registration import Registration
+from irtrack.temporal.background import Background, Picture
+from irtrack.temporal.chains import Chains
+from irtrack.temporal.points import Sensor, filtered, points_of, real
+
+SURE_NATS, FEWEST, MOVED_PX = 10.0, 6, 2.0
+"""Worth from which on a chain is a target's, the fewest points of one, and how far it has gone at least, in the scene
+and on the sensor: lamps flicker, and text and bad pixels stay where they are."""
+
+MOST_PX2 = 1.2e-3
+"""More points on a pixel mean that the frame is not understood: noise has a third of that."""
+
+REACH, HALF = 2, 0.5
+"""Pixels to each side of a point that may belong to it, and the share of its strength from which on they do."""
+
+TAKEN_PX = 16
+"""So near to what the network finds by itself nothing is added: in compressed video the blocks round what moves change,
+too."""
+
+HIGHEST_SCORE = 0.95
+"""The most that a chain can be scored: the network has not seen it."""
+
+
+class Targets(NamedTuple):
+    """Places (N, 2), pixels (N, 2: row, column), worths (N,) in nats above what is asked, and the filtered map (H, W)
+    that they were found in; `motion` (2, 3): of the scene since the last frame."""
+
+    xy: Floats
+    pixel: np.ndarray[tuple[int, int], np.dtype[np.intp]]
+    worth: Floats
+    found: Picture | None
+    motion: Floats
+
+
+class TemporalStage:
+    """Call with each frame in order."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """The next frame has nothing to do with the last one."""
+        self._register, self._background = Registration(), Background()
+        self._sensor, self._chains = Sensor(), Chains()
+
+    def __call__(self, image: Image) -> Targets:
+        """The moving targets of a frame (H, W)."""
+        motion = self._register(image)
+        expected, fixed = self._background(image, motion), self._sensor(image)
+        none = Targets(np.zeros((0, 2)), np.zeros((0, 2), np.intp), np.zeros(0), None, motion)
+        if expected is None:
+            self._chains = Chains()
+            return none
+        found = filtered(expected.difference)
+        points = points_of(found)
+        points = points.only(real(points, image, expected, fixed))
+        if len(points.xy) > MOST_PX2 * image.size:
+            self._chains = Chains()
+            return none
+        ends = self._chains(points.xy, np.abs(points.strength), motion, float(image.size))
+        sure = (ends.worth >= SURE_NATS) & (ends.count >= FEWEST) & (ends.gone >= MOVED_PX)
+        return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion)
+
+
+def raised(scores: Scores, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
+    """The score map (H, W) with targets that it does not show above `threshold`, and where those lie (N, 2)."""
+    if targets.found is None or not len(targets.xy):
+        return scores, np.zeros((0, 2))
+    out, added = scores.copy(), []
+    for xy, (row, column), worth in zip(targets.xy, targets.pixel.tolist(), targets.worth.tolist(), strict=True):
+        near = np.s_[max(row - TAKEN_PX, 0) : row + TAKEN_PX + 1, max(column - TAKEN_PX, 0) : column + TAKEN_PX + 1]
+        if (scores[near] > threshold).any():
+            continue
+        part = np.s_[row - REACH : row + REACH + 1, column - REACH : column + REACH + 1]
+        found = targets.found[part] / targets.found[row, column]
+        score = min(1 / (1 + np.exp(-worth)), HIGHEST_SCORE)
+        out[part] = np.where(found >= HALF, np.maximum(out[part], np.float32(score)), out[part])
+        added.append(xy)
+    return out, np.array(added).reshape(-1, 2)
+
+
+def placed(detections: Detections, added: Floats) -> Floats:
+    """Places of detections (N, 2): of those that were `added` (M, 2), where they differ from what is expected, which is
+    surer than where they stand out of clutter."""
+    xy = detections.xy_px.copy()
+    for place in added:
+        away = np.abs(xy - place).max(1) if len(xy) else np.zeros(0)
+        if len(away) and away.min() <= REACH + 1:
+            xy[away.argmin()] = place
+    return xy
