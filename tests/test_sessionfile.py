@@ -24,9 +24,9 @@ from test_session import PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, until,
 
 from irtrack.cli import main
 from irtrack.core import SourceError
-from irtrack.session import sessionfile
+from irtrack.session import blocks, sessionfile
 from irtrack.session.alarms import AlarmRules
-from irtrack.session.blocks import from_bytes, to_bytes
+from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
 from irtrack.session.habits import Habits
@@ -35,6 +35,7 @@ from irtrack.session.keeping import Keeping
 from irtrack.session.recordings import MovedError, fingerprint
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import BLOCK, SessionError, SessionFile, is_session, own_path, read_session
+from irtrack.session.store import ResultStore
 
 
 class Desk:
@@ -122,7 +123,7 @@ def test_results_are_bytes_and_results_again_to_the_last_bit(desk: Desk) -> None
     desk.seen_whole(SCENE)
     some = desk.session.store.part(0, 59)
     recipes = [desk.session.store.recipe]
-    again = from_bytes(to_bytes(some, recipes), recipes)
+    again = Block(to_bytes(some, recipes), recipes).opened()
     assert rows(s.result for s in again) == rows(s.result for s in some)
     for one, other in zip(some, again, strict=True):
         assert (one.recipe, list(one.rows)) == (other.recipe, list(other.rows))
@@ -137,6 +138,61 @@ def test_results_are_bytes_and_results_again_to_the_last_bit(desk: Desk) -> None
         for t, u in zip(a.tracks, b.tracks, strict=True):
             assert (t.misses, t.detection, t.age_s, t.area_px) == (u.misses, u.detection, u.age_s, u.area_px)
             np.testing.assert_array_equal((*t.size_px, t.score, t.snr), (*u.size_px, u.score, u.snr))
+
+
+def figures(store: ResultStore) -> list[object]:
+    """All that tables and plots are made of, to the last bit."""
+    return [
+        (track, life, repr(store.sums(track, *life)), repr(store.sums(track, life[0] + 2, life[1])),
+         store.series(track).tobytes(), store.places(track), store.trail(track, life[1], 0.0).tobytes())
+        for track, life in store.lives().items()
+    ]  # fmt: skip
+
+
+def test_opening_unpacks_what_all_frames_are_asked_for_and_a_frame_its_own_block(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of ten thousand frames is opened at once; counted in parts that are unpacked."""
+    desk.seen_whole("sim:crossing,width=96,height=80,frames=200,targets=4,scr=14,seed=3")
+    desk.keeping.save_as(tmp_path / "s.irtrack")
+    desk.keeper.flush()
+    counted: list[int] = []
+    unpack = blocks.unpacked
+    monkeypatch.setattr(blocks, "unpacked", lambda data: (counted.append(len(data)), unpack(data))[1])
+    store, first = read_session(tmp_path / "s.irtrack").store, desk.session.store
+    assert len(counted) == 4, "a short part of each of the blocks of 64 frames"
+    assert figures(store) == figures(first)
+    assert len(figures(store)) >= 4
+    assert store.recipes() == first.recipes()
+    assert store.at_time(3.0) == first.at_time(3.0)
+    assert len(counted) == 4
+    assert rows(iter([s.result for s in store.part(70, 80)])) == rows(iter([s.result for s in first.part(70, 80)]))
+    assert len(counted) == 5
+    assert rows(store.results()) == rows(first.results())
+    assert len(counted) == 8
+
+
+def test_blocks_of_an_earlier_version_are_read(desk: Desk) -> None:
+    desk.seen_whole(SCENE)
+    some, recipes = desk.session.store.part(0, 59), [desk.session.store.recipe]
+    now = Block(to_bytes(some, recipes), recipes)
+    before = now._arrays | blocks.unpacked(now._second)
+    before["series"] = before["series"][:, :7]
+    again = Block(blocks.packed(before), recipes)
+    assert rows(s.result for s in again.opened()) == rows(s.result for s in some)
+    for (track, numbers, series), other in zip(again.series(), now.series(), strict=True):
+        assert (track, numbers) == other[:2]
+        np.testing.assert_array_equal(series[:, :7], other[2][:, :7])
+        assert np.isnan(series[:, 7]).all()
+
+
+def test_a_damaged_block_is_found_when_the_session_is_opened(desk: Desk) -> None:
+    desk.seen_whole(SCENE)
+    recipes = [desk.session.store.recipe]
+    data = bytearray(to_bytes(desk.session.store.part(0, 59), recipes))
+    data[-20] ^= 1
+    with pytest.raises(ValueError, match="damaged"):
+        Block(bytes(data), recipes)
 
 
 def test_a_session_is_opened_again_as_it_was_without_analysing(
@@ -379,7 +435,7 @@ def test_long_recordings_are_written_block_by_block(desk: Desk, tmp_path: Path) 
     with sqlite3.connect(tmp_path / "s.irtrack") as database:
         blocks = [b for (b,) in database.execute("SELECT block FROM results ORDER BY block")]
         found = [s.result.frame.index for (data,) in database.execute("SELECT frames FROM results ORDER BY block")
-                 for s in from_bytes(data, [store.recipe])]  # fmt: skip
+                 for s in Block(data, [store.recipe]).opened()]  # fmt: skip
     assert blocks == list(range(-(-200 // BLOCK)))
     assert found == list(range(200))
 

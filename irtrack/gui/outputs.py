@@ -14,6 +14,7 @@ from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.words import Words
+from irtrack.session.edited import joined
 from irtrack.session.export import (
     VideoExport,
     export_tracks,
@@ -21,6 +22,7 @@ from irtrack.session.export import (
     new_name,
     save_annotated,
     save_plain,
+    save_series,
     write_about,
 )
 from irtrack.session.keeping import Keeping, file_stem
@@ -151,6 +153,17 @@ class Outputs:
             self._words.say(f"saved {path}")
         except IrtrackError as error:
             self._words.error(str(error))
+
+    def ask_series(self) -> None:
+        """What is plotted of the selected track, as a table."""
+        track = self._session.selected.value
+        path = None if track is None else self._ask("Save plots", f"track-{track}-plots", ".csv", "CSV (*.csv)")
+        if track is not None and path is not None:
+            try:
+                save_series(joined(self._session.series(track)), path)
+                self._words.say(f"saved {path}")
+            except IrtrackError as error:
+                self._words.error(str(error))
 
     def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""

@@ -12,7 +12,7 @@ from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 from irtrack.core import Track, TrackStatus
 from irtrack.session.edits import Edits
 from irtrack.session.looks import Look
-from irtrack.session.store import Sums
+from irtrack.session.series import Sums
 from irtrack.sinks.draw import identity_colour
 
 THUMB_PX = 24

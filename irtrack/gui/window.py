@@ -124,6 +124,7 @@ class MainWindow(QMainWindow):
         side.detection.regions_cleared.connect(self.regions.clear)
         side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
         panel.plots.time_picked.connect(s.seek_time)
+        panel.plots.export_wanted.connect(self.outputs.ask_series)
         panel.renamed.connect(self.editor.rename)
         panel.marked.connect(self.editor.mark)
         panel.merge_wanted.connect(self.editor.ask_merge)

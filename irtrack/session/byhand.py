@@ -13,7 +13,8 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, FrameResult, IrtrackError, Track, TrackStatus
-from irtrack.session.store import ResultStore, ScoreMap, Sums
+from irtrack.session.series import SERIES, Sums
+from irtrack.session.store import ResultStore, ScoreMap
 from irtrack.track.kalman import innovation_covariance, mahalanobis_squared, predict, update
 from irtrack.track.offline import smooth
 
@@ -160,12 +161,12 @@ def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResu
 
 
 def series_of(rows: Sequence[Row], first: int, last: int) -> Floats:
-    """(T, len(SERIES)) of frames `first` to `last`; brightness and SNR are not known."""
+    """(T, len(SERIES)) of frames `first` to `last`; brightness, degrees and SNR are not known."""
     some = [r for r in rows if first <= r.frame <= last]
     return np.array(
         [(r.time_s, math.nan, math.nan, math.hypot(r.vx_px_s, r.vy_px_s), r.x_px, r.y_px,
-          math.nan if r.score is None else r.score) for r in some]
-    ).reshape(-1, 7)  # fmt: skip
+          math.nan if r.score is None else r.score, math.nan) for r in some]
+    ).reshape(-1, len(SERIES))  # fmt: skip
 
 
 def sums_of(rows: Sequence[Row], first: int, last: int) -> Sums | None:

@@ -31,7 +31,8 @@ from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
-from irtrack.session.store import ResultStore, Sums
+from irtrack.session.series import Sums
+from irtrack.session.store import ResultStore
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0

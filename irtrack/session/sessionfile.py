@@ -29,7 +29,7 @@ from irtrack.core import IrtrackError
 from irtrack.detect.manifest import models_folder
 from irtrack.imaging.regions import Regions as Areas
 from irtrack.session.alarms import Alarm
-from irtrack.session.blocks import from_bytes, to_bytes
+from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.edits import Edits
 from irtrack.session.habits import REGION_KINDS, Regions
 from irtrack.session.looks import LOOK_PX, Look
@@ -38,7 +38,7 @@ from irtrack.session.recordings import Recording
 from irtrack.session.store import ResultStore
 
 SUFFIX = ".irtrack"
-MARK, VERSION = 0x69727472, 1
+MARK, VERSION = 0x69727472, 2
 """What SQLite's header says of the file: "irtr", and how it is laid out."""
 
 BLOCK = 64
@@ -220,8 +220,7 @@ def read_session(path: Path) -> Kept:
             recipes = recipes_from(said["recipes"])
             store = ResultStore(recipes[-1] if recipes else None)
             for (data,) in database.execute("SELECT frames FROM results ORDER BY block"):
-                for stored in from_bytes(data, recipes):
-                    store.put(stored)
+                store.put_shut(Block(data, recipes))
             for track, snr, grey in database.execute("SELECT * FROM looks"):
                 square = np.frombuffer(grey, np.uint8).reshape(LOOK_PX, LOOK_PX)
                 store.put_look(int(track), Look(float(snr), square))
