@@ -46,8 +46,9 @@ from irtrack.session.picture import OLDEST_S, predicted
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
 from irtrack.session.reel import LiveView, Reel
+from irtrack.session.scoremap import ScoreMap
 from irtrack.session.session import Session
-from irtrack.session.store import ResultStore, ScoreMap
+from irtrack.session.store import ResultStore
 from irtrack.simulate import Scene, scene_from_text
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_session import PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, until, whole
+from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, truth, until, whole
 
 from irtrack.cli import main
 from irtrack.core import SourceError
 from irtrack.session import blocks, sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import Block, to_bytes
+from irtrack.session.byhand import Click
 from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
 from irtrack.session.habits import Habits
@@ -238,12 +239,65 @@ def test_another_pass_over_a_session_that_was_opened(desk: Desk, desks: list[Des
     t = other.session
     t.analyse_again()
     until(t, lambda: t.store.recipe == t.recipe.value and whole(t))
-    assert other.detector.looked == 20
+    assert other.detector.looked == 0, "the scores are in the session"
     assert "drone" in t.edits.value.names.values()
     other.keeper.flush()
     kept = read_session(tmp_path / "flight.irtrack")
     assert kept.store.recipe == t.recipe.value
     assert rows(kept.store.results()) == rows(t.store.results())
+
+
+def test_scores_of_another_model_are_not_used_for_another_pass(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    edited(desk, path, str(clip))
+    desk.keeper.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE said SET value = '\"irtrack 0.1 with other models\"' WHERE name = 'made_by'")
+    other = another(desks)
+    other.opened(path)
+    assert other.session.store.scores_of(5) is not None  # of what is shown they are
+    other.session.analyse_again()
+    until(other.session, lambda: other.session.store.recipe == other.session.recipe.value and whole(other.session))
+    assert other.detector.looked == 20
+
+
+def test_scores_of_otherwise_corrected_pictures_are_not_used(desk: Desk, desks: list[Desk], clip: Path) -> None:
+    desk.seen_whole(str(clip))
+    desk.session.edits.edit(desk.session.edits.value.renamed(longest(desk)[0], "A"))
+    desk.keeper.flush()
+    other = another(desks)
+    other.session.given = replace(SETTINGS, capture=replace(SETTINGS.capture, destripe=True))
+    other.session.open(str(clip))
+    until(other.session, lambda: other.session.opened is not None and other.detector.looked == 20)
+
+
+def test_a_missed_target_is_followed_in_a_reopened_session_as_before(
+    desk: Desk, desks: list[Desk], tmp_path: Path
+) -> None:
+    path, s = tmp_path / "dim.irtrack", desk.session
+    s.choose(threshold=0.99, min_area_px=9)  # it is missed
+    desk.seen_whole(DIM)
+    desk.keeping.save_as(path)
+    desk.keeper.flush()
+    there = truth(DIM)
+    clicks = [Click(frame, *there[frame]) for frame in (8, 20)]
+    made = s.add_target(*clicks)
+    rows_before = s.edits.value.added[made]
+    assert sum(row.score is not None and row.score > 0 for row in rows_before) > 10, "it was followed"
+    s.edits.undo()
+    desk.keeper.flush()
+    other = another(desks)
+    other.opened(path)
+    t = other.session
+    assert t.add_target(*clicks) == made
+    assert t.edits.value.added[made] == rows_before
+    assert other.detector.looked == 0
+    t.seek(12)
+    until(t, lambda: t.picture is not None and t.picture.result.frame.index == 12)
+    assert t.picture is not None
+    np.testing.assert_array_equal(t.picture.result.detections.scores, s.store.scores_of(12).full())  # type: ignore[union-attr]
 
 
 def test_a_session_that_was_not_finished_is_analysed_to_its_end(desk: Desk, desks: list[Desk], tmp_path: Path) -> None:
@@ -539,7 +593,7 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     other.opened(moved)
     assert s.edits.value.names == {named: "A"}  # at once, while another pass is under way
     until(s, lambda: s.store.recipe == s.recipe.value and whole(s))
-    assert other.detector.looked == 20
+    assert other.detector.looked == 0, "its scores are known too"
     (again,) = s.edits.value.names
     assert s.edits.value.verdicts == {again: "bird"}
     assert len(s.lives()) == len(s.store.lives()) - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from irtrack.core import Detections, Floats, Frame, FrameResult
 from irtrack.session.packing import columns_of, tracks_of
 from irtrack.session.recipe import Recipe
+from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SERIES
 from irtrack.session.store import Stored
 
@@ -31,15 +32,20 @@ Arrays = dict[str, NDArray[Any]]
 
 
 MARK = b"irb2"
-"""A block begins with this, the length of its first part and the sum of its second; those of earlier versions are one
-part with everything."""
+"""A block begins with this, the lengths of its first two parts, and the sum of the others. Those of earlier versions
+are one part with everything, without score maps."""
 
-FIRST = ("frames", "time_s", "recipes", "rows", "row_tracks", "series")
-"""Arrays of the first part, which all frames are asked for at once: times, recipes, and the series of tracks."""
+HEADER = struct.Struct("<4sIII")
+FIRST = ("frames", "time_s", "recipes", "rows", "row_tracks", "series", "mapped")
+"""Arrays of the first part, which all frames are asked for at once: times, recipes, the series of tracks. The second
+has detections, tracks and masks, the third score maps."""
 
 
-def to_bytes(some: Sequence[Stored], recipes: Sequence[Recipe | None]) -> bytes:
-    """Results of frames, each of which was made with one of `recipes`."""
+def to_bytes(
+    some: Sequence[Stored], recipes: Sequence[Recipe | None], maps: Mapping[int, ScoreMap] | None = None
+) -> bytes:
+    """Results of frames, each of which was made with one of `recipes`; `maps`: score maps, by frames."""
+    maps = maps or {}
     results = [s.result for s in some]
     columns = [columns_of(r.tracks) for r in results]
     rows = [list(s.rows.items()) for s in some]
@@ -59,13 +65,19 @@ def to_bytes(some: Sequence[Stored], recipes: Sequence[Recipe | None]) -> bytes:
         "mask_px": np.concatenate([s.mask_px for s in some]),
         "rows": counts(rows),
         "row_tracks": np.array([track for part in rows for track, _ in part], np.int64),
+        "mapped": np.array(list(maps), np.int64),
         "series": np.array([row for part in rows for _, row in part], np.float64).reshape(-1, len(SERIES)),
     }  # fmt: skip
     arrays |= {name: np.concatenate([getattr(r.detections, name) for r in results]) for name in DETECTIONS}
     arrays |= {f"track_{name}": np.concatenate([c[name] for c in columns]) for name in TRACKS}
-    first = packed({name: arrays.pop(name) for name in FIRST})
-    second = packed(arrays)
-    return MARK + struct.pack("<II", len(first), zlib.crc32(second)) + first + second
+    first, second = packed({name: arrays.pop(name) for name in FIRST}), packed(arrays)
+    third = packed({
+        "shapes": np.array([m.shape for m in maps.values()], np.int64).reshape(-1, 2),
+        "lengths": counts(m.px for m in maps.values()),
+        "px": np.concatenate([np.zeros(0, np.uint32), *(m.px for m in maps.values())]),
+        "score": np.concatenate([np.zeros(0, np.float32), *(m.score for m in maps.values())]),
+    })  # fmt: skip
+    return HEADER.pack(MARK, len(first), len(second), zlib.crc32(second + third)) + first + second + third
 
 
 def counts(parts: Iterator[Any] | Sequence[Any]) -> NDArray[np.int64]:
@@ -100,16 +112,18 @@ class Block:
 
     def __init__(self, data: bytes, recipes: Sequence[Recipe | None]) -> None:
         """Raises what comes of bytes that `to_bytes` did not make."""
-        self._second = b""
+        self._second = self._third = b""
         if data.startswith(MARK):
-            length, checksum = struct.unpack_from("<II", data, len(MARK))
-            start = len(MARK) + 8 + length
-            data, self._second = data[len(MARK) + 8 : start], data[start:]
-            if zlib.crc32(self._second) != checksum:
+            _, length, other, checksum = HEADER.unpack_from(data)
+            start = HEADER.size + length
+            if zlib.crc32(data[start:]) != checksum:
                 raise ValueError("a block of results is damaged")
+            self._second, self._third = data[start : start + other], data[start + other :]
+            data = data[HEADER.size : start]
         self._arrays = a = unpacked(data)
         lacking = len(SERIES) - a["series"].shape[1]  # an earlier version kept less
         a["series"] = np.pad(a["series"], ((0, 0), (0, lacking)), constant_values=np.nan)
+        self.mapped: Collection[int] = a["mapped"].tolist() if self._third else []
         self.numbers: Sequence[int] = a["frames"][:, 0].tolist()
         self.times_s: Sequence[float] = a["time_s"].tolist()
         self.recipes: Sequence[Recipe | None] = [recipes[i] for i in a["recipes"].tolist()]
@@ -142,3 +156,13 @@ class Block:
             rows = dict(zip(tracks[r], series[r], strict=True))
             out.append(Stored(result, a["mask_px"][m], self.recipes[i], rows))
         return out
+
+    def maps(self) -> dict[int, ScoreMap]:
+        """The score maps, by frames."""
+        if not self._third:
+            return {}
+        a = unpacked(self._third)
+        return {
+            number: ScoreMap(tuple(shape), a["px"][part], a["score"][part])
+            for number, shape, part in zip(self.mapped, a["shapes"].tolist(), slices(a["lengths"]), strict=True)
+        }

@@ -150,6 +150,7 @@ class Session(Choices):
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
         if kept is not None:
+            kept.store.recallable &= kept.settings.capture == self.settings.capture
             settled = opened.is_session or kept.is_of(self.settings, self.recipe.value)
             self.passes.show(kept.store, settled and kept.store.whole)
             self.edits.reset(kept.edits)

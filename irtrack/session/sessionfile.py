@@ -183,7 +183,8 @@ class SessionFile:
                     some = store.part(block * BLOCK, min((block + 1) * BLOCK - 1, last))
                     if some:
                         self._recipes += dict.fromkeys(s.recipe for s in some if s.recipe not in self._recipes)
-                        data = to_bytes(some, self._recipes)
+                        maps = store.maps_of([s.result.frame.index for s in some])
+                        data = to_bytes(some, self._recipes, maps)
                         database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (block, data))
                     block += 1
                 say(database, {"recipes": recipes_to(self._recipes)})
@@ -225,6 +226,7 @@ def read_session(path: Path) -> Kept:
                 square = np.frombuffer(grey, np.uint8).reshape(LOOK_PX, LOOK_PX)
                 store.put_look(int(track), Look(float(snr), square))
         store.whole = bool(said["whole"])
+        store.recallable = store.recipe is not None and said["made_by"] == made_by(store.recipe)
         store.alarms = [Alarm(*alarm) for alarm in said["alarms"]]
         recording, started = said["recording"], said["started"]
         return Kept(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Protocol
@@ -15,47 +15,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Tracks
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Tracks
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
 from irtrack.session.recipe import Recipe
+from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SERIES, Sums, extended, series_rows
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
 
-SCORE_FLOOR = 0.01
-"""Scores up to this are not kept: the least threshold that can be chosen."""
-
 SCORES_BYTES = 256 << 20
 """Memory for score maps, as the pixels above the floor; those of the oldest frames go first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreMap:
-    """The pixels of a score map above SCORE_FLOOR: their flat indices and scores."""
-
-    shape: tuple[int, ...]
-    px: NDArray[np.uint32]
-    score: Scores
-
-    @staticmethod
-    def of(scores: Scores) -> ScoreMap:
-        """Of a map (H, W)."""
-        px = np.flatnonzero(scores > SCORE_FLOOR).astype(np.uint32)
-        return ScoreMap(scores.shape, px, scores.ravel()[px])
-
-    @property
-    def nbytes(self) -> int:
-        """What it takes."""
-        return self.px.nbytes + self.score.nbytes + 200
-
-    def full(self) -> Scores:
-        """The map (H, W) float32 again, with zeros for what was not kept."""
-        out = np.zeros(self.shape, np.float32)
-        out.ravel()[self.px] = self.score
-        return out
 
 
 CLEARER = 1.2
@@ -80,6 +52,8 @@ class Shut(Protocol):
     """Of the frames."""
     times_s: Sequence[float]
     recipes: Sequence[Recipe | None]
+    mapped: Collection[int]
+    """Frames of which there are score maps."""
 
     def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
         """Each track with its frames and its rows (T, len(SERIES)) there, in the order in which they begin."""
@@ -87,6 +61,10 @@ class Shut(Protocol):
 
     def opened(self) -> Sequence[Stored]:
         """The results."""
+        ...
+
+    def maps(self) -> Mapping[int, ScoreMap]:
+        """The score maps, by frames."""
         ...
 
 
@@ -107,6 +85,10 @@ class ResultStore:
         self._order: list[int] = []
         self._maps: dict[int, ScoreMap] = {}
         self._maps_bytes = 0
+        self._shut_maps: dict[int, Shut] = {}
+        """Where score maps are that are not in memory."""
+        self.recallable = True
+        """Whether the score maps are what the network would say now."""
         self._lives: dict[int, tuple[int, int]] = {}
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
         self._sums: dict[int, Sums] = {}
@@ -184,6 +166,7 @@ class ResultStore:
             self._stored |= dict.fromkeys(block.numbers, block)
             self._made_with |= zip(block.numbers, block.recipes, strict=True)
             self._time_s |= zip(block.numbers, block.times_s, strict=True)
+            self._shut_maps |= dict.fromkeys(block.mapped, block)
             for track, numbers, rows in block.series():
                 first, _ = self._lives.get(track, (numbers[0], 0))
                 self._lives[track] = (first, numbers[-1])
@@ -249,7 +232,7 @@ class ResultStore:
         Raises KeyError.
         """
         with self._lock:
-            stored, scores = self._opened(frame.index), self._maps.get(frame.index)
+            stored, scores = self._opened(frame.index), self._map_of(frame.index)
         mask = np.zeros(frame.image.size, bool)
         mask[stored.mask_px] = True
         d = stored.result.detections
@@ -303,17 +286,29 @@ class ResultStore:
                     out.append((index, index, recipe))
         return out
 
+    def _map_of(self, index: int) -> ScoreMap | None:
+        """The caller has the lock."""
+        if index not in self._maps and index in self._shut_maps:
+            for number, scores in self._shut_maps[index].maps().items():
+                self._keep_map(number, scores)
+        return self._maps.get(index)
+
     def scores_of(self, index: int) -> ScoreMap | None:
         """Score map of a frame, where it is kept."""
         with self._lock:
-            return self._maps.get(index)
+            return self._map_of(index)
 
-    def maps(self) -> list[tuple[float, ScoreMap]] | None:
-        """Time and score map of every frame in order; None where one of them is not kept."""
+    def maps_of(self, numbers: Iterable[int]) -> dict[int, ScoreMap]:
+        """Those of some frames that are kept."""
+        return {index: scores for index in numbers if (scores := self.scores_of(index)) is not None}
+
+    def maps(self) -> Iterator[ScoreMap] | None:
+        """Score map of every frame in order; None where one of them is not kept, or the network has changed since."""
         with self._lock:
-            if len(self._maps) != len(self._order):
+            order = list(self._order)
+            if not self.recallable or not (self._maps.keys() | self._shut_maps.keys()).issuperset(order):
                 return None
-            return [(self._time_s[i], self._maps[i]) for i in self._order]
+        return (scores for index in order if (scores := self.scores_of(index)) is not None)
 
     def results(self) -> Iterator[FrameResult]:
         """All results in frame order, without pictures."""
@@ -364,6 +359,7 @@ class ResultStore:
     def clear(self) -> None:
         with self._lock:
             self._maps.clear()
+            self._shut_maps.clear()
             self._maps_bytes = 0
             self._series.clear()
             self._sums.clear()
