@@ -59,6 +59,7 @@ def test_an_alarm_in_the_window(
     panel = window.side.alarms
     window.side.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()
+    assert [field.text() for field in (panel.speed, panel.snr, panel.holdoff)] == ["off", "off", "3.0 s"]
     panel.on.setChecked(True)
     panel.snapshot.setChecked(True)
     panel.holdoff.setValue(1.0)

@@ -55,6 +55,26 @@ def test_the_dialog_lists_tests_and_connects(qtbot: QtBot, camera: Mjpeg) -> Non
     assert not dialog.isVisible()
 
 
+def test_the_dialog_begins_in_the_address_and_says_that_nothing_was_found(qtbot: QtBot) -> None:
+    dialog = CameraDialog(None, ("camera:7",), find=list)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    wait(qtbot, dialog.search.isEnabled)
+    assert dialog.focusWidget() is dialog.field
+    qtbot.keyClicks(dialog.focusWidget(), "camera:9")
+    assert dialog.connect_button.isEnabled()
+    texts = [dialog.list.item(i).text() for i in range(dialog.list.count())]
+    assert texts[0].startswith("no camera was found")
+    assert texts[1:] == ["used before   camera:7"]
+    assert not dialog.list.item(0).flags() & Qt.ItemFlag.ItemIsSelectable
+    qtbot.mouseDClick(
+        dialog.list.viewport(), Qt.MouseButton.LeftButton, pos=dialog.list.visualItemRect(dialog.list.item(0)).center()
+    )
+    assert dialog.isVisible()
+    assert dialog.field.text() == "camera:9"
+    dialog.close()
+
+
 def test_what_cannot_be_connected_is_said_in_the_dialog(qtbot: QtBot, camera: Mjpeg, clip: Path) -> None:
     dialog = dialog_of(qtbot)
     for text, expected in (

@@ -28,9 +28,9 @@ class AlarmPanel(QWidget):
         self.sound.setToolTip("Beep at an alarm")
         self.snapshot = QCheckBox("Snapshot")
         self.snapshot.setToolTip("Save the annotated picture at an alarm, in the folder for recordings")
-        self.speed = self._number("Only tracks at least this fast, px/s", 10_000, " px/s", "any")
-        self.snr = self._number("Only tracks that stand out at least this much (SNR)", 1000, "", "any")
-        self.holdoff = self._number("Seconds between two alarms", 3600, " s", "none")
+        self.speed = self._number("Only tracks at least this fast, px/s", 10_000, " px/s")
+        self.snr = self._number("Only tracks that stand out at least this much (SNR)", 1000, "")
+        self.holdoff = self._number("Seconds between two alarms", 3600, " s")
         self.list = QListWidget()
         self.list.setAccessibleName("Alarms so far")
         self.list.setToolTip("Alarms so far: click to go to the frame")
@@ -54,11 +54,11 @@ class AlarmPanel(QWidget):
         self.list.itemClicked.connect(self._choose)
         session.results_changed.connect(self.list_all)
 
-    def _number(self, tip: str, most: float, unit: str, zero: str) -> QDoubleSpinBox:
-        """`zero`: what stands for 0."""
+    def _number(self, tip: str, most: float, unit: str) -> QDoubleSpinBox:
+        """A rule that 0 turns off."""
         made = QDoubleSpinBox()
         made.setSuffix(unit)
-        made.setSpecialValueText(zero)
+        made.setSpecialValueText("off")
         made.setRange(0, most)
         made.setDecimals(1)
         made.setToolTip(tip)

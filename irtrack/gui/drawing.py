@@ -80,7 +80,7 @@ class Drawing:
     def _pick(self, x: float, y: float) -> None:
         """Select the track at a place; of what is none there, say why."""
         near = nearest(self.confirmed(), x, y)
-        self._session.selected.set(near.id if near is not None else None)
+        self._session.select(near.id if near is not None else None)
         if near is None and self.canvas.result is not None:
             other = nearest([t for t in self.canvas.result.tracks if not t.confirmed], x, y)
             if other is not None and (said := why_not(other)):

@@ -72,8 +72,6 @@ class TrackPlots(QWidget):
         mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(ACCENT))
         plot.addItem(mark, ignoreBounds=True)
         self._marks.append(mark)
-        if self.plots:
-            plot.setXLink(self.plots[0])
         plot.scene().sigMouseClicked.connect(lambda event: self._clicked(event, plot))
         self.plots.append(plot)
 
@@ -88,6 +86,8 @@ class TrackPlots(QWidget):
             self._grid.removeWidget(plot)
             plot.setVisible(chosen in (-1, i))
             plot.getAxis("bottom").setLabel("time, s" if chosen == i else None)
+            plot.setXLink(self.plots[0] if i and chosen == -1 else None)
+            plot.enableAutoRange(x=chosen in (0, i) or (i == 0 and chosen == -1))
             if chosen == -1:
                 self._grid.addWidget(plot, 1 + i // 2, i % 2)
             elif chosen == i:

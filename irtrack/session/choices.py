@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from irtrack.config import Settings
@@ -27,10 +28,26 @@ class Choices:
         self.scores = Choice(False)
         """Whether the detector's score map is shown instead of the picture."""
         self.selected: Choice[int | None] = Choice(None)
+        self.beside: Choice[frozenset[int]] = Choice(frozenset())
+        """Tracks that are selected beside it: what is done to several is done to these too."""
         self.following = Choice(False)
         """Whether the view keeps to the selected track."""
         self.edits = History()
-        self.selected.changed.connect(lambda track: self.following.set(self.following.value and track is not None))
+        self.selected.changed.connect(self._selected)
+
+    def _selected(self, track: int | None) -> None:
+        self.beside.set(frozenset())
+        self.following.set(self.following.value and track is not None)
+
+    def select(self, track: int | None, beside: Iterable[int] = ()) -> None:
+        """This track, and others beside it."""
+        self.selected.set(track)
+        self.beside.set(frozenset(beside) - {track} if track is not None else frozenset())
+
+    @property
+    def selection(self) -> tuple[int, ...]:
+        """All that are selected; that of plots and magnifier first."""
+        return () if self.selected.value is None else (self.selected.value, *sorted(self.beside.value))
 
     def choose(self, **changes: object) -> None:
         """Change settings of the detector: those behind the network act on the picture on screen at once."""
