@@ -55,7 +55,7 @@ def test_an_alarm_in_the_window(
 ) -> None:
     beeps: list[int] = []
     monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     panel = window.side.alarms
     window.side.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()

@@ -214,7 +214,7 @@ def test_a_monkey_finds_nothing(
     monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (a[4], True))
     monkeypatch.setattr(QApplication, "beep", lambda: None)
     monkeypatch.setattr(CameraDialog, "look", lambda self: None)  # it looks on the network
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     failed: list[BaseException] = []
 
     def note(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,14 @@ from test_gui import on_screen, pixels
 from test_gui_picture import crowd, track
 from test_session import SCENE, Bright
 
-from irtrack.config import DetectorSettings, Settings
+from irtrack.config import DetectorSettings, DisplaySettings, Settings
+from irtrack.core import ConfigError
+from irtrack.gui.fields import about
 from irtrack.gui.start import sample_path
 from irtrack.gui.thumbnails import thumbnail_path
 from irtrack.gui.window import MainWindow
+from irtrack.session.alarms import AlarmRules
+from irtrack.session.shown import Shown
 
 
 @pytest.fixture
@@ -267,7 +272,7 @@ def test_the_empty_window_offers_ways_to_open_something(
 ) -> None:
     odd = tmp_path / "a & b.mkv"
     odd.write_bytes(clip.read_bytes())
-    window.session.habits = window.session.habits.opened(str(odd), False)
+    window.session.preferences = window.session.preferences.opened(str(odd), False)
     window.start.list_recent()
     wait(qtbot, window.start.isVisible)
     buttons = {b.toolTip(): b for b in window.start.findChildren(QToolButton)}
@@ -288,7 +293,7 @@ def test_the_empty_window_offers_ways_to_open_something(
     middle = window.start.area.geometry().center()
     assert abs(middle.x() - window.canvas.width() / 2) < 3
     assert abs(middle.y() - window.canvas.height() / 2) < 3
-    window.session.habits = replace(window.session.habits, recent=())
+    window.session.preferences = replace(window.session.preferences, recent=())
     window.open(str(clip))
     wait(qtbot, lambda: opened(window, str(clip)))
     assert thumbnail_path(str(clip)).exists()
@@ -314,6 +319,36 @@ def test_all_that_is_read_in_the_table_fits_a_narrow_panel(qtbot: QtBot, window:
     tip = tracks.table.index(3, 0).data(Qt.ItemDataRole.ToolTipRole)
     assert "Score of the detection: " in tip
     assert "Direction of flight" in tip
+
+
+def test_fields_are_made_from_the_settings(window: MainWindow) -> None:
+    detection, display, alarms = window.side.detection, window.side.display, window.side.alarms
+    fields = (
+        (detection.smallest, DetectorSettings, "min_area_px"), (display.trail_s, Shown, "trail_s"),
+        (alarms.speed, AlarmRules, "speed_px_s"), (alarms.snr, AlarmRules, "snr"),
+        (alarms.holdoff, AlarmRules, "holdoff_s"),
+    )  # fmt: skip
+    for field, kind, name in fields:
+        told = about(kind, name)
+        assert field.minimum() == told["low"]
+        assert field.maximum() <= (told["high"] or math.inf)
+        assert field.suffix().strip() == told["unit"]
+        assert field.toolTip().lower() == told["doc"].lower()
+        assert field.value() == told["default"]
+    for box, kind, name in (
+        (detection.device_box, DetectorSettings, "device"), (display.mask_style, Shown, "mask_style"),
+        (display.colouring, Shown, "colouring"), (display.palette_box, DisplaySettings, "palette"),
+        (display.agc_box, DisplaySettings, "agc"),
+    ):  # fmt: skip
+        assert [box.itemText(i).lower() for i in range(box.count())] == [
+            c.lower() for c in about(kind, name)["choices"]
+        ]
+        assert box.toolTip().lower() == about(kind, name)["doc"].lower()
+    for box, kind, name in ((display.masks, Shown, "masks"), (alarms.sound, AlarmRules, "sound")):
+        assert box.isChecked() == about(kind, name)["default"]
+        assert box.toolTip().lower() == about(kind, name)["doc"].lower()
+    with pytest.raises(ConfigError, match="outline, fill"):
+        Shown(mask_style="outlined")
 
 
 def test_several_tracks_at_once(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:

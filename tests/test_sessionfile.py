@@ -30,9 +30,9 @@ from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.byhand import Click
 from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
-from irtrack.session.habits import Habits
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
+from irtrack.session.preferences import Preferences
 from irtrack.session.recordings import MovedError, fingerprint
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import BLOCK, SessionError, SessionFile, is_session, own_path, read_session
@@ -47,7 +47,7 @@ class Desk:
         self.session = Session(SETTINGS)
         self.session.use(self.detector)
         self.keeping = Keeping(self.session)
-        self.keeper = Keeper(Habits, self.keeping)
+        self.keeper = Keeper(Preferences, self.keeping)
         self.session.leaving.connect(self.keeper.flush)
         self.errors: list[str] = []
         self.session.failed.connect(self.errors.append)

@@ -44,7 +44,7 @@ class Outputs:
     @property
     def folder(self) -> Path:
         """For recordings and pictures."""
-        return Path(self._session.habits.recordings or QDir.homePath())
+        return Path(self._session.preferences.recordings or QDir.homePath())
 
     def _suggested(self, stem: str, suffix: str) -> Path:
         """A name that is free; what belongs to a recording is suggested beside it, under its name."""
@@ -52,7 +52,7 @@ class Outputs:
         if opened is not None:
             stem = f"{file_stem(opened.text)}-{stem}"
             beside = Path(opened.text).parent
-            if Path(opened.text).is_file() and not self._session.habits.recordings:
+            if Path(opened.text).is_file() and not self._session.preferences.recordings:
                 folder = beside
         return new_name(folder, stem, suffix)
 
@@ -71,11 +71,11 @@ class Outputs:
             kinds.append(kind_named("video"))
         title = "Export tracks" if only is None else f"Export track {session.edits.value.label(only)}"
         name = self._suggested(stem, "")
-        dialog = ExportDialog(self._parent, title, name, kinds, session.habits.exports)
+        dialog = ExportDialog(self._parent, title, name, kinds, session.preferences.exports)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
         def export() -> None:
-            session.habits = replace(session.habits, exports=dialog.chosen)
+            session.preferences = replace(session.preferences, exports=dialog.chosen)
             self.export_all(dialog.files, only, dialog.replace.isChecked())
 
         dialog.accepted.connect(export)

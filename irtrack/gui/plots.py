@@ -8,7 +8,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.controls import named, small_button
+from irtrack.gui.controls import small_button
+from irtrack.gui.fields import named
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.series import SERIES
 

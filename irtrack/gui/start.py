@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLay
 
 import irtrack
 from irtrack.capture.open import is_file
-from irtrack.gui.controls import named
+from irtrack.gui.fields import named
 from irtrack.gui.opening import Opener
 from irtrack.gui.theme import app_icon, camera_icon, open_icon, pictures_icon
 from irtrack.gui.thumbnails import keep_thumbnail, thumbnail_path, tidy_thumbnails
@@ -73,7 +73,7 @@ class StartPage(QWidget):
         """How what is open looks, for the next time; of those that are not listed any more it goes."""
         if opened.first is not None:
             keep_thumbnail(opened.name, opened.first.image)
-        tidy_thumbnails(self._session.habits.recent[:RECENT])
+        tidy_thumbnails(self._session.preferences.recent[:RECENT])
 
     def list_recent(self) -> None:
         """Cards of the sources opened last."""
@@ -82,7 +82,7 @@ class StartPage(QWidget):
             if widget is not None:
                 widget.hide()
                 widget.deleteLater()
-        recent = self._session.habits.recent[:RECENT]
+        recent = self._session.preferences.recent[:RECENT]
         self._recent_title.setVisible(bool(recent))
         for source in recent:
             name = name_of(source)

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.controls import named
+from irtrack.gui.fields import named
 from irtrack.gui.plots import TrackPlots
 from irtrack.session.edited import joined
 from irtrack.session.edits import Edits

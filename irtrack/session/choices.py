@@ -9,22 +9,22 @@ from irtrack.config import Settings
 from irtrack.imaging.regions import Regions
 from irtrack.session.edits import History
 from irtrack.session.events import Choice
-from irtrack.session.habits import Habits
-from irtrack.session.habits import Regions as Outlines
+from irtrack.session.preferences import Preferences
+from irtrack.session.preferences import Regions as Outlines
 from irtrack.session.recipe import Recipe
 
 
 class Choices:
     """Of the detector, of the display, of tracks."""
 
-    def __init__(self, settings: Settings, habits: Habits) -> None:
-        """`habits`: what was chosen the last time; settings overrule it."""
+    def __init__(self, settings: Settings, preferences: Preferences) -> None:
+        """`preferences`: what was chosen the last time; settings overrule it."""
         self.recipe = Choice(Recipe.of(settings.detector))
         self.regions: Choice[Outlines] = Choice({})
         """Those drawn on the open source, by kind; they count beside those of the settings."""
-        self.display = Choice(habits.display if settings.display == Settings().display else settings.display)
-        self.shown = Choice(habits.shown)
-        self.rules = Choice(habits.alarms)
+        self.display = Choice(preferences.display if settings.display == Settings().display else settings.display)
+        self.shown = Choice(preferences.shown)
+        self.rules = Choice(preferences.alarms)
         self.scores = Choice(False)
         """Whether the detector's score map is shown instead of the picture."""
         self.selected: Choice[int | None] = Choice(None)

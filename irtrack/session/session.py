@@ -22,13 +22,13 @@ from irtrack.session.byhand import Click, follow
 from irtrack.session.choices import Choices
 from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
 from irtrack.session.events import Event
-from irtrack.session.habits import Habits
-from irtrack.session.habits import Regions as Outlines
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.looks import Look
 from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
+from irtrack.session.preferences import Preferences
+from irtrack.session.preferences import Regions as Outlines
 from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
 from irtrack.session.series import Sums
@@ -48,7 +48,7 @@ STALE_S = 1.0
 class Session(Choices):
     """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
 
-    def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
+    def __init__(self, settings: Settings, preferences: Preferences | None = None) -> None:
         trail_s = max(settings.tracker.trail_s, TRAIL_S)
         self.given = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
         """Of tracker and capture; a session file has its own."""
@@ -56,9 +56,9 @@ class Session(Choices):
         """Tracks that are to be shown over what is being opened."""
         self._opening = ""
         """What was to be opened last."""
-        self.habits = habits or Habits()
+        self.preferences = preferences or Preferences()
         """What is kept between two sessions; the choices are read from it and put into it when it is kept."""
-        super().__init__(settings, self.habits)
+        super().__init__(settings, self.preferences)
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
@@ -90,7 +90,7 @@ class Session(Choices):
         """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
         tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
         one; a camera is let go of first, most serve one user only."""
-        self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
+        self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
         if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
         self._opening, self._log = text, log
@@ -136,7 +136,7 @@ class Session(Choices):
         self.close()
         self.passes.opened, info, kept = opened, opened.source.info, opened.kept
         self.passes.settings = self.given
-        regions = self.habits.regions_of(opened.text)
+        regions = self.preferences.regions_of(opened.text)
         if kept is not None and opened.is_session:
             self.passes.settings, regions = kept.settings, kept.regions
             self.recipe.set(kept.chosen)
@@ -160,7 +160,7 @@ class Session(Choices):
 
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:
-            self.habits = self.habits.with_regions(self.opened.text, regions)
+            self.preferences = self.preferences.with_regions(self.opened.text, regions)
         self.use_regions()
 
     # -- the analysis ---------------------------------------------------------------------------------------------
@@ -381,9 +381,9 @@ class Session(Choices):
         """What is known of the picture on screen has changed: the next tick gives it."""
         self._presented = None
 
-    def kept(self) -> Habits:
-        """The habits with what is chosen now."""
-        return replace(self.habits, shown=self.shown.value, display=self.display.value, alarms=self.rules.value)
+    def kept(self) -> Preferences:
+        """The preferences with what is chosen now."""
+        return replace(self.preferences, shown=self.shown.value, display=self.display.value, alarms=self.rules.value)
 
     def present(self) -> Picture | None:
         """The frame on screen with what is known of it now, as edited."""

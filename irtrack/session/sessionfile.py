@@ -31,8 +31,8 @@ from irtrack.imaging.regions import Regions as Areas
 from irtrack.session.alarms import Alarm
 from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.edits import Edits
-from irtrack.session.habits import REGION_KINDS, Regions
 from irtrack.session.looks import LOOK_PX, Look
+from irtrack.session.preferences import REGION_KINDS, Regions
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import Recording
 from irtrack.session.store import ResultStore
