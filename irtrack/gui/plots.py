@@ -64,7 +64,7 @@ class TrackPlots(QWidget):
         plot.setMouseEnabled(False, False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
-        plot.setMinimumSize(80, 96)
+        plot.setMinimumSize(80, 56)
         for axis in ("left", "bottom"):
             plot.getAxis(axis).setStyle(tickFont=None, tickTextOffset=2)
             plot.getAxis(axis).setTextPen(DIM)

@@ -49,7 +49,7 @@ class TrackView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.setMinimumHeight(90)
+        self.setMinimumHeight(66)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(20)
         header, font = self.horizontalHeader(), self.font()
