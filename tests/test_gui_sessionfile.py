@@ -193,7 +193,7 @@ def test_degrees_under_the_cursor_and_in_the_plot(qtbot: QtBot, quick: Maker, tm
     assert window.status._where.text() == f"x 200  y 100  value {count}  {degrees:.1f} \N{DEGREE SIGN}C"
     window.drawing._hover(-1, -1)
     assert not window.status._where.text()
-    series = np.array([[i, count, 5.0, 1.0, 2.0, 3.0, 1.0, degrees + i] for i in range(2)])
+    series = np.array([[i, count, 5.0, 1.0, 2.0, 3.0, 1.0, degrees + i, 1.0] for i in range(2)])
     window.side.track.show_track(1, window.session.edits.value, [series], 0.0)
     plots = window.side.track.plots
     np.testing.assert_allclose(plots.curves["brightness"].getData()[1], [degrees, degrees + 1])

@@ -164,7 +164,7 @@ def series_of(rows: Sequence[Row], first: int, last: int) -> Floats:
     some = [r for r in rows if first <= r.frame <= last]
     return np.array(
         [(r.time_s, math.nan, math.nan, math.hypot(r.vx_px_s, r.vy_px_s), r.x_px, r.y_px,
-          math.nan if r.score is None else r.score, math.nan) for r in some]
+          math.nan if r.score is None else r.score, math.nan, float(r.score is not None)) for r in some]
     ).reshape(-1, len(SERIES))  # fmt: skip
 
 

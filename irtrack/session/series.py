@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from irtrack.core import Floats, FrameResult, Image, Track
+from irtrack.core import Floats, FrameResult, Image, Track, TrackStatus
 
-SERIES = ("time_s", "brightness", "snr", "speed_px_s", "x_px", "y_px", "score", "celsius")
+SERIES = ("time_s", "brightness", "snr", "speed_px_s", "x_px", "y_px", "score", "celsius", "seen")
 """What is kept of a track in each frame. Brightness: mean of 3x3 pixels at its place, in counts; celsius: the same in
-degrees, NaN where the picture does not say how."""
+degrees, NaN where the picture does not say how; seen: 0 where it coasts."""
+
+SEEN = SERIES.index("seen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:
 def series_row(track: Track, time_s: float, light: float = math.nan, celsius: float = math.nan) -> tuple[float, ...]:
     """SERIES of one track."""
     (x, y), (vx, vy) = track.xy_px.tolist(), track.velocity_px_s.tolist()
-    return time_s, light, track.snr, float(np.hypot(vx, vy)), x, y, track.score, celsius
+    seen = float(track.detection is not None and track.status is not TrackStatus.COASTING)
+    return time_s, light, track.snr, float(np.hypot(vx, vy)), x, y, track.score, celsius, seen
 
 
 def brightness(image: Image, xy: Floats) -> Floats:

@@ -99,8 +99,7 @@ class Session(Choices):
 
     def open_log(self, path: Path) -> None:
         """Show the tracks of a log over the open recording, in place of those that were found."""
-        first = self.opened.first if self.opened is not None else None
-        if first is None:
+        if self.opened is None or (first := self.opened.first) is None:
             self.failed(f"{path.name} holds tracks: open the recording that they are of first, then them")
             return
         frames, fps = self.frames, self.fps
@@ -304,8 +303,7 @@ class Session(Choices):
 
     def seek_time(self, seconds: float) -> None:
         """Go to the frame of a time; where that is not analysed yet, by the frame rate."""
-        reach = self.store.reach()
-        last_s = self.store.time_of(reach[1]) if reach is not None else -1.0
+        last_s = self.store.time_of(reach[1]) if (reach := self.store.reach()) is not None else -1.0
         known = self.store.at_time(seconds) if self.live or seconds <= last_s else None
         self.seek(round(seconds * self.fps) if known is None else known)
 
@@ -318,8 +316,7 @@ class Session(Choices):
 
     def seek_track(self) -> None:
         """To the first frame in which the selected track was confirmed."""
-        life = self.life
-        if life is not None:
+        if (life := self.life) is not None:
             self.seek(life[0])
 
     @property
@@ -331,7 +328,8 @@ class Session(Choices):
         """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
         life = self.life
         self.following.set(not self.following.value and life is not None)
-        if self.following.value and life is not None and not life[0] <= (self.position or 0) <= life[1]:
+        shown = self.picture.result.tracks if self.picture is not None else ()
+        if self.following.value and life is not None and all(t.id != self.selected.value for t in shown):
             self.seek(life[0])
 
     def _move(self, move: Callable[[Playback | LiveView], object]) -> None:

@@ -21,7 +21,7 @@ from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
 from irtrack.session.recipe import Recipe
 from irtrack.session.scoremap import ScoreMap
-from irtrack.session.series import SERIES, Sums, extended, series_rows
+from irtrack.session.series import SEEN, SERIES, Sums, extended, series_rows
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
@@ -90,6 +90,9 @@ class ResultStore:
         self.recallable = True
         """Whether the score maps are what the network would say now."""
         self._lives: dict[int, tuple[int, int]] = {}
+        """First and last frame in which each was seen."""
+        self._coasts: dict[int, tuple[list[int], Floats]] = {}
+        """Frames since then, and their rows."""
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
         self._sums: dict[int, Sums] = {}
         self._looks: dict[int, Look] = {}
@@ -151,10 +154,13 @@ class ResultStore:
             if scores is not None:
                 self._keep_map(index, scores)
             for track, row in stored.rows.items():
-                first, last = self._lives.get(track, (index, index))
-                self._lives[track] = (min(first, index), max(last, index))
+                if row[SEEN] and track not in self._coasts:
+                    first, last = self._lives.get(track, (index, index))
+                    self._lives[track] = (min(first, index), max(last, index))
+                    self._sums[track] = Sums.of(row).joined(self._sums.get(track))
+                else:
+                    self._note(track, [index], np.array([row]))
                 self._series.setdefault(track, {})[index] = row
-                self._sums[track] = Sums.of(row).joined(self._sums.get(track))
             self._stored[index] = stored
             self._made_with[index], self._time_s[index] = stored.recipe, stored.result.frame.time_s
 
@@ -168,10 +174,24 @@ class ResultStore:
             self._time_s |= zip(block.numbers, block.times_s, strict=True)
             self._shut_maps |= dict.fromkeys(block.mapped, block)
             for track, numbers, rows in block.series():
-                first, _ = self._lives.get(track, (numbers[0], 0))
-                self._lives[track] = (first, numbers[-1])
+                self._note(track, numbers, rows)
                 self._series.setdefault(track, {}).update(zip(numbers, map(tuple, rows.tolist()), strict=True))
-                self._sums[track] = extended(self._sums.get(track), rows)
+
+    def _note(self, track: int, numbers: Sequence[int], rows: Floats) -> None:
+        """Figures of a track with more frames. What it coasts counts once it is seen again, as in a log; those of an
+        earlier version do not say whether it was seen."""
+        seen = np.flatnonzero(rows[:, SEEN] != 0.0)
+        before_numbers, before_rows = self._coasts.pop(track, ([], rows[:0]))
+        end = int(seen[-1]) + 1 if len(seen) else 0
+        if end:
+            every = [*before_numbers, *numbers[:end]]
+            first, last = self._lives.get(track, (every[0], every[-1]))
+            self._lives[track] = (min(first, every[0]), max(last, every[-1]))
+            self._sums[track] = extended(self._sums.get(track), np.concatenate([before_rows, rows[:end]]))
+            before_numbers, before_rows = [], rows[:0]
+        if end < len(numbers):
+            left = [*before_numbers, *numbers[end:]], np.concatenate([before_rows, rows[end:]])
+            self._coasts[track] = left
 
     def _opened(self, index: int) -> Stored:
         """What is kept of a frame; the caller has the lock. Raises KeyError."""
@@ -212,12 +232,14 @@ class ResultStore:
         for track in gone.result.tracks:
             rows = self._series.get(track.id, {})
             rows.pop(index, None)
-            if rows and track.id in self._lives:
+            if rows and track.id in self._lives and min(rows) <= self._lives[track.id][1]:
                 self._lives[track.id] = (min(rows), self._lives[track.id][1])
             else:
-                self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
                 self._sums.pop(track.id, None)
+            if not rows:
+                self._series.pop(track.id, None)
+                self._coasts.pop(track.id, None)
                 self._looks.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
@@ -319,7 +341,7 @@ class ResultStore:
                 yield stored.result
 
     def lives(self) -> dict[int, tuple[int, int]]:
-        """First and last frame of each confirmed track seen so far."""
+        """First and last frame in which each confirmed track was seen so far; what it coasts behind is none of it."""
         with self._lock:
             return dict(self._lives)
 
@@ -365,6 +387,7 @@ class ResultStore:
             self._sums.clear()
             self._looks.clear()
             self._lives.clear()
+            self._coasts.clear()
             self._stored.clear()
             self._made_with.clear()
             self._time_s.clear()
