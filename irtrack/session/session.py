@@ -309,10 +309,8 @@ class Session(Choices):
 
     def seek_end(self) -> None:
         """To the last frame; of a camera, back to its newest picture."""
-        if self.live:
-            self.play()
-        elif self.view is not None:
-            self.seek(self.view.reach[1])
+        if self.view is not None:
+            self.play() if self.live else self.seek(self.view.reach[1])
 
     def seek_track(self) -> None:
         """To the first frame in which the selected track was confirmed."""
@@ -328,8 +326,9 @@ class Session(Choices):
         """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
         life = self.life
         self.following.set(not self.following.value and life is not None)
-        shown = self.picture.result.tracks if self.picture is not None else ()
-        if self.following.value and life is not None and all(t.id != self.selected.value for t in shown):
+        tracks = self.picture.result.tracks if self.picture is not None else ()
+        shown = {t.id for t in tracks if t.confirmed}
+        if self.following.value and life is not None and self.selected.value not in shown:
             self.seek(life[0])
 
     def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
