@@ -298,11 +298,12 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each."""
+    """How a detector stands. `scan_frames`: frames in which every place is looked at once. `keeps_up`: with a camera."""
 
     model: str = ""
     device: str = "cpu"
     scan_frames: int = 1
+    keeps_up: bool = False
 
 
 @runtime_checkable
