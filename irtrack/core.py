@@ -298,7 +298,7 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """How a detector stands. `scan_frames`: frames in which all places are looked at once. `keeps_up`: with a camera."""
+    """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera."""
 
     model: str = ""
     device: str = "cpu"
