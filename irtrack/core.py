@@ -43,13 +43,14 @@ class Frame:
     `index`: 0-based number in the source; a gap is a drop. `time_s`: media time of a recording (0 at its first frame);
     of a camera, seconds from its opening to the picture's arrival. `image`: (H, W), raw counts as they come.
     `connection`: counts the fresh starts of a live source (connected again, or pictures of another size or depth): what
-    was known before one of them says nothing of what comes after it.
+    was known before one of them says nothing of what comes after it. `celsius`: degrees of counts, if the file says.
     """
 
     index: int
     time_s: float
     image: Image
     connection: int = 0
+    celsius: Callable[[ArrayLike], Floats] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Frame(index={self.index}, time_s={self.time_s:.3f}, image={described(self.image)})"
@@ -241,7 +242,7 @@ class Tracks(Sequence[Track]):
 class FrameResult:
     """All that is known of one frame: what sinks write and the window draws.
 
-    `captured_s`: monotonic clock when the frame left its source, for latency.
+    `captured_s`: monotonic clock when the frame left its source, for latency. `settings`: the tracker's, if it has any.
     """
 
     frame: Frame
@@ -250,6 +251,7 @@ class FrameResult:
     stage_ms: dict[str, float]
     dropped: int = 0
     captured_s: float = 0.0
+    settings: object = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"FrameResult({self.frame!r}, {len(self.detections)} detections, {self.tracks!r})"
@@ -270,7 +272,7 @@ class SourceInfo:
     """What is known of a source. `frames` and `fps` are None where the source does not say.
 
     `remarks` grow while it is read: what was skipped, mended or assumed. `key`: what files that belong to the source
-    are called after, where that is not the name. `celsius`: degrees Celsius of counts, where the file says how.
+    are called after, where that is not the name.
     """
 
     name: str
@@ -282,7 +284,6 @@ class SourceInfo:
     clock: Clock = Clock.FILE
     remarks: Remarks = field(default_factory=Remarks, compare=False)
     key: str = ""
-    celsius: Callable[[ArrayLike], Floats] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,19 +300,18 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each."""
+    """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera."""
 
     model: str = ""
     device: str = "cpu"
     scan_frames: int = 1
+    keeps_up: bool = False
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait.
-
-    Sources subclass it; what they leave out is as here.
-    """
+    """Frames in order. `live` alone decides back-pressure: live sources drop, recordings wait. Sources subclass it, and
+    what they leave out is as here."""
 
     live: bool
     info: SourceInfo

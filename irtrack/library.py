@@ -239,7 +239,8 @@ def table(results: Iterable[FrameResult], log: Log = "completed") -> TrackTable:
     """All rows of a track log, as arrays: a row for each confirmed track in each frame.
 
     `completed`: as `irtrack run --csv` writes it, with a track's first frames; `online`: what was known in each frame;
-    `offline`: with fragments joined and positions smoothed. Runs through `results`; pictures are not kept.
+    `offline`: with fragments joined and positions smoothed. Both go by the settings of the tracker that made the
+    results; of one without such settings, by the defaults. Runs through `results`; pictures are not kept.
     """
     from irtrack.tracktable import table_of
 

@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from irtrack.channel import Channel, Closed
+from irtrack.config import TrackerSettings
 from irtrack.core import (
     Attentive,
     Detector,
@@ -34,6 +36,13 @@ LEAVE_S = 1.5
 """A capture thread that is stuck in its source is left behind so long after a stop."""
 
 
+@runtime_checkable
+class Configured(Protocol):
+    """A tracker that says its settings."""
+
+    settings: TrackerSettings
+
+
 def process_frame(
     frame: Frame, detector: Detector, tracker: Tracker, dropped: int = 0, captured_s: float = 0.0
 ) -> FrameResult:
@@ -48,7 +57,8 @@ def process_frame(
     stage_ms = {"detect": 1e3 * (detected - start), "track": 1e3 * (tracked - detected)}
     if isinstance(detector, Attentive):
         detector.look_at(tracks, tracked - detected)
-    return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s)
+    settings = tracker.settings if isinstance(tracker, Configured) else None
+    return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s, settings)
 
 
 def process(frames: Iterable[Frame], detector: Detector, tracker: Tracker) -> Iterator[FrameResult]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -89,16 +89,24 @@ class Rows:
 
 
 def table_of(results: Iterable[FrameResult], log: str) -> TrackTable:
-    """Rows of a `completed`, `online` or `offline` log. Raises IrtrackError for another."""
-    settings, rows = TrackerSettings(), Rows()
-    sinks: dict[str, Sink] = {
-        "completed": CompletedLog(rows, settings.log_delay_s),
-        "online": rows,
-        "offline": OfflineLog(rows, partial(rewritten, settings=settings)),
+    """Rows of a `completed`, `online` or `offline` log, by the settings of the tracker that made the results. Raises
+    IrtrackError for another log, and for results of trackers with different settings."""
+    rows = Rows()
+    made: dict[str, Callable[[TrackerSettings], Sink]] = {
+        "completed": lambda settings: CompletedLog(rows, settings.log_delay_s),
+        "online": lambda settings: rows,
+        "offline": lambda settings: OfflineLog(rows, partial(rewritten, settings=settings)),
     }
-    if log not in sinks:
-        raise IrtrackError(f"there is no log {log!r}: it is one of {', '.join(sinks)}")
+    if log not in made:
+        raise IrtrackError(f"there is no log {log!r}: it is one of {', '.join(made)}")
+    sink: Sink = rows
+    settings: TrackerSettings | None = None
     for result in results:
-        sinks[log].write(result)
-    sinks[log].close()
+        now = result.settings if isinstance(result.settings, TrackerSettings) else TrackerSettings()
+        if settings is None:
+            settings, sink = now, made[log](now)
+        elif now != settings:
+            raise IrtrackError("these results are of trackers with different settings: make a table of each")
+        sink.write(result)
+    sink.close()
     return rows.table()

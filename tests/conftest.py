@@ -228,7 +228,7 @@ def make_window(qtbot: QtBot, settings: Settings = SLIM) -> MainWindow:
     assert isinstance(app, QApplication)
     apply_theme(app)
     made = MainWindow(settings)
-    if not made.session.habits.geometry:
+    if not made.session.preferences.geometry:
         made.resize(1280, 760)  # the screen of the offscreen platform is small
     qtbot.addWidget(made)
     made.show()

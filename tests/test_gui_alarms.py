@@ -55,10 +55,11 @@ def test_an_alarm_in_the_window(
 ) -> None:
     beeps: list[int] = []
     monkeypatch.setattr(QApplication, "beep", lambda: beeps.append(1))
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     panel = window.side.alarms
     window.side.tabs.setCurrentWidget(panel)
     assert not panel.list.isVisible()
+    assert [field.text() for field in (panel.speed, panel.snr, panel.holdoff)] == ["off", "off", "3.0 s"]
     panel.on.setChecked(True)
     panel.snapshot.setChecked(True)
     panel.holdoff.setValue(1.0)

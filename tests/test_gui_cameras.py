@@ -55,6 +55,26 @@ def test_the_dialog_lists_tests_and_connects(qtbot: QtBot, camera: Mjpeg) -> Non
     assert not dialog.isVisible()
 
 
+def test_the_dialog_begins_in_the_address_and_says_that_nothing_was_found(qtbot: QtBot) -> None:
+    dialog = CameraDialog(None, ("camera:7",), find=list)
+    qtbot.addWidget(dialog)
+    dialog.show()
+    wait(qtbot, dialog.search.isEnabled)
+    assert dialog.focusWidget() is dialog.field
+    qtbot.keyClicks(dialog.focusWidget(), "camera:9")
+    assert dialog.connect_button.isEnabled()
+    texts = [dialog.list.item(i).text() for i in range(dialog.list.count())]
+    assert texts[0].startswith("no camera was found")
+    assert texts[1:] == ["used before   camera:7"]
+    assert not dialog.list.item(0).flags() & Qt.ItemFlag.ItemIsSelectable
+    qtbot.mouseDClick(
+        dialog.list.viewport(), Qt.MouseButton.LeftButton, pos=dialog.list.visualItemRect(dialog.list.item(0)).center()
+    )
+    assert dialog.isVisible()
+    assert dialog.field.text() == "camera:9"
+    dialog.close()
+
+
 def test_what_cannot_be_connected_is_said_in_the_dialog(qtbot: QtBot, camera: Mjpeg, clip: Path) -> None:
     dialog = dialog_of(qtbot)
     for text, expected in (
@@ -76,7 +96,7 @@ def test_a_camera_that_stalls_and_comes_back_is_shown(
     window.open(camera.url)
     wait(qtbot, lambda: window.session.camera_state == "live" and (window.session.position or 0) > 5)
     assert not window.badges.stale.isVisible()
-    assert window.session.habits.cameras == (camera.url,)
+    assert window.session.preferences.cameras == (camera.url,)
     camera.silent = True
     wait(qtbot, lambda: window.badges.stale.isVisible())
     assert "NO NEW PICTURE" in window.badges.stale.text()
@@ -89,7 +109,7 @@ def test_a_camera_that_stalls_and_comes_back_is_shown(
 def test_recording_a_camera(qtbot: QtBot, window: MainWindow, camera: Mjpeg, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     assert not window.menus.record.isEnabled()
     window.open(camera.url)
     wait(qtbot, lambda: (window.session.position or 0) > 20)
@@ -115,7 +135,7 @@ def test_a_recording_that_cannot_be_written_is_said(
 ) -> None:
     from dataclasses import replace
 
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path / "nowhere"))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path / "nowhere"))
     window.open(camera.url)
     wait(qtbot, lambda: (window.session.position or 0) > 2)
     window.outputs.toggle_recording()
@@ -136,7 +156,7 @@ def test_a_simulated_camera_has_latency_plots_and_a_log(qtbot: QtBot, window: Ma
     window.outputs.export(tmp_path / "live.csv")
     assert len((tmp_path / "live.csv").read_text().splitlines()) > 5
     assert not window.menus.needs_recording[0].isEnabled()  # a camera cannot be read a second time for a video
-    assert window.session.habits.cameras[0].startswith("simcam:")
+    assert window.session.preferences.cameras[0].startswith("simcam:")
 
 
 def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_recording(
@@ -144,7 +164,7 @@ def test_a_camera_that_changes_its_size_goes_on_in_the_window_and_in_a_second_re
 ) -> None:
     from dataclasses import replace
 
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     window.open(camera.url)
     wait(qtbot, lambda: (window.session.position or 0) > 5)
     window.outputs.toggle_recording()

@@ -23,7 +23,7 @@ from irtrack.gui.overlays import MASK_RGB, OLD_S, box_outlines, colours_of, elli
 from irtrack.gui.window import MainWindow
 from irtrack.imaging.regions import Regions, contain
 from irtrack.session.alarms import AlarmRules, Alarms
-from irtrack.session.habits import Habits, habits_path
+from irtrack.session.preferences import Preferences, preferences_path
 from irtrack.simulate import Scene
 
 
@@ -222,7 +222,7 @@ def test_a_region_drawn_on_the_picture_drops_what_lies_inside(
     click_region(qtbot, window, square)
     wait(qtbot, lambda: count(window) == 0)  # only there, and not there
     window.close()
-    kept = tomllib.loads(habits_path().read_text())["regions"][str(clip)]
+    kept = tomllib.loads(preferences_path().read_text())["regions"][str(clip)]
     assert set(kept) == {"include", "exclude"}
     again = make_window(qtbot)
     again.open(str(clip))
@@ -234,7 +234,7 @@ def test_a_region_drawn_on_the_picture_drops_what_lies_inside(
     qtbot.mouseClick(again.side.detection.clear_button, Qt.MouseButton.LeftButton)
     wait(qtbot, lambda: again.canvas.result is not None and len(again.canvas.result.detections) >= 2)
     again.close()
-    assert tomllib.loads(habits_path().read_text())["regions"] == {}
+    assert tomllib.loads(preferences_path().read_text())["regions"] == {}
 
 
 def test_a_region_can_be_given_up(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
@@ -273,7 +273,9 @@ def test_regions_by_themselves() -> None:
     for bad in ("1,2 3,4", "1,2 3,4 five,6", "1,2,3 3,4 5,6", "1,2 3,4 nan,5"):
         with pytest.raises(ConfigError):
             DetectorSettings(include=bad)
-    assert "password" not in str(Habits().with_regions("rtsp://me:password@cam/1", {"alarm": regions.include}).regions)
+    assert "password" not in str(
+        Preferences().with_regions("rtsp://me:password@cam/1", {"alarm": regions.include}).regions
+    )
 
 
 # -- the model --------------------------------------------------------------------------------------------------------

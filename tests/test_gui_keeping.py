@@ -22,8 +22,15 @@ from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
 from irtrack.gui.window import MainWindow
-from irtrack.session import habits as keeping
-from irtrack.session.habits import RECENT, Habits, habits_path, load_habits, merged, save_habits
+from irtrack.session import preferences as keeping
+from irtrack.session.preferences import (
+    RECENT,
+    Preferences,
+    load_preferences,
+    merged,
+    preferences_path,
+    save_preferences,
+)
 from irtrack.session.sessionfile import read_session
 from irtrack.stopping import Stop
 
@@ -34,8 +41,8 @@ def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
     qtbot.waitUntil(condition, timeout=60_000)
 
 
-def kept() -> Habits:
-    return load_habits(habits_path())[0]
+def kept() -> Preferences:
+    return load_preferences(preferences_path())[0]
 
 
 def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> int:
@@ -78,11 +85,11 @@ def test_edits_are_kept_while_the_window_is_open(qtbot: QtBot, window: MainWindo
 
 def test_two_windows_keep_what_each_changed(qtbot: QtBot, clip: Path) -> None:
     one, two = make_window(qtbot), make_window(qtbot)
-    one.session.habits = one.session.habits.opened("/data/one.mp4", camera=False).with_regions(
+    one.session.preferences = one.session.preferences.opened("/data/one.mp4", camera=False).with_regions(
         "/data/one.mp4", {"include": (SQUARE,)}
     )
     one.side.display.legend.setChecked(True)
-    two.session.habits = two.session.habits.opened("/data/two.mp4", camera=False).with_regions(
+    two.session.preferences = two.session.preferences.opened("/data/two.mp4", camera=False).with_regions(
         "/data/two.mp4", {"alarm": (SQUARE,)}
     )
     two.side.display.ellipses.setChecked(True)
@@ -96,7 +103,7 @@ def test_two_windows_keep_what_each_changed(qtbot: QtBot, clip: Path) -> None:
 
 
 def test_merging() -> None:
-    base = Habits(recent=("a", "b"), regions={"a": {"include": "0,0 9,0 9,9"}, "b": {"include": "0,0 9,0 9,9"}})
+    base = Preferences(recent=("a", "b"), regions={"a": {"include": "0,0 9,0 9,9"}, "b": {"include": "0,0 9,0 9,9"}})
     ours = replace(base.opened("c", False), regions={"a": {"include": "0,0 8,0 8,8"}})
     theirs = replace(base.opened("d", False), recordings="/tmp", regions=base.regions | {"e": {"alarm": "0,0 9,0 9,9"}})
     out = merged(base, ours, theirs)
@@ -112,14 +119,14 @@ def test_merging() -> None:
 def test_settings_are_whole_or_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills while they are written."""
     path = tmp_path / "w.toml"
-    assert save_habits(Habits(recordings="/before"), path) is None
+    assert save_preferences(Preferences(recordings="/before"), path) is None
     written = path.read_text()
 
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left" in (save_habits(Habits(recordings="/after"), path) or "")
+    assert "No space left" in (save_preferences(Preferences(recordings="/after"), path) or "")
     assert path.read_text() == written
     assert not list(tmp_path.glob("*.part"))
 
@@ -163,16 +170,18 @@ def test_a_signal_closes_the_window_cleanly(clip: Path, tmp_path: Path, number: 
         process.wait()
     assert process.returncode == 0, err
     assert b"Traceback" not in err
-    assert load_habits(path)[0].recent == (os.fsdecode(odd),)
+    assert load_preferences(path)[0].recent == (os.fsdecode(odd),)
     tomllib.loads(path.read_text(encoding="utf-8"))  # for other readers too
 
 
 def test_names_that_are_no_text_come_back(tmp_path: Path) -> None:
     odd = os.fsdecode(b"/data/caf\xe9.mkv")
-    habits = Habits().opened(odd, False).with_regions(odd, {"include": (SQUARE,)}).opened("/data/caf\u00e9.mkv", False)
-    assert save_habits(habits, tmp_path / "w.toml") is None
-    assert load_habits(tmp_path / "w.toml") == (habits, None)
-    assert os.fsencode(load_habits(tmp_path / "w.toml")[0].recent[1]) == b"/data/caf\xe9.mkv"
+    preferences = (
+        Preferences().opened(odd, False).with_regions(odd, {"include": (SQUARE,)}).opened("/data/caf\u00e9.mkv", False)
+    )
+    assert save_preferences(preferences, tmp_path / "w.toml") is None
+    assert load_preferences(tmp_path / "w.toml") == (preferences, None)
+    assert os.fsencode(load_preferences(tmp_path / "w.toml")[0].recent[1]) == b"/data/caf\xe9.mkv"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a.a." * 3000 + b"a = 1", b"recent = 3", b"recent = [[1]]",
@@ -180,8 +189,8 @@ def test_names_that_are_no_text_come_back(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_read_are_one_line_and_set_aside(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "window.toml"
     path.write_bytes(content)
-    habits, line = load_habits(path)
-    assert habits == Habits()
+    preferences, line = load_preferences(path)
+    assert preferences == Preferences()
     assert line is not None
     assert "\n" not in line
     assert len(line) < 500
@@ -194,8 +203,8 @@ def test_the_case_of_broken_settings(tmp_path: Path) -> None:
         pytest.skip("the shared cases are not here")
     path = tmp_path / "window.toml"
     path.write_bytes(case.read_bytes())
-    habits, line = load_habits(path)
-    assert habits == Habits()
+    preferences, line = load_preferences(path)
+    assert preferences == Preferences()
     assert line is not None
     assert "\n" not in line
 
@@ -225,8 +234,8 @@ def test_a_folder_that_cannot_be_written_is_said_once(
     qtbot: QtBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(keeping, "habits_path", lambda: tmp_path / "file" / "window.toml")
-    monkeypatch.setattr("irtrack.session.keeper.habits_path", lambda: tmp_path / "file" / "window.toml")
+    monkeypatch.setattr(keeping, "preferences_path", lambda: tmp_path / "file" / "window.toml")
+    monkeypatch.setattr("irtrack.session.keeper.preferences_path", lambda: tmp_path / "file" / "window.toml")
     window = make_window(qtbot)
     for legend in (True, False):
         window.side.display.legend.setChecked(legend)
@@ -241,7 +250,7 @@ def test_the_window_ends_at_once_while_its_camera_is_away_and_it_records(
     """Closing waits for no reconnect: no wait of the reading side is longer than the guard of the fixture."""
     from irtrack.capture import open_source
 
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     camera = Mjpeg()
     window.open(camera.url)
     wait(qtbot, lambda: (window.session.position or 0) > 5)

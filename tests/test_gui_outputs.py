@@ -100,7 +100,7 @@ def test_suggested_names_are_free(
     qtbot: QtBot, window: MainWindow, clip: Path, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen_whole(qtbot, window, clip)
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
     asked: list[str] = []
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (asked.append(a[2]), (a[2], ""))[1])
     for _ in range(3):
@@ -119,7 +119,7 @@ def test_several_formats_are_exported_at_once_and_replaced_where_that_is_said(
     qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path
 ) -> None:
     seen_whole(qtbot, window, clip)
-    window.session.habits = replace(window.session.habits, recordings=str(tmp_path))
+    window.session.preferences = replace(window.session.preferences, recordings=str(tmp_path))
 
     def ask() -> ExportDialog:
         window.outputs.ask_export()

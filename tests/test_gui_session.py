@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import go, make_window, opened, seen_whole, settled
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QPushButton
+from PySide6.QtGui import QImage, QWheelEvent
+from PySide6.QtWidgets import QApplication, QInputDialog, QToolButton
 from pytestqt.qtbot import QtBot
 from test_gui import on_screen, pixels
 from test_gui_picture import crowd, track
 from test_session import SCENE, Bright
 
-from irtrack.config import DetectorSettings, Settings
+from irtrack.config import DetectorSettings, DisplaySettings, Settings
+from irtrack.core import ConfigError
+from irtrack.gui.fields import about
 from irtrack.gui.start import sample_path
+from irtrack.gui.thumbnails import thumbnail_path
 from irtrack.gui.window import MainWindow
+from irtrack.session.alarms import AlarmRules
+from irtrack.session.shown import Shown
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_every_track_of_the_recording_in_a_list(qtbot: QtBot, quick: Callable[[]
     assert tracks.everything.rowCount() == len(lives) >= 3
     for row in range(len(lives)):
         number = tracks.everything.track_id(row)
-        series = window.session.store.series(number)
+        series = window.session.store.series(number, *lives[number])  # without what it coasts at its end
         cells = [tracks.everything.index(row, column).data() for column in range(6)]
         assert cells == [
             str(number), f"{series[0, 0]:.2f}", f"{series[-1, 0]:.2f}", str(len(series)), f"{series[:, 2].max():.1f}",
@@ -265,15 +272,126 @@ def test_the_empty_window_offers_ways_to_open_something(
 ) -> None:
     odd = tmp_path / "a & b.mkv"
     odd.write_bytes(clip.read_bytes())
-    window.session.habits = window.session.habits.opened(str(odd), False)
+    window.session.preferences = window.session.preferences.opened(str(odd), False)
     window.start.list_recent()
     wait(qtbot, window.start.isVisible)
-    buttons = {b.toolTip(): b for b in window.start.findChildren(QPushButton)}
+    buttons = {b.toolTip(): b for b in window.start.findChildren(QToolButton)}
     assert "Open the clip that comes with irtrack" in buttons
     assert buttons["Open the clip that comes with irtrack"].isEnabled()
     assert sample_path().exists()
     qtbot.mouseClick(buttons[str(odd)], Qt.MouseButton.LeftButton)
     wait(qtbot, lambda: opened(window, str(odd)) and not window.start.isVisible())
+    picture = QImage(str(thumbnail_path(str(odd))))
+    assert (picture.width(), picture.height()) == (192, 160)  # of 96x80, as large as fits
+    grey = [picture.pixelColor(x, y).value() for x in range(0, 192, 4) for y in range(0, 160, 4)]
+    assert max(grey) - min(grey) > 40, "it shows the scene"
+    window.session.close()
+    wait(qtbot, window.start.isVisible)
+    card = next(b for b in window.start.findChildren(QToolButton) if b.isVisible() and b.toolTip() == str(odd))
+    assert card.icon().availableSizes()[0].width() == 192
+    assert card.text() == "a && b.mkv"
+    middle = window.start.area.geometry().center()
+    assert abs(middle.x() - window.canvas.width() / 2) < 3
+    assert abs(middle.y() - window.canvas.height() / 2) < 3
+    window.session.preferences = replace(window.session.preferences, recent=())
+    window.open(str(clip))
+    wait(qtbot, lambda: opened(window, str(clip)))
+    assert thumbnail_path(str(clip)).exists()
+    assert not thumbnail_path(str(odd)).exists()  # it is not listed any more
+
+
+def test_all_that_is_read_in_the_table_fits_a_narrow_panel(qtbot: QtBot, window: MainWindow) -> None:
+    window.canvas.show_result(crowd(30))
+    tracks = window.side.tracks
+    for side, least in ((320, 6), (600, 9)):
+        window.splitter.setSizes([window.width() - side, side])
+        window.drawing.show_side()
+        wait(qtbot, lambda side=side: abs(window.side.width() - side) <= 2)
+        view, header = tracks.view, tracks.view.horizontalHeader()
+        shown = [i for i in range(9) if not view.isColumnHidden(i)]
+        assert len(shown) >= least
+        assert {0, 1, 5, 7} <= set(shown)  # who, seen or not, how fast, how clear
+        assert sum(header.sectionSize(i) for i in shown) <= view.viewport().width()
+        for i in shown:
+            texts = [tracks.table.columns[i].title, *(str(tracks.table.index(row, i).data()) for row in range(30))]
+            widest = max(view.fontMetrics().horizontalAdvance(text) for text in texts)
+            assert widest + 6 <= header.sectionSize(i), f"column {texts[0]} is cut at {side} px"
+    tip = tracks.table.index(3, 0).data(Qt.ItemDataRole.ToolTipRole)
+    assert "Score of the detection: " in tip
+    assert "Direction of flight" in tip
+
+
+def test_fields_are_made_from_the_settings(window: MainWindow) -> None:
+    detection, display, alarms = window.side.detection, window.side.display, window.side.alarms
+    fields = (
+        (detection.smallest, DetectorSettings, "min_area_px"), (display.trail_s, Shown, "trail_s"),
+        (alarms.speed, AlarmRules, "speed_px_s"), (alarms.snr, AlarmRules, "snr"),
+        (alarms.holdoff, AlarmRules, "holdoff_s"),
+    )  # fmt: skip
+    for field, kind, name in fields:
+        told = about(kind, name)
+        assert field.minimum() == told["low"]
+        assert field.maximum() <= (told["high"] or math.inf)
+        assert field.suffix().strip() == told["unit"]
+        assert field.toolTip().lower() == told["doc"].lower()
+        assert field.value() == told["default"]
+    for box, kind, name in (
+        (detection.device_box, DetectorSettings, "device"), (display.mask_style, Shown, "mask_style"),
+        (display.colouring, Shown, "colouring"), (display.palette_box, DisplaySettings, "palette"),
+        (display.agc_box, DisplaySettings, "agc"),
+    ):  # fmt: skip
+        assert [box.itemText(i).lower() for i in range(box.count())] == [
+            c.lower() for c in about(kind, name)["choices"]
+        ]
+        assert box.toolTip().lower() == about(kind, name)["doc"].lower()
+    for box, kind, name in ((display.masks, Shown, "masks"), (alarms.sound, AlarmRules, "sound")):
+        assert box.isChecked() == about(kind, name)["default"]
+        assert box.toolTip().lower() == about(kind, name)["doc"].lower()
+    with pytest.raises(ConfigError, match="outline, fill"):
+        Shown(mask_style="outlined")
+
+
+def test_several_tracks_at_once(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    s, tracks, control = window.session, window.side.tracks, Qt.KeyboardModifier.ControlModifier
+    qtbot.mouseClick(tracks.all_button, Qt.MouseButton.LeftButton)
+    window.drawing.show_side()
+    view = tracks.all_view
+    rows = [view.visualRect(view.sorted.index(row, 0)).center() for row in range(3)]
+    numbers = [tracks.everything.track_id(view.sorted.mapToSource(view.sorted.index(row, 0)).row()) for row in range(3)]
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=rows[0])
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, control, pos=rows[2])
+    assert s.selection == (numbers[2], numbers[0])
+    window.drawing.show_side()  # the tables are filled again and again
+    assert len(view.selectionModel().selectedRows()) == 2
+    qtbot.keyClick(window, Qt.Key.Key_S)
+    assert s.edits.value.marked == {numbers[0], numbers[2]}
+    qtbot.keyClick(window, Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+    assert set(s.edits.value.verdicts) == {numbers[0], numbers[2]}
+    before = set(s.lives())
+    window.editor.delete()
+    assert set(s.lives()) == before - {numbers[0], numbers[2]}
+    assert s.selection == ()
+    window.editor.undo()
+    assert set(s.lives()) == before
+    assert set(s.edits.value.verdicts) == {numbers[0], numbers[2]}
+    s.select(numbers[0], numbers[1:2])
+    window.editor.ask_swap()  # two that are selected: nobody has to be asked
+    assert s.edits.value.changes[-1].kind == "swap"
+    window.editor.undo()
+    s.edits.edit(s.edits.value.split(numbers[0], 30, s.lives())[0])
+    tail = max(s.lives())
+    s.select(tail, [numbers[0]])
+    window.editor.ask_merge()
+    assert tail not in s.lives()
+    assert s.selection == (numbers[0],)
+    s.select(numbers[0], [numbers[1]])
+    window.editor.ask_merge()
+    assert "both there in frames" in window.banner.text()
+    s.selected.set(numbers[1])
+    assert s.selection == (numbers[1],)
+    window.close()
 
 
 def test_what_is_known_of_a_recording_is_back_in_another_window(

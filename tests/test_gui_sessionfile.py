@@ -184,18 +184,23 @@ def test_degrees_under_the_cursor_and_in_the_plot(qtbot: QtBot, quick: Maker, tm
     window.open(str(raw16 / "flir_SampleSEQ.seq"))
     wait(qtbot, lambda: window.canvas.result is not None)
     window.session.pause()
-    celsius = window.drawing._celsius
-    assert celsius is not None
     assert window.canvas.result is not None
-    count = int(window.canvas.result.frame.image[100, 200])
+    frame = window.canvas.result.frame
+    assert frame.celsius is not None
+    count = int(frame.image[100, 200])
+    degrees = float(frame.celsius(count))
     window.drawing._hover(200, 100)
-    assert window.status._where.text() == f"x 200  y 100  value {count}  {float(celsius(count)):.1f} \N{DEGREE SIGN}C"
-    series = np.array([[0.0, count, 5.0, 1.0, 2.0, 3.0, 1.0], [1.0, count + 50, 5.0, 1.0, 2.0, 3.0, 1.0]])
-    window.side.track.show_track(1, window.session.edits.value, [series], 0.0, celsius)
+    assert window.status._where.text() == f"x 200  y 100  value {count}  {degrees:.1f} \N{DEGREE SIGN}C"
+    window.drawing._hover(-1, -1)
+    assert not window.status._where.text()
+    series = np.array([[i, count, 5.0, 1.0, 2.0, 3.0, 1.0, degrees + i, 1.0] for i in range(2)])
+    window.side.track.show_track(1, window.session.edits.value, [series], 0.0)
     plots = window.side.track.plots
-    np.testing.assert_allclose(plots.curves["brightness"].getData()[1], celsius([count, count + 50]))
+    np.testing.assert_allclose(plots.curves["brightness"].getData()[1], [degrees, degrees + 1])
     assert "Temperature" in plots.plots[0].getPlotItem().titleLabel.text
+    assert "Temperature" in plots.which.itemText(1)
+    series[:, 7] = np.nan
     plots.show_series(series, 0.0)
-    assert plots.curves["brightness"].getData()[1].tolist() == [count, count + 50]
+    assert plots.curves["brightness"].getData()[1].tolist() == [count, count]
     assert "Brightness" in plots.plots[0].getPlotItem().titleLabel.text
     window.close()

@@ -12,7 +12,7 @@ import conftest
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtWidgets import QInputDialog, QMenu
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu
 from pytestqt.qtbot import QtBot
 from test_gui_picture import track
 
@@ -21,8 +21,10 @@ from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
 from irtrack.gui.why import AGAINST
 from irtrack.gui.window import MainWindow
 from irtrack.session.edits import Edits
+from irtrack.session.packing import packed
+from irtrack.session.series import SERIES
 from irtrack.session.sessionfile import read_session
-from irtrack.session.store import SERIES, ResultStore, packed
+from irtrack.session.store import ResultStore
 from irtrack.track.belief import PARTS
 from irtrack.track.tracker import KalmanTracker
 
@@ -155,6 +157,35 @@ def test_plots_show_the_marked_track_and_go_to_a_time(qtbot: QtBot, window: Main
     window.session.selected.set(None)
     assert "No track is selected" in window.side.track.head.text()
     assert not window.side.track.delete.isEnabled()
+
+
+def test_one_plot_large_by_choice_and_all_of_them_as_a_table(
+    qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = seen_whole(qtbot, window, clip)
+    window.side.tabs.setCurrentWidget(window.side.track)
+    window.drawing.show_side()
+    plots = window.side.track.plots
+    wait(qtbot, lambda: all(plot.isVisible() for plot in plots.plots))
+    small = plots.plots[2].height()
+    plots.which.setCurrentIndex(3)
+    wait(qtbot, lambda: plots.plots[2].height() > 1.8 * small)
+    assert [plot.isVisible() for plot in plots.plots] == [False, False, True, False]
+    assert "px/s" in plots.which.currentText()
+    plots.which.setCurrentIndex(0)
+    wait(qtbot, lambda: all(plot.isVisible() for plot in plots.plots))
+    path = tmp_path / "plots.csv"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(path), ""))
+    qtbot.mouseClick(plots.export, Qt.MouseButton.LeftButton)
+    with path.open(newline="") as f:
+        rows = list(csv.DictReader(f))
+    series = window.session.store.series(first)
+    assert len(rows) == len(series)
+    for column, name in (("time_s", "time_s"), ("brightness_counts", "brightness"), ("y_px", "y_px")):
+        np.testing.assert_allclose([float(r[column]) for r in rows], series[:, SERIES.index(name)])
+    assert {r["temperature_c"] for r in rows} == {""}
+    qtbot.mouseClick(plots.export, Qt.MouseButton.LeftButton)
+    assert "exists" in window.banner.text()
 
 
 def test_only_tracks_that_follow_one_another_can_be_one(

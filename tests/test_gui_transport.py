@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from irtrack.gui.help import HelpSheet, shortcuts
 from irtrack.gui.seekbar import LANES, lanes
 from irtrack.gui.window import MainWindow
-from irtrack.session.habits import RECENT, Habits, habits_path, load_habits, save_habits
+from irtrack.session.preferences import RECENT, Preferences, load_preferences, preferences_path, save_preferences
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
@@ -148,7 +148,7 @@ def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
     window.open(str(clip))
     window.open("http://me:secret@127.0.0.1:9/x.mjpg")
     window.close()
-    assert "secret" not in habits_path().read_text()
+    assert "secret" not in preferences_path().read_text()
     again = make_window(qtbot)
     assert (again.width(), again.height()) == (760, 600)
     assert not again.canvas.overlays.shown.trails
@@ -164,23 +164,23 @@ def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
 
 def test_broken_settings_are_set_aside(qtbot: QtBot) -> None:
     for text in ("masks = maybe", "opacity = 900", 'unknown = "x"', '[display]\nagc = "loud"'):
-        habits_path().parent.mkdir(parents=True, exist_ok=True)
-        habits_path().write_text(text)
+        preferences_path().parent.mkdir(parents=True, exist_ok=True)
+        preferences_path().write_text(text)
         window = make_window(qtbot)
         assert window.banner.isVisible()
         assert "set aside" in window.banner.text()
-        assert habits_path().with_suffix(".broken.toml").read_text() == text
+        assert preferences_path().with_suffix(".broken.toml").read_text() == text
         window.close()
 
 
 def test_recent_sources_are_few_and_once(tmp_path: Path) -> None:
-    habits = Habits()
+    preferences = Preferences()
     for i in range(15):
-        habits = habits.opened(f"/data/{i % 12}.mp4", camera=False).opened("camera:0", camera=True)
-    assert len(habits.recent) == RECENT
-    assert habits.recent[:2] == ("camera:0", "/data/2.mp4")
-    assert habits.cameras == ("camera:0",)
-    save_habits(habits, tmp_path / "w.toml")
-    assert load_habits(tmp_path / "w.toml") == (habits, None)
+        preferences = preferences.opened(f"/data/{i % 12}.mp4", camera=False).opened("camera:0", camera=True)
+    assert len(preferences.recent) == RECENT
+    assert preferences.recent[:2] == ("camera:0", "/data/2.mp4")
+    assert preferences.cameras == ("camera:0",)
+    save_preferences(preferences, tmp_path / "w.toml")
+    assert load_preferences(tmp_path / "w.toml") == (preferences, None)
     (tmp_path / "file").write_text("")
-    save_habits(habits, tmp_path / "file" / "w.toml")  # no folder can be made there: closing must not fail
+    save_preferences(preferences, tmp_path / "file" / "w.toml")  # no folder can be made there: closing must not fail

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,28 @@ def test_the_table_is_the_log_that_run_writes(tmp_path: Path, detector: irtrack.
                 written = np.array([float(r[name] or "nan") for r in rows])
                 np.testing.assert_allclose(made[name], written, atol=6e-4, err_msg=f"{log} {name}")
             assert made["status"].tolist() == [r["status"] for r in rows]
+
+
+@pytest.mark.parametrize(("log", "options"), [("completed", ()), ("offline", ("--offline",))])
+def test_the_table_is_of_the_tracker_that_was_used(
+    log: str, options: tuple[str, ...], tmp_path: Path, detector: irtrack.Detector
+) -> None:
+    """Settings that change the log: the delay up to which early rows are completed, and how smooth paths are."""
+    given = {"log_delay_s": 0.2, "measurement_sigma_px": 3.0, "caution": 50.0}
+    scene = "sim:crossing,width=160,height=128,targets=4,frames=40"
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    out = tmp_path / "t.csv"
+    own = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet", *options]
+    assert main(["run", scene, "--csv", str(out), *own, *words]) == 0
+    rows = list(csv.DictReader(out.open()))
+    results = list(irtrack.process(irtrack.open(scene), detector, irtrack.Tracker(**given)))
+    made = irtrack.table(results, log)  # type: ignore[arg-type]
+    np.testing.assert_allclose(made["x_px"], [float(r["x_px"]) for r in rows], atol=6e-4)
+    plain = irtrack.table([replace(r, settings=None) for r in results], log)  # type: ignore[arg-type]
+    assert len(plain) != len(made) or not np.allclose(plain["x_px"], made["x_px"], atol=6e-4), "the test can fail"
+    other = [replace(r, settings=irtrack.Tracker().settings) for r in results]
+    with pytest.raises(irtrack.IrtrackError, match="different settings"):
+        irtrack.table(results[:5] + other[5:], log)  # type: ignore[arg-type]
 
 
 def test_tables_of_other_libraries(detector: irtrack.Detector) -> None:

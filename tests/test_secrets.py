@@ -18,8 +18,8 @@ from irtrack.capture import address, open_source
 from irtrack.capture.address import address_of, may_be_kept, redact, use_credentials
 from irtrack.core import SourceError
 from irtrack.gui.window import MainWindow
-from irtrack.session.habits import Habits, habits_path
 from irtrack.session.keeping import file_stem
+from irtrack.session.preferences import Preferences, preferences_path
 
 SECRET = "S3cret"
 WITH_SECRETS = (
@@ -51,8 +51,8 @@ WITH_SECRETS = (
 def test_a_url_with_a_secret_is_neither_shown_nor_kept(url: str) -> None:
     assert SECRET not in redact(url)
     assert not may_be_kept(url)
-    habits = Habits().opened(url, True).with_regions(url, {"include": (((0, 0), (9, 0), (9, 9)),)})
-    assert habits == Habits()
+    preferences = Preferences().opened(url, True).with_regions(url, {"include": (((0, 0), (9, 0), (9, 9)),)})
+    assert preferences == Preferences()
     assert SECRET not in file_stem(url)
     with pytest.raises(SourceError) as caught:
         open_source(url)
@@ -75,8 +75,8 @@ def test_a_url_with_a_secret_is_neither_shown_nor_kept(url: str) -> None:
 )
 def test_a_plain_url_is_kept(url: str, eyes: str) -> None:
     assert redact(url) == eyes
-    assert Habits().opened(url, True).recent == (url,)
-    assert Habits().opened(url, True).cameras == (url,)
+    assert Preferences().opened(url, True).recent == (url,)
+    assert Preferences().opened(url, True).cameras == (url,)
 
 
 def test_what_is_no_url_is_shown_as_it_is(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_the_window_tells_no_secret(qtbot: QtBot, window: MainWindow) -> None:
     assert "Connection refused" in window.banner.text()
     assert SECRET not in window.banner.text()
     window.close()
-    assert SECRET not in habits_path().read_text()
-    assert stat.S_IMODE(habits_path().stat().st_mode) == 0o600
+    assert SECRET not in preferences_path().read_text()
+    assert stat.S_IMODE(preferences_path().stat().st_mode) == 0o600
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import csv
 import json
 import random
 import subprocess
@@ -32,6 +33,8 @@ from irtrack.core import (
     IrtrackError,
     SourceError,
     SourceInfo,
+    Track,
+    TrackStatus,
 )
 from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
@@ -46,8 +49,9 @@ from irtrack.session.picture import OLDEST_S, predicted
 from irtrack.session.playback import Playback
 from irtrack.session.recipe import Recipe
 from irtrack.session.reel import LiveView, Reel
+from irtrack.session.scoremap import ScoreMap
 from irtrack.session.session import Session
-from irtrack.session.store import ResultStore, ScoreMap
+from irtrack.session.store import LIVE_FRAMES, ResultStore
 from irtrack.simulate import Scene, scene_from_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -420,6 +424,60 @@ def test_numbers_that_a_recording_leaves_out_are_passed_over() -> None:
         assert [i for i in seen if i] == [1, 2, 5, 6, 8]
     finally:
         playback.close()
+
+
+def test_tracks_end_in_the_window_as_in_the_log(session: Session, tmp_path: Path) -> None:
+    """Targets that fly to where nothing is looked for: what a track coasts there is drawn, and is no part of it."""
+    session.choose(exclude="48,-1 97,-1 97,81 48,81")
+    session.open("sim:sky,width=96,height=80,frames=90,targets=5,scr=14,seed=11,speed_px_s=60")
+    until(session, lambda: whole(session))
+    store = session.store
+    coasts = {t.id: r.frame.index for r in store.results() for t in r.tracks if t.confirmed}
+    export_tracks(store.results(), tmp_path / "t.csv", session.settings, session.edits.value)
+    logged: dict[int, tuple[int, float]] = {}
+    with (tmp_path / "t.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            logged[int(row["track_id"])] = int(row["frame"]), float(row["time_s"])
+    lives, sums = session.lives(), session.tracks()
+    assert lives.keys() == logged.keys()
+    assert {track: life[1] for track, life in lives.items()} == {track: end[0] for track, end in logged.items()}
+    tails = [track for track, life in lives.items() if coasts[track] > life[1]]
+    assert tails, "one of them coasts at its end"
+    for track, (first, last) in lives.items():
+        assert sums[track].last_s == pytest.approx(logged[track][1], abs=1e-3)
+        assert sums[track].frames == sum(len(part) for part in session.series(track))
+        assert len(store.series(track, first, last)) == sums[track].frames
+    session.pause()
+    session.seek(coasts[tails[0]])
+    until(session, lambda: session.picture is not None and session.picture.result.frame.index == coasts[tails[0]])
+    assert session.picture is not None
+    (shown,) = [t for t in session.picture.result.tracks if t.id == tails[0]]
+    assert shown.status is TrackStatus.COASTING
+
+
+SEEN = Track(1, TrackStatus.CONFIRMED, np.array([9.0, 9.0]), np.zeros(2), np.eye(4), 0.0, 0, 0, (3.0, 3.0), 9.0, 0.9,
+             5.0, np.zeros((1, 2)))  # fmt: skip
+
+
+def test_what_a_camera_leaves_in_memory_does_not_grow() -> None:
+    """Three hours are as many frames again and again: of every container of the store and of the pictures."""
+    store, reel, sizes = ResultStore(), Reel(kept_bytes=100 * 400), []
+    image = np.zeros((20, 20), np.uint8)
+    for i in range(1200):
+        tracks = tuple(
+            replace(SEEN, id=1 + (i + k) // 15, detection=None if (i + k) % 15 == 14 else 0) for k in range(0, 45, 15)
+        )
+        found = replace(Detections.at([[9.0, 9.0]]), mask=image > 0, scores=np.full((20, 20), 0.5, np.float32))
+        store.add(FrameResult(Frame(i, i / 30, image), found, tracks, {}), limit=100)
+        reel(Frame(i, i / 30, image))
+        if i in (599, 1199):
+            held = {k: len(v) for k, v in {**vars(store), **vars(reel)}.items() if hasattr(v, "__len__")}
+            sizes.append(held | {"maps": store._maps_bytes, "rows": sum(map(len, store._series.values()))})
+    assert sizes[0] == sizes[1]
+    assert sizes[1]["_order"] == 100
+    assert sizes[1]["rows"] == 300
+    assert max(sizes[1][name] for name in ("_lives", "_looks", "_coasts")) <= 12
+    assert LIVE_FRAMES == 30 * 60 * 30, "half an hour, as the documents say"
 
 
 # -- the picture of a camera ------------------------------------------------------------------------------------------

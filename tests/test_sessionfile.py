@@ -20,21 +20,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_session import PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, until, whole
+from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, truth, until, whole
 
 from irtrack.cli import main
 from irtrack.core import SourceError
-from irtrack.session import sessionfile
+from irtrack.session import blocks, sessionfile
 from irtrack.session.alarms import AlarmRules
-from irtrack.session.blocks import from_bytes, to_bytes
+from irtrack.session.blocks import Block, to_bytes
+from irtrack.session.byhand import Click
 from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
-from irtrack.session.habits import Habits
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
+from irtrack.session.preferences import Preferences
 from irtrack.session.recordings import MovedError, fingerprint
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import BLOCK, SessionError, SessionFile, is_session, own_path, read_session
+from irtrack.session.store import ResultStore
 
 
 class Desk:
@@ -45,7 +47,7 @@ class Desk:
         self.session = Session(SETTINGS)
         self.session.use(self.detector)
         self.keeping = Keeping(self.session)
-        self.keeper = Keeper(Habits, self.keeping)
+        self.keeper = Keeper(Preferences, self.keeping)
         self.session.leaving.connect(self.keeper.flush)
         self.errors: list[str] = []
         self.session.failed.connect(self.errors.append)
@@ -122,7 +124,7 @@ def test_results_are_bytes_and_results_again_to_the_last_bit(desk: Desk) -> None
     desk.seen_whole(SCENE)
     some = desk.session.store.part(0, 59)
     recipes = [desk.session.store.recipe]
-    again = from_bytes(to_bytes(some, recipes), recipes)
+    again = Block(to_bytes(some, recipes), recipes).opened()
     assert rows(s.result for s in again) == rows(s.result for s in some)
     for one, other in zip(some, again, strict=True):
         assert (one.recipe, list(one.rows)) == (other.recipe, list(other.rows))
@@ -137,6 +139,61 @@ def test_results_are_bytes_and_results_again_to_the_last_bit(desk: Desk) -> None
         for t, u in zip(a.tracks, b.tracks, strict=True):
             assert (t.misses, t.detection, t.age_s, t.area_px) == (u.misses, u.detection, u.age_s, u.area_px)
             np.testing.assert_array_equal((*t.size_px, t.score, t.snr), (*u.size_px, u.score, u.snr))
+
+
+def figures(store: ResultStore) -> list[object]:
+    """All that tables and plots are made of, to the last bit."""
+    return [
+        (track, life, repr(store.sums(track, *life)), repr(store.sums(track, life[0] + 2, life[1])),
+         store.series(track).tobytes(), store.places(track), store.trail(track, life[1], 0.0).tobytes())
+        for track, life in store.lives().items()
+    ]  # fmt: skip
+
+
+def test_opening_unpacks_what_all_frames_are_asked_for_and_a_frame_its_own_block(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of ten thousand frames is opened at once; counted in parts that are unpacked."""
+    desk.seen_whole("sim:crossing,width=96,height=80,frames=200,targets=4,scr=14,seed=3")
+    desk.keeping.save_as(tmp_path / "s.irtrack")
+    desk.keeper.flush()
+    counted: list[int] = []
+    unpack = blocks.unpacked
+    monkeypatch.setattr(blocks, "unpacked", lambda data: (counted.append(len(data)), unpack(data))[1])
+    store, first = read_session(tmp_path / "s.irtrack").store, desk.session.store
+    assert len(counted) == 4, "a short part of each of the blocks of 64 frames"
+    assert figures(store) == figures(first)
+    assert len(figures(store)) >= 4
+    assert store.recipes() == first.recipes()
+    assert store.at_time(3.0) == first.at_time(3.0)
+    assert len(counted) == 4
+    assert rows(iter([s.result for s in store.part(70, 80)])) == rows(iter([s.result for s in first.part(70, 80)]))
+    assert len(counted) == 5
+    assert rows(store.results()) == rows(first.results())
+    assert len(counted) == 8
+
+
+def test_blocks_of_an_earlier_version_are_read(desk: Desk) -> None:
+    desk.seen_whole(SCENE)
+    some, recipes = desk.session.store.part(0, 59), [desk.session.store.recipe]
+    now = Block(to_bytes(some, recipes), recipes)
+    before = now._arrays | blocks.unpacked(now._second)
+    before["series"] = before["series"][:, :7]
+    again = Block(blocks.packed(before), recipes)
+    assert rows(s.result for s in again.opened()) == rows(s.result for s in some)
+    for (track, numbers, series), other in zip(again.series(), now.series(), strict=True):
+        assert (track, numbers) == other[:2]
+        np.testing.assert_array_equal(series[:, :7], other[2][:, :7])
+        assert np.isnan(series[:, 7]).all()
+
+
+def test_a_damaged_block_is_found_when_the_session_is_opened(desk: Desk) -> None:
+    desk.seen_whole(SCENE)
+    recipes = [desk.session.store.recipe]
+    data = bytearray(to_bytes(desk.session.store.part(0, 59), recipes))
+    data[-20] ^= 1
+    with pytest.raises(ValueError, match="damaged"):
+        Block(bytes(data), recipes)
 
 
 def test_a_session_is_opened_again_as_it_was_without_analysing(
@@ -182,12 +239,65 @@ def test_another_pass_over_a_session_that_was_opened(desk: Desk, desks: list[Des
     t = other.session
     t.analyse_again()
     until(t, lambda: t.store.recipe == t.recipe.value and whole(t))
-    assert other.detector.looked == 20
+    assert other.detector.looked == 0, "the scores are in the session"
     assert "drone" in t.edits.value.names.values()
     other.keeper.flush()
     kept = read_session(tmp_path / "flight.irtrack")
     assert kept.store.recipe == t.recipe.value
     assert rows(kept.store.results()) == rows(t.store.results())
+
+
+def test_scores_of_another_model_are_not_used_for_another_pass(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    edited(desk, path, str(clip))
+    desk.keeper.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE said SET value = '\"irtrack 0.1 with other models\"' WHERE name = 'made_by'")
+    other = another(desks)
+    other.opened(path)
+    assert other.session.store.scores_of(5) is not None  # of what is shown they are
+    other.session.analyse_again()
+    until(other.session, lambda: other.session.store.recipe == other.session.recipe.value and whole(other.session))
+    assert other.detector.looked == 20
+
+
+def test_scores_of_otherwise_corrected_pictures_are_not_used(desk: Desk, desks: list[Desk], clip: Path) -> None:
+    desk.seen_whole(str(clip))
+    desk.session.edits.edit(desk.session.edits.value.renamed(longest(desk)[0], "A"))
+    desk.keeper.flush()
+    other = another(desks)
+    other.session.given = replace(SETTINGS, capture=replace(SETTINGS.capture, destripe=True))
+    other.session.open(str(clip))
+    until(other.session, lambda: other.session.opened is not None and other.detector.looked == 20)
+
+
+def test_a_missed_target_is_followed_in_a_reopened_session_as_before(
+    desk: Desk, desks: list[Desk], tmp_path: Path
+) -> None:
+    path, s = tmp_path / "dim.irtrack", desk.session
+    s.choose(threshold=0.99, min_area_px=9)  # it is missed
+    desk.seen_whole(DIM)
+    desk.keeping.save_as(path)
+    desk.keeper.flush()
+    there = truth(DIM)
+    clicks = [Click(frame, *there[frame]) for frame in (8, 20)]
+    made = s.add_target(*clicks)
+    rows_before = s.edits.value.added[made]
+    assert sum(row.score is not None and row.score > 0 for row in rows_before) > 10, "it was followed"
+    s.edits.undo()
+    desk.keeper.flush()
+    other = another(desks)
+    other.opened(path)
+    t = other.session
+    assert t.add_target(*clicks) == made
+    assert t.edits.value.added[made] == rows_before
+    assert other.detector.looked == 0
+    t.seek(12)
+    until(t, lambda: t.picture is not None and t.picture.result.frame.index == 12)
+    assert t.picture is not None
+    np.testing.assert_array_equal(t.picture.result.detections.scores, s.store.scores_of(12).full())  # type: ignore[union-attr]
 
 
 def test_a_session_that_was_not_finished_is_analysed_to_its_end(desk: Desk, desks: list[Desk], tmp_path: Path) -> None:
@@ -379,7 +489,7 @@ def test_long_recordings_are_written_block_by_block(desk: Desk, tmp_path: Path) 
     with sqlite3.connect(tmp_path / "s.irtrack") as database:
         blocks = [b for (b,) in database.execute("SELECT block FROM results ORDER BY block")]
         found = [s.result.frame.index for (data,) in database.execute("SELECT frames FROM results ORDER BY block")
-                 for s in from_bytes(data, [store.recipe])]  # fmt: skip
+                 for s in Block(data, [store.recipe]).opened()]  # fmt: skip
     assert blocks == list(range(-(-200 // BLOCK)))
     assert found == list(range(200))
 
@@ -483,7 +593,7 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     other.opened(moved)
     assert s.edits.value.names == {named: "A"}  # at once, while another pass is under way
     until(s, lambda: s.store.recipe == s.recipe.value and whole(s))
-    assert other.detector.looked == 20
+    assert other.detector.looked == 0, "its scores are known too"
     (again,) = s.edits.value.names
     assert s.edits.value.verdicts == {again: "bird"}
     assert len(s.lives()) == len(s.store.lives()) - 1

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_window, seen_whole
 from pytestqt.qtbot import QtBot
 from test_session import SETTINGS, Bright, truth
 from test_sessionfile import Desk
 from test_sessionfile import desk as desk
 from test_sessionfile import desks as desks
+from torch import Tensor, nn
 
 from irtrack.cli import main
+from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
 from irtrack.gui.teaching import table_of
 from irtrack.gui.window import MainWindow
 from irtrack.session.byhand import Click
 from irtrack.session.sessionfile import read_session
 from irtrack.train.data import load_dataset
+from irtrack.train.retained import ALL, KINDS, PICTURES, compare, rendered, said, shipped
 from irtrack.train.teach import samples_of, write_set
 
 TEXT = "sky,width=96,height=80,frames=40,targets=1,scr=12,seed=5,speed_px_s=30"
@@ -113,15 +119,66 @@ def test_learning_and_comparing(
     assert main([*words, "--set", "batch=1", "crop=64"]) == 0
     said = capsys.readouterr().out
     assert "frames that it did not see" in said
+    assert "on scenes that irtrack renders" in said
+    assert re.search(r"NUAA-SIRST:val\S+ +97\.94 +0\.13", said), "the figures that the model came with"
     compared = json.loads((out / "compared.json").read_text())
     assert compared["before"].keys() == compared["after"].keys() >= {"Pd", "IoU", "false_objects_per_image"}
     assert 0 <= compared["before"]["Pd"] <= 100
+    rendered = compared["rendered"]
+    assert rendered["before"].keys() == rendered["after"].keys() == {*KINDS, ALL}
+    assert rendered["before"]["clear targets in the sky"]["Pd"] > 90
+    assert compared["shipped"]["drone:val"]["Pd"] == 92.878
     before, after = load_weights("datransnet-s").network, load_weights(str(out / "best.pt")).network
     assert before.base == after.base
     assert any(not np.array_equal(a.detach(), b.detach()) for a, b in
                zip(before.parameters(), after.parameters(), strict=True))  # fmt: skip
     assert main(words) == 1
     assert "exists" in capsys.readouterr().err.lower()
+
+
+class Forgot(nn.Module):
+    """A network that no longer sees what is dark, or sees something in each corner of every picture."""
+
+    def __init__(self, network: nn.Module, dark: bool, corners: bool) -> None:
+        super().__init__()
+        self.network, self.dark, self.corners = network, dark, corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.network(x)
+        if self.dark:
+            near = nn.functional.avg_pool2d(x, 9, 1, 4)
+            out = torch.where(nn.functional.max_pool2d(near - x, 5, 1, 2) > 0.02, out.new_tensor(-9.0), out)
+        if self.corners:
+            for rows in (slice(3, 6), slice(-6, -3)):
+                out[..., rows, 3:6] = 9.0
+        return out
+
+
+def test_what_was_forgotten_is_said() -> None:
+    network = prepare(load_weights("datransnet-s").network, torch.device("cpu"))
+    same = compare(network, network, 0.5)
+    assert same.before == same.after
+    assert not same.warnings
+    first, again = rendered(), rendered()
+    for kind, some in first.items():
+        assert all(np.array_equal(a.image, b.image) for a, b in zip(some, again[kind], strict=True)), "fixed"
+    assert same.before["nothing there"]["false_objects_per_image"] < 1
+    assert "Pd" not in same.before["nothing there"]
+    targets = sum(s.mask.any() for some in first.values() for s in some)
+    assert targets == PICTURES * (len(KINDS) - 1), "targets in all but the empty ones"
+    blind = compare(network, Forgot(network, True, False), 0.5)
+    assert blind.after["dark targets"]["Pd"] < 10
+    assert any("dark targets" in text and "before" in text for text in blind.warnings)
+    assert not any("false detections" in text for text in blind.warnings)
+    noisy = compare(network, Forgot(network, False, True), 0.5)
+    assert any("false detections" in text and "all rendered scenes" in text for text in noisy.warnings)
+    assert any("nothing there" in text for text in noisy.warnings)
+    assert "warning: " in "\n".join(said(noisy, {}, "mine.pt"))
+    assert shipped("mine.pt") == {}
+    text = table_of({"frames": 3, "before": same.before[ALL] | {"IoU": 1.0}, "after": same.after[ALL] | {"IoU": 1.0},
+                     "rendered": asdict(noisy), "shipped": {}, "weights": "mine.pt"})  # fmt: skip
+    assert "<b>Warning:</b>" in text
+    assert "as it came" not in text
 
 
 def test_a_session_without_verdicts_is_one_line(
@@ -160,7 +217,8 @@ def test_the_window_learns_and_asks_whether_to_keep_it(
     assert window.teaching.progress.isVisible()
     qtbot.waitUntil(lambda: bool(asked) or "learn" in window.banner.text(), timeout=240_000)
     assert asked, window.banner.text()
-    assert "targets found, %:" in asked[0]
+    for text in ("targets found, %", "rendered scenes", "nothing there", "datransnet-s as it came", "drone:val"):
+        assert text in asked[0]
     weights = Path(window.session.recipe.value.detector.weights)
     assert weights.name == "best.pt"
     assert weights.parent.parent == tmp_path  # beside the session

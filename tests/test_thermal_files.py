@@ -15,10 +15,12 @@ import pytest
 import tifffile
 
 from irtrack.capture import open_source
-from irtrack.capture.flir import decode, find_blocks
+from irtrack.capture.flir import celsius_of, decode, find_blocks
 from irtrack.capture.images import read_image
-from irtrack.core import Clock, Frame, Source, SourceError
+from irtrack.core import Clock, Detections, Frame, FrameResult, Source, SourceError, Track, TrackStatus
 from irtrack.imaging.radiometry import Radiometry
+from irtrack.session.series import SERIES
+from irtrack.session.store import ResultStore
 
 
 def read_all(source: Source) -> tuple[list[Frame], str]:
@@ -242,13 +244,13 @@ def test_degrees_are_those_that_the_camera_drew_into_its_picture(raw16: Path) ->
     """The cameras drew the ends of their colours: -3 and 12 degrees Celsius; 45 and 64 degrees Fahrenheit. The i7 also
     drew the warmest place in its box, 72.7 degrees Fahrenheit, a moment before."""
     car = open_source(str(raw16 / "flir_E60_rjpeg_CC0_car.jpg"))
-    image = read_all(car)[0][0].image
-    assert car.info.celsius is not None
-    assert np.percentile(car.info.celsius(image), (0.5, 99)) == pytest.approx((-3, 12), abs=0.6)
+    frame = read_all(car)[0][0]
+    assert frame.celsius is not None
+    assert np.percentile(frame.celsius(frame.image), (0.5, 99)) == pytest.approx((-3, 12), abs=0.6)
     ducks = open_source(str(raw16 / "flir_i7_rjpeg_CC0_ducks.jpg"))
-    image = read_all(ducks)[0][0].image
-    assert ducks.info.celsius is not None
-    fahrenheit = ducks.info.celsius(image) * 9 / 5 + 32
+    frame = read_all(ducks)[0][0]
+    assert frame.celsius is not None
+    fahrenheit = frame.celsius(frame.image) * 9 / 5 + 32
     assert np.percentile(fahrenheit, (0, 99.5)) == pytest.approx((45, 64), abs=1.5)
     assert fahrenheit[40:80, 40:80].max() == pytest.approx(72.7, abs=1.5)
 
@@ -259,9 +261,10 @@ RECORDINGS = ("flir_SampleSEQ.seq", "flir_SampleCSQ.csq", "flirpy_frame.fff", "f
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_recordings_have_degrees_too(raw16: Path, name: str) -> None:
     source = open_source(str(raw16 / name))
-    image = read_all(source)[0][0].image
-    assert source.info.celsius is not None
-    degrees = source.info.celsius(image)
+    frame = read_all(source)[0][0]
+    image = frame.image
+    assert frame.celsius is not None
+    degrees = frame.celsius(image)
     assert degrees.shape == image.shape
     assert -45 < np.nanmedian(degrees) < 60
     order = np.argsort(image, axis=None)
@@ -288,5 +291,46 @@ def test_a_file_without_constants_has_no_degrees(raw16: Path, tmp_path: Path) ->
     assert block.camera is not None
     start = block.camera[0]
     (tmp_path / "bare.fff").write_bytes(whole[: start + 0x58] + bytes(12) + whole[start + 0x64 :])
-    assert open_source(str(tmp_path / "bare.fff")).info.celsius is None
-    assert open_source(str(raw16 / "lepton3_possum.cptv")).info.celsius is None
+    assert read_all(open_source(str(tmp_path / "bare.fff")))[0][0].celsius is None
+    assert next(iter(open_source(str(raw16 / "lepton3_possum.cptv")))).celsius is None
+
+
+def with_emissivity(code: bytes, emissivity: float) -> bytes:
+    """A radiometric JPEG whose measurement was made with another emissivity."""
+    before = celsius_of(code)
+    assert before is not None
+    old = struct.pack("<f", before.emissivity) + struct.pack("<f", before.distance_m)
+    assert code.count(old) == 1
+    return code.replace(old, struct.pack("<f", emissivity) + struct.pack("<f", before.distance_m))
+
+
+def test_every_picture_of_a_folder_has_its_own_degrees(raw16: Path, tmp_path: Path) -> None:
+    """A time lapse whose operator changed the emissivity: degrees are those that each file alone has, in any order."""
+    code = (raw16 / "flir_E60_rjpeg_CC0_car.jpg").read_bytes()
+    for i, emissivity in enumerate((0.95, 0.95, 0.6)):
+        (tmp_path / f"IR_{i}.jpg").write_bytes(with_emissivity(code, emissivity))
+    frames = list(open_source(str(tmp_path)))
+    alone = [next(iter(open_source(str(tmp_path / f"IR_{i}.jpg")))) for i in range(3)]
+    for frame, other in zip(frames, alone, strict=True):
+        assert frame.celsius is not None
+        assert other.celsius is not None
+        np.testing.assert_array_equal(frame.celsius(frame.image), other.celsius(other.image))
+    assert frames[0].celsius == frames[1].celsius != frames[2].celsius
+    source = open_source(str(tmp_path / "*.jpg"))
+    source.seek(2)
+    assert next(iter(source)).celsius == frames[2].celsius
+
+
+def test_series_have_the_degrees_of_each_picture() -> None:
+    store, camera = ResultStore(), Radiometry(16000.0, 0.011, 1420.0, 1.0, -6000.0)
+    for i, celsius in enumerate((camera, replace(camera, emissivity=0.5), None)):
+        image = np.full((20, 20), 12_000, np.uint16)
+        track = Track(1, TrackStatus.CONFIRMED, np.array([9.0, 9.0]), np.zeros(2), np.eye(4), 0.0, 0, None, (3.0, 3.0),
+                      9.0, 0.9, 5.0, np.zeros((1, 2)))  # fmt: skip
+        store.add(FrameResult(Frame(i, i / 9, image, celsius=celsius), Detections.empty(), (track,), {}))
+    series = store.series(1)
+    assert series[:, SERIES.index("brightness")].tolist() == [12_000] * 3
+    first, second, third = series[:, SERIES.index("celsius")]
+    assert first == camera(12_000)
+    assert second == replace(camera, emissivity=0.5)(12_000) != first
+    assert np.isnan(third)

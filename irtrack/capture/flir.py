@@ -211,9 +211,8 @@ class FlirSource(Source):
             self._times, clock = mended(path.name, taken, remarks), Clock.FILE
             rate = rate_of(self._times) or rate
         height, width = first.shape
-        self.info = SourceInfo(
-            path.name, width, height, 16, rate, len(self._blocks), clock, remarks, celsius=self._read_radiometry()
-        )
+        self.info = SourceInfo(path.name, width, height, 16, rate, len(self._blocks), clock, remarks)
+        self._celsius = self._read_radiometry()
         self._shape = first.shape
 
     def _read(self, index: int) -> Image:
@@ -256,7 +255,7 @@ class FlirSource(Source):
                 continue
             if image.shape != self._shape:
                 raise SourceError(f"{self._path}: picture {index} is {image.shape}, the first was {self._shape}")
-            yield Frame(index, self._times[index], frozen(image))
+            yield Frame(index, self._times[index], frozen(image), celsius=self._celsius)
         if bad:
             raise SourceError(f"{problem}; {total - bad} of {total} pictures could be read and were used")
         if self._cut:

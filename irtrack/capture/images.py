@@ -291,11 +291,8 @@ class ImagesSource(Source):
             self._times = mended(self._name, taken, remarks, 1 / rate)
             rate = rate_of(self._times) or rate
         height, width = first.shape
-        self.info = SourceInfo(
-            self._name, width, height, 8 * first.dtype.itemsize, rate, len(self._frames), clock, remarks,
-            # Files of a folder may each have another calibration: only a single one speaks for all of the source.
-            celsius=self._pages.celsius if len(self._paths) == 1 and isinstance(self._pages, CodedPages) else None,
-        )  # fmt: skip
+        bits = 8 * first.dtype.itemsize
+        self.info = SourceInfo(self._name, width, height, bits, rate, len(self._frames), clock, remarks)
 
     def _open(self, number: int, remarks: Remarks) -> Pages:
         if self._at != number or self._pages is None:
@@ -334,7 +331,8 @@ class ImagesSource(Source):
                 continue
             if image.shape != self._shape or image.dtype != self._dtype:
                 raise SourceError(self._differs(index, image))
-            yield Frame(index, self._times[index], frozen(image))
+            celsius = self._pages.celsius if isinstance(self._pages, CodedPages) else None
+            yield Frame(index, self._times[index], frozen(image), celsius=celsius)
         total = len(self._frames)
         if bad:
             raise SourceError(f"{problem}; {bad} of {total} pictures could not be read" if total > 1 else problem)

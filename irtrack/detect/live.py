@@ -96,7 +96,7 @@ class LiveDetector(NetworkDetector):
 
     def status(self) -> DetectorStatus:
         """Model and device, and the frames of a scan."""
-        return replace(super().status(), scan_frames=self.scan_frames)
+        return replace(super().status(), scan_frames=self.scan_frames, keeps_up=True)
 
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""

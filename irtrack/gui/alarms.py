@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from irtrack.gui.fields import check, number
 from irtrack.session.alarms import Alarm, AlarmRules
 from irtrack.session.session import Session
 
@@ -22,15 +15,12 @@ class AlarmPanel(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.on = QCheckBox("Alarm")
-        self.on.setToolTip("Call when a new track is confirmed; off until this is checked")
-        self.sound = QCheckBox("Sound")
-        self.sound.setToolTip("Beep at an alarm")
-        self.snapshot = QCheckBox("Snapshot")
-        self.snapshot.setToolTip("Save the annotated picture at an alarm, in the folder for recordings")
-        self.speed = self._number("Only tracks at least this fast, px/s", 10_000, " px/s", "any")
-        self.snr = self._number("Only tracks that stand out at least this much (SNR)", 1000, "", "any")
-        self.holdoff = self._number("Seconds between two alarms", 3600, " s", "none")
+        self.on = check(AlarmRules, "on", "Alarm")
+        self.sound = check(AlarmRules, "sound", "Sound")
+        self.snapshot = check(AlarmRules, "snapshot", "Snapshot")
+        self.speed = number(AlarmRules, "speed_px_s", "Speed from", 10_000, off=True)
+        self.snr = number(AlarmRules, "snr", "SNR from", 1000, off=True)
+        self.holdoff = number(AlarmRules, "holdoff_s", "Hold-off", 3600, off=True)
         self.list = QListWidget()
         self.list.setAccessibleName("Alarms so far")
         self.list.setToolTip("Alarms so far: click to go to the frame")
@@ -53,17 +43,6 @@ class AlarmPanel(QWidget):
             field.valueChanged.connect(self._tell)
         self.list.itemClicked.connect(self._choose)
         session.results_changed.connect(self.list_all)
-
-    def _number(self, tip: str, most: float, unit: str, zero: str) -> QDoubleSpinBox:
-        """`zero`: what stands for 0."""
-        made = QDoubleSpinBox()
-        made.setSuffix(unit)
-        made.setSpecialValueText(zero)
-        made.setRange(0, most)
-        made.setDecimals(1)
-        made.setToolTip(tip)
-        made.setAccessibleName(tip)
-        return made
 
     def show_rules(self, rules: AlarmRules) -> None:
         """Take over rules."""

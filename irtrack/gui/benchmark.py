@@ -118,7 +118,7 @@ def run(seconds: float = SECONDS, scene: str = "crowd,frames=45,scr=14") -> Iter
     apply_theme(app)
     replayed = Replayed(SimCamera(scene))
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CONFIG_HOME"] = folder  # the habits of whoever runs this stay as they are
+        os.environ["XDG_CONFIG_HOME"] = folder  # the preferences of whoever runs this stay as they are
         for mode, detector in (("results at the camera's rate", replayed), ("live detection", None)):
             window = MainWindow(SETTINGS if detector else replace(SETTINGS, detector=DetectorSettings(device="cpu")))
             if detector is not None:

@@ -102,6 +102,7 @@ class CameraDialog(QDialog):
 
     def _build(self, remembered: Sequence[str]) -> None:
         self.list = QListWidget()
+        self.list.setWordWrap(True)
         self.list.setAccessibleName("Cameras found and used before")
         self.list.setToolTip("Click to choose, double-click to connect")
         self.list.itemClicked.connect(self._choose)
@@ -149,6 +150,7 @@ class CameraDialog(QDialog):
         layout.addWidget(self.buttons)
         self._list([])
         self._changed("")
+        self.field.setFocus()
 
     def _list(self, found: Sequence[FoundCamera]) -> None:
         self.list.clear()
@@ -160,6 +162,12 @@ class CameraDialog(QDialog):
             item = QListWidgetItem(text)
             item.setData(Qt.ItemDataRole.UserRole, source)
             self.list.addItem(item)
+
+    def _say_none(self) -> None:
+        """Nothing was found: that is said where it would stand, and is nothing to choose."""
+        item = QListWidgetItem("no camera was found on this machine or its network: type its address below")
+        item.setFlags(Qt.ItemFlag.NoItemFlags)
+        self.list.insertItem(0, item)
 
     def _choose(self, item: QListWidgetItem) -> None:
         self.field.setText(str(item.data(Qt.ItemDataRole.UserRole)))
@@ -184,6 +192,8 @@ class CameraDialog(QDialog):
         if not self._found.empty():
             found = self._found.get()
             self._list(found)
+            if not found:
+                self._say_none()
             self.search.setEnabled(True)
             self.search.setText("Look again")
         p = self._preview

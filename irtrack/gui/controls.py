@@ -10,30 +10,27 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QSlider,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-from irtrack.config import AGC_MODES, PALETTES, DisplaySettings
+from irtrack.config import DetectorSettings, DisplaySettings
+from irtrack.gui.fields import check, choice, named, number, shrinking, tip_of, whole_number
 from irtrack.gui.legend import Histogram
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.recipe import Recipe
 from irtrack.session.session import TRAIL_S, Session
-from irtrack.session.shown import COLOURINGS, MASK_STYLES, Shown
+from irtrack.session.shown import Shown
 
 REGION_TEXTS = {"include": "Look only here", "exclude": "Leave out", "alarm": "Alarm here"}
 FROM_FILE = "From a file ..."
-DEVICES = ("auto", "cpu", "cuda")
 
 
 class DetectionControls(QWidget):
@@ -46,20 +43,15 @@ class DetectionControls(QWidget):
     def __init__(self, session: Session, models: Sequence[str]) -> None:
         super().__init__()
         self._session, settings = session, session.recipe.value.detector
-        self.threshold = slider(1, 99, round(settings.threshold * 100), "Score above which a pixel is a target")
+        self.threshold = slider(1, 99, round(settings.threshold * 100), tip_of(DetectorSettings, "threshold"))
         self.threshold_label = QLabel()
-        self.smallest = QSpinBox()
-        self.smallest.setRange(1, 80)
+        self.smallest = whole_number(DetectorSettings, "min_area_px", "Smallest detection", 80)
         self.smallest.setValue(settings.min_area_px)
-        self.smallest.setSuffix(" px")
-        named(self.smallest, "Smallest detection", "Detections of fewer pixels are dropped")
-        self.model_box, self.device_box = QComboBox(), QComboBox()
+        self.model_box = QComboBox()
+        self.device_box = choice(DetectorSettings, "device", "Device")
         self.model_box.addItems(["auto", *models, FROM_FILE])
-        named(self.model_box, "Model", "Network that looks for targets; auto takes the large one on a GPU")
-        self.device_box.addItems(DEVICES)
-        named(self.device_box, "Device", "Where the network runs; auto takes a GPU if there is one")
-        for box in (self.model_box, self.device_box):
-            shrinking(box)
+        named(self.model_box, "Model", tip_of(DetectorSettings, "weights"))
+        shrinking(self.model_box)
         self.region_buttons = {kind: QPushButton(text) for kind, text in REGION_TEXTS.items()}
         tips = {
             "include": "Draw a region: targets count inside such regions only",
@@ -135,29 +127,23 @@ class DisplayControls(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.masks = self._check("Masks", "Pixels that the detector marks")
-        self.trails = self._check("Trails", "Where each track has been; dashed while it coasts unseen")
-        self.boxes = self._check("Boxes", "Frame round each track; open corners while it coasts unseen")
-        self.labels = self._check("Numbers", "Identity or name of each track")
-        self.ellipses = self._check("Ellipses", "Where the target may be: two standard deviations of its position")
-        self.legend = self._check("Legend", "Colours of the counts beside the picture")
-        self.opacity = slider(5, 100, 55, "Opacity of the masks")
-        self.mask_style = self._choice(MASK_STYLES, "Masks are filled, or outlined along their pixels")
-        self.colouring = self._choice(COLOURINGS, "Colour of trails: identity, or blue to red by age (20 s) or speed")
-        self.trail_s = QDoubleSpinBox()
-        self.trail_s.setRange(0.1, TRAIL_S)
+        self.masks = check(Shown, "masks", "Masks")
+        self.trails = check(Shown, "trails", "Trails")
+        self.boxes = check(Shown, "boxes", "Boxes")
+        self.labels = check(Shown, "labels", "Numbers")
+        self.ellipses = check(Shown, "ellipses", "Ellipses")
+        self.legend = check(Shown, "legend", "Legend")
+        self.opacity = slider(5, 100, 55, tip_of(Shown, "opacity"))
+        self.mask_style = choice(Shown, "mask_style", "Style of masks")
+        self.colouring = choice(Shown, "colouring", "Colour of trails")
+        self.trail_s = number(Shown, "trail_s", "Length of trails", TRAIL_S)
         self.trail_s.setSingleStep(0.5)
-        self.trail_s.setDecimals(1)
-        self.trail_s.setSuffix(" s")
-        named(self.trail_s, "Length of trails", "So many seconds of each trail are shown")
         self.scores = QCheckBox("Score map")
         named(self.scores, "Score map", "Show what the detector saw: its score for each pixel, 0 to 1")
-        self.palette_box = self._choice(PALETTES, "Colours of the picture", "Palette")
-        self.agc_box = self._choice(
-            [m.capitalize() for m in AGC_MODES],
-            "Gain of the picture on the screen; detection never sees it. Auto: 8-bit pictures as they are",
-            "Gain control",
-        )
+        self.palette_box = choice(DisplaySettings, "palette", "Palette")
+        self.agc_box = choice(DisplaySettings, "agc", "Gain control")
+        for i in range(self.agc_box.count()):
+            self.agc_box.setItemText(i, self.agc_box.itemText(i).capitalize())
         self.lock = QCheckBox("Lock")
         named(self.lock, "Lock gain", "Keep the gain as it is now")
         self.histogram = Histogram()
@@ -168,8 +154,8 @@ class DisplayControls(QWidget):
         session.shown.changed.connect(self.show_shown)
         for box in (self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend):
             box.toggled.connect(lambda _: self._tell())
-        for choice in (self.mask_style, self.colouring):
-            choice.currentTextChanged.connect(lambda _: self._tell())
+        for box_of in (self.mask_style, self.colouring):
+            box_of.currentTextChanged.connect(lambda _: self._tell())
         self.opacity.valueChanged.connect(lambda _: self._tell())
         self.trail_s.valueChanged.connect(lambda _: self._tell())
         self.palette_box.currentTextChanged.connect(lambda _: self._tell_display())
@@ -201,18 +187,6 @@ class DisplayControls(QWidget):
         layout.addLayout(rows)
         layout.addWidget(self.histogram)
         layout.addStretch(1)
-
-    def _check(self, text: str, tip: str) -> QCheckBox:
-        box = QCheckBox(text)
-        named(box, text, tip)
-        return box
-
-    def _choice(self, texts: Sequence[str], tip: str, name: str = "") -> QComboBox:
-        box = QComboBox()
-        box.addItems(list(texts))
-        shrinking(box)
-        named(box, name or tip.split(":")[0].split(",")[0], tip)
-        return box
 
     @property
     def shown(self) -> Shown:
@@ -258,12 +232,6 @@ class DisplayControls(QWidget):
         self._session.display.set(replace(self._session.display.value, agc="linear", level=(low + high) / 2, span=span))
 
 
-def named(widget: QWidget, name: str, tip: str) -> None:
-    """What a screen reader and a resting cursor say."""
-    widget.setAccessibleName(name)
-    widget.setToolTip(tip)
-
-
 def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     """A flat button with a word."""
     made = QToolButton()
@@ -272,13 +240,6 @@ def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     made.setCheckable(checkable)
     made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
     return made
-
-
-def shrinking(box: QComboBox) -> None:
-    """A choice that does not claim the width of its longest entry."""
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(6)
-    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 def slider(low: int, high: int, value: int, tip: str) -> QSlider:

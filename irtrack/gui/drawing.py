@@ -8,7 +8,7 @@ from irtrack.core import Track
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.side import SidePanel
-from irtrack.gui.status import Celsius, StatusLine
+from irtrack.gui.status import StatusLine
 from irtrack.gui.transport import Transport
 from irtrack.gui.why import why_not
 from irtrack.session.picture import Picture
@@ -80,7 +80,7 @@ class Drawing:
     def _pick(self, x: float, y: float) -> None:
         """Select the track at a place; of what is none there, say why."""
         near = nearest(self.confirmed(), x, y)
-        self._session.selected.set(near.id if near is not None else None)
+        self._session.select(near.id if near is not None else None)
         if near is None and self.canvas.result is not None:
             other = nearest([t for t in self.canvas.result.tracks if not t.confirmed], x, y)
             if other is not None and (said := why_not(other)):
@@ -97,12 +97,6 @@ class Drawing:
         self.transport.show_position(picture.result.frame)
         if not self._session.playing:
             self.show_side()
-
-    @property
-    def _celsius(self) -> Celsius | None:
-        """Degrees of counts of the open source, where its file says how."""
-        opened = self._session.opened
-        return opened.source.info.celsius if opened is not None else None
 
     def _follow(self, on: bool = True) -> None:
         """Where the view keeps to the selected track, have that in the middle."""
@@ -125,7 +119,7 @@ class Drawing:
         if self.side.track.isVisible():
             parts = session.series(selected) if selected is not None else []
             now_s = result.frame.time_s if result else None
-            self.side.track.show_track(selected, session.edits.value, parts, now_s, self._celsius)
+            self.side.track.show_track(selected, session.edits.value, parts, now_s)
         if self.side.display.isVisible() and result is not None:
             self.side.display.histogram.show_counts(result.frame.image, self.canvas.agc.levels)
 
@@ -145,5 +139,4 @@ class Drawing:
 
     def _hover(self, x: int, y: int) -> None:
         result = self.canvas.result
-        at = None if result is None or x < 0 else (x, y, int(result.frame.image[y, x]))
-        self.status.point(at, self._celsius)
+        self.status.point(x, y, result.frame if result is not None else None)

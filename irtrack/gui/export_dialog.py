@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from irtrack.gui.controls import named
+from irtrack.gui.fields import named
 from irtrack.sinks.kinds import SinkKind
 
 

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QLabel, QWidget
 from irtrack.core import FrameResult
 from irtrack.imaging.palettes import TABLES
 
-SIDE_PX, ZOOM = 33, 6
-"""Pixels of the frame that are shown, and the size of each on the screen."""
+SIDE_PX, ZOOM, SHARE = 33, 6, 0.35
+"""Pixels of the frame that are shown, the size of each on the screen, and what all of it takes of a small picture."""
 
 
 def patch_round(grey: NDArray[np.uint8], x: float, y: float) -> NDArray[np.uint8]:
@@ -35,8 +35,7 @@ class Inset(QLabel):
         self._picture = picture
         self.setObjectName("preview")
         self.setAccessibleName("Selected target, magnified")
-        self.setToolTip("The selected target, six times as large")
-        self.setFixedSize(SIDE_PX * ZOOM + 2, SIDE_PX * ZOOM + 2)
+        self.setToolTip("The selected target, magnified")
         self.hide()
 
     def show_target(self, result: FrameResult | None, track_id: int | None, grey: NDArray[np.uint8], name: str) -> None:
@@ -48,7 +47,9 @@ class Inset(QLabel):
         colours = TABLES[name][patch_round(grey, float(track.xy_px[0]), float(track.xy_px[1]))]
         data = np.ascontiguousarray(colours)
         image = QImage(data.tobytes(), SIDE_PX, SIDE_PX, 3 * SIDE_PX, QImage.Format.Format_RGB888)
-        size = SIDE_PX * ZOOM
+        room = SHARE * min(self._picture.width(), self._picture.height())
+        size = SIDE_PX * min(max(int(room / SIDE_PX), 2), ZOOM)
+        self.setFixedSize(size + 2, size + 2)
         self.setPixmap(QPixmap.fromImage(image).scaled(size, size, Qt.AspectRatioMode.KeepAspectRatio))
         self.stay_in_corner()
 

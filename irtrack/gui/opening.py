@@ -47,7 +47,7 @@ class Opener:
 
     def ask_camera(self) -> None:
         """Choose a camera, with a test, and open it."""
-        dialog = CameraDialog(self._parent, self._session.habits.cameras)
+        dialog = CameraDialog(self._parent, self._session.preferences.cameras)
         dialog.accepted.connect(lambda: self._open(dialog.source))
         dialog.open()
 
@@ -61,9 +61,9 @@ class Opener:
     def list_recent(self, menu: QMenu) -> None:
         """Sources opened before."""
         menu.clear()
-        for source in self._session.habits.recent:
+        for source in self._session.preferences.recent:
             menu.addAction(source).triggered.connect(partial(self._recent, source))
-        if not self._session.habits.recent:
+        if not self._session.preferences.recent:
             menu.addAction("nothing yet").setEnabled(False)
 
     def _recent(self, source: str, checked: bool = False) -> None:

@@ -14,6 +14,7 @@ from irtrack.core import FrameResult, IrtrackError
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.words import Words
+from irtrack.session.edited import joined
 from irtrack.session.export import (
     VideoExport,
     export_tracks,
@@ -21,6 +22,7 @@ from irtrack.session.export import (
     new_name,
     save_annotated,
     save_plain,
+    save_series,
     write_about,
 )
 from irtrack.session.keeping import Keeping, file_stem
@@ -42,7 +44,7 @@ class Outputs:
     @property
     def folder(self) -> Path:
         """For recordings and pictures."""
-        return Path(self._session.habits.recordings or QDir.homePath())
+        return Path(self._session.preferences.recordings or QDir.homePath())
 
     def _suggested(self, stem: str, suffix: str) -> Path:
         """A name that is free; what belongs to a recording is suggested beside it, under its name."""
@@ -50,7 +52,7 @@ class Outputs:
         if opened is not None:
             stem = f"{file_stem(opened.text)}-{stem}"
             beside = Path(opened.text).parent
-            if Path(opened.text).is_file() and not self._session.habits.recordings:
+            if Path(opened.text).is_file() and not self._session.preferences.recordings:
                 folder = beside
         return new_name(folder, stem, suffix)
 
@@ -69,11 +71,11 @@ class Outputs:
             kinds.append(kind_named("video"))
         title = "Export tracks" if only is None else f"Export track {session.edits.value.label(only)}"
         name = self._suggested(stem, "")
-        dialog = ExportDialog(self._parent, title, name, kinds, session.habits.exports)
+        dialog = ExportDialog(self._parent, title, name, kinds, session.preferences.exports)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
         def export() -> None:
-            session.habits = replace(session.habits, exports=dialog.chosen)
+            session.preferences = replace(session.preferences, exports=dialog.chosen)
             self.export_all(dialog.files, only, dialog.replace.isChecked())
 
         dialog.accepted.connect(export)
@@ -151,6 +153,17 @@ class Outputs:
             self._words.say(f"saved {path}")
         except IrtrackError as error:
             self._words.error(str(error))
+
+    def ask_series(self) -> None:
+        """What is plotted of the selected track, as a table."""
+        track = self._session.selected.value
+        path = None if track is None else self._ask("Save plots", f"track-{track}-plots", ".csv", "CSV (*.csv)")
+        if track is not None and path is not None:
+            try:
+                save_series(joined(self._session.series(track)), path)
+                self._words.say(f"saved {path}")
+            except IrtrackError as error:
+                self._words.error(str(error))
 
     def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""

@@ -1,78 +1,110 @@
-"""How the selected track went: brightness, SNR, speed and position against time."""
+"""How the selected track went: brightness or temperature, SNR, speed, position; all plots, or one large."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.status import Celsius
+from irtrack.gui.controls import small_button
+from irtrack.gui.fields import named
 from irtrack.gui.theme import ACCENT, DIM
-from irtrack.session.store import SERIES
+from irtrack.session.series import SERIES
+
+BRIGHTNESS, TEMPERATURE = "Brightness, counts", "Temperature, °C"
+"""The second in place of the first where pictures say how counts become degrees."""
 
 CURVES = (
-    ("Brightness, counts", (("brightness", "#e4e7ea"),)),
+    (BRIGHTNESS, (("brightness", "#e4e7ea"),)),
     ("SNR", (("snr", "#ffb000"),)),
     ("Speed, px/s", (("speed_px_s", "#648fff"),)),
     ("Position, px", (("x_px", "#00c896"), ("y_px", "#dc267f"))),
 )
-WARMTH = "Temperature, °C"
-"""In place of the brightness, where the file says how counts become degrees."""
+ALL = "All plots"
 
 POINTS = 4000
 """Longer tracks are thinned out on the screen."""
 
 
 class TrackPlots(QWidget):
-    """Four small plots with one time axis; a click goes to that time."""
+    """Four plots with one time axis, or one of them alone; a click goes to that time. `export_wanted`: as a file."""
 
     time_picked = Signal(float)
+    export_wanted = Signal()
 
     def __init__(self) -> None:
         super().__init__()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(2)
+        self.which = QComboBox()
+        self.which.addItems([ALL, *(title for title, _ in CURVES)])
+        named(self.which, "Plots", "All plots, or one of them large")
+        self.export = small_button("CSV ...", "Save what is plotted, of all frames of the track, as CSV")
+        self.export.clicked.connect(self.export_wanted)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(2)
+        row = QHBoxLayout()
+        row.addWidget(self.which, 1)
+        row.addWidget(self.export)
+        self._grid.addLayout(row, 0, 0, 1, 2)
         self.plots: list[pg.PlotWidget] = []
         self.curves: dict[str, pg.PlotDataItem] = {}
-        self._title = CURVES[0][0]
         self._marks: list[pg.InfiniteLine] = []
-        for i, (title, curves) in enumerate(CURVES):
-            plot = pg.PlotWidget()
-            plot.setAccessibleName(f"{title} of the selected track against time")
-            which = "; x green, y red" if len(curves) > 1 else ""
-            plot.setToolTip(f"{title} against time in seconds{which}; a click goes there")
-            plot.setTitle(title, color=DIM, size="8pt")
-            plot.setMouseEnabled(False, False)
-            plot.setMenuEnabled(False)
-            plot.hideButtons()
-            plot.setMinimumSize(80, 96)
-            for axis in ("left", "bottom"):
-                plot.getAxis(axis).setStyle(tickFont=None, tickTextOffset=2)
-                plot.getAxis(axis).setTextPen(DIM)
-            for name, colour in curves:
-                self.curves[name] = plot.plot([], [], pen=pg.mkPen(colour, width=1))
-            mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(ACCENT))
-            plot.addItem(mark, ignoreBounds=True)
-            self._marks.append(mark)
-            if self.plots:
-                plot.setXLink(self.plots[0])
-            plot.scene().sigMouseClicked.connect(lambda event, p=plot: self._clicked(event, p))
-            grid.addWidget(plot, i // 2, i % 2)
-            self.plots.append(plot)
+        for title, curves in CURVES:
+            self._add(title, curves)
+        self._place()
+        self.which.currentIndexChanged.connect(lambda _: self._place())
 
-    def show_series(self, series: Floats, now_s: float | None, celsius: Celsius | None = None) -> None:
-        """series (T, len(SERIES)) of the track, now: the time on screen. `celsius`: degrees of counts."""
+    def _add(self, title: str, curves: tuple[tuple[str, str], ...]) -> None:
+        plot = pg.PlotWidget()
+        which = "; x green, y red" if len(curves) > 1 else ""
+        plot.setToolTip(f"{title} against time in seconds{which}; a click goes there")
+        self._name(plot, title)
+        plot.setMouseEnabled(False, False)
+        plot.setMenuEnabled(False)
+        plot.hideButtons()
+        plot.setMinimumSize(80, 56)
+        for axis in ("left", "bottom"):
+            plot.getAxis(axis).setStyle(tickFont=None, tickTextOffset=2)
+            plot.getAxis(axis).setTextPen(DIM)
+        for name, colour in curves:
+            self.curves[name] = plot.plot([], [], pen=pg.mkPen(colour, width=1))
+        mark = pg.InfiniteLine(angle=90, pen=pg.mkPen(ACCENT))
+        plot.addItem(mark, ignoreBounds=True)
+        self._marks.append(mark)
+        plot.scene().sigMouseClicked.connect(lambda event: self._clicked(event, plot))
+        self.plots.append(plot)
+
+    def _name(self, plot: pg.PlotWidget, title: str) -> None:
+        plot.setTitle(title, color=DIM, size="8pt")
+        plot.setAccessibleName(f"{title} of the selected track against time")
+
+    def _place(self) -> None:
+        """All of them in two rows, or the chosen one in their place."""
+        chosen = self.which.currentIndex() - 1
+        for i, plot in enumerate(self.plots):
+            self._grid.removeWidget(plot)
+            plot.setVisible(chosen in (-1, i))
+            plot.getAxis("bottom").setLabel("time, s" if chosen == i else None)
+            plot.setXLink(self.plots[0] if i and chosen == -1 else None)
+            plot.enableAutoRange(x=chosen in (0, i) or (i == 0 and chosen == -1))
+            if chosen == -1:
+                self._grid.addWidget(plot, 1 + i // 2, i % 2)
+            elif chosen == i:
+                self._grid.addWidget(plot, 1, 0, 2, 2)
+
+    def show_series(self, series: Floats, now_s: float | None) -> None:
+        """series (T, len(SERIES)) of the track, now: the time on screen."""
+        self.export.setEnabled(len(series) > 0)
         series = series[:: max(1, len(series) // POINTS)].copy()
-        title = CURVES[0][0] if celsius is None else WARMTH
-        if title != self._title:
-            self._title = title
-            self.plots[0].setTitle(title, color=DIM, size="8pt")
-            self.plots[0].setAccessibleName(f"{title} of the selected track against time")
-        if celsius is not None:
-            brightness = SERIES.index("brightness")
-            series[:, brightness] = celsius(series[:, brightness])
+        warm = series[:, SERIES.index("celsius")]
+        title = BRIGHTNESS if np.isnan(warm).all() else TEMPERATURE
+        if title != self.which.itemText(1):
+            self.which.setItemText(1, title)
+            self._name(self.plots[0], title)
+        if title == TEMPERATURE:
+            series[:, SERIES.index("brightness")] = warm
         for name, curve in self.curves.items():
             curve.setData(series[:, 0], series[:, SERIES.index(name)], connect="finite")
         for mark in self._marks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
-from irtrack.gui.controls import named
+from irtrack.gui.fields import named
 
 
 class ProgressRow(QWidget):

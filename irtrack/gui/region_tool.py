@@ -13,7 +13,7 @@ from irtrack.gui.canvas import Canvas
 from irtrack.gui.controls import REGION_TEXTS
 from irtrack.gui.region_item import Grip
 from irtrack.gui.words import Words
-from irtrack.session.habits import Regions
+from irtrack.session.preferences import Regions
 from irtrack.session.session import Session
 
 Corners = Sequence[tuple[float, float]]

@@ -1,4 +1,4 @@
-"""What stands in the empty picture: a place to drop a file on, and the ways to open something."""
+"""What stands in the empty picture: a place to drop a file on, and cards for what can be opened."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt
+from PySide6.QtGui import QIcon
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 import irtrack
-from irtrack.gui.controls import named
+from irtrack.capture.open import is_file
+from irtrack.gui.fields import named
 from irtrack.gui.opening import Opener
+from irtrack.gui.theme import app_icon, camera_icon, open_icon, pictures_icon
+from irtrack.gui.thumbnails import keep_thumbnail, thumbnail_path, tidy_thumbnails
+from irtrack.gui.words import name_of
+from irtrack.session.loading import Opened
 from irtrack.session.session import Session
 
 HINT = "Drop an infrared recording here, or press Ctrl+O"
 RECENT = 4
-"""So many of the recent sources have a button."""
+"""So many of the recent sources have a card."""
 
-LONGEST = 52
-"""Letters of a source on its button; its end says most."""
+
+CARD_PX = 132
+THUMB = QSize(112, 80)
 
 
 class StartPage(QWidget):
@@ -32,53 +39,79 @@ class StartPage(QWidget):
         self.hint.setObjectName("hint")
         self.area = QFrame()
         self.area.setObjectName("drop")
-        self.area.setMinimumWidth(440)
-        grid = QGridLayout()
+        grid = QHBoxLayout()
         sample = sample_path()
-        for i, (text, tip, act) in enumerate((
-            ("Recording ...", "Open a recording (Ctrl+O)", opener.ask_recording),
-            ("Camera ...", "Connect a camera (Ctrl+K)", opener.ask_camera),
-            ("Sample clip", "Open the clip that comes with irtrack", partial(open_, str(sample))),
-        )):  # fmt: skip
-            button = QPushButton(text)
-            named(button, text.removesuffix(" ..."), tip)
-            button.clicked.connect(lambda _=False, run=act: run())
-            button.setEnabled(text != "Sample clip" or sample.exists())
-            grid.addWidget(button, 0, i)
-        self._recent = QVBoxLayout()
+        for text, tip, icon, act in (
+            ("Recording ...", "Open a recording (Ctrl+O)", open_icon(), opener.ask_recording),
+            ("Folder ...", "Open a folder of images (Ctrl+Shift+O)", pictures_icon(), opener.ask_folder),
+            ("Camera ...", "Connect a camera (Ctrl+K)", camera_icon(), opener.ask_camera),
+            ("Sample clip", "Open the clip that comes with irtrack", app_icon(), partial(open_, str(sample))),
+        ):
+            made = card(text, text.removesuffix(" ..."), tip, icon, QSize(32, 32))
+            made.clicked.connect(lambda _=False, run=act: run())
+            made.setEnabled(text != "Sample clip" or sample.exists())
+            grid.addWidget(made)
+        self._recent = QHBoxLayout()
+        self._recent_title = QLabel("Opened last")
+        self._recent_title.setObjectName("hint")
         inner = QVBoxLayout(self.area)
         inner.setContentsMargins(28, 24, 28, 24)
         inner.setSpacing(12)
         inner.addWidget(self.hint)
         inner.addLayout(grid)
+        inner.addWidget(self._recent_title)
         inner.addLayout(self._recent)
         layout = QVBoxLayout(self)
         layout.addStretch(1)
         layout.addWidget(self.area, 0, Qt.AlignmentFlag.AlignCenter)
         layout.addStretch(1)
         self.list_recent()
+        session.opened_one.connect(self._keep_thumbnail)
         picture.installEventFilter(self)
 
+    def _keep_thumbnail(self, opened: Opened) -> None:
+        """How what is open looks, for the next time; of those that are not listed any more it goes."""
+        if opened.first is not None:
+            keep_thumbnail(opened.name, opened.first.image)
+        tidy_thumbnails(self._session.preferences.recent[:RECENT])
+
     def list_recent(self) -> None:
-        """Buttons of the sources opened last."""
+        """Cards of the sources opened last."""
         while (item := self._recent.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
+                widget.hide()
                 widget.deleteLater()
-        for source in self._session.habits.recent[:RECENT]:
-            short = source if len(source) <= LONGEST else f"... {source[-LONGEST:]}"
-            button = QPushButton(short.replace("&", "&&"))
-            button.setFlat(True)
-            button.setMinimumHeight(26)
-            named(button, f"Open {short} again", source)
-            button.clicked.connect(lambda _=False, text=source: self._open(text))
-            self._recent.addWidget(button)
+        recent = self._session.preferences.recent[:RECENT]
+        self._recent_title.setVisible(bool(recent))
+        for source in recent:
+            name = name_of(source)
+            path = thumbnail_path(source)
+            icon = QIcon(str(path)) if path.exists() else open_icon() if is_file(source) else camera_icon()
+            made = card(name, f"Open {name} again", source, icon, THUMB)
+            made.clicked.connect(lambda _=False, text=source: self._open(text))
+            self._recent.addWidget(made)
+        self._recent.addStretch(1)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """As large as the picture."""
         if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
             self.resize(watched.size())
         return super().eventFilter(watched, event)
+
+
+def card(text: str, name: str, tip: str, icon: QIcon, size: QSize) -> QToolButton:
+    """A picture with a word under it. `tip` says what the word may be too short for."""
+    made = QToolButton()
+    made.setObjectName("card")
+    made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    made.setIcon(icon)
+    made.setIconSize(size)
+    made.setFixedWidth(CARD_PX)
+    short = made.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, CARD_PX - 16)
+    made.setText(short.replace("&", "&&"))
+    named(made, name, tip)
+    return made
 
 
 def sample_path() -> Path:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import Detector, DetectorStatus, Floats, Frame, Remarks, Reporting
+from irtrack.core import Detector, DetectorStatus, Frame, Remarks, Reporting
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
 
 WINDOW_S = 2.0
-
-Celsius = Callable[[ArrayLike], Floats]
-"""Degrees Celsius of counts."""
 
 
 class Rate:
@@ -79,11 +74,15 @@ class StatusLine(QStatusBar):
                 self._said.add(text)
                 self.say(text)
 
-    def point(self, at: tuple[int, int, int] | None, celsius: Celsius | None = None) -> None:
-        """Position and value under the cursor; in degrees too, where the file says how."""
-        degrees = float(celsius(at[2])) if at is not None and celsius is not None else math.nan
+    def point(self, x: int, y: int, frame: Frame | None) -> None:
+        """Position and value under the cursor, in degrees too where the picture says how; nothing outside of it."""
+        if frame is None or x < 0:
+            self._where.setText("")
+            return
+        count = int(frame.image[y, x])
+        degrees = float(frame.celsius(count)) if frame.celsius is not None else math.nan
         warm = f"  {degrees:.1f} °C" if degrees == degrees else ""
-        self._where.setText("" if at is None else f"x {at[0]}  y {at[1]}  value {at[2]}{warm}")
+        self._where.setText(f"x {x}  y {y}  value {count}{warm}")
 
     def refresh(self, session: Session) -> None:
         """Write the figures."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
 from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
@@ -12,13 +13,14 @@ from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 from irtrack.core import Track, TrackStatus
 from irtrack.session.edits import Edits
 from irtrack.session.looks import Look
-from irtrack.session.store import Sums
+from irtrack.session.series import Sums
 from irtrack.sinks.draw import identity_colour
 
 THUMB_PX = 24
 """Side of the little pictures."""
 
 Index = QModelIndex | QPersistentModelIndex
+Row = TypeVar("Row")
 
 
 def heading(track: Track) -> float:
@@ -27,28 +29,44 @@ def heading(track: Track) -> float:
     return math.degrees(math.atan2(vx, -vy)) % 360 if math.hypot(vx, vy) >= 1.0 else math.nan
 
 
-COLUMNS: tuple[tuple[str, Callable[[Track], float | str], str], ...] = (
-    ("ID", lambda t: t.id, "{}"),
-    ("State", lambda t: str(t.status), "{}"),
-    ("Age", lambda t: t.age_s, "{:.1f}"),
-    ("x", lambda t: float(t.xy_px[0]), "{:.0f}"),
-    ("y", lambda t: float(t.xy_px[1]), "{:.0f}"),
-    ("px/s", lambda t: float((t.velocity_px_s**2).sum()) ** 0.5, "{:.0f}"),
-    ("Dir", lambda t: heading(t), "{:.0f}°"),
-    ("SNR", lambda t: t.snr, "{:.1f}"),
-    ("Score", lambda t: t.score, "{:.2f}"),
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """`widest`: a text that is to be read whole; `rank`: low ones stay longest where there is little room."""
+
+    title: str
+    value: Callable[[Row], float]
+    text: str
+    tip: str
+    widest: str
+    rank: int
+
+    def shown(self, row: Row) -> str:
+        """The value as text; nothing for what is not known."""
+        value = self.value(row)
+        return "" if value != value else self.text.format(value)
+
+
+COLUMNS: tuple[Column[Track], ...] = (
+    Column("ID", lambda t: t.id, "{}", "Identity, or the name that was given", "123 (aircraft)", 0),
+    Column(
+        "State",
+        lambda t: t.status is TrackStatus.COASTING,
+        "{}",
+        "Seen in this frame, or not (coasting)",
+        "unseen",
+        3,
+    ),
+    Column("Age s", lambda t: t.age_s, "{:.1f}", "Age, s", "123.4", 7),
+    Column("x", lambda t: float(t.xy_px[0]), "{:.0f}", "Position to the right, px", "1234", 4),
+    Column("y", lambda t: float(t.xy_px[1]), "{:.0f}", "Position down, px", "1234", 5),
+    Column("px/s", lambda t: float((t.velocity_px_s**2).sum()) ** 0.5, "{:.0f}", "Speed in the scene, px/s", "123", 1),
+    Column("Dir", lambda t: heading(t), "{:.0f}°", "Direction of flight, degrees clockwise from up", "123°", 8),
+    Column("SNR", lambda t: t.snr, "{:.1f}", "Signal to noise against the surroundings", "12.3", 2),
+    Column("Score", lambda t: t.score, "{:.2f}", "Score of the detection", "0.12", 6),
 )
-TIPS = (
-    "Identity, or the name that was given",
-    "Seen in this frame (confirmed), or unseen (coasting)",
-    "Age in seconds",
-    "Position to the right, px",
-    "Position down, px",
-    "Speed in the scene, px/s",
-    "Direction of flight, degrees clockwise from up",
-    "Signal to noise against the surroundings",
-    "Score of the detection",
-)
+STATE = 1
+"""The column with a word."""
+
 STATES = {TrackStatus.CONFIRMED: "seen", TrackStatus.COASTING: "unseen"}
 """Of tracks in the table, in short."""
 
@@ -58,41 +76,37 @@ FILTERED = 2
 """Columns that are searched: number or name, and state."""
 
 
-ALL_COLUMNS: tuple[tuple[str, Callable[[int, Sums], float], str], ...] = (
-    ("ID", lambda track, s: track, "{}"),
-    ("From s", lambda track, s: s.first_s, "{:.2f}"),
-    ("To s", lambda track, s: s.last_s, "{:.2f}"),
-    ("Frames", lambda track, s: s.frames, "{}"),
-    ("SNR", lambda track, s: s.snr, "{:.1f}"),
-    ("px/s", lambda track, s: s.speed_px_s / s.frames, "{:.0f}"),
-)
-ALL_TIPS = (
-    "Identity, or the name that was given; a star; a verdict",
-    "Time of its first frame, s",
-    "Time of its last frame, s",
-    "Frames in which it is confirmed",
-    "Largest signal to noise against the surroundings",
-    "Mean speed in the scene, px/s",
+Whole = tuple[int, Sums]
+"""A track of the recording, and its figures."""
+
+ALL_COLUMNS: tuple[Column[Whole], ...] = (
+    Column("ID", lambda r: r[0], "{}", "Identity, or the name that was given; a star; a verdict", "123 (aircraft)", 0),
+    Column("From s", lambda r: r[1].first_s, "{:.2f}", "Time of its first frame, s", "123.45", 1),
+    Column("To s", lambda r: r[1].last_s, "{:.2f}", "Time of its last frame, s", "123.45", 4),
+    Column("Frames", lambda r: r[1].frames, "{}", "Frames in which it is confirmed", "12345", 5),
+    Column("SNR", lambda r: r[1].snr, "{:.1f}", "Largest signal to noise against the surroundings", "12.3", 2),
+    Column("px/s", lambda r: r[1].speed_px_s / r[1].frames, "{:.0f}", "Mean speed in the scene, px/s", "123", 3),
 )
 
 
-def header_of(
-    columns: Sequence[tuple[str, object, str]],
-    tips: Sequence[str],
-    section: int,
-    orientation: Qt.Orientation,
-    role: int,
-) -> str | None:
+def header_of(columns: Sequence[Column[Any]], section: int, orientation: Qt.Orientation, role: int) -> str | None:
     """What a table's column is called, or what its tip says."""
     if orientation != Qt.Orientation.Horizontal:
         return None
     if role == Qt.ItemDataRole.DisplayRole:
-        return columns[section][0]
-    return tips[section] if role == Qt.ItemDataRole.ToolTipRole else None
+        return columns[section].title
+    return columns[section].tip if role == Qt.ItemDataRole.ToolTipRole else None
+
+
+def row_tip(columns: Sequence[Column[Any]], texts: Sequence[str]) -> str:
+    """All that a row says, also where a column is too narrow or left out."""
+    return "\n".join(f"{column.tip}: {text}" for column, text in zip(columns, texts, strict=True) if text)
 
 
 class AllTracks(QAbstractTableModel):
     """Every track of the recording."""
+
+    columns, thumbnails = ALL_COLUMNS, True
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,29 +152,33 @@ class AllTracks(QAbstractTableModel):
         return 0 if parent.isValid() else len(ALL_COLUMNS)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        track, sums = self._rows[index.row()]
-        _, value_of, text = ALL_COLUMNS[index.column()]
+        whole = self._rows[index.row()]
+        track, column = whole[0], ALL_COLUMNS[index.column()]
         if role == SORT_ROLE:
-            return value_of(track, sums)
+            return column.value(whole)
         if role == Qt.ItemDataRole.DisplayRole:
-            value = value_of(track, sums)
-            return self._edits.label(track) if index.column() == 0 else "" if value != value else text.format(value)
+            return self._edits.label(track) if index.column() == 0 else column.shown(whole)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            texts = [self._edits.label(track), *(c.shown(whole) for c in ALL_COLUMNS[1:])]
+            return row_tip(ALL_COLUMNS, texts)
         if role == FILTER_ROLE:
             return f"{track} {self._edits.label(track)}" if index.column() == 0 else None
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0:
             return self._looks[track][1] if track in self._looks else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track))
-        if role == Qt.ItemDataRole.TextAlignmentRole:
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column():
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        return header_of(ALL_COLUMNS, ALL_TIPS, section, orientation, role)
+        return header_of(ALL_COLUMNS, section, orientation, role)
 
 
 class TrackTable(QAbstractTableModel):
     """Confirmed tracks of the frame on screen."""
+
+    columns, thumbnails = COLUMNS, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,27 +214,28 @@ class TrackTable(QAbstractTableModel):
     def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(COLUMNS)
 
+    def _text(self, track: Track, column: int) -> str:
+        if column == 0:
+            return self._edits.label(track.id)
+        return STATES.get(track.status, str(track.status)) if column == STATE else COLUMNS[column].shown(track)
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        track = self._tracks[index.row()]
-        _, value_of, text = COLUMNS[index.column()]
+        track, column = self._tracks[index.row()], COLUMNS[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
-            if index.column() == 0:
-                return self._edits.label(track.id)
-            value = value_of(track)
-            if index.column() == 1:
-                return STATES.get(track.status, str(track.status))
-            return "" if value != value else text.format(value)
+            return self._text(track, index.column())
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row_tip(COLUMNS, [self._text(track, i) for i in range(len(COLUMNS))])
         if role == SORT_ROLE:
-            return value_of(track)
+            return float(column.value(track))
         if role == FILTER_ROLE:
             if index.column() == 0:
                 return f"{track.id} {self._edits.label(track.id)}"
             return f"{track.status} {STATES.get(track.status, '')}" if index.column() < FILTERED else None
         if role == Qt.ItemDataRole.ForegroundRole and index.column() == 0:
             return QColor(*identity_colour(track.id))
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() != 1:
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() not in (0, STATE):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        return header_of(COLUMNS, TIPS, section, orientation, role)
+        return header_of(COLUMNS, section, orientation, role)

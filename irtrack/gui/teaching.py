@@ -6,15 +6,17 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from PySide6.QtCore import QObject, QProcess, QTimer
+from PySide6.QtCore import QObject, QProcess, Qt, QTimer
 from PySide6.QtWidgets import QMessageBox, QWidget
 
 from irtrack.gui.progress import ProgressRow
+from irtrack.gui.theme import ACCENT, DIM
 from irtrack.gui.words import Words
 from irtrack.session.export import new_name
 from irtrack.session.keeping import Keeping, file_stem
@@ -99,7 +101,8 @@ class Teaching(QObject):
         """Whether the new weights are to be used."""
         box = QMessageBox(self._parent)
         box.setWindowTitle("Learned")
-        box.setText(f"On the last part of this recording, which was not learned from:\n\n{table_of(compared)}")
+        box.setTextFormat(Qt.TextFormat.RichText)
+        box.setText(table_of(compared))
         keep = box.addButton("Use the new weights", QMessageBox.ButtonRole.AcceptRole)
         box.addButton("Drop them", QMessageBox.ButtonRole.DestructiveRole)
         box.exec()
@@ -130,6 +133,40 @@ class Teaching(QObject):
 
 
 def table_of(compared: Mapping[str, Any]) -> str:
-    """Before and after, a line for each figure."""
-    before, after = compared["before"], compared["after"]
-    return "\n".join(f"{text}: {before[name]:.2f} before, {after[name]:.2f} now" for name, text in FIGURES.items())
+    """Before and after: on frames that were not learned from, on rendered scenes, and what the model came with."""
+    before, after, rendered = compared["before"], compared["after"], compared["rendered"]
+    was, now = rendered["before"], rendered["after"]
+    found, false = "Pd", "false_objects_per_image"
+    parts = [
+        heading(f"On {compared['frames']} frames of this recording that were not learned from"),
+        table(("", "before", "now"), [(text, before[name], after[name]) for name, text in FIGURES.items()]),
+        heading("On rendered scenes: does it still know other things?"),
+        *(f"<p style='color: {ACCENT}'><b>Warning:</b> {escape(text)}</p>" for text in rendered["warnings"]),
+        table(
+            ("", "found, % before", "now", "false a picture before", "now"),
+            [(k, was[k].get(found), now[k].get(found), was[k][false], now[k][false]) for k in was],
+        ),
+    ]
+    if known := [(name, figures[found], figures[false]) for name, figures in compared["shipped"].items()]:
+        parts += [
+            heading(f"{compared['weights']} as it came, on validation images that are not here"),
+            table(("", "found, %", "false a picture"), known),
+        ]
+    return "".join(parts)
+
+
+def heading(text: str) -> str:
+    """A line above a table."""
+    return f"<p><b>{escape(text)}</b></p>"
+
+
+def table(names: Sequence[str], rows: Iterable[tuple[str, *tuple[float | None, ...]]]) -> str:
+    """Figures under their names."""
+    lines = "".join(f"<tr><td>{escape(text)}</td>{''.join(map(cell, values))}</tr>" for text, *values in rows)
+    head = "".join(f"<td align=right style='color: {DIM}'>{escape(name)}</td>" for name in names)
+    return f"<table width=560 cellspacing=0 cellpadding=2><tr>{head}</tr>{lines}</table>"
+
+
+def cell(value: float | None) -> str:
+    """A figure, or that there is none."""
+    return f"<td align=right>{'-' if value is None else f'{value:.2f}'}</td>"

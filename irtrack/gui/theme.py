@@ -37,6 +37,8 @@ QTableView {{ gridline-color: #2a3036; selection-background-color: #37424c; sele
 QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: 0; padding: 3px 2px; }}
 QToolButton {{ padding: 4px; border: 0; border-radius: 4px; }}
 QToolButton:hover {{ background: #2d343a; }}
+QToolButton#card {{ padding: 10px 6px; border: 1px solid #30373d; border-radius: 8px; background: {PANEL}; }}
+QToolButton#card:hover {{ border-color: {ACCENT}; }}
 QToolButton:focus {{ border: 1px solid {ACCENT}; }}
 QStatusBar {{ color: {DIM}; }}
 """
@@ -145,5 +147,28 @@ def open_icon() -> QIcon:
     def paint(painter: QPainter) -> None:
         painter.drawRect(QRectF(5, 8, 10, 4))
         painter.drawRect(QRectF(5, 11, 22, 14))
+
+    return drawn(paint)
+
+
+def pictures_icon() -> QIcon:
+    """Pictures one behind the other."""
+
+    def paint(painter: QPainter) -> None:
+        for shade, at in (("#5a636b", 0), (DIM, 4), (TEXT, 8)):
+            painter.setBrush(QColor(shade))
+            painter.drawRect(QRectF(3 + at, 5 + at, 17, 12))
+
+    return drawn(paint)
+
+
+def camera_icon() -> QIcon:
+    """A body with its lens."""
+
+    def paint(painter: QPainter) -> None:
+        painter.drawRoundedRect(QRectF(3, 9, 18, 15), 3, 3)
+        painter.drawPolygon(QPolygonF([QPointF(22, 15), QPointF(29, 10), QPointF(29, 23), QPointF(22, 18)]))
+        painter.setBrush(QColor(BACKGROUND))
+        painter.drawEllipse(QPointF(12, 16.5), 4, 4)
 
     return drawn(paint)

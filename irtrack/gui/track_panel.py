@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from irtrack.core import Floats
-from irtrack.gui.controls import named
+from irtrack.gui.fields import named
 from irtrack.gui.plots import TrackPlots
-from irtrack.gui.status import Celsius
+from irtrack.session.edited import joined
 from irtrack.session.edits import Edits
-from irtrack.session.store import SERIES
 
 
 class TrackPanel(QWidget):
@@ -38,14 +35,16 @@ class TrackPanel(QWidget):
         self.delete = button("Delete", "Leave the track out of picture, table and exports (Del; Ctrl+Z brings it back)")
         self.export = button("Export ...", "Export this track alone")
         self.plots = TrackPlots()
-        row = QHBoxLayout()
-        row.addWidget(self.name, 1)
-        for part in (self.mark, self.merge, self.delete, self.export):
-            row.addWidget(part)
+        name, row = QHBoxLayout(), QHBoxLayout()
+        name.addWidget(self.name, 1)
+        name.addWidget(self.mark)
+        for part in (self.merge, self.delete, self.export):
+            row.addWidget(part, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 6, 4, 4)
         layout.setSpacing(4)
         layout.addWidget(self.head)
+        layout.addLayout(name)
         layout.addLayout(row)
         layout.addWidget(self.plots, 1)
         self.name.editingFinished.connect(lambda: self.renamed.emit(self.name.text()))
@@ -54,17 +53,9 @@ class TrackPanel(QWidget):
         self.delete.clicked.connect(self.deleted)
         self.export.clicked.connect(self.export_wanted)
 
-    def show_track(
-        self,
-        track: int | None,
-        edits: Edits,
-        parts: Sequence[Floats],
-        now_s: float | None,
-        celsius: Celsius | None = None,
-    ) -> None:
-        """The marked track, or none. parts (T, len(SERIES)) each: the series of what it was merged from. `celsius`:
-        degrees of counts, where the file says how."""
-        series = np.concatenate(sorted(parts, key=first_s)) if parts else np.zeros((0, len(SERIES)))
+    def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
+        """The selected track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""
+        series = joined(parts)
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
@@ -77,12 +68,7 @@ class TrackPanel(QWidget):
         if not self.name.hasFocus():
             self.name.setText(edits.names.get(track, "") if track is not None else "")
         self.mark.setChecked(track in edits.marked)
-        self.plots.show_series(series, now_s, celsius)
-
-
-def first_s(series: Floats) -> float:
-    """Time of the first row."""
-    return float(series[0, 0]) if len(series) else math.inf
+        self.plots.show_series(series, now_s)
 
 
 def button(text: str, tip: str, checkable: bool = False) -> QPushButton:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
@@ -59,22 +59,31 @@ class TrackEditor:
     def rename(self, name: str) -> None:
         self._edit(lambda track: self.edits.renamed(track, name))
 
+    def _edit_all(self, make: Callable[[Edits, int], Edits]) -> None:
+        """Of every track that is selected, in one step."""
+        self._session.edits.edit(reduce(make, self._session.selection, self.edits))
+
     def mark(self, on: bool) -> None:
-        self._edit(lambda track: self.edits.with_mark(track, on))
+        """Put stars, or take them away."""
+        self._edit_all(lambda edits, track: edits.with_mark(track, on))
 
     def toggle_mark(self) -> None:
-        self._edit(lambda track: self.edits.with_mark(track, track not in self.edits.marked))
+        """As is fit for the selected track."""
+        self.mark(self.selected not in self.edits.marked)
 
     def judge(self, verdict: str) -> None:
-        """Say what it is; saying the same again takes it back."""
-        self._edit(lambda track: self.edits.judged(track, "" if self.edits.verdicts.get(track) == verdict else verdict))
+        """Say what they are; saying the same again takes it back."""
+        said = "" if self.selected is not None and self.edits.verdicts.get(self.selected) == verdict else verdict
+        self._edit_all(lambda edits, track: edits.judged(track, said))
 
     def delete(self) -> None:
-        track = self.selected
-        if track is not None:
-            self._session.selected.set(None)
-            self._session.edits.edit(self.edits.without(track))
-            self._words.say(f"track {track} is left out; Ctrl+Z brings it back")
+        gone = self._session.selection
+        if gone:
+            edits = reduce(Edits.without, gone, self.edits)
+            self._session.select(None)
+            self._session.edits.edit(edits)
+            which = f"track {gone[0]} is" if len(gone) == 1 else f"{len(gone)} tracks are"
+            self._words.say(f"{which} left out; Ctrl+Z brings {'it' if len(gone) == 1 else 'them'} back")
 
     def split(self) -> None:
         """Cut the track before the frame on screen: what follows is a track of its own."""
@@ -115,15 +124,34 @@ class TrackEditor:
         chosen, ok = QInputDialog.getItem(self._parent, title, question, texts, 0, False)
         return dict(others)[chosen] if ok else None
 
+    def _merge_selected(self) -> None:
+        """All that are selected, into the one that begins first."""
+        lives = self._session.lives()
+        into, *others = sorted(self._session.selection, key=lambda track: lives.get(track, (0, 0)))
+
+        def joined(edits: Edits, track: int) -> Edits:
+            return edits.joined(track, into, edits.lives(self._session.store.lives()))
+
+        if self._edit(lambda _: reduce(joined, others, self.edits)):
+            self._session.select(into)
+
     def ask_merge(self) -> None:
+        """Those that are selected, or the only one with another."""
+        if len(self._session.selection) > 1:
+            self._merge_selected()
+            return
         none = "no other track lives before or after this one"
         into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", self.others(), none)
         if into is not None:
             self.merge(into)
 
     def ask_swap(self) -> None:
-        lives = self._session.lives()
+        """Of two that are selected with each other, of one with another."""
+        lives, beside = self._session.lives(), self._session.beside.value
         if self.selected is None:
+            return
+        if len(beside) == 1:
+            self.swap(*beside)
             return
         others = [(self._life(k, v), k) for k, v in lives.items() if k != self.selected and v[1] >= self.frame]
         none = "no other track lives from this frame on"

@@ -177,6 +177,7 @@ class Transport(QWidget):
         self.notice.setToolTip(self.notice.text())
         if view is None:
             self.seek_bar.show_course(Course(), (0, 0))
+            self.time_label.setText("")
             return
         again = (
             session.analysing if session.analysis is not None and session.analysis.store is not session.store else None

@@ -29,10 +29,10 @@ from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
 from irtrack.gui.words import Words, name_of
 from irtrack.session.alarms import Alarm
-from irtrack.session.habits import Habits, habits_path, load_habits
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
+from irtrack.session.preferences import Preferences, load_preferences, preferences_path
 from irtrack.session.session import Session
 from irtrack.session.tracklog import SUFFIXES
 from irtrack.stopping import Stop
@@ -53,8 +53,8 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.setWindowTitle("irtrack")
         self.setAcceptDrops(True)
-        habits, trouble = load_habits(habits_path())
-        self.session = s = Session(settings or Settings(), habits)
+        preferences, trouble = load_preferences(preferences_path())
+        self.session = s = Session(settings or Settings(), preferences)
         self.canvas, self.status, self.transport, self.side = Canvas(), StatusLine(), Transport(s), SidePanel(s)
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
@@ -72,10 +72,10 @@ class MainWindow(QMainWindow):
             self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
-        self._take_layout(habits)
+        self._take_layout(preferences)
         if trouble:
             self.show_error(trouble)
-        self.keeper = Keeper(self.present_habits, self.keeping, self.show_error)
+        self.keeper = Keeper(self.present_preferences, self.keeping, self.show_error)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -124,6 +124,7 @@ class MainWindow(QMainWindow):
         side.detection.regions_cleared.connect(self.regions.clear)
         side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
         panel.plots.time_picked.connect(s.seek_time)
+        panel.plots.export_wanted.connect(self.outputs.ask_series)
         panel.renamed.connect(self.editor.rename)
         panel.marked.connect(self.editor.mark)
         panel.merge_wanted.connect(self.editor.ask_merge)
@@ -132,15 +133,15 @@ class MainWindow(QMainWindow):
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
-    def _take_layout(self, habits: Habits) -> None:
+    def _take_layout(self, preferences: Preferences) -> None:
         """As it was left; at the first start, as the screen has room."""
         room = self.screen().availableSize()
         self.resize(min(1280, room.width()), min(760, room.height() - 40))
         self.splitter.setSizes([max(200, self.width() - SIDE_PX), SIDE_PX])
-        self.restoreGeometry(QByteArray.fromBase64(habits.geometry.encode()))
-        self.splitter.restoreState(QByteArray.fromBase64(habits.splitter.encode()))
+        self.restoreGeometry(QByteArray.fromBase64(preferences.geometry.encode()))
+        self.splitter.restoreState(QByteArray.fromBase64(preferences.splitter.encode()))
 
-    def present_habits(self) -> Habits:
+    def present_preferences(self) -> Preferences:
         """What is to be kept, of this moment."""
         return replace(
             self.session.kept(),

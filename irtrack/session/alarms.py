@@ -15,12 +15,12 @@ from irtrack.text import meant
 class AlarmRules(Checked):
     """When to call."""
 
-    on: bool = option(False, "call for new confirmed tracks")
-    speed_px_s: float = option(0.0, "that fly at least this fast", unit="px/s", low=0.0)
-    snr: float = option(0.0, "and stand out at least this much", low=0.0)
-    holdoff_s: float = option(3.0, "not more often than this", unit="s", low=0.0)
-    sound: bool = option(True, "with a sound")
-    snapshot: bool = option(False, "and a snapshot in the folder for recordings")
+    on: bool = option(False, "call when a new track is confirmed; off until this is checked")
+    speed_px_s: float = option(0.0, "only tracks that are at least this fast", unit="px/s", low=0.0)
+    snr: float = option(0.0, "only tracks that stand out at least this much", low=0.0)
+    holdoff_s: float = option(3.0, "least time between two alarms", unit="s", low=0.0)
+    sound: bool = option(True, "beep at an alarm")
+    snapshot: bool = option(False, "save the annotated picture at an alarm, in the folder for recordings")
 
 
 @dataclass(frozen=True, slots=True)

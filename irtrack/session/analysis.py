@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,7 +26,8 @@ from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
 from irtrack.pipeline import Pipeline, State
 from irtrack.session.recipe import Recipe
-from irtrack.session.store import LIVE_FRAMES, ResultStore, ScoreMap
+from irtrack.session.scoremap import ScoreMap
+from irtrack.session.store import LIVE_FRAMES, ResultStore
 
 
 class Analysis:
@@ -135,9 +136,9 @@ class Analysis:
 class Recalled:
     """Detects on score maps that an earlier pass has kept: what acts behind the network needs no network."""
 
-    def __init__(self, maps: Sequence[tuple[float, ScoreMap]], recipe: Recipe, detector: Detector) -> None:
-        """maps: time and score map of every frame of the recording, in order. `detector`: where they came from."""
-        self._maps = iter(maps)
+    def __init__(self, maps: Iterator[ScoreMap], recipe: Recipe, detector: Detector) -> None:
+        """maps: of every frame of the recording, in order. `detector`: where they came from."""
+        self._maps = maps
         self._status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
         self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
         self._recipe = recipe
@@ -147,7 +148,7 @@ class Recalled:
         return replace(self._status, scan_frames=1)
 
     def __call__(self, image: Image) -> Detections:
-        return found_in(next(self._maps)[1].full(), image, self._recipe)
+        return found_in(next(self._maps).full(), image, self._recipe)
 
 
 def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:

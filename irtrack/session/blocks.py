@@ -1,20 +1,26 @@
-"""Results as bytes and back, to the last bit: the arrays of some frames one behind the other, as numpy writes them."""
+"""Results as bytes and back, to the last bit: the arrays of some frames one behind the other, as numpy writes them.
+
+A long recording is opened at once: only what plots and tables need of all frames is unpacked then.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Frame, FrameResult
+from irtrack.core import Detections, Floats, Frame, FrameResult
 from irtrack.session.packing import columns_of, tracks_of
 from irtrack.session.recipe import Recipe
-from irtrack.session.store import SERIES, Stored
+from irtrack.session.scoremap import ScoreMap
+from irtrack.session.series import SERIES
+from irtrack.session.store import Stored
 
 LARGEST = 256 << 20
 """Bytes of a block: more come of a damaged file."""
@@ -25,8 +31,21 @@ TRACKS = ("numbers", "x", "covariance", "rest")
 Arrays = dict[str, NDArray[Any]]
 
 
-def to_bytes(some: Sequence[Stored], recipes: Sequence[Recipe | None]) -> bytes:
-    """Results of frames, each of which was made with one of `recipes`."""
+MARK = b"irb2"
+"""A block begins with this, the lengths of its first two parts, and the sum of the others. Those of earlier versions
+are one part with everything, without score maps."""
+
+HEADER = struct.Struct("<4sIII")
+FIRST = ("frames", "time_s", "recipes", "rows", "row_tracks", "series", "mapped")
+"""Arrays of the first part, which all frames are asked for at once: times, recipes, the series of tracks. The second
+has detections, tracks and masks, the third score maps."""
+
+
+def to_bytes(
+    some: Sequence[Stored], recipes: Sequence[Recipe | None], maps: Mapping[int, ScoreMap] | None = None
+) -> bytes:
+    """Results of frames, each of which was made with one of `recipes`; `maps`: score maps, by frames."""
+    maps = maps or {}
     results = [s.result for s in some]
     columns = [columns_of(r.tracks) for r in results]
     rows = [list(s.rows.items()) for s in some]
@@ -46,13 +65,19 @@ def to_bytes(some: Sequence[Stored], recipes: Sequence[Recipe | None]) -> bytes:
         "mask_px": np.concatenate([s.mask_px for s in some]),
         "rows": counts(rows),
         "row_tracks": np.array([track for part in rows for track, _ in part], np.int64),
+        "mapped": np.array(list(maps), np.int64),
         "series": np.array([row for part in rows for _, row in part], np.float64).reshape(-1, len(SERIES)),
     }  # fmt: skip
     arrays |= {name: np.concatenate([getattr(r.detections, name) for r in results]) for name in DETECTIONS}
     arrays |= {f"track_{name}": np.concatenate([c[name] for c in columns]) for name in TRACKS}
-    out = io.BytesIO()
-    np.savez(out, **arrays)  # type: ignore[arg-type]
-    return zlib.compress(out.getvalue(), 1)
+    first, second = packed({name: arrays.pop(name) for name in FIRST}), packed(arrays)
+    third = packed({
+        "shapes": np.array([m.shape for m in maps.values()], np.int64).reshape(-1, 2),
+        "lengths": counts(m.px for m in maps.values()),
+        "px": np.concatenate([np.zeros(0, np.uint32), *(m.px for m in maps.values())]),
+        "score": np.concatenate([np.zeros(0, np.float32), *(m.score for m in maps.values())]),
+    })  # fmt: skip
+    return HEADER.pack(MARK, len(first), len(second), zlib.crc32(second + third)) + first + second + third
 
 
 def counts(parts: Iterator[Any] | Sequence[Any]) -> NDArray[np.int64]:
@@ -60,26 +85,84 @@ def counts(parts: Iterator[Any] | Sequence[Any]) -> NDArray[np.int64]:
     return np.array([len(part) for part in parts], np.int64)
 
 
-def from_bytes(data: bytes, recipes: Sequence[Recipe | None]) -> list[Stored]:
-    """Results again. Raises what comes of bytes that `to_bytes` did not make."""
-    unpacked = zlib.decompressobj()
-    plain = unpacked.decompress(data, LARGEST)
-    if not unpacked.eof:
+def packed(arrays: Arrays) -> bytes:
+    """Arrays as compressed bytes."""
+    out = io.BytesIO()
+    np.savez(out, **arrays)  # type: ignore[arg-type]
+    return zlib.compress(out.getvalue(), 1)
+
+
+def unpacked(data: bytes) -> Arrays:
+    """The arrays again. Raises what comes of other bytes."""
+    stream = zlib.decompressobj()
+    plain = stream.decompress(data, LARGEST)
+    if not stream.eof:
         raise ValueError("a block of results is too large, or cut")
     with np.load(io.BytesIO(plain), allow_pickle=False) as file:
-        a: Arrays = {name: file[name] for name in file.files}
-    ends = {name: [0, *np.cumsum(a[name]).tolist()] for name in ("detections", "tracks", "masks", "rows")}
-    parts = {name: list(pairwise(end)) for name, end in ends.items()}
-    stages, out = a["stages"].tolist(), []
-    series, times = list(map(tuple, a["series"].tolist())), a["time_s"].tolist()
-    for i, (index, connection, dropped, height, width, size) in enumerate(a["frames"].tolist()):
-        d, t, m, r = (slice(*parts[name][i]) for name in ("detections", "tracks", "masks", "rows"))
-        blank = np.broadcast_to(np.zeros((), np.uint8 if size == 1 else np.uint16), (height, width))
-        took = {stage: ms for stage, ms in zip(stages, a["stage_ms"][i].tolist(), strict=True) if ms == ms}
-        result = FrameResult(
-            Frame(index, times[i], blank, connection), Detections(**{name: a[name][d] for name in DETECTIONS}),  # type: ignore[arg-type]
-            tracks_of({name: a[f"track_{name}"][t] for name in TRACKS}), took, dropped,
-        )  # fmt: skip
-        rows = dict(zip(a["row_tracks"][r].tolist(), series[r], strict=True))
-        out.append(Stored(result, a["mask_px"][m], recipes[int(a["recipes"][i])], rows))
-    return out
+        return {name: file[name] for name in file.files}
+
+
+def slices(lengths: NDArray[np.int64]) -> list[slice]:
+    """Which part of an array belongs to each frame."""
+    return [slice(a, b) for a, b in pairwise([0, *np.cumsum(lengths).tolist()])]
+
+
+class Block:
+    """Results of some frames as a file has them; what belongs to single frames is unpacked when one is asked for."""
+
+    def __init__(self, data: bytes, recipes: Sequence[Recipe | None]) -> None:
+        """Raises what comes of bytes that `to_bytes` did not make."""
+        self._second = self._third = b""
+        if data.startswith(MARK):
+            _, length, other, checksum = HEADER.unpack_from(data)
+            start = HEADER.size + length
+            if zlib.crc32(data[start:]) != checksum:
+                raise ValueError("a block of results is damaged")
+            self._second, self._third = data[start : start + other], data[start + other :]
+            data = data[HEADER.size : start]
+        self._arrays = a = unpacked(data)
+        lacking = len(SERIES) - a["series"].shape[1]  # an earlier version kept less
+        a["series"] = np.pad(a["series"], ((0, 0), (0, lacking)), constant_values=np.nan)
+        self.mapped: Collection[int] = a["mapped"].tolist() if self._third else []
+        self.numbers: Sequence[int] = a["frames"][:, 0].tolist()
+        self.times_s: Sequence[float] = a["time_s"].tolist()
+        self.recipes: Sequence[Recipe | None] = [recipes[i] for i in a["recipes"].tolist()]
+
+    def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
+        """Each track with its frames and its rows (T, len(SERIES)) there, in the order in which they begin."""
+        a = self._arrays
+        tracks, frames = a["row_tracks"], np.repeat(a["frames"][:, 0], a["rows"])
+        names, starts = np.unique(tracks, return_index=True)
+        for track in names[np.argsort(starts)].tolist():
+            its = tracks == track
+            yield track, frames[its].tolist(), a["series"][its]
+
+    def opened(self) -> Sequence[Stored]:
+        """The results."""
+        a = self._arrays | (unpacked(self._second) if self._second else {})
+        names = ("detections", "tracks", "masks", "rows")
+        parts = zip(*(slices(a[name]) for name in names), strict=True)
+        stages, out = a["stages"].tolist(), []
+        series, tracks = list(map(tuple, a["series"].tolist())), a["row_tracks"].tolist()
+        for i, (d, t, m, r) in enumerate(parts):
+            index, connection, dropped, height, width, size = a["frames"][i].tolist()
+            blank = np.broadcast_to(np.zeros((), np.uint8 if size == 1 else np.uint16), (height, width))
+            took = {stage: ms for stage, ms in zip(stages, a["stage_ms"][i].tolist(), strict=True) if ms == ms}
+            result = FrameResult(
+                Frame(index, self.times_s[i], blank, connection),
+                Detections(**{name: a[name][d] for name in DETECTIONS}),  # type: ignore[arg-type]
+                tracks_of({name: a[f"track_{name}"][t] for name in TRACKS}), took, dropped,
+            )  # fmt: skip
+            rows = dict(zip(tracks[r], series[r], strict=True))
+            out.append(Stored(result, a["mask_px"][m], self.recipes[i], rows))
+        return out
+
+    def maps(self) -> dict[int, ScoreMap]:
+        """The score maps, by frames."""
+        if not self._third:
+            return {}
+        a = unpacked(self._third)
+        return {
+            number: ScoreMap(tuple(shape), a["px"][part], a["score"][part])
+            for number, shape, part in zip(self.mapped, a["shapes"].tolist(), slices(a["lengths"]), strict=True)
+        }

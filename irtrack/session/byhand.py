@@ -13,7 +13,9 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, FrameResult, IrtrackError, Track, TrackStatus
-from irtrack.session.store import ResultStore, ScoreMap, Sums
+from irtrack.session.scoremap import ScoreMap
+from irtrack.session.series import SERIES, Sums
+from irtrack.session.store import ResultStore
 from irtrack.track.kalman import innovation_covariance, mahalanobis_squared, predict, update
 from irtrack.track.offline import smooth
 
@@ -81,12 +83,11 @@ def follow(store: ResultStore, one: Click, other: Click, settings: TrackerSettin
     first, second = sorted((one, other), key=lambda click: click.frame)
     if first.frame == second.frame:
         raise IrtrackError("both clicks are in one frame: go to another frame for the second one")
-    frames = [s.result for s in store.part(first.frame, 1 << 62)]
-    numbers = [r.frame.index for r in frames]
+    numbers = store.numbers(first.frame, 1 << 62)
     if not {first.frame, second.frame} <= set(numbers):
         raise IrtrackError("these frames are not analysed yet: wait until they are, and click again")
-    time_s = np.array([r.frame.time_s for r in frames])
-    hits = hits_of(store, frames, time_s, first, second, settings)
+    time_s = np.array([store.time_of(number) for number in numbers])
+    hits = hits_of(store, numbers, time_s, first, second, settings)
     places = [np.array(hits[k][0]) for k in sorted(hits)]
     whole = smooth(sorted(hits), places, time_s, settings)
     rows = []
@@ -98,21 +99,20 @@ def follow(store: ResultStore, one: Click, other: Click, settings: TrackerSettin
 
 
 def hits_of(
-    store: ResultStore, frames: Sequence[FrameResult], time_s: Floats, first: Click, second: Click,
-    settings: TrackerSettings,
-) -> dict[int, tuple[Floats, float]]:  # fmt: skip
-    """Place and score where the target was seen, by rows of `frames`: the clicks, and what was followed."""
+    store: ResultStore, numbers: Sequence[int], time_s: Floats, first: Click, second: Click, settings: TrackerSettings
+) -> dict[int, tuple[Floats, float]]:
+    """Place and score where the target was seen, by rows of frames `numbers`: the clicks, and what was followed."""
     start, end = np.array([first.x_px, first.y_px]), np.array([second.x_px, second.y_px])
-    last = next(k for k, r in enumerate(frames) if r.frame.index == second.frame)
+    last = numbers.index(second.frame)
     R = np.eye(2)[None] * settings.measurement_sigma_px**2
     gate = float(chi2.ppf(settings.gate_probability, 2))
     x = np.concatenate([start, (end - start) / max(time_s[last] - time_s[0], 1e-6)])[None]
     P = np.diag([*(2 * [settings.measurement_sigma_px**2]), *(2 * [FLOWN_PX_S**2])])[None]
     hits: dict[int, tuple[Floats, float]] = {0: (start, 0.0)}
     seen_s = time_s[0]
-    for k in range(1, len(frames)):
+    for k in range(1, len(numbers)):
         x, P = predict(x, P, float(time_s[k] - time_s[k - 1]), settings.quiet_px_s2)
-        found = (end, 0.0) if k == last else weakly(store, frames[k], x[0], P, R, gate)
+        found = (end, 0.0) if k == last else weakly(store, numbers[k], x[0], P, R, gate)
         if found is not None:
             x, P = update(x, P, found[0][None], R)
             hits[k], seen_s = found, time_s[k]
@@ -122,14 +122,14 @@ def hits_of(
 
 
 def weakly(
-    store: ResultStore, result: FrameResult, x: Floats, P: Floats, R: Floats, gate: float
+    store: ResultStore, number: int, x: Floats, P: Floats, R: Floats, gate: float
 ) -> tuple[Floats, float] | None:
     """What was seen of the target in a frame in which it should be at x, by the scores that are kept."""
-    scores = store.scores_of(result.frame.index)
-    if scores is None:
+    scores, there = store.scores_of(number), store.part(number, number)
+    if scores is None or not there:
         return None
     S = innovation_covariance(P, R)
-    others = np.array([t.xy_px for t in result.tracks if t.confirmed]).reshape(-1, 2)
+    others = np.array([t.xy_px for t in there[0].result.tracks if t.confirmed]).reshape(-1, 2)
     found = peak(scores, x[:2], math.sqrt(float(S[0].diagonal().max())), others)
     if found is None or mahalanobis_squared(found[0][None] - x[:2], S)[0] > gate:
         return None
@@ -160,12 +160,12 @@ def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResu
 
 
 def series_of(rows: Sequence[Row], first: int, last: int) -> Floats:
-    """(T, len(SERIES)) of frames `first` to `last`; brightness and SNR are not known."""
+    """(T, len(SERIES)) of frames `first` to `last`; brightness, degrees and SNR are not known."""
     some = [r for r in rows if first <= r.frame <= last]
     return np.array(
         [(r.time_s, math.nan, math.nan, math.hypot(r.vx_px_s, r.vy_px_s), r.x_px, r.y_px,
-          math.nan if r.score is None else r.score) for r in some]
-    ).reshape(-1, 7)  # fmt: skip
+          math.nan if r.score is None else r.score, math.nan, float(r.score is not None)) for r in some]
+    ).reshape(-1, len(SERIES))  # fmt: skip
 
 
 def sums_of(rows: Sequence[Row], first: int, last: int) -> Sums | None:

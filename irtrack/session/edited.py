@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from irtrack.core import Floats
 from irtrack.session.byhand import series_of, sums_of
 from irtrack.session.edits import Edits
 from irtrack.session.looks import Look
-from irtrack.session.store import ResultStore, Sums
+from irtrack.session.series import SERIES, Sums
+from irtrack.session.store import ResultStore
 
 
 def sums_of_all(store: ResultStore, edits: Edits) -> dict[int, Sums]:
@@ -30,6 +35,12 @@ def parts_of(track: int, store: ResultStore, edits: Edits) -> list[Floats]:
             where = piece.first, piece.last
             out.append(series_of(added, *where) if added is not None else store.series(piece.track, *where))
     return out
+
+
+def joined(parts: Sequence[Floats]) -> Floats:
+    """(T, len(SERIES)) of all parts of a track, in their order."""
+    some = sorted((part for part in parts if len(part)), key=lambda part: float(part[0, 0]))
+    return np.concatenate(some) if some else np.zeros((0, len(SERIES)))
 
 
 def looks_of_all(store: ResultStore, edits: Edits) -> dict[int, Look]:

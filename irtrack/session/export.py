@@ -15,7 +15,7 @@ import cv2
 from irtrack.capture import open_source, redact
 from irtrack.capture.corrected import corrected
 from irtrack.config import DisplaySettings, Settings
-from irtrack.core import FrameResult, IrtrackError, SinkError
+from irtrack.core import Floats, FrameResult, IrtrackError, SinkError
 from irtrack.imaging.agc import Agc
 from irtrack.session.edits import Edits
 from irtrack.session.session import Session
@@ -118,6 +118,20 @@ def write_png(path: Path, picture: cv2.typing.MatLike) -> None:
     check_target(path, force=False)
     try:
         path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {reason(error)}") from error
+
+
+SERIES_HEADER = "time_s,brightness_counts,snr,speed_px_s,x_px,y_px,score,temperature_c"
+
+
+def save_series(series: Floats, path: Path) -> None:
+    """What is plotted of a track, (T, len(SERIES)), as CSV with a row for each frame; what is not known stays empty.
+    Raises SinkError, also for an existing file."""
+    check_target(path, force=False)
+    rows = (",".join("" if value != value else f"{value:.9g}" for value in row) for row in series.tolist())
+    try:
+        path.write_text("\n".join([SERIES_HEADER, *rows, ""]), encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason(error)}") from error
 

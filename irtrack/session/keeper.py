@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 
 from irtrack.channel import Channel, Closed
-from irtrack.session.habits import Habits, habits_path, save_habits
 from irtrack.session.keeping import Keeping
+from irtrack.session.preferences import Preferences, preferences_path, save_preferences
 
 LOOK_S = 0.5
 CLOSE_S = 5.0
@@ -27,13 +27,13 @@ class Keeper:
     """Looks, and hands on what changed."""
 
     def __init__(
-        self, present: Callable[[], Habits], keeping: Keeping, tell: Callable[[str], object] = lambda text: None
+        self, present: Callable[[], Preferences], keeping: Keeping, tell: Callable[[str], object] = lambda text: None
     ) -> None:
         """`present`: the settings of this moment. `tell`: is told what could not be kept, once each."""
         self._present, self._keeping, self._tell = present, keeping, tell
         self._troubles: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._path = habits_path()
-        self._habits = present()
+        self._path = preferences_path()
+        self._preferences = present()
         """As they were last handed on."""
         self._next_look = 0.0
         self._said: set[str] = set()
@@ -53,9 +53,9 @@ class Keeper:
 
     def _look(self) -> None:
         present = self._present()
-        if present != self._habits:
-            self._work.put(partial(save_habits, present, self._path, self._habits))
-            self._habits = present
+        if present != self._preferences:
+            self._work.put(partial(save_preferences, present, self._path, self._preferences))
+            self._preferences = present
         if not self._busy:  # what comes while a disk is slow is written together
             self._keep(self._keeping.unsaved())
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from irtrack.build import make_tracker
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Attentive, Detector, FrameResult, IrtrackError, Source
+from irtrack.core import Detector, DetectorStatus, FrameResult, IrtrackError, Reporting, Source
 from irtrack.session.alarms import Alarm, Alarms
 from irtrack.session.analysis import Analysis, Recalled
 from irtrack.session.choices import Choices
@@ -134,7 +134,8 @@ class Passes:
     def _suits(self) -> bool:
         """Whether the detector is of the kind that the open source wants: a camera's keeps up, a recording's sees every
         frame whole."""
-        return self.recipe.value.detector.mode != "auto" or self.live == isinstance(self._detector, Attentive)
+        status = self._detector.status() if isinstance(self._detector, Reporting) else DetectorStatus()
+        return self.recipe.value.detector.mode != "auto" or self.live == status.keeps_up
 
     def not_loaded(self) -> None:
         """Another model could not be had: the one at work stays."""

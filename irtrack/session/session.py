@@ -22,16 +22,17 @@ from irtrack.session.byhand import Click, follow
 from irtrack.session.choices import Choices
 from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
 from irtrack.session.events import Event
-from irtrack.session.habits import Habits
-from irtrack.session.habits import Regions as Outlines
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.looks import Look
 from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
+from irtrack.session.preferences import Preferences
+from irtrack.session.preferences import Regions as Outlines
 from irtrack.session.recordings import MovedError
 from irtrack.session.reel import LiveView
-from irtrack.session.store import ResultStore, Sums
+from irtrack.session.series import Sums
+from irtrack.session.store import ResultStore
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0
@@ -47,7 +48,7 @@ STALE_S = 1.0
 class Session(Choices):
     """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
 
-    def __init__(self, settings: Settings, habits: Habits | None = None) -> None:
+    def __init__(self, settings: Settings, preferences: Preferences | None = None) -> None:
         trail_s = max(settings.tracker.trail_s, TRAIL_S)
         self.given = replace(settings, tracker=replace(settings.tracker, trail_s=trail_s))
         """Of tracker and capture; a session file has its own."""
@@ -55,9 +56,9 @@ class Session(Choices):
         """Tracks that are to be shown over what is being opened."""
         self._opening = ""
         """What was to be opened last."""
-        self.habits = habits or Habits()
+        self.preferences = preferences or Preferences()
         """What is kept between two sessions; the choices are read from it and put into it when it is kept."""
-        super().__init__(settings, self.habits)
+        super().__init__(settings, self.preferences)
         self.leaving: Event[[]] = Event()
         """What is open will be let go of."""
         self.opened_one: Event[[Opened]] = Event()
@@ -89,7 +90,7 @@ class Session(Choices):
         """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
         tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
         one; a camera is let go of first, most serve one user only."""
-        self.habits = self.habits.opened(text, is_live(text) and not is_file(text))
+        self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
         if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
         self._opening, self._log = text, log
@@ -98,8 +99,7 @@ class Session(Choices):
 
     def open_log(self, path: Path) -> None:
         """Show the tracks of a log over the open recording, in place of those that were found."""
-        first = self.opened.first if self.opened is not None else None
-        if first is None:
+        if self.opened is None or (first := self.opened.first) is None:
             self.failed(f"{path.name} holds tracks: open the recording that they are of first, then them")
             return
         frames, fps = self.frames, self.fps
@@ -135,7 +135,7 @@ class Session(Choices):
         self.close()
         self.passes.opened, info, kept = opened, opened.source.info, opened.kept
         self.passes.settings = self.given
-        regions = self.habits.regions_of(opened.text)
+        regions = self.preferences.regions_of(opened.text)
         if kept is not None and opened.is_session:
             self.passes.settings, regions = kept.settings, kept.regions
             self.recipe.set(kept.chosen)
@@ -149,6 +149,7 @@ class Session(Choices):
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
         if kept is not None:
+            kept.store.recallable &= kept.settings.capture == self.settings.capture
             settled = opened.is_session or kept.is_of(self.settings, self.recipe.value)
             self.passes.show(kept.store, settled and kept.store.whole)
             self.edits.reset(kept.edits)
@@ -158,7 +159,7 @@ class Session(Choices):
 
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:
-            self.habits = self.habits.with_regions(self.opened.text, regions)
+            self.preferences = self.preferences.with_regions(self.opened.text, regions)
         self.use_regions()
 
     # -- the analysis ---------------------------------------------------------------------------------------------
@@ -302,22 +303,18 @@ class Session(Choices):
 
     def seek_time(self, seconds: float) -> None:
         """Go to the frame of a time; where that is not analysed yet, by the frame rate."""
-        reach = self.store.reach()
-        last_s = self.store.time_of(reach[1]) if reach is not None else -1.0
+        last_s = self.store.time_of(reach[1]) if (reach := self.store.reach()) is not None else -1.0
         known = self.store.at_time(seconds) if self.live or seconds <= last_s else None
         self.seek(round(seconds * self.fps) if known is None else known)
 
     def seek_end(self) -> None:
         """To the last frame; of a camera, back to its newest picture."""
-        if self.live:
-            self.play()
-        elif self.view is not None:
-            self.seek(self.view.reach[1])
+        if self.view is not None:
+            self.play() if self.live else self.seek(self.view.reach[1])
 
     def seek_track(self) -> None:
         """To the first frame in which the selected track was confirmed."""
-        life = self.life
-        if life is not None:
+        if (life := self.life) is not None:
             self.seek(life[0])
 
     @property
@@ -329,7 +326,9 @@ class Session(Choices):
         """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
         life = self.life
         self.following.set(not self.following.value and life is not None)
-        if self.following.value and life is not None and not life[0] <= (self.position or 0) <= life[1]:
+        tracks = self.picture.result.tracks if self.picture is not None else ()
+        shown = {t.id for t in tracks if t.confirmed}
+        if self.following.value and life is not None and self.selected.value not in shown:
             self.seek(life[0])
 
     def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
@@ -379,9 +378,9 @@ class Session(Choices):
         """What is known of the picture on screen has changed: the next tick gives it."""
         self._presented = None
 
-    def kept(self) -> Habits:
-        """The habits with what is chosen now."""
-        return replace(self.habits, shown=self.shown.value, display=self.display.value, alarms=self.rules.value)
+    def kept(self) -> Preferences:
+        """The preferences with what is chosen now."""
+        return replace(self.preferences, shown=self.shown.value, display=self.display.value, alarms=self.rules.value)
 
     def present(self) -> Picture | None:
         """The frame on screen with what is known of it now, as edited."""

@@ -29,16 +29,16 @@ from irtrack.core import IrtrackError
 from irtrack.detect.manifest import models_folder
 from irtrack.imaging.regions import Regions as Areas
 from irtrack.session.alarms import Alarm
-from irtrack.session.blocks import from_bytes, to_bytes
+from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.edits import Edits
-from irtrack.session.habits import REGION_KINDS, Regions
 from irtrack.session.looks import LOOK_PX, Look
+from irtrack.session.preferences import REGION_KINDS, Regions
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import Recording
 from irtrack.session.store import ResultStore
 
 SUFFIX = ".irtrack"
-MARK, VERSION = 0x69727472, 1
+MARK, VERSION = 0x69727472, 2
 """What SQLite's header says of the file: "irtr", and how it is laid out."""
 
 BLOCK = 64
@@ -183,7 +183,8 @@ class SessionFile:
                     some = store.part(block * BLOCK, min((block + 1) * BLOCK - 1, last))
                     if some:
                         self._recipes += dict.fromkeys(s.recipe for s in some if s.recipe not in self._recipes)
-                        data = to_bytes(some, self._recipes)
+                        maps = store.maps_of([s.result.frame.index for s in some])
+                        data = to_bytes(some, self._recipes, maps)
                         database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (block, data))
                     block += 1
                 say(database, {"recipes": recipes_to(self._recipes)})
@@ -220,12 +221,12 @@ def read_session(path: Path) -> Kept:
             recipes = recipes_from(said["recipes"])
             store = ResultStore(recipes[-1] if recipes else None)
             for (data,) in database.execute("SELECT frames FROM results ORDER BY block"):
-                for stored in from_bytes(data, recipes):
-                    store.put(stored)
+                store.put_shut(Block(data, recipes))
             for track, snr, grey in database.execute("SELECT * FROM looks"):
                 square = np.frombuffer(grey, np.uint8).reshape(LOOK_PX, LOOK_PX)
                 store.put_look(int(track), Look(float(snr), square))
         store.whole = bool(said["whole"])
+        store.recallable = store.recipe is not None and said["made_by"] == made_by(store.recipe)
         store.alarms = [Alarm(*alarm) for alarm in said["alarms"]]
         recording, started = said["recording"], said["started"]
         return Kept(

@@ -7,81 +7,27 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Track, Tracks
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Tracks
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
 from irtrack.session.recipe import Recipe
+from irtrack.session.scoremap import ScoreMap
+from irtrack.session.series import SEEN, SERIES, Sums, extended, series_rows
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
 
-SERIES = ("time_s", "brightness", "snr", "speed_px_s", "x_px", "y_px", "score")
-"""What is kept of a track in each frame. Brightness: mean of 3x3 pixels at its place, in counts."""
-
-SCORE_FLOOR = 0.01
-"""Scores up to this are not kept: the least threshold that can be chosen."""
-
 SCORES_BYTES = 256 << 20
 """Memory for score maps, as the pixels above the floor; those of the oldest frames go first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreMap:
-    """The pixels of a score map above SCORE_FLOOR: their flat indices and scores."""
-
-    shape: tuple[int, ...]
-    px: NDArray[np.uint32]
-    score: Scores
-
-    @staticmethod
-    def of(scores: Scores) -> ScoreMap:
-        """Of a map (H, W)."""
-        px = np.flatnonzero(scores > SCORE_FLOOR).astype(np.uint32)
-        return ScoreMap(scores.shape, px, scores.ravel()[px])
-
-    @property
-    def nbytes(self) -> int:
-        """What it takes."""
-        return self.px.nbytes + self.score.nbytes + 200
-
-    def full(self) -> Scores:
-        """The map (H, W) float32 again, with zeros for what was not kept."""
-        out = np.zeros(self.shape, np.float32)
-        out.ravel()[self.px] = self.score
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Figures of a track over some of its frames; `speed_px_s` is the sum over them."""
-
-    frames: int
-    first_s: float
-    last_s: float
-    snr: float
-    speed_px_s: float
-
-    @staticmethod
-    def of(row: tuple[float, ...]) -> Sums:
-        """Of one frame: a row of SERIES."""
-        return Sums(1, row[0], row[0], row[SERIES.index("snr")], row[SERIES.index("speed_px_s")])
-
-    def joined(self, other: Sums | None) -> Sums:
-        """Of the frames of both."""
-        if other is None:
-            return self
-        return Sums(
-            self.frames + other.frames, min(self.first_s, other.first_s), max(self.last_s, other.last_s),
-            float(np.fmax(self.snr, other.snr)), self.speed_px_s + other.speed_px_s,
-        )  # fmt: skip
 
 
 CLEARER = 1.2
@@ -99,6 +45,29 @@ class Stored:
     rows: Mapping[int, tuple[float, ...]]
 
 
+class Shut(Protocol):
+    """Results of frames that follow each other, as a file has them; they are made when one of them is asked for."""
+
+    numbers: Sequence[int]
+    """Of the frames."""
+    times_s: Sequence[float]
+    recipes: Sequence[Recipe | None]
+    mapped: Collection[int]
+    """Frames of which there are score maps."""
+
+    def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
+        """Each track with its frames and its rows (T, len(SERIES)) there, in the order in which they begin."""
+        ...
+
+    def opened(self) -> Sequence[Stored]:
+        """The results."""
+        ...
+
+    def maps(self) -> Mapping[int, ScoreMap]:
+        """The score maps, by frames."""
+        ...
+
+
 class ResultStore:
     """Written by the worker thread, read by the window."""
 
@@ -110,11 +79,20 @@ class ResultStore:
         self.alarms: list[Alarm] = []
         """Calls that were raised while they were made."""
         self._lock = threading.Lock()
-        self._stored: dict[int, Stored] = {}
+        self._stored: dict[int, Stored | Shut] = {}
+        self._made_with: dict[int, Recipe | None] = {}
+        self._time_s: dict[int, float] = {}
         self._order: list[int] = []
         self._maps: dict[int, ScoreMap] = {}
         self._maps_bytes = 0
+        self._shut_maps: dict[int, Shut] = {}
+        """Where score maps are that are not in memory."""
+        self.recallable = True
+        """Whether the score maps are what the network would say now."""
         self._lives: dict[int, tuple[int, int]] = {}
+        """First and last frame in which each was seen."""
+        self._coasts: dict[int, tuple[list[int], Floats]] = {}
+        """Frames since then, and their rows."""
         self._series: dict[int, dict[int, tuple[float, ...]]] = {}
         self._sums: dict[int, Sums] = {}
         self._looks: dict[int, Look] = {}
@@ -176,17 +154,65 @@ class ResultStore:
             if scores is not None:
                 self._keep_map(index, scores)
             for track, row in stored.rows.items():
-                first, last = self._lives.get(track, (index, index))
-                self._lives[track] = (min(first, index), max(last, index))
+                if row[SEEN] and track not in self._coasts:
+                    first, last = self._lives.get(track, (index, index))
+                    self._lives[track] = (min(first, index), max(last, index))
+                    self._sums[track] = Sums.of(row).joined(self._sums.get(track))
+                else:
+                    self._note(track, [index], np.array([row]))
                 self._series.setdefault(track, {})[index] = row
-                self._sums[track] = Sums.of(row).joined(self._sums.get(track))
             self._stored[index] = stored
+            self._made_with[index], self._time_s[index] = stored.recipe, stored.result.frame.time_s
+
+    def put_shut(self, block: Shut) -> None:
+        """Keep results of later frames than all before; their figures at once, the rest as it is asked for."""
+        with self._lock:
+            assert not self._order or self._order[-1] < block.numbers[0]
+            self._order += block.numbers
+            self._stored |= dict.fromkeys(block.numbers, block)
+            self._made_with |= zip(block.numbers, block.recipes, strict=True)
+            self._time_s |= zip(block.numbers, block.times_s, strict=True)
+            self._shut_maps |= dict.fromkeys(block.mapped, block)
+            for track, numbers, rows in block.series():
+                self._note(track, numbers, rows)
+                self._series.setdefault(track, {}).update(zip(numbers, map(tuple, rows.tolist()), strict=True))
+
+    def _note(self, track: int, numbers: Sequence[int], rows: Floats) -> None:
+        """Figures of a track with more frames. What it coasts counts once it is seen again, as in a log; those of an
+        earlier version do not say whether it was seen."""
+        seen = np.flatnonzero(rows[:, SEEN] != 0.0)
+        before_numbers, before_rows = self._coasts.pop(track, ([], rows[:0]))
+        end = int(seen[-1]) + 1 if len(seen) else 0
+        if end:
+            every = [*before_numbers, *numbers[:end]]
+            first, last = self._lives.get(track, (every[0], every[-1]))
+            self._lives[track] = (min(first, every[0]), max(last, every[-1]))
+            self._sums[track] = extended(self._sums.get(track), np.concatenate([before_rows, rows[:end]]))
+            before_numbers, before_rows = [], rows[:0]
+        if end < len(numbers):
+            left = [*before_numbers, *numbers[end:]], np.concatenate([before_rows, rows[end:]])
+            self._coasts[track] = left
+
+    def _opened(self, index: int) -> Stored:
+        """What is kept of a frame; the caller has the lock. Raises KeyError."""
+        stored = self._stored[index]
+        if isinstance(stored, Stored):
+            return stored
+        for other in stored.opened():
+            if self._stored.get(number := other.result.frame.index) is stored:
+                self._stored[number] = other
+        return self._opened(index)
+
+    def numbers(self, first: int, last: int) -> list[int]:
+        """The frames from `first` to `last` that are kept."""
+        with self._lock:
+            return self._order[bisect_left(self._order, first) : bisect_right(self._order, last)]
 
     def part(self, first: int, last: int) -> list[Stored]:
         """What is kept of frames `first` to `last`, in their order."""
+        some = self.numbers(first, last)
         with self._lock:
-            some = self._order[bisect_left(self._order, first) : bisect_right(self._order, last)]
-            return [self._stored[i] for i in some]
+            return [self._opened(i) for i in some if i in self._stored]
 
     def _keep_map(self, index: int, scores: ScoreMap) -> None:
         self._drop_map(index)
@@ -201,15 +227,19 @@ class ResultStore:
 
     def _drop(self, index: int) -> None:
         self._drop_map(index)
-        for track in self._stored.pop(index).result.tracks:
+        gone = self._opened(index)
+        del self._stored[index], self._made_with[index], self._time_s[index]
+        for track in gone.result.tracks:
             rows = self._series.get(track.id, {})
             rows.pop(index, None)
-            if rows and track.id in self._lives:
+            if rows and track.id in self._lives and min(rows) <= self._lives[track.id][1]:
                 self._lives[track.id] = (min(rows), self._lives[track.id][1])
             else:
-                self._series.pop(track.id, None)
                 self._lives.pop(track.id, None)
                 self._sums.pop(track.id, None)
+            if not rows:
+                self._series.pop(track.id, None)
+                self._coasts.pop(track.id, None)
                 self._looks.pop(track.id, None)
 
     def __contains__(self, index: int) -> bool:
@@ -224,7 +254,7 @@ class ResultStore:
         Raises KeyError.
         """
         with self._lock:
-            stored, scores = self._stored[frame.index], self._maps.get(frame.index)
+            stored, scores = self._opened(frame.index), self._map_of(frame.index)
         mask = np.zeros(frame.image.size, bool)
         mask[stored.mask_px] = True
         d = stored.result.detections
@@ -248,14 +278,13 @@ class ResultStore:
 
     def time_of(self, index: int) -> float:
         """Seconds of a stored frame. Raises KeyError."""
-        return self._stored[index].result.frame.time_s
+        return self._time_s[index]
 
     def before(self, index: int) -> FrameResult | None:
         """The last one before a frame, without its picture."""
         at = self.nearest(index - 1)
         with self._lock:
-            stored = self._stored.get(-1 if at is None else at)
-        return stored.result if stored is not None else None
+            return self._opened(at).result if at is not None and at in self._stored else None
 
     def reach(self) -> tuple[int, int] | None:
         """First and last frame that are stored."""
@@ -265,40 +294,54 @@ class ResultStore:
     def recipe_of(self, index: int) -> Recipe | None:
         """What the result of a frame was made with. Raises KeyError."""
         with self._lock:
-            return self._stored[index].recipe
+            return self._made_with[index]
 
     def recipes(self) -> list[tuple[int, int, Recipe | None]]:
         """First and last frame of each run of results that were made with one recipe, in frame order."""
         out: list[tuple[int, int, Recipe | None]] = []
         with self._lock:
             for index in self._order:
-                recipe = self._stored[index].recipe
+                recipe = self._made_with[index]
                 if out and out[-1][2] == recipe:
                     out[-1] = (out[-1][0], index, recipe)
                 else:
                     out.append((index, index, recipe))
         return out
 
+    def _map_of(self, index: int) -> ScoreMap | None:
+        """The caller has the lock."""
+        if index not in self._maps and index in self._shut_maps:
+            for number, scores in self._shut_maps[index].maps().items():
+                self._keep_map(number, scores)
+        return self._maps.get(index)
+
     def scores_of(self, index: int) -> ScoreMap | None:
         """Score map of a frame, where it is kept."""
         with self._lock:
-            return self._maps.get(index)
+            return self._map_of(index)
 
-    def maps(self) -> list[tuple[float, ScoreMap]] | None:
-        """Time and score map of every frame in order; None where one of them is not kept."""
+    def maps_of(self, numbers: Iterable[int]) -> dict[int, ScoreMap]:
+        """Those of some frames that are kept."""
+        return {index: scores for index in numbers if (scores := self.scores_of(index)) is not None}
+
+    def maps(self) -> Iterator[ScoreMap] | None:
+        """Score map of every frame in order; None where one of them is not kept, or the network has changed since."""
         with self._lock:
-            if len(self._maps) != len(self._order):
+            order = list(self._order)
+            if not self.recallable or not (self._maps.keys() | self._shut_maps.keys()).issuperset(order):
                 return None
-            return [(self._stored[i].result.frame.time_s, self._maps[i]) for i in self._order]
+        return (scores for index in order if (scores := self.scores_of(index)) is not None)
 
     def results(self) -> Iterator[FrameResult]:
         """All results in frame order, without pictures."""
-        with self._lock:
-            kept = [self._stored[i].result for i in self._order]
-        yield from kept
+        for index in self.numbers(0, 1 << 62):
+            with self._lock:
+                stored = self._opened(index) if index in self._stored else None
+            if stored is not None:
+                yield stored.result
 
     def lives(self) -> dict[int, tuple[int, int]]:
-        """First and last frame of each confirmed track seen so far."""
+        """First and last frame in which each confirmed track was seen so far; what it coasts behind is none of it."""
         with self._lock:
             return dict(self._lives)
 
@@ -338,34 +381,14 @@ class ResultStore:
     def clear(self) -> None:
         with self._lock:
             self._maps.clear()
+            self._shut_maps.clear()
             self._maps_bytes = 0
             self._series.clear()
             self._sums.clear()
             self._looks.clear()
             self._lives.clear()
+            self._coasts.clear()
             self._stored.clear()
+            self._made_with.clear()
+            self._time_s.clear()
             self._order.clear()
-
-
-def series_rows(result: FrameResult) -> dict[int, tuple[float, ...]]:
-    """A row of SERIES for each confirmed track of a frame."""
-    tracks = [t for t in result.tracks if t.confirmed]
-    if not tracks:
-        return {}
-    light = brightness(result.frame.image, np.array([t.xy_px for t in tracks]))
-    return {t.id: series_row(t, result.frame.time_s, b) for t, b in zip(tracks, light.tolist(), strict=True)}
-
-
-def series_row(track: Track, time_s: float, light: float) -> tuple[float, ...]:
-    """SERIES of one track."""
-    (x, y), (vx, vy) = track.xy_px.tolist(), track.velocity_px_s.tolist()
-    return time_s, light, track.snr, float(np.hypot(vx, vy)), x, y, track.score
-
-
-def brightness(image: Image, xy: Floats) -> Floats:
-    """Mean count (N,) of 3x3 pixels round places (N, 2); at the borders the nearest pixels stand in."""
-    around = np.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)])
-    at = np.round(xy).astype(int)[:, None] + around
-    x, y = (np.clip(at[..., k], 0, image.shape[1 - k] - 1) for k in (0, 1))
-    means: Floats = image[y, x].mean(1, dtype=np.float64)
-    return means

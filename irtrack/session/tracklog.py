@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from irtrack.core import Detections, Floats, Frame, FrameResult, IrtrackError, Remarks, Track, TrackStatus
 from irtrack.session.packing import packed
-from irtrack.session.store import ResultStore, Stored, series_row
+from irtrack.session.series import series_row
+from irtrack.session.store import ResultStore, Stored
 from irtrack.sinks.columns import CSV_HEADER
 from irtrack.track.files import read_tracks
 from irtrack.track.tables import Table
@@ -121,5 +121,5 @@ def stored_of(frame: Frame, rows: Floats, born: dict[int, float]) -> Stored:
             detection if measured else None, (w, h), area, score, snr, np.array([[x, y]]),
         ))  # fmt: skip
         detection += bool(measured)
-    series = {t.id: series_row(t, frame.time_s, math.nan) for t in tracks}
+    series = {t.id: series_row(t, frame.time_s) for t in tracks}
     return Stored(FrameResult(frame, detections, packed(tracks), {}), np.zeros(0, np.uint32), None, series)

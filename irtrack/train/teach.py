@@ -2,7 +2,7 @@
 
 Verdicts and targets added by hand become a labelled set; a model is trained on from where it stands, held to its own
 scores by distillation so that it forgets nothing else; before and after are compared on the last part of the recording,
-of which it saw nothing.
+of which it saw nothing, and on rendered scenes (`retained.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from irtrack.train.boxes import OPEN_PX, from_boxes, window_of
 from irtrack.train.commands import train
 from irtrack.train.data import Mask, Sample, load_dataset
 from irtrack.train.evaluation import evaluate
+from irtrack.train.retained import compare, said, shipped
 
 MOST_FRAMES = 300
 """So many frames at most, evenly over those that something was said of."""
@@ -162,15 +163,18 @@ def teach(args: argparse.Namespace, remarks: Remarks) -> int:
     )  # fmt: skip
     after = str(args.out / "best.pt")
     samples = load_dataset(args.out / "set" / "held")
-    table = {}
-    for name, weights in (("before", before), ("after", after)):
-        loaded = load_weights(weights)
-        network = prepare(loaded.network, device)
-        table[name] = evaluate(network, samples, kept.settings.detector.threshold, str(device))[0]
+    threshold = kept.settings.detector.threshold
+    networks = {name: prepare(load_weights(w).network, device) for name, w in (("before", before), ("after", after))}
+    table = {name: evaluate(network, samples, threshold, str(device))[0] for name, network in networks.items()}
     print(f"on {len(samples)} frames that it did not see:")
     for figure in FIGURES:
         print(f"  {figure:26} {before}: {table['before'][figure]:.2f}   learnt: {table['after'][figure]:.2f}")
-    body = {"session": str(args.session), "weights": before, **{name: dict(row) for name, row in table.items()}}
+    retained, known = compare(networks["before"], networks["after"], threshold, str(device)), shipped(before)
+    print("\n".join(said(retained, known, before)))
+    body = {
+        "session": str(args.session), "weights": before, "frames": len(samples), **table,
+        "rendered": asdict(retained), "shipped": known,
+    }  # fmt: skip
     (args.out / "compared.json").write_text(json.dumps(body, indent=1), encoding="utf-8")
     print(f"  wrote {after}\nto use it: --weights {after}, or in the window as the model From a file; else delete it")
     return 0

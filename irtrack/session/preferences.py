@@ -32,7 +32,7 @@ Regions = dict[str, tuple[Polygon, ...]]
 
 
 @dataclass(frozen=True)
-class Habits(Checked):
+class Preferences(Checked):
     """Layout, overlays, display and recent sources."""
 
     geometry: str = option("", "place and size of the window, as Qt encodes it")
@@ -59,7 +59,7 @@ class Habits(Checked):
         """Polygons of a source by kind."""
         return {kind: polygons(text) for kind, text in self.regions.get(source, {}).items()}
 
-    def with_regions(self, source: str, regions: Regions) -> Habits:
+    def with_regions(self, source: str, regions: Regions) -> Preferences:
         """With these regions of a source, the newest last. Those of URLs with a password are not kept."""
         if not may_be_kept(source):
             return self
@@ -68,7 +68,7 @@ class Habits(Checked):
         kept = dict(list(others.items())[-(SOURCES - 1) :])
         return replace(self, regions=kept | ({source: texts} if texts else {}))
 
-    def opened(self, source: str, camera: bool) -> Habits:
+    def opened(self, source: str, camera: bool) -> Preferences:
         """After a source was opened. Passwords are not kept."""
         if not may_be_kept(source):
             return self
@@ -78,28 +78,28 @@ class Habits(Checked):
         return replace(kept, cameras=(source, *(c for c in self.cameras if c != source))[:RECENT])
 
 
-def habits_path() -> Path:
+def preferences_path() -> Path:
     """Where they are kept."""
     return Path(platformdirs.user_config_dir("irtrack", appauthor=False)) / "window.toml"
 
 
-def load_habits(path: Path) -> tuple[Habits, str | None]:
+def load_preferences(path: Path) -> tuple[Preferences, str | None]:
     """What was kept, and a line for the user where it could not be read: the file is then set aside."""
     try:
-        return read_habits(path), None
+        return read_preferences(path), None
     except FileNotFoundError:
-        return Habits(), None
+        return Preferences(), None
     except Exception as error:  # whatever a parser makes of a file that it was not made for
         aside = path.with_suffix(".broken.toml")
         why = " ".join(str(error).split())[:200]
         try:
             path.replace(aside)
         except OSError:
-            return Habits(), f"the window's settings in {path} could not be read ({why}): it starts without"
-        return Habits(), f"the window's settings could not be read ({why}); they were set aside as {aside}"
+            return Preferences(), f"the window's settings in {path} could not be read ({why}): it starts without"
+        return Preferences(), f"the window's settings could not be read ({why}); they were set aside as {aside}"
 
 
-def read_habits(path: Path) -> Habits:
+def read_preferences(path: Path) -> Preferences:
     """What a file holds. Raises what its parsers raise."""
     text = path.read_text(encoding="utf-8")
     if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
@@ -110,10 +110,10 @@ def read_habits(path: Path) -> Habits:
             values[name] = [from_kept(t) for t in values[name]]
     if "regions" in values:
         values["regions"] = {from_kept(k): v for k, v in values["regions"].items()}
-    return Habits.from_dict(values)
+    return Preferences.from_dict(values)
 
 
-def save_habits(habits: Habits, path: Path, base: Habits | None = None) -> str | None:
+def save_preferences(preferences: Preferences, path: Path, base: Preferences | None = None) -> str | None:
     """Keep them: what changed since `base` goes into what is in the file now, which another window may have written.
 
     Whole or not at all, and for the user's eyes alone. A line where they could not be kept: closing must not fail.
@@ -122,25 +122,25 @@ def save_habits(habits: Habits, path: Path, base: Habits | None = None) -> str |
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
             if base is not None:
-                habits = merged(base, habits, load_habits(path)[0] if path.exists() else base)
-            write_whole(path, tomli_w.dumps(kept_values(habits)), 0o600)
+                preferences = merged(base, preferences, load_preferences(path)[0] if path.exists() else base)
+            write_whole(path, tomli_w.dumps(kept_values(preferences)), 0o600)
     except (OSError, ValueError) as error:
         return f"the window's settings could not be kept in {path}: {getattr(error, 'strerror', None) or error}"
     return None
 
 
-def kept_values(habits: Habits) -> dict[str, Any]:
+def kept_values(preferences: Preferences) -> dict[str, Any]:
     """As they stand in the file."""
-    values = habits.to_dict()
+    values = preferences.to_dict()
     values |= {name: [to_kept(source) for source in values[name]] for name in ("recent", "cameras")}
-    values["regions"] = {to_kept(k): v for k, v in habits.regions.items()}
+    values["regions"] = {to_kept(k): v for k, v in preferences.regions.items()}
     return values
 
 
-def merged(base: Habits, ours: Habits, theirs: Habits) -> Habits:
+def merged(base: Preferences, ours: Preferences, theirs: Preferences) -> Preferences:
     """Theirs, with what differs between `base` and ours."""
     values = merge(base.to_dict(), ours.to_dict(), theirs.to_dict())
-    return Habits.from_dict(values | {"recent": values["recent"][:RECENT], "cameras": values["cameras"][:RECENT]})
+    return Preferences.from_dict(values | {"recent": values["recent"][:RECENT], "cameras": values["cameras"][:RECENT]})
 
 
 def merge(base: Any, ours: Any, theirs: Any) -> Any:
