@@ -56,12 +56,23 @@ def job_of(out: Path, settings: Settings, fps: float | None, part_s: float) -> J
     if settings.capture.correction == "camera":
         raise ConfigError("--correct needs a FILE here: workers do not know which camera made a recording")
     if not 1.0 <= part_s < 1e6:
-        raise ConfigError(f"parts of {part_s / 60:g} minutes make no sense: give 1 minute or more")
+        raise ConfigError(f"--part {part_s / 60:g} makes no sense: give minutes, such as 10")
     named = (settings.capture.correction, settings.tracker.beliefs)
     inputs = {path: sha256_of(Path(path)) for path in named if path}
     # One thread, unless told otherwise: another number rounds otherwise, and results must not hang on the machine.
     whole = replace(detector, mode="exact" if detector.mode == "auto" else detector.mode, threads=detector.threads or 1)
     return Job(out, replace(settings, detector=whole), fps, part_s, inputs=inputs)
+
+
+def settled(job: Job, before: Mapping[str, Any]) -> Job:
+    """A job whose `auto` is what it was in an earlier one's `to_dict`."""
+    detector, kept = job.settings.detector, dict(dict(before.get("settings", {})).get("detector", {}))
+    same = {
+        name: kept[name]
+        for name in ("weights", "device", "backend")
+        if getattr(detector, name) == "auto" and isinstance(kept.get(name), str)
+    }
+    return replace(job, settings=replace(job.settings, detector=replace(detector, **same)))
 
 
 def sha256_of(path: Path) -> str:

@@ -26,7 +26,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem
 .totals b { display: block; font-size: 1.35rem; font-weight: 600 }
 table { border-collapse: collapse; width: 100% } th { font-weight: 600; text-align: left }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line) } th.number { text-align: right }
-.bar { background: var(--bar); height: .6rem; border-radius: 3px; min-width: 1px }
+.bar { background: var(--bar); height: .6rem; border-radius: 3px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 1rem }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; overflow: hidden }
 figure img, figure .none { display: block; width: 100%; aspect-ratio: 5 / 4; object-fit: contain; background: #111 }
@@ -70,15 +70,14 @@ def day_page(day: str, rows: Sequence[Row]) -> str:
 def totals(rows: Sequence[Row]) -> str:
     """The figures at the top."""
     done = [row for row in rows if row["status"] != "failed"]
-    hours = sum(row["duration_s"] for row in done) / 3600
     figures = [
         (f"{len(done):,}", "recordings"),
-        (f"{hours:,.1f}", "hours"),
+        (length(sum(row["duration_s"] for row in done)), "of video"),
         (f"{sum(row['tracks'] for row in done):,}", "tracks"),
         (f"{sum(row['tracks'] > 0 for row in done):,}", "recordings with tracks"),
     ]
     if bad := sum(bool(row["error"]) for row in rows):
-        figures.append((f'<span class="bad">{bad:,}</span>', "not read to the end"))
+        figures.append((f'<span class="bad">{bad:,}</span>', "with errors"))
     return '<ul class="totals">' + "".join(f"<li><b>{value}</b>{what}</li>" for value, what in figures) + "</ul>"
 
 
@@ -91,14 +90,14 @@ def day_table(days: Mapping[str, Sequence[Row]]) -> str:
         share = 100 * tracks_of(rows) / most
         lines.append(
             f'<tr><td><a href="days/{day}.html">{day}</a></td><td class="number">{len(done):,}</td>'
-            f'<td class="number">{sum(r["duration_s"] for r in done) / 3600:,.1f}</td>'
+            f'<td class="number">{length(sum(r["duration_s"] for r in done))}</td>'
             f'<td class="number">{tracks_of(rows):,}</td>'
             f'<td style="width: 40%"><div class="bar" style="width: {share:.1f}%"></div></td>'
             f'<td class="number{" bad" * bool(bad)}">{bad or ""}</td></tr>'
         )
     head = "".join(
         f'<th class="number">{name}</th>' if name else "<th></th>"
-        for name in ("recordings", "hours", "tracks", "", "errors")
+        for name in ("recordings", "length", "tracks", "", "errors")
     )
     return f"<table>\n<tr><th>day</th>{head}</tr>\n" + "\n".join(lines) + "\n</table>"
 
@@ -138,11 +137,13 @@ def card(row: Row) -> str:
 
 
 def length(seconds: float) -> str:
-    """As h:mm:ss, or with a digit where that is short."""
+    """In words, as exact as anybody wants to know."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 6000 else f"{minutes / 60:,.0f} h"
 
 
 def made_with(job: Job) -> str:

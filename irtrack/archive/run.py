@@ -5,16 +5,18 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from irtrack.archive import tasks
-from irtrack.archive.found import stamp_of
+from irtrack.archive.found import files_in, stamp_of
 from irtrack.archive.job import Job
 from irtrack.archive.parts import ends_of
 from irtrack.archive.publish import publish
 from irtrack.archive.store import Known, Result, Store, gone
 from irtrack.archive.tasks import Failed
+from irtrack.archive.when import changed
 from irtrack.core import IrtrackError
 from irtrack.sinks.target import reason
 from irtrack.text import one_line
@@ -69,6 +71,7 @@ class Archive:
     def run(self, asked: Callable[[], bool]) -> None:
         """Do all there is. `asked`: whether to stop. Raises KeyboardInterrupt then, Lost where the cluster is gone, and
         IrtrackError where no recording could be done."""
+        self._job = self._store.as_before(self._job)
         self._job = self._chosen(asked)
         self._store.take_job(self._job)
         try:
@@ -215,7 +218,12 @@ class Archive:
 
     def _fail(self, text: str, line: str) -> None:
         self.counts.failed.append((text, line))
-        self.known[text] = replace(self.known.get(text) or Known(""), error=line, present=True)
+        known = self.known.get(text) or Known("")
+        if not known.started:
+            with suppress(OSError):
+                moment = changed(files_in(text))
+                known = replace(known, started=moment.isoformat(timespec="microseconds"), started_by="file")
+        self.known[text] = replace(known, error=line, present=True)
         self._end()
 
     def _end(self) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from irtrack.archive.job import Job, difference
+from irtrack.archive.job import Job, difference, settled
 from irtrack.core import IrtrackError, SinkError
 from irtrack.sinks.target import Target, reason, write_whole
 
@@ -127,18 +127,28 @@ class Store:
             if left:
                 raise IrtrackError(f"{self.out} holds other files ({left[0]}): give --out a folder of its own")
 
+    def _before(self) -> dict[str, Any] | None:
+        """What was done here in earlier runs, if there were any. Raises IrtrackError."""
+        path = self.out / "archive.json"
+        found = read_json(path) if path.exists() else None
+        return found if isinstance(found, dict | None) else {}
+
+    def as_before(self, job: Job) -> Job:
+        """The job, and what it leaves open as it was done before: nothing hangs on which worker answers first."""
+        before = self._before()
+        return job if before is None else settled(job, before)
+
     def take_job(self, job: Job) -> None:
         """Note what is done here. Raises IrtrackError where that was something else before."""
-        path = self.out / "archive.json"
-        if path.exists():
-            before = read_json(path)
-            changed = difference(job, before if isinstance(before, dict) else {})
+        before = self._before()
+        if before is not None:
+            changed = difference(job, before)
             if changed:
                 raise IrtrackError(
                     f"{self.out} holds results made otherwise ({changed}): give another --out, or the same options"
                 )
         else:
-            self.put_text(path, json.dumps(job.to_dict(), indent=1))
+            self.put_text(self.out / "archive.json", json.dumps(job.to_dict(), indent=1))
 
     # -- files ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from irtrack.archive.when import started
 from irtrack.build import Outputs, claim, load_detector, make_pipeline
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
+from irtrack.config import DetectorSettings
 from irtrack.core import ConfigError, IrtrackError, SinkError, Source, SourceError, WeightsError
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.target import reason
@@ -72,21 +73,28 @@ class Model:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self._job: Job | None = None
+        self._settings: DetectorSettings | None = None
         self._network: NetworkDetector | None = None
 
     def of(self, job: Job) -> NetworkDetector:
         """The network of a job, as if it had never seen a frame; under the lock. Raises IrtrackError where this worker
         cannot have the very same as the others."""
         check_version(job)
-        if self._network is None or self._job is None or self._job.settings.detector != job.settings.detector:
+        if self._network is None or self._settings != job.settings.detector:
             cv2.setNumThreads(job.settings.detector.threads)
-            self._network, self._job = load_detector(job.settings.detector), job
+            self._network, self._settings = load_detector(job.settings.detector), job.settings.detector
         if job.model and model_of(self._network) != job.model:
             self._network = None
             raise WeightsError(f"a worker has other weights {job.settings.detector.weights}: give all the same ones")
         self._network.forget()
         return self._network
+
+    def chosen(self, job: Job) -> Job:
+        """The job with the model, device and engine that this worker takes; under the lock. Raises IrtrackError."""
+        network, detector = self.of(job), job.settings.detector
+        name = network.weights.name if "sha256" in network.weights.entry else detector.weights
+        self._settings = replace(detector, weights=name, device=network.device.type, backend=network.backend)
+        return replace(job, settings=replace(job.settings, detector=self._settings), model=model_of(network))
 
 
 MODEL = Model()
@@ -102,14 +110,7 @@ def model_of(network: NetworkDetector) -> str:
 def choose(job: Job) -> Job:
     """The job with a model, a device and an engine: those that this worker takes are then everybody's."""
     with MODEL.lock:
-        network = MODEL.of(job)
-        chosen = replace(
-            job.settings.detector,
-            weights=network.weights.name if "sha256" in network.weights.entry else job.settings.detector.weights,
-            device=network.device.type,
-            backend=network.backend,
-        )
-        return replace(job, settings=replace(job.settings, detector=chosen), model=model_of(network))
+        return MODEL.chosen(job)
 
 
 @told

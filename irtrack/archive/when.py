@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +21,12 @@ def started(text: str, duration_s: float) -> tuple[datetime, str]:
     said = creation_time(files[0]) if len(files) == 1 else None
     if said is not None:
         return said, "recording"
-    changed = max((path.stat().st_mtime for path in files), default=0.0)
-    return datetime.fromtimestamp(changed, UTC) - timedelta(seconds=duration_s), "file"
+    return changed(files) - timedelta(seconds=duration_s), "file"
+
+
+def changed(files: Sequence[Path]) -> datetime:
+    """When the last of these files was changed, UTC. Raises OSError."""
+    return datetime.fromtimestamp(max((path.stat().st_mtime for path in files), default=0.0), UTC)
 
 
 def creation_time(path: Path) -> datetime | None:
