@@ -34,7 +34,7 @@ def cluster(address: str, workers: int, heard: bool) -> Iterator[Client]:
     except ImportError:
         raise IrtrackError("an archive needs Dask and Arrow: pip install 'irtrack[archive]'") from None
     if not heard:
-        for name in ("distributed", "tornado", "asyncio"):
+        for name in ("distributed", "distributed.client", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     client: Client
     try:
