@@ -222,7 +222,7 @@ def scheduler(started: list[subprocess.Popen[str]], tmp_path: Path) -> tuple[str
     ]
     made = subprocess.Popen([*words, *common], cwd=tmp_path, start_new_session=True, **quiet)  # type: ignore[call-overload]
     started.append(made)
-    wait_for(about.exists, made)
+    wait_for(lambda: about.exists() and about.read_text().endswith("}"), made)
     words = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--no-nanny"]
     worker = subprocess.Popen([*words, *common], cwd=tmp_path, start_new_session=True, **quiet)  # type: ignore[call-overload]
     started.append(worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,12 @@ class Archive:
         """Have a task done; `then` gets its answer."""
         self._number += 1
         key = f"irtrack-{task.__name__}-{id(self):x}-{time.time_ns():x}-{self._number}"
-        future = self._client.submit(task, *args, key=key, pure=False, priority=1 if urgent else 0)
+        try:
+            future = self._client.submit(task, *args, key=key, pure=False, priority=1 if urgent else 0)
+        except Exception as error:  # whatever Dask raises where its connection has just been closed
+            if self._client.status == "running":
+                raise
+            raise lost() from error
         self._tasks[key] = (future, then)
         future.add_done_callback(lambda done: self._answers.put(done.key))
 
@@ -233,11 +239,14 @@ class Archive:
 
 def answer_of(future: Future[Any]) -> Any:
     """A task's answer; a task that ended its workers, or broke otherwise, has Failed. Raises Lost."""
-    if future.status == "finished":
-        return future.result()
-    if future.status != "error":
-        raise lost()
-    error = future.exception()
+    try:
+        if future.status == "finished":
+            return future.result()
+        if future.status != "error":
+            raise lost()
+        error = future.exception()
+    except (OSError, CancelledError, TimeoutError):  # the connection broke while the answer was on its way
+        raise lost() from None
     if type(error).__name__ == "KilledWorker":
         return Failed("every worker that took it ended, four in a row: it may need more memory than they have")
     return Failed(f"internal error: {type(error).__name__}: {one_line(error)}")

@@ -127,6 +127,8 @@ def look(text: str, job: Job) -> Known:
 def find(text: str, key: str, first: int, end: int, job: Job) -> None:
     """Have the network look at a part of a recording, and keep what it finds."""
     store = Store(job.out)
+    if store.part(key, first, end).exists():  # by a worker that ended before it could say so
+        return
     with MODEL.lock, closing(opened(text, job)) as source:
         looker = Looker(MODEL.of(job))
         begin = max(0, first - SETTLE_FRAMES) if source.info.bits > 8 else first
@@ -143,6 +145,9 @@ def find(text: str, key: str, first: int, end: int, job: Job) -> None:
 def track(text: str, known: Known, key: str, parts: list[tuple[int, int]], job: Job) -> Result:
     """One pass through a recording; what the network found in parts of it is taken from there."""
     store = Store(job.out)
+    before = store.result(key)
+    if before is not None:  # by a worker that ended before it could say so
+        return before
     with MODEL.lock, store.workplace() as place:
         network = MODEL.of(job)
         files = [store.part(key, first, end) for first, end in parts]
