@@ -23,7 +23,9 @@ psutil = pytest.importorskip("psutil")
 import pyarrow.dataset as ds  # noqa: E402
 
 from irtrack.archive import tasks  # noqa: E402
+from irtrack.archive.cluster import cluster  # noqa: E402
 from irtrack.archive.job import job_of  # noqa: E402
+from irtrack.archive.run import Archive, answer_of  # noqa: E402
 from irtrack.archive.store import Known, Result, Store  # noqa: E402
 from irtrack.cli import main  # noqa: E402
 from irtrack.config import DetectorSettings, Settings  # noqa: E402
@@ -300,3 +302,35 @@ def test_nothing_to_do_is_said_before_anything_is_started(tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
     assert main(["archive", str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 1
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_cluster_without_workers_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr("irtrack.archive.run.ALONE_S", 0.01)
+    job, said = job_of(tmp_path / "out", Settings(), None, 600.0), list[str]()
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += bool(said)
+        return asked > 3
+
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as made,
+        Client(made, set_as_default=False) as client,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        Archive(client, Store(tmp_path / "out"), job, ["a.mkv"], say=said.append).run(stop)
+    assert said == ["the cluster has no workers yet: waiting for them"]
+
+
+def test_what_ends_every_worker_that_takes_it_is_given_up(tmp_path: Path) -> None:
+    with cluster("local", 1, heard=False) as client:
+        future = client.submit(os._exit, 1, key="irtrack-deadly")
+        wait_for(lambda: future.status != "pending")
+        answer = answer_of(future)
+        assert isinstance(answer, tasks.Failed)
+        assert "four in a row" in answer.line
+        assert not answer.general
+        assert client.submit(sum, [1, 2], key="irtrack-next").result(timeout=LONGEST_S) == 3

@@ -32,6 +32,9 @@ LOOK_S = 0.1
 KEEP_S = 10.0
 """What was looked at is noted so often: a kill costs no more than looking again."""
 
+ALONE_S = 10.0
+"""Without any answer for so long, it is asked whether there are workers at all."""
+
 DEFAULT_FPS = 30.0
 
 Then = Callable[[Any], None]
@@ -55,8 +58,17 @@ class Lost(IrtrackError):
 class Archive:
     """One run over recordings. What has ended is in files; whatever ends this run, the next one goes on there."""
 
-    def __init__(self, client: Client, store: Store, job: Job, texts: Sequence[str], ended: Callable[[], None]) -> None:
-        """`ended` is called for each recording that is done, was done before, or failed."""
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        job: Job,
+        texts: Sequence[str],
+        ended: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`ended` is called for each recording that is done, was done before, or failed; `say` with what the user
+        should know at once."""
         self._client, self._store, self._job, self._ended = client, store, job, ended
         self._waiting_texts: Iterator[str] = iter(texts)
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -67,7 +79,9 @@ class Archive:
         """SOURCE text of each content that is done or under way."""
         self.known: dict[str, Known] = gone(store.known(), set(texts))
         self.counts = Counts()
-        self._noted = time.monotonic()
+        self._noted = self._last = time.monotonic()
+        self._alone = False
+        self._say = say
 
     def run(self, asked: Callable[[], bool]) -> None:
         """Do all there is. `asked`: whether to stop. Raises KeyboardInterrupt then, Lost where the cluster is gone, and
@@ -130,12 +144,24 @@ class Archive:
         except queue.Empty:
             if self._client.status != "running":
                 raise lost() from None
+            self._wait_for_workers()
             return
+        self._last = time.monotonic()
         future, then = self._tasks.pop(key)
         answer = answer_of(future)
         if isinstance(answer, Failed) and answer.general:
             raise IrtrackError(answer.line)
         then(answer)
+
+    def _wait_for_workers(self) -> None:
+        """Say it, once, where nobody is there to do anything; a cluster that grows by itself may take minutes."""
+        if self._alone or time.monotonic() < self._last + ALONE_S:
+            return
+        self._last = time.monotonic()
+        with suppress(OSError, CancelledError, TimeoutError):
+            self._alone = not self._client.nthreads()
+            if self._alone:
+                self._say("the cluster has no workers yet: waiting for them")
 
     def _fill(self) -> bool:
         """Begin recordings while there is room; whether any is open."""

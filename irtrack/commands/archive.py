@@ -47,6 +47,10 @@ def archive(args: argparse.Namespace) -> int:
         raise IrtrackError(f"there are no recordings under {folder}")
     store.check()
     begun = time.monotonic()
+
+    def say(line: str) -> None:
+        tqdm.write(f"irtrack: {line}", file=sys.stderr)
+
     with store.claimed():
         workers = args.workers or usable_cores()
         with (
@@ -55,7 +59,7 @@ def archive(args: argparse.Namespace) -> int:
                 total=len(found.recordings), unit="recording", disable=True if args.quiet else None, dynamic_ncols=True
             ) as bar,
         ):
-            made = Archive(client, store, job, found.recordings, lambda: bar.update())
+            made = Archive(client, store, job, found.recordings, lambda: bar.update(), say)
             try:
                 made.run(lambda: stop.asked)
             finally:
