@@ -21,7 +21,7 @@ from irtrack.archive.job import Job, job_of  # noqa: E402
 from irtrack.archive.page import length  # noqa: E402
 from irtrack.archive.parts import Findings, ends_of  # noqa: E402
 from irtrack.archive.publish import publish  # noqa: E402
-from irtrack.archive.store import Known, Result, Store  # noqa: E402
+from irtrack.archive.store import Known, Result, Store, refreshed  # noqa: E402
 from irtrack.archive.tasks import Failed  # noqa: E402
 from irtrack.cli import main  # noqa: E402
 from irtrack.config import DEFAULTS  # noqa: E402
@@ -390,3 +390,14 @@ def test_the_length_of_parts() -> None:
     assert ends_of(100, 80) == [(0, 100)]
     assert ends_of(90, 30) == [(0, 30), (30, 60), (60, 90)]
     assert ends_of(1, 0) == [(0, 1)]
+
+
+def test_what_is_not_there_any_more_is_kept_and_said_and_what_failed_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "a.mkv").touch()
+    known = {
+        str(tmp_path / "a.mkv"): Known("1", "aa"),
+        str(tmp_path / "deleted.mkv"): Known("2", "bb"),
+        str(tmp_path / "deleted-bad.mkv"): Known("3", error="it was bad"),
+    }
+    now = refreshed(known)
+    assert {Path(text).name: each.present for text, each in now.items()} == {"a.mkv": True, "deleted.mkv": False}

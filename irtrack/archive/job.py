@@ -20,6 +20,10 @@ NOT_OF_RESULTS = ("display",)
 """Sections of the settings that change no track."""
 
 
+class Unfit(IrtrackError):
+    """A worker that cannot do what the others do."""
+
+
 @dataclass(frozen=True)
 class Job:
     """`settings` leave nothing to choose once `model` is set, the SHA-256 of the weights: a worker takes these or says
@@ -106,8 +110,6 @@ def difference(job: Job, before: Mapping[str, Any]) -> str:
 
 
 def check_version(job: Job) -> None:
-    """Raises IrtrackError on a worker of another version: results would mix what differs."""
+    """Raises Unfit on a worker of another version: results would mix what differs."""
     if job.version != __version__:
-        raise IrtrackError(
-            f"a worker has irtrack {__version__}, and this is {job.version}: install the same on all of them"
-        )
+        raise Unfit(f"a worker has irtrack {__version__}, and this is {job.version}: install the same on all of them")

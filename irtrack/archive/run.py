@@ -15,7 +15,7 @@ from irtrack.archive.found import files_in, stamp_of
 from irtrack.archive.job import Job
 from irtrack.archive.parts import ends_of
 from irtrack.archive.publish import publish
-from irtrack.archive.store import Known, Result, Store, gone
+from irtrack.archive.store import Known, Result, Store, refreshed
 from irtrack.archive.tasks import Failed
 from irtrack.archive.when import changed
 from irtrack.core import IrtrackError
@@ -42,11 +42,15 @@ Then = Callable[[Any], None]
 
 @dataclass
 class Counts:
-    """Of a run. `before`: recordings that were done before; `copies`: those with the content of another."""
+    """Of a run. `before`: recordings that were done before; `copies`: those with the content of another; `ended`: all
+    of which no more is to come. `parts`: of long recordings, so far, and those that were looked at."""
 
     done: int = 0
     before: int = 0
     copies: int = 0
+    ended: int = 0
+    parts: int = 0
+    parts_done: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     """SOURCE text and line of each; those that were read in part count as done too."""
 
@@ -64,12 +68,11 @@ class Archive:
         store: Store,
         job: Job,
         texts: Sequence[str],
-        ended: Callable[[], None] = lambda: None,
+        watch: Callable[[Counts], None] = lambda counts: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`ended` is called for each recording that is done, was done before, or failed; `say` with what the user
-        should know at once."""
-        self._client, self._store, self._job, self._ended = client, store, job, ended
+        """`watch` is called whenever the counts have changed, `say` with what the user should know at once."""
+        self._client, self._store, self._job, self._watch = client, store, job, watch
         self._waiting_texts: Iterator[str] = iter(texts)
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._tasks: dict[str, tuple[Future[Any], Then]] = {}
@@ -77,10 +80,10 @@ class Archive:
         self._open = 0
         self._keys: dict[str, str] = {}
         """SOURCE text of each content that is done or under way."""
-        self.known: dict[str, Known] = gone(store.known(), set(texts))
+        self.known: dict[str, Known] = refreshed(store.known())
         self.counts = Counts()
         self._noted = self._last = time.monotonic()
-        self._alone = False
+        self._alone = self._taken = False
         self._say = say
 
     def run(self, asked: Callable[[], bool]) -> None:
@@ -89,6 +92,7 @@ class Archive:
         self._job = self._store.as_before(self._job)
         self._job = self._chosen(asked)
         self._store.take_job(self._job)
+        self._taken = True
         try:
             while self._fill() or self._tasks:
                 self._answer(asked)
@@ -98,8 +102,8 @@ class Archive:
             self._note()
 
     def publish(self) -> None:
-        """Write the data set of recordings and the pages, once it is known what is done here. Raises SinkError."""
-        if self._job.model:
+        """Write the data set of recordings and the pages, if this job may be done here. Raises SinkError."""
+        if self._taken:
             publish(self._store, self._job, self.known)
 
     def sweep(self) -> None:
@@ -212,6 +216,8 @@ class Archive:
         def found(answer: Failed | None) -> None:
             nonlocal left
             left -= 1
+            self.counts.parts_done += 1
+            self._watch(self.counts)
             failed.extend([answer] if answer is not None else [])
             if left == 0 and failed:
                 self._done(text, key, failed[0])
@@ -222,6 +228,7 @@ class Archive:
             then: Then = lambda answer: self._done(text, key, answer)  # noqa: E731
             self._submit(tasks.track, text, known, key, parts, self._job, then=then, urgent=bool(parts))
 
+        self.counts.parts += len(missing)
         for part in missing:
             self._submit(tasks.find, text, key, *part, self._job, then=found)
         if not missing:
@@ -260,7 +267,8 @@ class Archive:
 
     def _end(self) -> None:
         self._open -= 1
-        self._ended()
+        self.counts.ended += 1
+        self._watch(self.counts)
 
 
 def answer_of(future: Future[Any]) -> Any:

@@ -38,7 +38,7 @@ class Known:
     """A recording that was looked at. `stamp` changes when its files do; `content` is its SHA-256.
 
     `started`: UTC in ISO 8601; `started_by`: `recording`, or `file` where the time of its file had to do.
-    `error`: why nothing came of it. `present`: whether it was there in the last run.
+    `error`: why nothing came of it. `present`: whether it was there when the last run began.
     """
 
     stamp: str
@@ -233,9 +233,10 @@ class Store:
             self.parts.rmdir()
 
 
-def gone(known: Mapping[str, Known], there: set[str]) -> dict[str, Known]:
-    """What is known, with those marked that are not there any more."""
-    return {text: replace(each, present=text in there) for text, each in known.items()}
+def refreshed(known: Mapping[str, Known]) -> dict[str, Known]:
+    """What is known, with those marked that are not there any more; of these, what failed is forgotten."""
+    now = {text: replace(each, present=os.path.exists(text)) for text, each in known.items()}
+    return {text: each for text, each in now.items() if each.present or not each.error}
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import cv2
 
 from irtrack import __version__
 from irtrack.archive.found import content_of, stamp_of
-from irtrack.archive.job import Job, check_version, sha256_of
+from irtrack.archive.job import Job, Unfit, check_version, sha256_of
 from irtrack.archive.parts import SETTLE_FRAMES, Foreseen, Looker, find_in_part
 from irtrack.archive.store import SHORT, Known, Result, Store, writing
 from irtrack.archive.tables import write_tracks
@@ -25,7 +25,7 @@ from irtrack.build import Outputs, claim, load_detector, make_pipeline
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
 from irtrack.config import DetectorSettings
-from irtrack.core import ConfigError, IrtrackError, SinkError, Source, SourceError, WeightsError
+from irtrack.core import ConfigError, IrtrackError, SinkError, Source, SourceError
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.target import reason
 from irtrack.text import one_line
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-GENERAL = (SinkError, WeightsError, ConfigError)
+GENERAL = (SinkError, ConfigError, Unfit)
 """Errors that the next recording would meet too."""
 
 
@@ -77,20 +77,24 @@ class Model:
         self._network: NetworkDetector | None = None
 
     def of(self, job: Job) -> NetworkDetector:
-        """The network of a job, as if it had never seen a frame; under the lock. Raises IrtrackError where this worker
-        cannot have the very same as the others."""
+        """The network of a job, as if it had never seen a frame; under the lock. Raises Unfit where this worker cannot
+        have the very same as the others."""
         check_version(job)
         if self._network is None or self._settings != job.settings.detector:
             cv2.setNumThreads(job.settings.detector.threads)
-            self._network, self._settings = load_detector(job.settings.detector), job.settings.detector
+            self._network = None
+            try:
+                self._network, self._settings = load_detector(job.settings.detector), job.settings.detector
+            except IrtrackError as error:
+                raise Unfit(f"a worker cannot have this network: {error}") from error
         if job.model and model_of(self._network) != job.model:
             self._network = None
-            raise WeightsError(f"a worker has other weights {job.settings.detector.weights}: give all the same ones")
+            raise Unfit(f"a worker has other weights {job.settings.detector.weights}: give all the same ones")
         self._network.forget()
         return self._network
 
     def chosen(self, job: Job) -> Job:
-        """The job with the model, device and engine that this worker takes; under the lock. Raises IrtrackError."""
+        """The job with the model, device and engine that this worker takes; under the lock. Raises Unfit."""
         network, detector = self.of(job), job.settings.detector
         name = network.weights.name if "sha256" in network.weights.entry else detector.weights
         self._settings = replace(detector, weights=name, device=network.device.type, backend=network.backend)

@@ -7,8 +7,9 @@ import importlib.util
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from irtrack.commands.common import settings_from
 from irtrack.core import ConfigError, IrtrackError
@@ -16,7 +17,7 @@ from irtrack.stopping import Stop
 from irtrack.text import one_line
 
 if TYPE_CHECKING:
-    from irtrack.archive.run import Archive
+    from irtrack.archive.run import Archive, Counts
 
 MOST_SAID = 20
 """Failures that are said in the terminal; pages and data set have all of them."""
@@ -59,13 +60,20 @@ def archive(args: argparse.Namespace) -> int:
                 total=len(found.recordings), unit="recording", disable=True if args.quiet else None, dynamic_ncols=True
             ) as bar,
         ):
-            made = Archive(client, store, job, found.recordings, lambda: bar.update(), say)
+            made = Archive(client, store, job, found.recordings, partial(show, bar), say)
             try:
                 made.run(lambda: stop.asked)
             finally:
                 made.publish()
         made.sweep()
     return told(made, args.quiet, time.monotonic() - begun, found.remarks.lines(), out)
+
+
+def show(bar: Any, counts: Counts) -> None:
+    """How far it is."""
+    bar.update(counts.ended - bar.n)
+    if counts.parts:
+        bar.set_postfix_str(f"{counts.parts_done} of {counts.parts} parts of long ones")
 
 
 def usable_cores() -> int:
