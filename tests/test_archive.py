@@ -36,6 +36,8 @@ from irtrack.sinks.lossless import write_video  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = "native" if compiler() is not None else "torch"
 OPTIONS = ["--weights", "datransnet-s", "--backend", ENGINE]
+pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no signals to kill with")
+
 LONGEST_S = 600
 """Of a step on the slowest machine: nothing is timed here."""
 
@@ -293,6 +295,14 @@ def test_wrong_words_get_one_line(
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
+
+
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "distributed" else object())
+    assert main(["archive", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "irtrack: an archive needs distributed: pip install 'irtrack[archive]'\n"
 
 
 def test_nothing_to_do_is_said_before_anything_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
