@@ -70,6 +70,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--pretrigger", type=float, metavar="S", help="record only around targets, from S seconds before to S after"
     )
     log_options(outputs, alone=False)
+    outputs.add_argument(
+        "--events",
+        type=Path,
+        metavar="EVENTS.db",
+        help="add a row for each track to this SQLite database, made if it is not there; several runs may share it",
+    )
     run.add_argument(
         "--fps",
         type=float,
