@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -255,6 +256,10 @@ def test_which_files_are_recordings(tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     for i in range(3):
         tifffile.imwrite(tmp_path / "pages" / f"{i}.tif", np.zeros((8, 8), np.uint16))
+    other = tmp_path / "a" / "other-archive"
+    other.mkdir()
+    (other / "archive.json").touch()
+    write_images(other / "thumbnails", iter([picture] * 3), False)
     found = find_recordings(tmp_path, tmp_path / "out")
     names = [os.path.relpath(text, tmp_path) for text in found.recordings]
     assert names == ["a/b2.mp4", "a/b10.mkv", "pages", "pictures", "stacks/s1.tif", "stacks/s2.tif"]
@@ -401,3 +406,27 @@ def test_what_is_not_there_any_more_is_kept_and_said_and_what_failed_is_forgotte
     }
     now = refreshed(known)
     assert {Path(text).name: each.present for text, each in now.items()} == {"a.mkv": True, "deleted.mkv": False}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names of any bytes")
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    """Line breaks, bytes that are no text, and as long as names can be; two of them are two recordings."""
+    job, store = job_in(tmp_path / "out"), Store(tmp_path / "out")
+    names = [b"two\nlines.mkv", b"\xff\xfe %.mkv", "\u0448".encode() * 120 + b".mkv"]
+    known, keys = {}, set()
+    for seed, name in enumerate(names):
+        path = tmp_path / "in" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        plain = saved(f"sky,width=64,height=48,frames=12,targets=2,scr=25,seed={seed}", tmp_path / "plain.mkv")
+        plain.rename(path)
+        result = done(path, job)
+        known[str(path)] = looked(path, job)
+        keys.add(result.key)
+        assert (job.out / result.logs[0]).stat().st_size > 500
+    assert sorted(known) == sorted(find_recordings(tmp_path / "in", job.out).recordings)
+    assert len(keys) == 3
+    store.remember(known)
+    assert store.known() == known
+    publish(store, job, known)
+    pages = list((job.out / "days").glob("*.html"))
+    assert sum(page.read_text().count("<figure>") for page in pages) == 3

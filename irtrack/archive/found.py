@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from irtrack.build import files_of
 from irtrack.capture.images import contents_of, image_files, is_image_name, natural_key
 from irtrack.capture.kinds import file_kinds
 from irtrack.core import IrtrackError, Remarks, SourceError
@@ -31,7 +30,7 @@ class Found:
 
 def find_recordings(folder: Path, leave_out: Path) -> Found:
     """Every recording under a folder but for what lies in `leave_out`. Links to folders are not followed, hidden files
-    and folders passed over. Raises IrtrackError where the folder cannot be read.
+    and folders and other archives passed over. Raises IrtrackError where the folder cannot be read.
     """
     if not folder.is_dir():
         raise IrtrackError(f"{folder} is no folder: give the one that the recordings are in")
@@ -44,6 +43,9 @@ def find_recordings(folder: Path, leave_out: Path) -> Found:
 
     for place, inner, names in os.walk(folder, onerror=unreadable):
         here = Path(place)
+        if "archive.json" in names:  # pictures of another archive are none of ours
+            inner.clear()
+            continue
         inner[:] = sorted(n for n in inner if not n.startswith(".") and (here / n).resolve() != out)
         files = sorted((here / n for n in names if not is_dropping(Path(n))), key=natural_key)
         found.recordings += in_folder(here, files, suffixes, found.remarks)
@@ -80,8 +82,8 @@ def holds_several(paths: Sequence[Path]) -> bool:
 
 
 def files_in(text: str) -> list[Path]:
-    """The files of a recording."""
-    return image_files(Path(text)) if os.path.isdir(text) else sorted(files_of([text]))
+    """The files of a recording, whatever its name is made of."""
+    return image_files(Path(text)) if os.path.isdir(text) else [Path(text)]
 
 
 def stamp_of(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -167,7 +168,8 @@ def track(text: str, known: Known, key: str, parts: list[tuple[int, int]], job: 
             shown = best.save(picture, job.settings.display)
         info = source.info
         duration_s = best.last_s + (1 / info.fps if info.fps else 0.0)
-        name = f"{Path(text).stem[:80]}-{key[:SHORT]}"  # where pictures change their size, log.part2.csv goes on
+        stem = re.sub(r"[^\w.-]+", "_", Path(text).stem)[:40]  # of letters that pages can link to
+        name = f"{stem}-{key[:SHORT]}"  # where pictures change their size, log.part2.csv goes on
         logs = tuple(f"logs/{name}{path.stem.removeprefix('log')}.csv" for path in targets.finished)
         thumbnail = f"thumbnails/{key[:SHORT]}.jpg" if shown else ""
         result = Result(
