@@ -91,9 +91,9 @@ def told(made: Archive, quiet: bool, seconds: float, remarks: list[str], out: Pa
     if not quiet:
         more = f", {counts.before} done before" if counts.before else ""
         more += f", {counts.copies} with the content of others" if counts.copies else ""
-        print(f"done: {counts.done} recordings in {seconds:.1f} s{more}\n  wrote {out / 'index.html'}")
+        done = f"{counts.done} recording{'s' * (counts.done != 1)}"
+        print(f"done: {done} in {seconds:.1f} s{more}\n  wrote {out / 'index.html'}")
     if counts.failed:
-        raise IrtrackError(
-            f"{len(counts.failed)} recordings could not be read, or not to the end: {out / 'index.html'} lists them"
-        )
+        count = f"{len(counts.failed)} recording{'s' * (len(counts.failed) != 1)}"
+        raise IrtrackError(f"{count} could not be read, or not to the end: listed in {out / 'index.html'}")
     return 0
