@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -167,10 +167,12 @@ def make_pipeline(
     detector: Detector | None = None,
     targets: Targets | None = None,
     check: Callable[[], None] = lambda: None,
+    more: Sequence[Sink] = (),
 ) -> Pipeline:
     """A pipeline ready to start, headless, with a detector of its own unless one is given.
 
-    `targets`: the outputs, if they were claimed before. `check` is called when what takes long is done, and may raise.
+    `targets`: the outputs, if they were claimed before. `more`: outputs that are open already. `check` is called when
+    what takes long is done, and may raise.
     Where a part cannot be made, closes the source and raises its error.
     """
     try:
@@ -192,10 +194,12 @@ def make_pipeline(
         sinks = make_sinks(outputs, settings, source.info.fps, targets, started)
     except BaseException:
         source.close()
+        for sink in more:
+            sink.close()
         if targets is not None:
             targets.abandon()
         raise
-    return Pipeline(source, detector, make_tracker(settings), sinks, on_result=on_result)
+    return Pipeline(source, detector, make_tracker(settings), (*sinks, *more), on_result=on_result)
 
 
 def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:

@@ -20,13 +20,13 @@ from irtrack.core import IrtrackError
 from irtrack.setting_options import config_option, detector_options, display_options, tracker_options
 from irtrack.sinks.kinds import SINKS, other_names
 from irtrack.stopping import Stop, leave
-from irtrack.text import meant
+from irtrack.text import meant, one_line
 from irtrack.training_options import evaluate_options, strict_option, teach_options, train_options
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate", "bench",
-    "cameras", "doctor", "window",
+    "run", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate",
+    "bench", "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -70,6 +70,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--pretrigger", type=float, metavar="S", help="record only around targets, from S seconds before to S after"
     )
     log_options(outputs, alone=False)
+    outputs.add_argument(
+        "--events",
+        type=Path,
+        metavar="EVENTS.db",
+        help="add a row for each track to this SQLite database, made if it is not there; several runs may share it",
+    )
     run.add_argument(
         "--fps",
         type=float,
@@ -98,6 +104,18 @@ def make_parser() -> argparse.ArgumentParser:
     detector_options(run)
     tracker_options(run)
     display_options(run)
+
+    archive_options(
+        commands.add_parser(
+            "archive",
+            help="track every recording under a folder, on all cores or on a cluster",
+            description="Tracks every recording under FOLDER on the workers of a Dask cluster: those of this machine, "
+            "or any by its address. DIR gets a log of each, data sets of tracks and recordings (Parquet, by day) and "
+            "index.html with pictures and counts. What is done is known by the content of the recording, the settings "
+            "and the model, and not done again: after a kill, the same command goes on. What cannot be read is listed "
+            "and does not stop the rest.",
+        )
+    )
 
     flat = commands.add_parser(
         "flat",
@@ -247,6 +265,41 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def archive_options(parser: argparse.ArgumentParser) -> None:
+    """Of `irtrack archive`."""
+    parser.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="videos, thermal cameras' files, TIFF stacks; a folder of images is one",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="results; of one set of options alone")
+    parser.add_argument(
+        "--cluster",
+        default="local",
+        metavar="local|tcp://SCHEDULER",
+        help="local: workers of this machine; or a Dask scheduler whose workers see the same folders",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes of a local cluster (one for each core), with one thread each",
+    )
+    parser.add_argument(
+        "--part",
+        type=float,
+        default=10.0,
+        metavar="MINUTES",
+        help="longer recordings are looked at in parts of this length, by several workers (10)",
+    )
+    parser.add_argument("--fps", type=float, metavar="F", help="frame rate of the recordings, whatever times they have")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+    detector_options(parser)
+    tracker_options(parser)
+    display_options(parser)
+
+
 def credentials_option(parser: argparse.ArgumentParser) -> None:
     """Of every command that opens a camera."""
     parser.add_argument(
@@ -296,11 +349,6 @@ def mistyped(argv: Sequence[str]) -> str:
         return ""
     guess = meant(word, COMMANDS)
     return f"there is no command or file {word!r}{guess}; irtrack --help lists the commands" if guess else ""
-
-
-def one_line(error: BaseException) -> str:
-    """An error's text without line breaks and without codes that a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -76,3 +76,8 @@ def meant(word: str, known: Iterable[str]) -> str:
     swapped = [name for name in by_small if sorted(name) == sorted(word.lower())]
     close = swapped or difflib.get_close_matches(word.lower(), by_small, 1, 0.65)
     return f" (did you mean {by_small[close[0]]!r}?)" if close else ""
+
+
+def one_line(error: object) -> str:
+    """An error's text without line breaks and without codes that a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))

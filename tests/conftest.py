@@ -96,7 +96,10 @@ def no_thread_left() -> Iterator[None]:
     pytest.fail(f"threads left running: {ours}")
 
 
-LONG = ("backends", "cli", "train", "native", "library", "network", "outputs", "train_data", "architecture", "ending")
+LONG = (
+    "backends", "cli", "archive", "train", "native", "library", "archive_parts", "network", "outputs", "train_data",
+    "architecture", "ending",
+)  # fmt: skip
 """Files that take longest: processes that share the files begin with them, so that both end at the same time."""
 
 

@@ -1,5 +1,6 @@
 """What each command does. Every function takes the parsed arguments and returns an exit code."""
 
+from irtrack.commands.archive import archive
 from irtrack.commands.detect import detect
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
@@ -7,6 +8,7 @@ from irtrack.commands.run import flat, run
 from irtrack.commands.tune import tune
 
 __all__ = [
+    "archive",
     "bench",
     "cameras",
     "detect",

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Reporting, SourceInfo
+from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Reporting, Sink, Source, SourceInfo
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -91,13 +92,28 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
             detector = shared.view() if shared else None
-            made.pipeline = make_pipeline(source, settings, made.outputs, made.note, detector, made.targets, stop.check)
+            events = events_of(args.events, made, source)
+            made.pipeline = make_pipeline(
+                source, settings, made.outputs, made.note, detector, made.targets, stop.check, events
+            )
         return shared
     except BaseException:
         end(runs)
         if shared is not None:
             shared.close()
         stop.check()  # whoever asked for the end does not want to hear what broke off
+        raise
+
+
+def events_of(path: Path | None, made: Run, source: Source) -> list[Sink]:
+    """The output of --events, if it was given; the source is closed where it cannot be had. Raises SinkError."""
+    from irtrack.station.events import EventSink
+
+    made.events = path
+    try:
+        return [] if path is None else [EventSink(path, made.name, source.live)]
+    except BaseException:
+        source.close()
         raise
 
 
@@ -118,6 +134,8 @@ class Run:
 
         self.text, self.name, self.outputs, self.targets = text, redact(text.partition("\n")[0]), outputs, targets
         self._frames, self._alarms = frames, alarms
+        self.events: Path | None = None
+        """A database that it writes to."""
         self._called = 0
         self.pipeline: Pipeline | None = None
         self.error: BaseException | None = None
@@ -163,7 +181,7 @@ class Run:
             self.over = True
         except TimeoutError:
             failed = failures_of(self.pipeline)
-            if failed and len(failed) == len(self.outputs.files):
+            if failed and len(failed) == len(self.outputs.files) + (self.events is not None):
                 self.pipeline.stop()
             else:
                 self._say(failed, "; the other outputs go on")
@@ -199,6 +217,8 @@ class Run:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
         for path in self.targets.finished:
             print(f"  wrote {path}")
+        if self.events is not None and self.error is None:
+            print(f"  added to {self.events}")
 
 
 def described(info: SourceInfo, read: int) -> str:

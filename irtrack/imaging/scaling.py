@@ -51,11 +51,15 @@ class Scaling:
         self._fixed, self._levels = fixed, fixed
 
     def __call__(self, image: Image) -> NDArray[np.float32]:
+        return network_input(image, self.follow(image))
+
+    def follow(self, image: Image) -> Levels | None:
+        """The levels for a frame, which is taken in; None for 8 bits, which need none."""
         if image.dtype == np.uint8:
-            return network_input(image)
+            return None
         if self._fixed is None:
             self._levels = followed(self._levels, robust_levels(image))
-        return network_input(image, self._levels)
+        return self._levels
 
 
 def followed(levels: Levels | None, new: Levels) -> Levels:

@@ -21,9 +21,9 @@ class Look:
     grey: NDArray[np.uint8]
 
 
-def look_of(image: Image, x: float, y: float) -> NDArray[np.uint8]:
-    """(LOOK_PX, LOOK_PX) grey levels round a place; at the borders the nearest pixels stand in."""
-    around = np.arange(LOOK_PX) - LOOK_PX // 2
+def look_of(image: Image, x: float, y: float, side: int = LOOK_PX) -> NDArray[np.uint8]:
+    """(side, side) grey levels round a place; at the borders the nearest pixels stand in."""
+    around = np.arange(side) - side // 2
     rows, columns = (np.clip(round(v) + around, 0, n - 1) for v, n in ((y, image.shape[0]), (x, image.shape[1])))
     part = image[np.ix_(rows, columns)].astype(np.float32)
     low, high = float(part.min()), float(part.max())

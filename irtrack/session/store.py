@@ -122,7 +122,9 @@ class ResultStore:
         for track, row in rows.items():
             before = self._looks.get(track)
             if before is None or row[snr] > CLEARER * before.snr:
-                self.put_look(track, Look(row[snr] if row[snr] == row[snr] else 0.0, look_of(image, *row[x : x + 2])))
+                self.put_look(
+                    track, Look(row[snr] if row[snr] == row[snr] else 0.0, look_of(image, row[x], row[x + 1]))
+                )
 
     def put_look(self, track: int, look: Look) -> None:
         """How a track looks."""

@@ -1,0 +1,1 @@
+"""Many recordings at once, on Dask: `irtrack archive`. Results are files, each put in its place whole."""
