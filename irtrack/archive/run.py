@@ -235,9 +235,10 @@ class Archive:
             track()
 
     def _parts(self, known: Known) -> list[tuple[int, int]]:
-        """Of a recording that is long enough to be cut. In mode video the network remembers what it saw, and has to see
-        all of it in order."""
-        if not known.frames or self._job.settings.detector.mode != "exact":
+        """Of a recording that is long enough to be cut. In mode video and with the temporal stage the detector
+        remembers what it saw, and has to see all of it in order."""
+        detector = self._job.settings.detector
+        if not known.frames or detector.mode != "exact" or detector.temporal:
             return []
         parts = ends_of(known.frames, round(self._job.part_s * (known.fps or DEFAULT_FPS)))
         return parts if len(parts) > 1 else []

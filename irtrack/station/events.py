@@ -20,7 +20,7 @@ import numpy as np
 from irtrack import __version__
 from irtrack.core import FrameResult, Image, SinkError, Track
 from irtrack.session.looks import look_of
-from irtrack.session.store import brightness
+from irtrack.session.series import brightness
 from irtrack.station.clock import clock_error_s, utc_of
 
 VERSION = 1
