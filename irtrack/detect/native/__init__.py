@@ -37,11 +37,15 @@ FILTER = torch.kron(LINE, LINE)
 
 
 class NativeKernels(Kernels):
-    """`Kernels` in C. Tensors are float32, on the CPU; numbers of channels other than 1 are multiples of 4."""
+    """`Kernels` in C. Tensors are on the CPU, of float32 or, if `half`, of bfloat16; numbers of channels other than 1 are
+    multiples of 4. Sums are float32 in both, and what attention is made of is float32 throughout.
+    """
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, half: bool = False) -> None:
         """Compile into the folder `cache` what is not there yet. Raises IrtrackError."""
-        library = load_library(cache)
+        self.dtype = torch.bfloat16 if half else torch.float32
+        self.single = NativeKernels(cache) if half else self
+        library = load_library(cache, half)
         self._convolve, self._pair_sums, self._head = library.convolve, library.pair_sums, library.head
         picture, size, flag = c_void_p, c_long, c_int
         self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, picture]
@@ -61,8 +65,16 @@ class NativeKernels(Kernels):
             procedure.restype = None
 
     def weights(self, kernel: Tensor) -> Tensor:
-        """(O, C, 3, 3) -> G W G' (36, C, O)."""
-        return (FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
+        """(O, C, 3, 3) -> G W G' (36, C, O), as `matrices`."""
+        places = FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+        return self.matrices(places.unflatten(1, kernel.shape[1::-1]))
+
+    def matrices(self, x: Tensor) -> Tensor:
+        """Matrices (..., C, O) as the kernels take them: in half precision two successive rows lie side by side."""
+        x = x.contiguous()
+        if self.dtype == torch.float32:
+            return x
+        return x.to(self.dtype).unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous().view(x.shape)
 
     def bordered(self, x: Tensor, shifts: Sequence[int], mean: Tensor | None = None) -> list[Tensor]:
         """x itself: `convolve` reflects where it reads, and `sums` takes the mean off."""
@@ -85,7 +97,7 @@ class NativeKernels(Kernels):
         pixels = [channels_last(x) for x in parts]
         count, _, height, width = pixels[0].shape
         rows = slice(0, height) if rows is None else rows
-        out = empty(count, outputs, rows.stop - rows.start, width)
+        out = self.empty(count, outputs, rows.stop - rows.start, width)
         channels = [p.shape[1] for p in pixels] + [0] * (2 - len(pixels))
         bias_at = None if bias is None else bias.data_ptr()
         nothing = [None] * count
@@ -100,22 +112,26 @@ class NativeKernels(Kernels):
             check_memory(short)
         return out
 
+    def empty(self, *shape: int) -> Tensor:
+        """Room for a map (B, C, H, W)."""
+        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
+
     def mix_weights(self, kernel: Tensor) -> Tensor:
-        """(O, C, 1, 1) -> (C, O)."""
-        return kernel.flatten(1).T.contiguous()
+        """(O, C, 1, 1) -> (C, O), as `matrices`."""
+        return self.matrices(kernel.flatten(1).T)
 
     def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
         """As `Kernels.mix`."""
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = empty(count, len(bias), height, width)
+        out = self.empty(count, len(bias), height, width)
         matrix = (weight.data_ptr(), bias.data_ptr(), len(bias))
         check_memory(self._mix(x.data_ptr(), count * height * width, c, *matrix, slope, out.data_ptr()))
         return out
 
     def key_weights(self, kernel: Tensor) -> list[Tensor]:
-        """By tap (O, 9C), and for `convolve`."""
-        return [kernel.permute(0, 2, 3, 1).flatten(1), self.weights(kernel)]
+        """By tap (O, 9C), and for `convolve`; float32."""
+        return [kernel.permute(0, 2, 3, 1).flatten(1), self.single.weights(kernel)]
 
     def sums(
         self,
@@ -127,7 +143,7 @@ class NativeKernels(Kernels):
         rows: slice,
     ) -> Sums:
         """As `Kernels.sums`, by pairs of taps or by keys, whichever is expected to be faster."""
-        parts = [self.sums_of_one(x[i : i + 1], mean[i : i + 1], keys, shifts, rows) for i in range(len(x))]
+        parts = [self.single.sums_of_one(x[i : i + 1], mean[i : i + 1], keys, shifts, rows) for i in range(len(x))]
         return Sums(
             torch.cat([p.gram for p in parts]),
             [torch.cat([p.products[s] for p in parts]) for s in range(len(shifts))],
@@ -160,7 +176,7 @@ class NativeKernels(Kernels):
         """x (B, C, H, W) less its mean (B, C, 1, 1), with a reflected border."""
         x, means = channels_last(x), mean.flatten(1).contiguous()
         count, c, height, width = x.shape
-        out = empty(count, c, height + 2 * shift, width + 2 * shift)
+        out = self.empty(count, c, height + 2 * shift, width + 2 * shift)
         for picture, own, made in zip(addresses(x), addresses(means), addresses(out), strict=True):
             self._pad(picture, height, width, c, own, shift, made)
         return out
@@ -208,7 +224,7 @@ class NativeKernels(Kernels):
         grey = grey.contiguous()
         count, _, height, width = grey.shape
         c = len(biases[0])
-        y, scaled = empty(count, c, height, width), empty(count, c, height, width)
+        y, scaled = self.empty(count, c, height, width), self.empty(count, c, height, width)
         given = (weights[0].data_ptr(), biases[0].data_ptr(), scales.data_ptr(), slope)
         for picture, made, times in zip(addresses(grey), addresses(y), addresses(scaled), strict=True):
             self._begin(picture, height, width, c, *given, made, times)
@@ -229,7 +245,7 @@ class NativeKernels(Kernels):
         """As `Kernels.halve`."""
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = empty(count, c, height // 2, width // 2)
+        out = self.empty(count, c, height // 2, width // 2)
         for picture, made in zip(addresses(x), addresses(out), strict=True):
             self._halve(picture, height, width, c, made)
         return out
@@ -238,7 +254,7 @@ class NativeKernels(Kernels):
         """As `Kernels.lift`."""
         x, encoded = channels_last(x), channels_last(encoded)
         count, c, height, width = x.shape
-        out = empty(count, c, 2 * height, 2 * width)
+        out = self.empty(count, c, 2 * height, 2 * width)
         gate = (weight.data_ptr(), bias.data_ptr())
         for picture, own, made in zip(addresses(x), addresses(encoded), addresses(out), strict=True):
             check_memory(self._lift(picture, height, width, c, own, *gate, made))
@@ -253,18 +269,13 @@ def check_memory(short: int) -> None:
 
 def addresses(x: Tensor) -> list[int]:
     """Those of the pictures of a contiguous batch."""
-    start, step = x.data_ptr(), 4 * (x.numel() // len(x))
+    start, step = x.data_ptr(), x.element_size() * (x.numel() // len(x))
     return [start + i * step for i in range(len(x))]
 
 
 def channels_last(x: Tensor) -> Tensor:
     """x (B, C, H, W) as the kernels want it; itself where it is so already."""
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def empty(*shape: int) -> Tensor:
-    """Room for a map (B, C, H, W)."""
-    return torch.empty(shape, memory_format=torch.channels_last)
 
 
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:

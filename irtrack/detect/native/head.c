@@ -14,7 +14,7 @@ static const int TAP[TAPS][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {
 #include "lanes.h"
 
 /* picture: (height, width, C), C a multiple of 4; weights: (TAPS, C); out: (height, width). */
-void head(const float *picture, long height, long width, long c, const float *weights, float bias, float *out)
+void head(const pixel *picture, long height, long width, long c, const float *weights, float bias, float *out)
 {
     SHARES(shares);
 #pragma omp parallel

@@ -1,4 +1,4 @@
-/* Maxima, and products of small matrices, rows by channels. */
+/* Products of small matrices, rows by channels. */
 
 #include "vectors.h"
 
