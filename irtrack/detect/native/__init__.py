@@ -51,8 +51,9 @@ class NativeKernels(Kernels):
         self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, picture]
         self._convolve.argtypes += [c_float, picture]
         self._pair_sums.argtypes = [picture, *[size] * 4, picture, picture, picture]
-        self._cross_sums = library.cross_sums
-        self._cross_sums.argtypes = [picture, picture, *[size] * 3, picture, picture]
+        if not half:
+            self._cross_sums = library.cross_sums
+            self._cross_sums.argtypes = [picture, picture, *[size] * 3, picture, picture]
         self._head.argtypes = [picture, *[size] * 3, picture, c_float, picture]
         self._pad, self._halve, self._begin, self._lift = library.pad, library.halve, library.begin, library.lift
         self._pad.argtypes = [picture, *[size] * 3, picture, size, picture]
@@ -143,7 +144,7 @@ class NativeKernels(Kernels):
         rows: slice,
     ) -> Sums:
         """As `Kernels.sums`, by pairs of taps or by keys, whichever is expected to be faster."""
-        parts = [self.single.sums_of_one(x[i : i + 1], mean[i : i + 1], keys, shifts, rows) for i in range(len(x))]
+        parts = [self.sums_of_one(x[i : i + 1], mean[i : i + 1], keys, shifts, rows) for i in range(len(x))]
         return Sums(
             torch.cat([p.gram for p in parts]),
             [torch.cat([p.products[s] for p in parts]) for s in range(len(shifts))],
@@ -156,27 +157,28 @@ class NativeKernels(Kernels):
         """`sums` of one picture (1, C, H, W)."""
         part = x[:, :, rows]
         channels, height, width = part.shape[1:]
+        near = mean if self.single is self else coarse(mean)
         gram: Tensor | None = None
         centred: Tensor | None = None
         products, squares = [], []
         for (by_tap, weights), shift in zip(keys, shifts, strict=True):
             if pays(channels, len(by_tap), height, width, shift):
-                padded = self.padded(x, mean, shift)[:, :, rows.start : rows.stop + 2 * shift]
+                padded = self.padded(x, near, shift)[:, :, rows.start : rows.stop + 2 * shift]
                 sums = self.pair_sums(padded, shift)
-                gram, product, square = statistics_of_pairs(mean.flatten(), by_tap, sums, height * width)
+                gram, product, square = statistics_of_pairs(near.flatten(), by_tap, sums, height * width)
             else:
-                centred = self.padded(x, mean, 0) if centred is None else centred
-                made = self.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
-                product, square = self.cross_sums(part, made)
+                centred = self.single.padded(x, mean, 0) if centred is None else centred
+                made = self.single.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
+                product, square = self.single.cross_sums(part, made)
             products.append(product[None])
             squares.append(square[None])
-        return Sums((self.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
+        return Sums((self.single.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
 
     def padded(self, x: Tensor, mean: Tensor, shift: int) -> Tensor:
-        """x (B, C, H, W) less its mean (B, C, 1, 1), with a reflected border."""
+        """x (B, C, H, W), float32, less its mean (B, C, 1, 1), with a reflected border; as words, as `pair_sums` reads it."""
         x, means = channels_last(x), mean.flatten(1).contiguous()
         count, c, height, width = x.shape
-        out = self.empty(count, c, height + 2 * shift, width + 2 * shift)
+        out = self.single.empty(count, c, height + 2 * shift, width + 2 * shift)
         for picture, own, made in zip(addresses(x), addresses(means), addresses(out), strict=True):
             self._pad(picture, height, width, c, own, shift, made)
         return out
@@ -203,9 +205,9 @@ class NativeKernels(Kernels):
         """As `Kernels.head`, by the taps."""
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = torch.empty(count, 1, height, width)
+        out, weights = torch.empty(count, 1, height, width), taps.to(self.dtype)
         for picture, logits in zip(addresses(x), addresses(out), strict=True):
-            self._head(picture, height, width, c, taps.data_ptr(), float(bias), logits)
+            self._head(picture, height, width, c, weights.data_ptr(), float(bias), logits)
         return out
 
     def begin_weights(self, kernel: Tensor) -> Tensor:
@@ -259,6 +261,15 @@ class NativeKernels(Kernels):
         for picture, own, made in zip(addresses(x), addresses(encoded), addresses(out), strict=True):
             check_memory(self._lift(picture, height, width, c, own, *gate, made))
         return out
+
+
+def coarse(mean: Tensor) -> Tensor:
+    """Means of maps to four bits: what bfloat16 differs from them by is bfloat16 again, but for values much smaller.
+
+    Off the mean itself, all values of one size would be rounded the same way.
+    """
+    mantissa, exponent = torch.frexp(mean)
+    return torch.ldexp((16 * mantissa).round() / 16, exponent)
 
 
 def check_memory(short: int) -> None:

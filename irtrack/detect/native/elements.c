@@ -8,7 +8,7 @@ enum { RUN = 32 * ABREAST /* pixels of a piece */ };
 #define TEMPLATE "elements.inc"
 #include "lanes.h"
 
-/* x (height, width, c) less mean (c), reflected: out (height + 2 shift, width + 2 shift, c). */
+/* x (height, width, c), float32, less mean (c), reflected: out (height + 2 shift, width + 2 shift, c), words. */
 void pad(const float *x, long height, long width, long c, const float *mean, long shift, float *out)
 {
     SHARES(shares);

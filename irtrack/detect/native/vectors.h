@@ -45,8 +45,10 @@ typedef float pixel;
 /* What products of matrices take at a time: values of so many channels in four bytes. */
 #ifdef HALF
 typedef int __attribute__((may_alias)) word;
+#define ONES 0x3f803f80 /* 1 for both */
 #else
 typedef float word;
+#define ONES 1
 #endif
 enum { IN_WORD = sizeof(word) / sizeof(pixel) };
 
