@@ -8,7 +8,7 @@
 #include "product.h"
 #include "shares.h"
 
-enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 12 /* at a time, a multiple of ABREAST */ };
+enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 8 /* at a time, a multiple of ABREAST */ };
 
 /* The places at which the polynomials are multiplied are 0, -+ NEAR, -+ FAR and infinity. The largest error is a fifth of
    that at the usual -+ 1 and -+ 2. */

@@ -2,7 +2,7 @@
 
 #include "vectors.h"
 
-enum { ABREAST = REGISTERS == 32 ? 12 : 6 /* rows at a time */ };
+enum { ABREAST = REGISTERS == 32 ? 8 : 6 /* rows at a time */ };
 
 #define TEMPLATE "product.inc"
 #include "lanes.h"
