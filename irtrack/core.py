@@ -297,11 +297,13 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each."""
+    """How a detector stands. `scan_frames`: frames in which every place is looked at once; 1: in each. `choice`: why it
+    is this model, where a trial decided."""
 
     model: str = ""
     device: str = "cpu"
     scan_frames: int = 1
+    choice: str = ""
 
 
 @runtime_checkable

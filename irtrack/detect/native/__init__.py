@@ -37,8 +37,9 @@ FILTER = torch.kron(LINE, LINE)
 
 
 class NativeKernels(Kernels):
-    """`Kernels` in C. Tensors are on the CPU, of float32 or, if `half`, of bfloat16; numbers of channels other than 1 are
-    multiples of 4. Sums are float32 in both, and what attention is made of is float32 throughout.
+    """`Kernels` in C. Tensors are on the CPU, of float32 or, if `half`, of bfloat16.
+
+    Numbers of channels other than 1 are multiples of 4, or of 8 in half precision. Sums are float32 in both.
     """
 
     def __init__(self, cache: Path, half: bool = False) -> None:
@@ -175,7 +176,7 @@ class NativeKernels(Kernels):
         return Sums((self.single.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
 
     def padded(self, x: Tensor, mean: Tensor, shift: int) -> Tensor:
-        """x (B, C, H, W), float32, less its mean (B, C, 1, 1), with a reflected border; as words, as `pair_sums` reads it."""
+        """x (B, C, H, W), float32, less its mean (B, C, 1, 1), with a reflected border, as `pair_sums` reads it."""
         x, means = channels_last(x), mean.flatten(1).contiguous()
         count, c, height, width = x.shape
         out = self.single.empty(count, c, height + 2 * shift, width + 2 * shift)

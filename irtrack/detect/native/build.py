@@ -45,6 +45,11 @@ def processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has VDPBF16PS, which adds two products of bfloat16 to each float of a vector."""
+    return {"avx512_bf16", "avx512bw", "avx512vl"} <= set(processor().split())
+
+
 LOADED: dict[str, ctypes.CDLL] = {}
 """Libraries that could not be kept, by their keys: one compilation for each run is enough."""
 
