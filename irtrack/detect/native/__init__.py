@@ -17,7 +17,7 @@ from torch import Tensor
 
 from irtrack.detect.autocorrelation import statistics_of_pairs
 from irtrack.detect.directional import Sums
-from irtrack.detect.kernels import Kernels
+from irtrack.detect.kernels import Kernels, summed_taps
 from irtrack.detect.native.build import load_library
 
 KEY_COST, PAIR_LAGS = 4.8, 13
@@ -39,7 +39,7 @@ FILTER = torch.kron(LINE, LINE)
 class NativeKernels(Kernels):
     """`Kernels` in C. Tensors are on the CPU, of float32 or, if `half`, of bfloat16.
 
-    Numbers of channels other than 1 are multiples of 4, or of 8 in half precision. Sums are float32 in both.
+    Numbers of channels other than 1 are multiples of 4. Sums are float32 in both.
     """
 
     def __init__(self, cache: Path, half: bool = False) -> None:
@@ -204,6 +204,8 @@ class NativeKernels(Kernels):
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         """As `Kernels.head`, by the taps."""
+        if x.shape[1] * x.element_size() % 16:  # not even the smallest vector; small networks of tests
+            return summed_taps(x.float(), taps, bias)
         x = channels_last(x)
         count, c, height, width = x.shape
         out, weights = torch.empty(count, 1, height, width), taps.to(self.dtype)

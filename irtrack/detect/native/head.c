@@ -13,7 +13,7 @@ static const int TAP[TAPS][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {
 #define TEMPLATE "head.inc"
 #include "lanes.h"
 
-/* picture: (height, width, C), C a multiple of 4, or of 8 in half precision; weights: (TAPS, C); out: (height, width). */
+/* picture: (height, width, C), C a multiple of 4 words; weights: (TAPS, C); out: (height, width). */
 void head(const pixel *picture, long height, long width, long c, const pixel *weights, float bias, float *out)
 {
     SHARES(shares);
