@@ -472,7 +472,7 @@ def test_an_exported_network_is_used_only_where_it_is_the_users_own(
 
 
 def test_without_kernels_auto_takes_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def missing(network: DATransNet) -> DATransNet:
+    def missing(network: DATransNet, half: bool) -> DATransNet:
         raise IrtrackError("backend native does not load")
 
     monkeypatch.setattr(backends, "native_form", missing)

@@ -71,8 +71,8 @@ int main(void)
         pixel *out = malloc(sizeof(pixel) * 4 * n), *scaled = malloc(sizeof(pixel) * n);
         for (long shift = 1; shift < 4; shift += 2)
             for (int reflect = 0; reflect < 2; reflect++) {
-                if (convolve(pixels(n), c, pixels(n), c, h, w, 0, h, reflect, shift, pixels(36 * 2 * c * c), floats(c), c,
-                             pixels(n), 0.1f, out))
+                const pixel *x = pixels(n), *u = pixels(36 * 2 * c * c);
+                if (convolve(x, c, x, c, h, w, 0, h, reflect, shift, u, floats(c), c, x, 0.1f, out))
                     return 1;
                 show(out, n);
             }
