@@ -358,8 +358,6 @@ def lower(network: nn.Module, dtype: torch.dtype) -> None:
     kept = {part for block in blocks for part in block.modules()}
     for block in blocks:
         block.dtype = dtype
-        if not block.folds:
-            block.out_weight.data = block.out_weight.data.to(dtype)
     for module in network.modules():
         if module not in kept:
             for name, parameter in module.named_parameters(recurse=False):
