@@ -203,8 +203,8 @@ class DetectorSettings(Checked):
     )
     precision: str = option(
         "auto",
-        "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by less "
-        "than 1 percent, in torch by up to 2) or float16; auto: float16 on a GPU, else float32",
+        "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by about "
+        "half a percent, in torch by 1 to 2) or float16; auto: float16 on a GPU, else float32",
         choices=PRECISIONS,
     )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
