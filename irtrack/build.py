@@ -27,6 +27,7 @@ from irtrack.track.tracker import KalmanTracker
 
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
+    from irtrack.detect.live import LiveDetector
     from irtrack.detect.shared import SharedDetector
 
 
@@ -60,31 +61,58 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
-    return make_loaded(settings.detector, (source.info.fps or LIVE_FPS) if source is not None and source.live else None)
+    if source is None or not source.live:
+        return make_loaded(settings.detector, None)
+    return make_loaded(settings.detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
 
 
-def make_loaded(settings: DetectorSettings, live_fps: float | None) -> NetworkDetector:
+def make_loaded(
+    settings: DetectorSettings, live_fps: float | None, size: tuple[int, int] | None = None
+) -> NetworkDetector:
     """`load_detector` in a thread that ends."""
     with ThreadPoolExecutor(1, "irtrack-load") as once:
-        return once.submit(load_detector, settings, live_fps).result()
+        return once.submit(load_detector, settings, live_fps, size).result()
 
 
-def load_detector(settings: DetectorSettings, live_fps: float | None = None) -> NetworkDetector:
+def load_detector(
+    settings: DetectorSettings, live_fps: float | None = None, size: tuple[int, int] | None = None
+) -> NetworkDetector:
     """Device, weights and network, in the calling thread. `live_fps`: the rate of a camera, None for a recording.
 
-    Mode `auto` is `exact` for recordings and `live` for cameras. Raises IrtrackError or WeightsError.
+    `size`: height and width of its frames.
+
+    Mode `auto` is `exact` for recordings and `live` for cameras. Weights `auto`, on a CPU: the slim network, but for a
+    camera with which the full one keeps up. Raises IrtrackError or WeightsError.
     """
     from irtrack.detect.detector import NetworkDetector, check_whole, pick_device, pick_weights
     from irtrack.detect.live import LiveDetector
     from irtrack.detect.weights import load_weights
 
-    device = pick_device(settings.device)
+    device, choice = pick_device(settings.device), ""
+    if settings.weights == "auto" and live_fps and size and settings.mode in ("auto", "live") and device.type == "cpu":
+        full, choice = full_if_it_keeps_up(settings, live_fps, size)
+        if full is not None:
+            return full
     weights = load_weights(pick_weights(settings.weights, device), others=True)
     if settings.mode == "live" or (settings.mode == "auto" and live_fps is not None and weights.is_own):
         if not weights.is_own:
             check_whole(weights, settings)
-        return LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
+        live = LiveDetector(weights, settings, device, 1 / (live_fps or LIVE_FPS), settings.live_bands)
+        live.choice = choice
+        return live
     return NetworkDetector(weights, settings, device)
+
+
+def full_if_it_keeps_up(
+    settings: DetectorSettings, live_fps: float, size: tuple[int, int]
+) -> tuple[LiveDetector | None, str]:
+    """The full network on a CPU, where a short trial says that it keeps up with a camera; and what the trial found."""
+    from irtrack.detect.detector import pick_device
+    from irtrack.detect.live import LiveDetector
+    from irtrack.detect.weights import load_weights
+
+    full = LiveDetector(load_weights("datransnet"), settings, pick_device("cpu"), 1 / live_fps, settings.live_bands)
+    return full if full.keeps_up(*size) else None, full.choice
 
 
 def make_tracker(settings: Settings) -> Tracker:

@@ -171,7 +171,8 @@ class DetectorSettings(Checked):
 
     weights: str = option(
         "auto",
-        "a model by name, or a checkpoint file; auto takes datransnet on a GPU and the slim datransnet-s without one",
+        "a model by name, or a checkpoint file; auto takes datransnet on a GPU or where it keeps up with a camera, "
+        "else the slim datransnet-s",
         form="NAME/PATH",
     )
     device: str = option("auto", "where the network runs; auto: on a GPU where there is one", choices=DEVICES)
@@ -202,8 +203,8 @@ class DetectorSettings(Checked):
     )
     precision: str = option(
         "auto",
-        "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by 1 to 2 "
-        "percent) or float16; auto: float16 on a GPU, else float32",
+        "arithmetic of the convolutions: float32, bfloat16 (on CPUs that have it: faster, masks change by about "
+        "half a percent, in torch by 1 to 2) or float16; auto: float16 on a GPU, else float32",
         choices=PRECISIONS,
     )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
@@ -227,7 +228,8 @@ class DetectorSettings(Checked):
         """Raises ConfigError where the engine cannot do what else is set."""
         if self.backend in ("auto", "torch"):
             return
-        if self.precision not in ("auto", "float32"):
+        able = ("auto", "float32", "bfloat16") if self.backend == "native" else ("auto", "float32")
+        if self.precision not in able:
             raise ConfigError(f"backend = {self.backend!r} has no precision {self.precision!r}: leave one of them out")
         if self.backend != "native" and self.mode in ("video", "live"):
             raise ConfigError(f"backend = {self.backend!r} runs whole frames only, not mode {self.mode!r}")

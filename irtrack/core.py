@@ -300,12 +300,14 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
-    """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera."""
+    """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera.
+    `choice`: why it is this model, where a trial decided."""
 
     model: str = ""
     device: str = "cpu"
     scan_frames: int = 1
     keeps_up: bool = False
+    choice: str = ""
 
 
 @runtime_checkable

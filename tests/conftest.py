@@ -24,6 +24,7 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from irtrack import build
 from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.app import clean_environment
 from irtrack.gui.theme import apply_theme
@@ -48,6 +49,12 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings of whoever runs it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-of-the-test"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-of-the-test"))
+
+
+@pytest.fixture(autouse=True)
+def slim_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With weights `auto` a camera gets the slim network, however fast and free this machine is."""
+    monkeypatch.setattr(build, "full_if_it_keeps_up", lambda *_: (None, ""))
 
 
 @pytest.fixture(scope="session")

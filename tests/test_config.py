@@ -38,7 +38,7 @@ NEVER = [
     (DetectorSettings, {"mode": "Exact"}, "did you mean 'exact'"),
     (DetectorSettings, {"min_area_px": 9, "max_area_px": 8}, "above max_area_px"),
     (DetectorSettings, {"backend": "openvino", "mode": "video"}, "whole frames only"),
-    (DetectorSettings, {"backend": "native", "precision": "bfloat16"}, "no precision"),
+    (DetectorSettings, {"backend": "native", "precision": "float16"}, "no precision"),
     (DetectorSettings, {"include": "0,0 9,0 9,9", "exclude": "0,0 9,0 9,9"}, "nothing is left"),
     (DetectorSettings, {"include": "0,0 5,5 9,9"}, "holds nothing"),
     (DetectorSettings, {"levels": "0,inf"}, "must be below"),

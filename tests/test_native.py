@@ -280,7 +280,7 @@ def test_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     NativeKernels(tmp_path)
     made = list(tmp_path.iterdir())
     assert [p.suffix for p in made] == [".so"]
-    monkeypatch.setattr(build, "compile_to", None)  # a second compilation would fail
+    monkeypatch.setattr(build, "run_compiler", None)  # a second compilation would fail
     NativeKernels(tmp_path)
 
 
@@ -350,7 +350,7 @@ def test_auto_takes_them_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
         detector = NetworkDetector(weights, DetectorSettings(mode=mode), CPU)
         assert detector.backend == "native"
         assert any(isinstance(getattr(m, "kernels", None), NativeKernels) for m in detector._network.modules())
-    assert NetworkDetector(weights, DetectorSettings(precision="bfloat16"), CPU).backend == "torch"
+    assert NetworkDetector(weights, DetectorSettings(precision="float16"), CPU).backend == "torch"
 
 
 @pytest.fixture
@@ -472,7 +472,7 @@ def test_an_exported_network_is_used_only_where_it_is_the_users_own(
 
 
 def test_without_kernels_auto_takes_torch(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    def missing(network: DATransNet) -> DATransNet:
+    def missing(network: DATransNet, half: bool) -> DATransNet:
         raise IrtrackError("backend native does not load")
 
     monkeypatch.setattr(backends, "native_form", missing)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from irtrack import build
 from irtrack.build import load_detector, make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Floats, Frame, Image, Tracks
@@ -21,6 +22,8 @@ from irtrack.simulate import Scene, scene_from_text
 
 CPU = torch.device("cpu")
 LIMIT = 5e-5
+FULL_IF_IT_KEEPS_UP = build.full_if_it_keeps_up
+"""The real one, which `conftest.py` keeps other tests from."""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +141,61 @@ def test_frames_that_fit_the_time_are_seen_whole(scene: Scene) -> None:
     for image in frames(scene, range(3)):
         assert (detector.scores(image) > 0).all()
     assert detector.scan_frames == 1
+
+
+class Steady:
+    """A clock by which each frame takes as long: asked twice a frame."""
+
+    def __init__(self, frame_s: float) -> None:
+        self.frame_s, self.now = frame_s, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.frame_s
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("frame_s", "spent_s", "whole"), [(0.025, 0.001, True), (0.025, 0.05, False), (0.031, 0.0, False)]
+)
+def test_whole_frames_are_taken_where_they_fit(scene: Scene, frame_s: float, spent_s: float, whole: bool) -> None:
+    """25 ms fit into the 33 of a camera, if not much else is to be done; 31 do not."""
+    settings = DetectorSettings(weights="datransnet-s", device="cpu", backend="torch")
+    detector = LiveDetector(load_weights("datransnet-s"), settings, CPU, 1 / 30, clock=Steady(frame_s))
+    for image in frames(scene, range(6)):
+        detector(image)
+        for _ in range(30):
+            detector.look_at(tracks_at(np.zeros((0, 4))), spent_s)
+    assert (detector.scan_frames == 1) == whole
+
+
+def full_by_trial(frame_s: float, monkeypatch: pytest.MonkeyPatch) -> NetworkDetector:
+    """What weights `auto` give for a camera of 30 frames a second, if the full network took so long."""
+    monkeypatch.setattr(build, "full_if_it_keeps_up", FULL_IF_IT_KEEPS_UP)
+    monkeypatch.setattr(LiveDetector, "frame_s", lambda *_: frame_s)
+    return load_detector(DetectorSettings(device="cpu", backend="torch"), 30.0, (64, 96))
+
+
+def test_auto_takes_the_full_network_where_it_keeps_up_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    full, slim = full_by_trial(0.020, monkeypatch), full_by_trial(0.060, monkeypatch)
+    assert full.status().model == "datransnet"
+    assert full.status().choice == "the full network keeps up: 20 ms a frame, and there are 30"
+    assert slim.status().model == "datransnet-s"
+    assert slim.status().choice == "the full network is too slow: 60 ms a frame, and there are 30"
+    assert isinstance(full, LiveDetector)
+    assert isinstance(slim, LiveDetector)
+    for settings, fps in ((DetectorSettings(device="cpu"), None), (DetectorSettings(device="cpu", mode="video"), 30.0)):
+        status = load_detector(settings, fps, (64, 96)).status()
+        assert (status.model, status.choice) == ("datransnet-s", "")
+
+
+def test_the_trial_times_frames_with_attention_kept_and_ends_early_where_they_are_slow(scene: Scene) -> None:
+    for frame_s, asked in ((0.02, 9), (0.09, 3)):
+        clock = Steady(frame_s)
+        settings = DetectorSettings(weights="datransnet-s", device="cpu", backend="torch")
+        detector = LiveDetector(load_weights("datransnet-s"), settings, CPU, 1 / 30, clock=clock)
+        assert detector.frame_s(70, 96) == pytest.approx(frame_s)
+        assert clock.now == pytest.approx(asked * frame_s)
+        assert detector._video._thumbnail is None  # what comes next begins a scene
 
 
 def test_many_tracks_have_the_frame_seen_whole(scene: Scene) -> None:

@@ -27,6 +27,7 @@ from irtrack.core import IrtrackError
 from irtrack.detect.backends import available, make_backend, native_form
 from irtrack.detect.detector import NetworkDetector, keep_large_blocks
 from irtrack.detect.inference import prepare
+from irtrack.detect.native.build import multiplies_bfloat16
 from irtrack.detect.network import DATransNet
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import load_weights
@@ -137,6 +138,10 @@ def forms(full: DATransNet, slim: DATransNet, reference: Path | None) -> dict[tu
         out["native", "video"] = VideoNetwork(native_form(full), every)
         out["native", "datransnet-s exact"] = native_form(slim)
         out["native", "datransnet-s video"] = VideoNetwork(native_form(slim), every)
+        if multiplies_bfloat16():
+            for model, network in (("", full), ("datransnet-s ", slim)):
+                out["native", f"{model}exact bfloat16"] = native_form(network, half=True)
+                out["native", f"{model}video bfloat16"] = VideoNetwork(native_form(network, half=True), every)
     return out
 
 

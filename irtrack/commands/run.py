@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Reporting, Sink, Source, SourceInfo
+from irtrack.core import (
+    DetectorStatus,
+    FrameResult,
+    Image,
+    IrtrackError,
+    Remarks,
+    Reporting,
+    Sink,
+    Source,
+    SourceInfo,
+)
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -96,6 +106,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
             made.pipeline = make_pipeline(
                 source, settings, made.outputs, made.note, detector, made.targets, stop.check, events
             )
+            made.say_choice(args.quiet)
         return shared
     except BaseException:
         end(runs)
@@ -195,6 +206,14 @@ class Run:
             if text not in self._said:
                 self._said.add(text)
                 print(f"irtrack: {text}{more}", file=sys.stderr)
+
+    def say_choice(self, quiet: bool) -> None:
+        """Which network runs, where a trial decided."""
+        assert self.pipeline is not None
+        detector = self.pipeline.detector
+        status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        if status.choice and not quiet:
+            print(f"weights {status.model}, since {status.choice}")
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""

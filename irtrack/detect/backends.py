@@ -30,7 +30,7 @@ from irtrack import plugins
 from irtrack.core import IrtrackError
 from irtrack.detect.inference import prepare
 from irtrack.detect.native import NativeKernels
-from irtrack.detect.native.build import compiler, is_own, make_private
+from irtrack.detect.native.build import compiler, is_own, make_private, multiplies_bfloat16
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import Weights
 from irtrack.text import read_text
@@ -42,6 +42,9 @@ Backend = Callable[[Tensor], Tensor]
 
 LIMIT = 1e-3
 """Largest difference of scores from the torch form; engines round differently, wrong ones are far off."""
+
+HALF_LIMIT = 0.15
+"""The same of kernels in bfloat16, which round to three digits: 0.12 was the largest in 476 test images."""
 
 TRIAL_SIZE = (256, 320)
 TRIAL_ROUNDS = 8
@@ -139,22 +142,26 @@ def openvino_backend(path: Path, threads: int) -> Backend:
     return lambda x: torch.from_numpy(request.infer({0: x.cpu().numpy()})[0].copy())
 
 
-def native_form(network: DATransNet) -> DATransNet:
-    """The prepared network with kernels in C, checked against torch's on one frame. Raises IrtrackError."""
-    form = prepare(network, CPU, arithmetic=NativeKernels(cache_folder()))
-    check("native", form, network)
+def native_form(network: DATransNet, half: bool = False) -> DATransNet:
+    """The prepared network with kernels in C, in bfloat16 if `half`, checked against torch's in single precision on one
+    frame. Raises IrtrackError.
+    """
+    if half and not multiplies_bfloat16():
+        raise IrtrackError("backend native has no bfloat16 on this processor: leave --precision or --backend out")
+    form = prepare(network, CPU, arithmetic=NativeKernels(cache_folder(), half))
+    check("native", form, network, HALF_LIMIT if half else LIMIT)
     return form
 
 
-def own_form(network: DATransNet, sure: bool) -> tuple[str, DATransNet]:
+def own_form(network: DATransNet, sure: bool, half: bool = False) -> tuple[str, DATransNet]:
     """The `native` form and its name; the torch form where that cannot be had and was not asked for (`sure`)."""
     try:
-        return "native", native_form(network)
+        return "native", native_form(network, half)
     except IrtrackError as error:
         if sure:
             raise
         log.warning("%s: torch is used instead", error)
-        return "torch", prepare(network, CPU)
+        return "torch", prepare(network, CPU, torch.bfloat16 if half else torch.float32)
 
 
 def frame_of_points() -> Tensor:
@@ -168,12 +175,12 @@ def frame_of_points() -> Tensor:
     return frame.clamp(0, 1)[None, None]
 
 
-def check(name: str, backend: Backend, network: DATransNet) -> None:
+def check(name: str, backend: Backend, network: DATransNet, limit: float = LIMIT) -> None:
     """Raises IrtrackError where an engine gives other scores than the torch form on a frame of points."""
     x = frame_of_points()
     with torch.inference_mode():
         worst = float((backend(x).sigmoid() - prepare(network, CPU)(x).sigmoid()).abs().max())
-    if not worst <= LIMIT:
+    if not worst <= limit:
         raise IrtrackError(f"backend {name} gives other scores than torch (by {worst:.2g}): use --backend torch")
 
 

@@ -20,6 +20,7 @@ from irtrack.detect.backends import OWN, fastest, make_backend, own_form
 from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
+from irtrack.detect.native.build import compiler, multiplies_bfloat16
 from irtrack.detect.scoring import score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
@@ -89,7 +90,12 @@ def pick_backend(weights: Weights, settings: DetectorSettings, device: torch.dev
     if not weights.is_own:
         check_whole(weights, settings)
         return "torch"
-    if device.type != "cpu" or pick_precision(settings.precision, device) != torch.float32:
+    precision = pick_precision(settings.precision, device)
+    if device.type != "cpu":
+        return "torch"
+    if precision == torch.bfloat16 and settings.backend == "auto":
+        return "native" if multiplies_bfloat16() and compiler() is not None else "torch"
+    if precision != torch.float32 and settings.backend != "native":
         return "torch"
     whole = settings.mode in ("auto", "exact")
     return fastest(weights, whole) if settings.backend == "auto" else settings.backend
@@ -119,12 +125,16 @@ class NetworkDetector:
             torch.set_num_threads(settings.threads)
         self.backend = pick_backend(weights, settings, device)
         """The engine that runs whole frames."""
+        self.choice = ""
+        """Why this network, where that was found by a trial."""
+        precision = pick_precision(settings.precision, device)
         if not weights.is_own:
             self._network = weights.network.to(device)
         elif self.backend == "native":
-            self.backend, self._network = own_form(weights.network, settings.backend == "native")
+            half = precision == torch.bfloat16
+            self.backend, self._network = own_form(weights.network, settings.backend == "native", half)
         else:
-            self._network = prepare(weights.network, device, pick_precision(settings.precision, device))
+            self._network = prepare(weights.network, device, precision)
         self._run: Callable[[Tensor], Tensor] = self._network
         if settings.mode == "video":
             self._run = VideoNetwork(self._network, settings.refresh_every)
@@ -151,8 +161,8 @@ class NetworkDetector:
         return self._scored[1]
 
     def status(self) -> DetectorStatus:
-        """Model and device."""
-        return DetectorStatus(self.weights.name, str(self.device))
+        """Model, device, and why this model."""
+        return DetectorStatus(self.weights.name, str(self.device), choice=self.choice)
 
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""

@@ -126,7 +126,7 @@ class FastDATrans(nn.Module):
                 onto=y,
             )
         assert y is not None
-        return y if self.folds else self.kernels.mix(y, self.out_weight.to(self.dtype), bias, slope=0.0)
+        return y if self.folds else self.kernels.mix(y, self.out_weight, bias, slope=0.0)
 
 
 class Stencil(nn.Module):
@@ -186,7 +186,8 @@ class FastGFEM(nn.Module):
             self._spatial = spatial
         elif self.update is not None:
             self._write(self._spatial, spatial[:, :, self.update], self.update.start, 1)
-        channel = torch.sigmoid(self.fc1(self._spatial.mean((2, 3), keepdim=True)))
+        channel = self.fc1(self._spatial.mean((2, 3), keepdim=True).to(self.fc1.weight.dtype))
+        channel = torch.sigmoid(channel).to(x.dtype)
         pooled = k.halve(channel * x)
         pooled = F.interpolate(pooled, size=x.shape[-2:], mode="bilinear", align_corners=False)
         transferred = k.mix(spatial, self.transfer, self.transfer_bias)

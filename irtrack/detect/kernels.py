@@ -64,8 +64,8 @@ class Kernels:
         return kernel
 
     def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
-        """A 1x1 convolution, rectified: (B, C, H, W) -> (B, O, H, W)."""
-        y = F.conv2d(x, weight, bias)
+        """A 1x1 convolution, rectified, in the precision of x: (B, C, H, W) -> (B, O, H, W)."""
+        y = F.conv2d(x, weight.to(x.dtype), bias)
         return y if slope == 1.0 else F.leaky_relu_(y, slope) if slope else F.relu_(y)
 
     def key_weights(self, kernel: Tensor) -> list[Tensor]:

@@ -40,6 +40,12 @@ PASS_S = 0.002
 SHARE = 0.8
 """Part of the time between two frames that is spent."""
 
+WHOLE_SHARE = 0.9
+"""The same of whole frames, with attention kept: on the average, as a frame that takes longer is waited for."""
+
+TRIAL_FRAMES = 8
+"""Of `frame_s`: with the usual settings, a block renews its attention twice."""
+
 PARTS_UP_TO_S = 0.08
 """Time of a whole frame up to which parts of it are worth their trouble: more results a second follow better. Where a
 frame takes longer, tracks move so far between results that they have to be looked for everywhere. Recall on real clips
@@ -105,6 +111,27 @@ class LiveDetector(NetworkDetector):
         self._scan.restart()
         self._tracks, self._expected, self._time_s = None, Expected(), None
 
+    def keeps_up(self, height: int, width: int) -> bool:
+        """Whether whole frames of this size fit the time between two, by a short trial; `choice` says what it found."""
+        taken, most = self.frame_s(height, width), WHOLE_SHARE * self._interval_s
+        found = "keeps up" if taken <= most else "is too slow"
+        self.choice = f"the full network {found}: {1e3 * taken:.0f} ms a frame, and there are {1e3 * most:.0f}"
+        return taken <= most
+
+    def frame_s(self, height: int, width: int) -> float:
+        """Seconds of a whole frame with attention kept, the mean of a few; the first two of a slow network's."""
+        x = self._input(np.full((height, width), 128, np.uint8))
+        with torch.inference_mode():
+            self._video(x)
+            start = self._clock()
+            for i in range(1, TRIAL_FRAMES + 1):
+                self._video(x)
+                taken = (self._clock() - start) / i
+                if i == 2 and taken > 2 * self._interval_s:
+                    break
+        self.forget()
+        return taken
+
     def _input(self, image: Image) -> Tensor:
         return upload(pad_to_multiple(torch.from_numpy(self._scaling(image))[None, None]), self.device)
 
@@ -130,8 +157,11 @@ class LiveDetector(NetworkDetector):
         return scores[: image.shape[0], : image.shape[1]]
 
     def _budget_px(self, whole_px: int) -> float:
-        """Pixels that there is time for, at a pass for a band and one for tiles; no bound where parts do not pay."""
-        if self._s_per_px is None or whole_px * self._s_per_px > PARTS_UP_TO_S:
+        """Pixels that there is time for, at a pass for a band and one for tiles; no bound where parts do not pay, or
+        whole frames fit."""
+        whole_s = float("inf") if self._s_per_px is None else whole_px * self._s_per_px
+        fits = whole_s + PASS_S + self._elsewhere_s <= WHOLE_SHARE * self._interval_s
+        if self._s_per_px is None or fits or whole_s > PARTS_UP_TO_S:
             return float("inf")
         return (SHARE * self._interval_s - self._elsewhere_s - 2 * PASS_S) / max(self._s_per_px, 1e-12)
 

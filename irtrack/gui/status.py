@@ -115,6 +115,7 @@ class StatusLine(QStatusBar):
         if not session.live and analysis.detect_ms:
             parts.append(f"detection {np.median(np.array(tuple(analysis.detect_ms))):.0f} ms")
         self._rates.setText("   ".join([*parts, self._model(pipeline.detector)]))
+        self._rates.setToolTip(status_of(pipeline.detector).choice)
 
     def _state(self, session: Session) -> str:
         if session.live:
@@ -125,6 +126,11 @@ class StatusLine(QStatusBar):
     def _model(self, detector: Detector | None) -> str:
         if detector is None:
             return "loading the network ..."
-        now = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        now = status_of(detector)
         scan = f", all of the picture every {now.scan_frames} frames" if now.scan_frames > 1 else ""
         return (f"{now.model} on {now.device}" if now.model else "") + scan
+
+
+def status_of(detector: Detector | None) -> DetectorStatus:
+    """How a detector stands; one that does not say is whole and has no name."""
+    return detector.status() if isinstance(detector, Reporting) else DetectorStatus()

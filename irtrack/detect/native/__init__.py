@@ -17,7 +17,7 @@ from torch import Tensor
 
 from irtrack.detect.autocorrelation import statistics_of_pairs
 from irtrack.detect.directional import Sums
-from irtrack.detect.kernels import Kernels
+from irtrack.detect.kernels import Kernels, summed_taps
 from irtrack.detect.native.build import load_library
 
 KEY_COST, PAIR_LAGS = 4.8, 13
@@ -37,18 +37,24 @@ FILTER = torch.kron(LINE, LINE)
 
 
 class NativeKernels(Kernels):
-    """`Kernels` in C. Tensors are float32, on the CPU; numbers of channels other than 1 are multiples of 4."""
+    """`Kernels` in C. Tensors are on the CPU, of float32 or, if `half`, of bfloat16.
 
-    def __init__(self, cache: Path) -> None:
+    Numbers of channels other than 1 are multiples of 4. Sums are float32 in both.
+    """
+
+    def __init__(self, cache: Path, half: bool = False) -> None:
         """Compile into the folder `cache` what is not there yet. Raises IrtrackError."""
-        library = load_library(cache)
+        self.dtype = torch.bfloat16 if half else torch.float32
+        self.single = NativeKernels(cache) if half else self
+        library = load_library(cache, half)
         self._convolve, self._pair_sums, self._head = library.convolve, library.pair_sums, library.head
         picture, size, flag = c_void_p, c_long, c_int
         self._convolve.argtypes = [picture, size, picture, *[size] * 5, flag, size, picture, picture, size, picture]
         self._convolve.argtypes += [c_float, picture]
         self._pair_sums.argtypes = [picture, *[size] * 4, picture, picture, picture]
-        self._cross_sums = library.cross_sums
-        self._cross_sums.argtypes = [picture, picture, *[size] * 3, picture, picture]
+        if not half:
+            self._cross_sums = library.cross_sums
+            self._cross_sums.argtypes = [picture, picture, *[size] * 3, picture, picture]
         self._head.argtypes = [picture, *[size] * 3, picture, c_float, picture]
         self._pad, self._halve, self._begin, self._lift = library.pad, library.halve, library.begin, library.lift
         self._pad.argtypes = [picture, *[size] * 3, picture, size, picture]
@@ -61,8 +67,16 @@ class NativeKernels(Kernels):
             procedure.restype = None
 
     def weights(self, kernel: Tensor) -> Tensor:
-        """(O, C, 3, 3) -> G W G' (36, C, O)."""
-        return (FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)).unflatten(1, kernel.shape[1::-1])
+        """(O, C, 3, 3) -> G W G' (36, C, O), as `matrices`."""
+        places = FILTER @ kernel.permute(2, 3, 1, 0).flatten(2).flatten(0, 1)
+        return self.matrices(places.unflatten(1, kernel.shape[1::-1]))
+
+    def matrices(self, x: Tensor) -> Tensor:
+        """Matrices (..., C, O) as the kernels take them: in half precision two successive rows lie side by side."""
+        x = x.contiguous()
+        if self.dtype == torch.float32:
+            return x
+        return x.to(self.dtype).unflatten(-2, (-1, 2)).transpose(-1, -2).contiguous().view(x.shape)
 
     def bordered(self, x: Tensor, shifts: Sequence[int], mean: Tensor | None = None) -> list[Tensor]:
         """x itself: `convolve` reflects where it reads, and `sums` takes the mean off."""
@@ -85,7 +99,7 @@ class NativeKernels(Kernels):
         pixels = [channels_last(x) for x in parts]
         count, _, height, width = pixels[0].shape
         rows = slice(0, height) if rows is None else rows
-        out = empty(count, outputs, rows.stop - rows.start, width)
+        out = self.empty(count, outputs, rows.stop - rows.start, width)
         channels = [p.shape[1] for p in pixels] + [0] * (2 - len(pixels))
         bias_at = None if bias is None else bias.data_ptr()
         nothing = [None] * count
@@ -100,22 +114,26 @@ class NativeKernels(Kernels):
             check_memory(short)
         return out
 
+    def empty(self, *shape: int) -> Tensor:
+        """Room for a map (B, C, H, W)."""
+        return torch.empty(shape, dtype=self.dtype, memory_format=torch.channels_last)
+
     def mix_weights(self, kernel: Tensor) -> Tensor:
-        """(O, C, 1, 1) -> (C, O)."""
-        return kernel.flatten(1).T.contiguous()
+        """(O, C, 1, 1) -> (C, O), as `matrices`."""
+        return self.matrices(kernel.flatten(1).T)
 
     def mix(self, x: Tensor, weight: Tensor, bias: Tensor, slope: float = 1.0) -> Tensor:
         """As `Kernels.mix`."""
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = empty(count, len(bias), height, width)
+        out = self.empty(count, len(bias), height, width)
         matrix = (weight.data_ptr(), bias.data_ptr(), len(bias))
         check_memory(self._mix(x.data_ptr(), count * height * width, c, *matrix, slope, out.data_ptr()))
         return out
 
     def key_weights(self, kernel: Tensor) -> list[Tensor]:
-        """By tap (O, 9C), and for `convolve`."""
-        return [kernel.permute(0, 2, 3, 1).flatten(1), self.weights(kernel)]
+        """By tap (O, 9C), and for `convolve`; float32."""
+        return [kernel.permute(0, 2, 3, 1).flatten(1), self.single.weights(kernel)]
 
     def sums(
         self,
@@ -140,27 +158,28 @@ class NativeKernels(Kernels):
         """`sums` of one picture (1, C, H, W)."""
         part = x[:, :, rows]
         channels, height, width = part.shape[1:]
+        near = mean if self.single is self else coarse(mean)
         gram: Tensor | None = None
         centred: Tensor | None = None
         products, squares = [], []
         for (by_tap, weights), shift in zip(keys, shifts, strict=True):
             if pays(channels, len(by_tap), height, width, shift):
-                padded = self.padded(x, mean, shift)[:, :, rows.start : rows.stop + 2 * shift]
+                padded = self.padded(x, near, shift)[:, :, rows.start : rows.stop + 2 * shift]
                 sums = self.pair_sums(padded, shift)
-                gram, product, square = statistics_of_pairs(mean.flatten(), by_tap, sums, height * width)
+                gram, product, square = statistics_of_pairs(near.flatten(), by_tap, sums, height * width)
             else:
-                centred = self.padded(x, mean, 0) if centred is None else centred
-                made = self.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
-                product, square = self.cross_sums(part, made)
+                centred = self.single.padded(x, mean, 0) if centred is None else centred
+                made = self.single.convolve([centred], weights, shift=shift, reflect=True, rows=rows)
+                product, square = self.single.cross_sums(part, made)
             products.append(product[None])
             squares.append(square[None])
-        return Sums((self.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
+        return Sums((self.single.cross_sums(part, part)[0] if gram is None else gram)[None], products, squares)
 
     def padded(self, x: Tensor, mean: Tensor, shift: int) -> Tensor:
-        """x (B, C, H, W) less its mean (B, C, 1, 1), with a reflected border."""
+        """x (B, C, H, W), float32, less its mean (B, C, 1, 1), with a reflected border, as `pair_sums` reads it."""
         x, means = channels_last(x), mean.flatten(1).contiguous()
         count, c, height, width = x.shape
-        out = empty(count, c, height + 2 * shift, width + 2 * shift)
+        out = self.single.empty(count, c, height + 2 * shift, width + 2 * shift)
         for picture, own, made in zip(addresses(x), addresses(means), addresses(out), strict=True):
             self._pad(picture, height, width, c, own, shift, made)
         return out
@@ -185,11 +204,13 @@ class NativeKernels(Kernels):
 
     def head(self, x: Tensor, square: Tensor, wide: Tensor, high: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         """As `Kernels.head`, by the taps."""
+        if x.shape[1] * x.element_size() % 16:  # not even the smallest vector; small networks of tests
+            return summed_taps(x.float(), taps, bias)
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = torch.empty(count, 1, height, width)
+        out, weights = torch.empty(count, 1, height, width), taps.to(self.dtype)
         for picture, logits in zip(addresses(x), addresses(out), strict=True):
-            self._head(picture, height, width, c, taps.data_ptr(), float(bias), logits)
+            self._head(picture, height, width, c, weights.data_ptr(), float(bias), logits)
         return out
 
     def begin_weights(self, kernel: Tensor) -> Tensor:
@@ -208,7 +229,7 @@ class NativeKernels(Kernels):
         grey = grey.contiguous()
         count, _, height, width = grey.shape
         c = len(biases[0])
-        y, scaled = empty(count, c, height, width), empty(count, c, height, width)
+        y, scaled = self.empty(count, c, height, width), self.empty(count, c, height, width)
         given = (weights[0].data_ptr(), biases[0].data_ptr(), scales.data_ptr(), slope)
         for picture, made, times in zip(addresses(grey), addresses(y), addresses(scaled), strict=True):
             self._begin(picture, height, width, c, *given, made, times)
@@ -229,7 +250,7 @@ class NativeKernels(Kernels):
         """As `Kernels.halve`."""
         x = channels_last(x)
         count, c, height, width = x.shape
-        out = empty(count, c, height // 2, width // 2)
+        out = self.empty(count, c, height // 2, width // 2)
         for picture, made in zip(addresses(x), addresses(out), strict=True):
             self._halve(picture, height, width, c, made)
         return out
@@ -238,11 +259,20 @@ class NativeKernels(Kernels):
         """As `Kernels.lift`."""
         x, encoded = channels_last(x), channels_last(encoded)
         count, c, height, width = x.shape
-        out = empty(count, c, 2 * height, 2 * width)
+        out = self.empty(count, c, 2 * height, 2 * width)
         gate = (weight.data_ptr(), bias.data_ptr())
         for picture, own, made in zip(addresses(x), addresses(encoded), addresses(out), strict=True):
             check_memory(self._lift(picture, height, width, c, own, *gate, made))
         return out
+
+
+def coarse(mean: Tensor) -> Tensor:
+    """Means of maps to four bits: what bfloat16 differs from them by is bfloat16 again, but for values much smaller.
+
+    Off the mean itself, all values of one size would be rounded the same way.
+    """
+    mantissa, exponent = torch.frexp(mean)
+    return torch.ldexp((16 * mantissa).round() / 16, exponent)
 
 
 def check_memory(short: int) -> None:
@@ -253,18 +283,13 @@ def check_memory(short: int) -> None:
 
 def addresses(x: Tensor) -> list[int]:
     """Those of the pictures of a contiguous batch."""
-    start, step = x.data_ptr(), 4 * (x.numel() // len(x))
+    start, step = x.data_ptr(), x.element_size() * (x.numel() // len(x))
     return [start + i * step for i in range(len(x))]
 
 
 def channels_last(x: Tensor) -> Tensor:
     """x (B, C, H, W) as the kernels want it; itself where it is so already."""
     return x.contiguous(memory_format=torch.channels_last)
-
-
-def empty(*shape: int) -> Tensor:
-    """Room for a map (B, C, H, W)."""
-    return torch.empty(shape, memory_format=torch.channels_last)
 
 
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:

@@ -45,12 +45,17 @@ def processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has VDPBF16PS, which adds two products of bfloat16 to each float of a vector."""
+    return {"avx512_bf16", "avx512bw", "avx512vl"} <= set(processor().split())
+
+
 LOADED: dict[str, ctypes.CDLL] = {}
 """Libraries that could not be kept, by their keys: one compilation for each run is enough."""
 
 
-def load_library(cache: Path) -> ctypes.CDLL:
-    """The compiled sources, from `cache` if they are there. Raises IrtrackError.
+def load_library(cache: Path, half: bool = False) -> ctypes.CDLL:
+    """The compiled sources, for maps in bfloat16 if `half`, from `cache` if they are there. Raises IrtrackError.
 
     The file's name changes with the sources, the compiler and the processor, and says what the file must hold. Only
     what belongs to the user and nobody else may write is loaded. Where the folder cannot be used, the library is
@@ -60,16 +65,17 @@ def load_library(cache: Path) -> ctypes.CDLL:
     if cc is None:
         raise IrtrackError("backend native needs a C compiler: install gcc, or use --backend torch")
     texts = [p.read_text(encoding="utf-8") for p in sorted(FOLDER.glob("*.[chi]*"))]
-    key = hashlib.sha256("\0".join([*texts, cc, *FLAGS, processor()]).encode()).hexdigest()[:16]
+    command = [cc, *FLAGS, *(["-DHALF"] if half else [])]
+    key = hashlib.sha256("\0".join([*texts, *command, processor()]).encode()).hexdigest()[:16]
     if key in LOADED:
         return LOADED[key]
     try:
-        return kept_library(cache, key, cc)
+        return kept_library(cache, key, command)
     except OSError as error:
         log.warning("kernels are compiled for this run alone, since %s cannot keep them: %s", cache, why(error))
     try:
         with tempfile.TemporaryDirectory(prefix="irtrack-") as own:
-            LOADED[key] = kept_library(Path(own), key, cc)
+            LOADED[key] = kept_library(Path(own), key, command)
             return LOADED[key]
     except OSError as error:
         raise IrtrackError(f"backend native does not load ({why(error)}): use --backend torch") from error
@@ -80,7 +86,7 @@ def why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def kept_library(cache: Path, key: str, cc: str) -> ctypes.CDLL:
+def kept_library(cache: Path, key: str, command: list[str]) -> ctypes.CDLL:
     """The library from a folder, compiled into it first where it is not there or not whole. Raises OSError."""
     make_private(cache)
     for path in sorted(cache.glob(f"native-{key}-*.so")):
@@ -88,7 +94,7 @@ def kept_library(cache: Path, key: str, cc: str) -> ctypes.CDLL:
             with contextlib.suppress(OSError):
                 return ctypes.CDLL(str(path))
         path.unlink()
-    return ctypes.CDLL(str(compile_into(cache, key, cc)))
+    return ctypes.CDLL(str(compile_into(cache, key, command)))
 
 
 def make_private(folder: Path) -> None:
@@ -132,12 +138,12 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def compile_into(folder: Path, key: str, cc: str) -> Path:
+def compile_into(folder: Path, key: str, command: list[str]) -> Path:
     """Run the compiler; the file appears whole or not at all. Raises IrtrackError or OSError."""
     sources = [str(p) for p in sorted(FOLDER.glob("*.c"))]
     with tempfile.TemporaryDirectory(prefix="part-", dir=folder) as own:
         part = Path(own) / "native.so"
-        compile_to(part, cc, sources)
+        run_compiler([*command, "-o", str(part), *sources])
         part.chmod(0o600)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -146,12 +152,10 @@ def compile_into(folder: Path, key: str, cc: str) -> Path:
     return path
 
 
-def compile_to(part: Path, cc: str, sources: list[str]) -> None:
-    """Run the compiler. Raises IrtrackError, and OSError where the disk is full."""
+def run_compiler(command: list[str]) -> None:
+    """Raises IrtrackError, and OSError where the disk is full."""
     try:
-        done = subprocess.run(
-            [cc, *FLAGS, "-o", str(part), *sources], capture_output=True, text=True, timeout=COMPILE_S, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise IrtrackError("backend native: the compiler takes too long; use --backend torch") from error
     if "No space left" in done.stderr:

@@ -8,7 +8,7 @@
 #include "product.h"
 #include "shares.h"
 
-enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 12 /* at a time, a multiple of ABREAST */ };
+enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 8 /* at a time, a multiple of ABREAST */ };
 
 /* The places at which the polynomials are multiplied are 0, -+ NEAR, -+ FAR and infinity. The largest error is a fifth of
    that at the usual -+ 1 and -+ 2. */
@@ -19,6 +19,14 @@ enum { MADE = 4, SEEN = 6, PLACES = SEEN * SEEN, TILES = 12 /* at a time, a mult
 struct results {
     long place;
     int high, wide;
+};
+
+/* What is convolved: pixels (height, width, c), how it goes on outside, and a line of zeros. */
+struct source {
+    const pixel *pixels;
+    long c, height, width, shift;
+    int reflect;
+    const pixel *zeros;
 };
 
 /* Row or column `k` of `length`, reflected at the borders, or -1 outside. */
@@ -45,54 +53,52 @@ INLINE long first_line(long n, long shift) { return n / shift * MADE * shift + n
 /* How many tiles there are along a side. */
 INLINE long tiles_along(long length, long shift) { return (length + MADE * shift - 1) / (MADE * shift) * shift; }
 
+/* Columns that a stretch of TILES tiles sees, at most. */
+INLINE long columns_seen(long shift) { return MADE * TILES + 8 * shift; }
+
 #define TEMPLATE "convolution.inc"
 #include "lanes.h"
 
 /* Pixels (height, width, c) and (height, width, d), the second where d > 0, to out (rows, width, o), rows `top` and on;
-   numbers of channels are multiples of 4. u: (36, c + d, o), G W G'. Outside, the picture is reflected or zero. bias (o) and
-   `onto`, shaped as out, are added if not NULL. Results below zero are multiplied by slope. Returns 1 where memory is
-   short, else 0. */
-int convolve(const float *x, long c, const float *x2, long d, long height, long width, long top, long rows, int reflect,
-             long shift, const float *u, const float *bias, long o, const float *onto, float slope, float *out)
+   numbers of channels are multiples of 4. u: (36, c + d, o), G W G', by words. Outside, the picture is reflected or zero.
+   bias (o) and `onto`, shaped as out, are added if not NULL. Results below zero are multiplied by slope. Returns 1 where
+   memory is short, else 0. */
+int convolve(const pixel *x, long c, const pixel *x2, long d, long height, long width, long top, long rows, int reflect,
+             long shift, const pixel *u, const float *bias, long o, const pixel *onto, float slope, pixel *out)
 {
     const long across = tiles_along(width, shift), count = tiles_along(rows, shift) * across, all = c + d;
-    const long size = PLACES * (TILES * (all + o) + all); /* v, m and patch */
+    const long v_size = PLACES * TILES * all, m_size = PLACES * TILES * o, e_size = columns_seen(shift) * SEEN * WIDEST;
+    const long zeros = v_size + width * (c > d ? c : d), size = room_size(zeros) + m_size + e_size;
     float *room = room_for_threads(size);
     if (!room)
         return 1;
     SHARES(shares);
 #pragma omp parallel
     {
-        float *v = own_room(room, size, PLACES * TILES * all); /* zeros, as a last group of tiles is not full */
-        float *m = v + PLACES * TILES * all, *patch = m + PLACES * TILES * o;
+        /* Zeros, as a last group of tiles is not full, and for lines outside. */
+        float *own = own_room(room, size, zeros), *m = own + room_size(zeros), *e = m + m_size;
+        pixel *v = (pixel *)own;
+        const struct source first = {x, c, height, width, shift, reflect, (pixel *)(own + v_size)};
+        const struct source second = {x2, d, height, width, shift, reflect, first.zeros};
         const long share = (count + omp_get_num_threads() - 1) / omp_get_num_threads();
         const long group = share < TILES ? share : TILES;
         EACH_PIECE(n, shares, (count + group - 1) / group)
         {
-            const long start = n * group;
-            const long tiles = start + group < count ? group : count - start;
-            struct results to[TILES];
-            for (long t = 0; t < tiles; t++) {
-                const long y = first_line((start + t) / across, shift), left = first_line((start + t) % across, shift);
-                const float *line[SEEN], *line2[SEEN];
-                int within = left >= shift && left + MADE * shift < width;
-                for (int i = 0; i < SEEN; i++) {
-                    const long k = inside(top + y + (i - 1) * shift, height, reflect);
-                    line[i] = k < 0 ? NULL : x + k * width * c;
-                    line2[i] = k < 0 ? NULL : x2 + k * width * d;
-                    within &= k >= 0;
-                }
-                float *place = v + t * all;
-                CHOOSE(c, tile, line, left, width, shift, reflect, within, c, patch, place, TILES * all);
+            const long start = n * group, tiles = start + group < count ? group : count - start;
+            for (long t = 0, run; t < tiles; t += run) {
+                const long y = top + first_line((start + t) / across, shift), left = (start + t) % across;
+                run = across - left < tiles - t ? across - left : tiles - t;
+                CHOOSE(c, spread, &first, y, left, run, e, v + t * all, all);
                 if (d)
-                    CHOOSE(d, tile, line2, left, width, shift, reflect, within, d, patch, place + c, TILES * all);
-                to[t].place = (y * width + left) * o;
-                to[t].high = count_within(y, rows, shift);
-                to[t].wide = count_within(left, width, shift);
+                    CHOOSE(d, spread, &second, y, left, run, e, v + t * all + c, all);
             }
             CHOOSE(o, products, v, u, all, o, tiles, m);
-            for (long t = 0; t < tiles; t++)
-                CHOOSE(o, gather, m + t * o, TILES * o, o, bias, onto, slope, to + t, shift * width * o, shift * o, out);
+            for (long t = 0; t < tiles; t++) {
+                const long y = first_line((start + t) / across, shift), left = first_line((start + t) % across, shift);
+                const struct results to = {(y * width + left) * o, count_within(y, rows, shift),
+                                           count_within(left, width, shift)};
+                CHOOSE(o, gather, m + t * o, TILES * o, o, bias, onto, slope, &to, shift * width * o, shift * o, out);
+            }
         }
     }
     free(room);

@@ -8,7 +8,7 @@ enum { RUN = 32 * ABREAST /* pixels of a piece */ };
 #define TEMPLATE "elements.inc"
 #include "lanes.h"
 
-/* x (height, width, c) less mean (c), reflected: out (height + 2 shift, width + 2 shift, c). */
+/* x (height, width, c), float32, less mean (c), reflected: out (height + 2 shift, width + 2 shift, c), words. */
 void pad(const float *x, long height, long width, long c, const float *mean, long shift, float *out)
 {
     SHARES(shares);
@@ -21,13 +21,13 @@ void pad(const float *x, long height, long width, long c, const float *mean, lon
 }
 
 /* Maxima of blocks of 2 x 2 of x (height, width, c): out (height / 2, width / 2, c). */
-void halve(const float *x, long height, long width, long c, float *out)
+void halve(const pixel *x, long height, long width, long c, pixel *out)
 {
     SHARES(shares);
 #pragma omp parallel
     EACH_PIECE(y, shares, height / 2)
     {
-        const float *upper = x + 2 * y * width * c;
+        const pixel *upper = x + 2 * y * width * c;
         CHOOSE(c, halve_lines, upper, upper + width * c, width / 2, c, out + y * (width / 2) * c);
     }
 }
@@ -35,7 +35,7 @@ void halve(const float *x, long height, long width, long c, float *out)
 /* grey (height, width): out (height, width, c), its 3x3 convolution by weights (9, c) plus bias, negative values times
    slope; scaled (height, width, c), grey times scale (c). */
 void begin(const float *grey, long height, long width, long c, const float *weights, const float *bias, const float *scale,
-           float slope, float *out, float *scaled)
+           float slope, pixel *out, pixel *scaled)
 {
     SHARES(shares);
 #pragma omp parallel
@@ -50,8 +50,8 @@ void begin(const float *grey, long height, long width, long c, const float *weig
 
 /* x (height, width, c), bilinear at twice the size, times the sigmoid of weights (c, c) of encoded (2 height, 2 width, c)
    plus bias: out (2 height, 2 width, c). Returns 1 where memory is short, else 0. */
-int lift(const float *x, long height, long width, long c, const float *encoded, const float *weights, const float *bias,
-         float *out)
+int lift(const pixel *x, long height, long width, long c, const pixel *encoded, const pixel *weights, const float *bias,
+         pixel *out)
 {
     const long size = c * (width + 2 * ABREAST);
     float *room = room_for_threads(size);
@@ -65,7 +65,7 @@ int lift(const float *x, long height, long width, long c, const float *encoded, 
         {
             const long above = (y + 1) / 2 - 1, upper = above < 0 ? 0 : above, lower = above + 1 < height ? above + 1 : above;
             CHOOSE(c, lift_line, x + upper * width * c, x + lower * width * c, y % 2 ? 0.75f : 0.25f, width, c,
-                   encoded + y * 2 * width * c, weights, bias, blend, gate, part, out + y * 2 * width * c);
+                   encoded + y * 2 * width * c, weights, bias, blend, gate, (pixel *)part, out + y * 2 * width * c);
         }
     }
     free(room);
@@ -74,7 +74,7 @@ int lift(const float *x, long height, long width, long c, const float *encoded, 
 
 /* A 1x1 convolution: x (pixels, c) weights (c, o) + bias (o), negative values times slope: out (pixels, o). Returns 1 where
    memory is short, else 0. */
-int mix(const float *x, long pixels, long c, const float *weights, const float *bias, long o, float slope, float *out)
+int mix(const pixel *x, long pixels, long c, const pixel *weights, const float *bias, long o, float slope, pixel *out)
 {
     const long size = ABREAST * (c + o);
     float *room = room_for_threads(size);
@@ -87,7 +87,7 @@ int mix(const float *x, long pixels, long c, const float *weights, const float *
         EACH_PIECE(n, shares, (pixels + RUN - 1) / RUN)
         for (long first = n * RUN; first < pixels && first < (n + 1) * RUN; first += ABREAST) {
             const long count = first + ABREAST < pixels ? ABREAST : pixels - first;
-            CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, part, made, out + first * o);
+            CHOOSE(o, mix_some, x + first * c, count, c, weights, bias, o, slope, (pixel *)part, made, out + first * o);
         }
     }
     free(room);

@@ -1,4 +1,4 @@
-/* The network's last stencils, all channels to one logit. */
+/* The network's last stencils, all channels to one logit. Pixels and weights are read as words. */
 
 #include "shares.h"
 #include "vectors.h"
@@ -13,11 +13,11 @@ static const int TAP[TAPS][2] = {{-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {
 #define TEMPLATE "head.inc"
 #include "lanes.h"
 
-/* picture: (height, width, C), C a multiple of 4; weights: (TAPS, C); out: (height, width). */
-void head(const float *picture, long height, long width, long c, const float *weights, float bias, float *out)
+/* picture: (height, width, C), C a multiple of 4 words; weights: (TAPS, C); out: (height, width). */
+void head(const pixel *picture, long height, long width, long c, const pixel *weights, float bias, float *out)
 {
     SHARES(shares);
 #pragma omp parallel
     EACH_PIECE(y, shares, height)
-    CHOOSE(c, row_of_logits, picture, height, width, c, weights, bias, y, out);
+    CHOOSE(c / IN_WORD, row_of_logits, (const float *)picture, height, width, c / IN_WORD, (const float *)weights, bias, y, out);
 }

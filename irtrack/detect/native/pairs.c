@@ -7,7 +7,10 @@
 
    a C x C matrix for each pair of taps. Pairs of one lag t' - t = (i, j) sum the same products P(u) P(u + shift (i, j))'
    over windows of the picture that differ at its border alone: they are summed in pieces, five a side, the middle one
-   common to all windows, and each window adds up its nine pieces. 13 lags suffice: between(t', t) is the transpose. */
+   common to all windows, and each window adds up its nine pieces. 13 lags suffice: between(t', t) is the transpose.
+
+   In half precision a word holds a pixel's value for a channel and that of the pixel behind it: every second word is used,
+   for two products each. */
 
 #include "shares.h"
 #include "vectors.h"
@@ -58,7 +61,7 @@ static void fold(const float *part, const float *lone, int r, long c, float *pai
         }
 }
 
-/* padded: (height + 2 shift, width + 2 shift, C); height and width are at least 2 shift, C is a multiple of 4. The outputs
+/* padded: (height + 2 shift, width + 2 shift, C) words, as `pad` makes them; height and width are at least 2 shift, C is a multiple of 4. The outputs
    begin as zeros. pairs: (9 C, 9 C), row (t', channel), column (t, channel): between(t, t') for t' = t, twice that for t'
    after t, nothing before, which is what a quadratic form needs. centre: (9 C, C), row (t', channel), column the channel of
    the centre tap; taps: (9 C), the sums of P(p + shift t) themselves. Returns 1 where memory is short, else 0. */
@@ -118,6 +121,7 @@ int pair_sums(const float *padded, long height, long width, long c, long shift, 
     return 0;
 }
 
+#ifndef HALF
 /* Sums over pixels of a b' and of b b, without crossing channels in the second: a (pixels, c), b (pixels, d), channels
    multiples of 4; product (d, c) and square (d) begin as zeros; square may be NULL. Returns 1 where memory is short. */
 int cross_sums(const float *a, const float *b, long pixels, long c, long d, float *product, float *square)
@@ -149,3 +153,4 @@ int cross_sums(const float *a, const float *b, long pixels, long c, long d, floa
     free(room);
     return 0;
 }
+#endif

@@ -1,8 +1,8 @@
-/* Maxima, and products of small matrices, rows by channels. */
+/* Products of small matrices, rows by channels. */
 
 #include "vectors.h"
 
-enum { ABREAST = REGISTERS == 32 ? 12 : 6 /* rows at a time */ };
+enum { ABREAST = REGISTERS == 32 ? 8 : 6 /* rows at a time */ };
 
 #define TEMPLATE "product.inc"
 #include "lanes.h"
