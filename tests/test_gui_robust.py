@@ -209,6 +209,7 @@ def test_a_monkey_finds_nothing(
         QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / f"{next(written)}-{Path(a[2]).name}"), "")
     )
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (str(bad), ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a: "")
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
     monkeypatch.setattr(QInputDialog, "getText", lambda *a, text="": (text + "x", True))
     monkeypatch.setattr(QInputDialog, "getDouble", lambda *a: (a[4], True))
