@@ -289,7 +289,7 @@ def test_an_archive_is_of_one_set_of_options(tmp_path: Path) -> None:
     store.check()
     other = replace(job, settings=replace(job.settings, tracker=replace(job.settings.tracker, caution=2.0)))
     assert other.key("x") != job.key("x")
-    with pytest.raises(IrtrackError, match=r"caution = 30.0, now 2.0"):
+    with pytest.raises(IrtrackError, match=r"caution = 20.0, now 2.0"):
         store.take_job(other)
     with pytest.raises(IrtrackError, match="another model"):
         store.take_job(replace(job, model="0" * 64))

@@ -148,12 +148,12 @@ def test_the_window_offers_both(
     dialog.export.click()
     for name, first in (
         ("a.csv", CSV_HEADER), ("a.trackmate.csv", "LABEL,ID,TRACK_ID"), ("a.jsonl", '{"frame": 0, "time_s": 0.0'),
-        ("a.xml", '<?xml version="1.0"'), ("a.json", '{"'), ("a.lines.txt", "0 1\n1 1\n"),
+        ("a.xml", '<?xml version="1.0"'), ("a.json", '{"'), ("a.lines.txt", "0 3\n1 3\n"),
     ):  # fmt: skip
         assert (tmp_path / name).read_text().startswith(first), name
     assert (tmp_path / "a.txt").exists()  # MOTChallenge
     window.outputs.export(tmp_path / "b.txt", kind=kind_named("lines"))  # the kind that is chosen wins
-    assert (tmp_path / "b.txt").read_text().startswith("0 1\n")
+    assert (tmp_path / "b.txt").read_text().startswith("0 3\n")
     window.outputs.export(tmp_path / "h.doc")
     assert "tracks are exported as .csv, .txt, .jsonl, .xml, .json" in window.banner.text()
 
