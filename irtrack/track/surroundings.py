@@ -27,19 +27,22 @@ def surroundings(image: Image, xy: Floats, side_px: Floats) -> Floats:
     horizon is even; of those round a place the upper quartile.
     """
     out = np.zeros((len(xy), 2))
+    if not len(xy):
+        return out
+    # Whole numbers would round the means of blocks, and hide how even a quiet sky is.
+    picture, deviation = image.astype(np.float32), noise(image)
     side = np.nan_to_num(side_px, nan=1.0)
     level = np.clip(np.ceil(np.log2(np.maximum(side, 1) / (2 * BLOCK_PX))), 0, LEVELS - 1).astype(np.intp)
     for k in np.unique(level).tolist():
         these = level == k
-        out[these] = at_scale(image, xy[these], BLOCK_PX << k)
+        out[these] = at_scale(picture, deviation, xy[these], BLOCK_PX << k)
     return out
 
 
-def at_scale(image: Image, xy: Floats, block: int) -> Floats:
-    """`surroundings` (N, 2) of targets that one or two blocks of `block` px hold."""
-    size = (max(image.shape[1] // block, 1), max(image.shape[0] // block, 1))
-    # Whole numbers would round the means, and hide how even a quiet sky is.
-    blocks = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+def at_scale(picture: NDArray[np.float32], deviation: float, xy: Floats, block: int) -> Floats:
+    """`surroundings` (N, 2) of targets that a block or two of `block` px hold; `deviation`: of the noise, in counts."""
+    size = (max(picture.shape[1] // block, 1), max(picture.shape[0] // block, 1))
+    blocks = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     uneven = np.pad(second_differences(blocks), REACH, "edge")
     column, row = np.clip(np.floor((xy + 0.5) / block).astype(np.intp), 0, np.array(size) - 1).T
     span = np.arange(2 * REACH + 1)
@@ -52,7 +55,7 @@ def at_scale(image: Image, xy: Floats, block: int) -> Floats:
     rank = 3 * ring.shape[1] // 4
     step = np.partition(ring, rank, axis=1)[:, rank]
     # Of noise alone, the upper quartile of such differences is 1.6 times the standard deviation of a block's mean.
-    least = 1.6 * noise(image) / block
+    least = 1.6 * deviation / block
     return np.log(np.column_stack([step / least + 0.2, (own + 0.1 * least) / (step + 0.1 * least)]))
 
 
