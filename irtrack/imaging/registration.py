@@ -101,7 +101,7 @@ class Registration:
             return STILL
         before, self._since = self._since, now
         self._age += 1
-        step = STILL if before is now else after(now, before)
+        step = STILL if before is now else since(now, before)
         if self._age >= KEY_FRAMES or reach(now, grey.shape) > KEY_REACH * max(grey.shape):
             self._begin(grey)
         return step
@@ -121,7 +121,7 @@ class Registration:
         return motion if surely or self._moving >= 0.1 else STILL
 
 
-def after(now: Floats, before: Floats) -> Floats:
+def since(now: Floats, before: Floats) -> Floats:
     """The motion from one frame to another, by the motions to both from a third."""
     back = np.linalg.inv(before[:, :2])
     turn = now[:, :2] @ back
