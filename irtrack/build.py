@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LIVE_FPS = 30.0
 """Frame rate to keep up with where a camera does not say."""
 
+TEMPORAL_FPS = 8.0
+"""Frame rate from which on what moves can be followed by small steps."""
+
 LONG_DELAY_S = 10.0
 """A log that waits so long is made from a file, which can be read again: its rows need not be safe all the while."""
 
@@ -61,9 +64,14 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
+    detector = settings.detector
+    if detector.temporal and source is not None and (source.info.fps or LIVE_FPS) < TEMPORAL_FPS:
+        made = make_detector(replace(settings, detector=replace(detector, temporal=False)), source)
+        made.without = f"what moves is not sought over time: that takes {TEMPORAL_FPS:g} frames a second or more"
+        return made
     if source is None or not source.live:
-        return make_loaded(settings.detector, None)
-    return make_loaded(settings.detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
+        return make_loaded(detector, None)
+    return make_loaded(detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
 
 
 def make_loaded(

@@ -209,9 +209,9 @@ class DetectorSettings(Checked):
     )
     threads: int = option(0, "CPU threads of the network; 0 leaves the choice to torch", low=0, high=256)
     temporal: bool = option(
-        False,
-        "also find moving targets that are too dim for the network in single frames, by what changes over time in the "
-        "scene; for steady rates of 10 frames a second and more",
+        True,
+        "also find moving targets that the network does not see in single frames, by what changes over time in the "
+        "scene; off by itself below 8 frames a second",
     )
 
     def __post_init__(self) -> None:

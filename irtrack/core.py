@@ -301,13 +301,15 @@ class SourceStatus:
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
     """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera.
-    `choice`: why it is this model, where a trial decided."""
+    `choice`: why it is this model, where a trial decided. `without`: what it does not do that it was asked for, and why.
+    """
 
     model: str = ""
     device: str = "cpu"
     scan_frames: int = 1
     keeps_up: bool = False
     choice: str = ""
+    without: str = ""
 
 
 @runtime_checkable

@@ -208,12 +208,14 @@ class Run:
                 print(f"irtrack: {text}{more}", file=sys.stderr)
 
     def say_choice(self, quiet: bool) -> None:
-        """Which network runs, where a trial decided."""
+        """Which network runs, where a trial decided, and what it leaves out."""
         assert self.pipeline is not None
         detector = self.pipeline.detector
         status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
         if status.choice and not quiet:
             print(f"weights {status.model}, since {status.choice}")
+        if status.without and not quiet:
+            print(status.without)
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""

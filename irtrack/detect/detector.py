@@ -127,6 +127,8 @@ class NetworkDetector:
         """The engine that runs whole frames."""
         self.choice = ""
         """Why this network, where that was found by a trial."""
+        self.without = ""
+        """What it was asked for and does not do, and why."""
         precision = pick_precision(settings.precision, device)
         if not weights.is_own:
             self._network = weights.network.to(device)
@@ -147,6 +149,7 @@ class NetworkDetector:
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
+        self.temporal = settings.temporal
         self._temporal = TemporalStage() if settings.temporal else None
 
     def scores(self, image: Image) -> Scores:
@@ -162,7 +165,7 @@ class NetworkDetector:
 
     def status(self) -> DetectorStatus:
         """Model, device, and why this model."""
-        return DetectorStatus(self.weights.name, str(self.device), choice=self.choice)
+        return DetectorStatus(self.weights.name, str(self.device), choice=self.choice, without=self.without)
 
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""
@@ -187,10 +190,13 @@ class NetworkDetector:
         return scores
 
     def __call__(self, image: Image) -> Detections:
-        scores = self.scores(image)
-        if self._temporal is None:
+        return self.found(self.scores(image), image, self._temporal)
+
+    def found(self, scores: Scores, image: Image, temporal: TemporalStage | None) -> Detections:
+        """Detections of a frame (H, W) from its score map and, where there is one, its stream's temporal stage."""
+        if temporal is None:
             return self.extracted(scores, image)
-        moving = self._temporal(image)
+        moving = temporal(image)
         scores, added = raised(scores, moving, self.threshold)
         found = self.extracted(scores, image)
         return replace(found, xy_px=placed(found, added), motion=moving.motion)

@@ -11,11 +11,12 @@ from irtrack.core import Detections, DetectorStatus, Image, IrtrackError
 from irtrack.detect.detector import NetworkDetector
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
+from irtrack.temporal.stage import TemporalStage
 
 ANSWER_S = 120.0
 """Longest wait for an answer; more than the largest frames take on a slow machine."""
 
-Job = tuple[Image, Scaling, "Future[Detections]"]
+Job = tuple[Image, Scaling, TemporalStage | None, "Future[Detections]"]
 
 
 class SharedDetector:
@@ -36,12 +37,12 @@ class SharedDetector:
         """A detector for one camera."""
         return View(self)
 
-    def ask(self, image: Image, scaling: Scaling) -> Detections:
+    def ask(self, image: Image, scaling: Scaling, temporal: TemporalStage | None = None) -> Detections:
         """Detections of a frame; waits for its turn. Raises what the detector raises, or IrtrackError once closed."""
         answer: Future[Detections] = Future()
         if not self._thread.is_alive():
             raise IrtrackError("the detector was closed")
-        self._jobs.put((image, scaling, answer))
+        self._jobs.put((image, scaling, temporal, answer))
         return answer.result(ANSWER_S)
 
     def close(self) -> None:
@@ -76,9 +77,9 @@ class SharedDetector:
         self.batches = [*self.batches[-99:], len(batch)]
         d = self._detector
         try:
-            maps = d.batch([scaling(image) for image, scaling, _ in batch])
-            for (image, _, answer), scores in zip(batch, maps, strict=True):
-                answer.set_result(d.extracted(scores, image))
+            maps = d.batch([scaling(image) for image, scaling, *_ in batch])
+            for (image, _, temporal, answer), scores in zip(batch, maps, strict=True):
+                answer.set_result(d.found(scores, image, temporal))
         except Exception as error:
             for *_, answer in batch:
                 if not answer.done():
@@ -86,11 +87,17 @@ class SharedDetector:
 
 
 class View:
-    """The shared detector as one camera sees it: 16-bit levels follow that camera's frames."""
+    """The shared detector as one camera sees it: 16-bit levels and the temporal stage follow that camera's frames."""
 
     def __init__(self, shared: SharedDetector) -> None:
         self._shared = shared
-        self._scaling = Scaling(shared._detector.fixed_levels)
+        self.forget()
+
+    def forget(self) -> None:
+        """The next frame has nothing to do with the last one."""
+        detector = self._shared._detector
+        self._scaling = Scaling(detector.fixed_levels)
+        self._temporal = TemporalStage() if detector.temporal else None
 
     @property
     def threshold(self) -> float:
@@ -124,4 +131,4 @@ class View:
         return self._shared._detector.status()
 
     def __call__(self, image: Image) -> Detections:
-        return self._shared.ask(image, self._scaling)
+        return self._shared.ask(image, self._scaling, self._temporal)

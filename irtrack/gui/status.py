@@ -115,7 +115,8 @@ class StatusLine(QStatusBar):
         if not session.live and analysis.detect_ms:
             parts.append(f"detection {np.median(np.array(tuple(analysis.detect_ms))):.0f} ms")
         self._rates.setText("   ".join([*parts, self._model(pipeline.detector)]))
-        self._rates.setToolTip(status_of(pipeline.detector).choice)
+        status = status_of(pipeline.detector)
+        self._rates.setToolTip("\n".join(text for text in (status.choice, status.without) if text))
 
     def _state(self, session: Session) -> str:
         if session.live:

@@ -32,18 +32,20 @@ frames in a row may lack one."""
 MOST_WORTH = 30.0
 """The most that a chain can be worth: it ends soon once its target is gone."""
 
-FIRST, PLACE_GAIN, SPEED_GAIN = 3, 0.3, 0.4
-"""Points whose mean is where a chain began, and shares of an error of prediction that go into place and velocity."""
+FIRST, PLACE_GAIN, SPEED_GAIN, STRENGTH_GAIN = 3, 0.3, 0.4, 0.1
+"""Points whose mean is where a chain began, shares of an error of prediction that go into place and velocity, and least
+share of a new point in the mean strength."""
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Of the chains to points (N,): worth in nats, how many points they have, and how far they have surely gone, in the
-    scene and on the sensor, in px."""
+    """Of the chains to points (N,): worth in nats, how many points they have, how far they have surely gone, in the
+    scene and on the sensor, in px, and the mean strength of their last points, in deviations."""
 
     worth: Floats
     count: NDArray[np.int64]
     gone: Floats
+    strength: Floats
 
 
 class Chains:
@@ -51,12 +53,13 @@ class Chains:
 
     `xy`, `velocity` (N, 2): where they end, smoothed, and px a frame. `began`, `sensor` (N, 2): where they began,
     carried along with the scene, and left where it was on the sensor. `misses` (N,): frames since the last point.
+    `strength` (N,): mean of the last points.
     """
 
     def __init__(self) -> None:
         none = np.zeros((0, 2))
         self.xy, self.velocity, self.began, self.sensor = none, none, none, none
-        self.worth = np.zeros(0)
+        self.worth, self.strength = np.zeros(0), np.zeros(0)
         self.count, self.misses = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._density_px2 = 1e-3  # of points
 
@@ -83,9 +86,11 @@ class Chains:
         sensor[on] = self.sensor[k] + share * (xy[on] - self.sensor[k])
         count = np.ones(len(xy), np.int64)
         count[on] += self.count[k]
-        self._replace(ends, speed, began, sensor, worth, count, k)
+        mean = strength.copy()
+        mean[on] = self.strength[k] + np.maximum(1 / count[on], STRENGTH_GAIN) * (strength[on] - self.strength[k])
+        self._replace(ends, speed, began, sensor, worth, mean, count, k)
         gone = np.minimum(np.linalg.norm(ends - began, axis=1), np.linalg.norm(ends - sensor, axis=1))
-        return Ends(worth, count, gone)
+        return Ends(worth, count, gone, mean)
 
     def _predict(self, motion: Floats) -> None:
         self.velocity = self.velocity @ motion[:, :2].T
@@ -119,6 +124,7 @@ class Chains:
         began: Floats,
         sensor: Floats,
         worth: Floats,
+        strength: Floats,
         count: NDArray[np.int64],
         taken: NDArray[np.intp],
     ) -> None:
@@ -128,5 +134,6 @@ class Chains:
         self.xy, self.velocity = np.concatenate([xy, self.xy[wait]]), np.concatenate([velocity, self.velocity[wait]])
         self.began, self.sensor = np.concatenate([began, self.began[wait]]), np.concatenate([sensor, self.sensor[wait]])
         self.worth = np.concatenate([worth, self.worth[wait] - MISS_NATS])
+        self.strength = np.concatenate([strength, self.strength[wait]])
         self.count = np.concatenate([count, self.count[wait]])
         self.misses = np.concatenate([np.zeros(len(xy), np.int64), self.misses[wait] + 1])

@@ -15,15 +15,28 @@ from irtrack.temporal.chains import LOWEST
 BLUR_PX = 1.0
 """Standard deviation of the shape that points are sought by: that of the optics of most cameras, about."""
 
-APART_PX, EDGE_PX, MOST = 5, 5, 400
-"""Side of the neighbourhood in which a point is the strongest; how far inside the frame points lie; and how many of a
-frame are looked at, the strongest ones."""
+APART_PX, EDGE_PX = 5, 5
+"""Side of the neighbourhood in which a point is the strongest, and how far inside the frame points lie."""
+
+MOST = 800
+"""So many points of a frame are looked at, the strongest ones."""
+
+TAIL_PX2, TAIL, FEWEST = 1e-4, 3.8, 12
+"""Of noise alone, one pixel in ten thousand has a point of at least this strength. Where the points of that rank, or of
+this one in a small frame, are stronger, the scene itself is not as expected (leaves in the wind, parallax, blocks of a
+compression), and all strengths are measured by them."""
 
 LEAST_SHARE = 0.25
 """What has less than this share of the strength of something next to it belongs to that."""
 
 MEMORY = 80
 """Frames over which the picture is averaged where it lies on the sensor."""
+
+PANNED_PX, MARK_TIMES, MARK_COUNTS, MARK_PX, MARK_EVERY = 16.0, 10.0, 8.0, 3, 8
+"""Way of the camera, within that memory, after which only what is burnt in is still sharp in the mean; how many times
+as sharp as the rest, in counts beyond that, it must be; how far round it nothing is sought, since lines seem to move
+where the scene changes beside them; and frames between looks.
+"""
 
 THERE, FIXED = 0.25, 0.3
 """A point that stands out of its frame by less than this share of its change has left, or others have; one that differs
@@ -59,8 +72,8 @@ def points_of(found: Picture) -> Points:
     own = high[row, column] > LEAST_SHARE * near
     row, column = row[own], column[own]
     if len(row) > MOST:
-        best = np.argpartition(-high[row, column], MOST)[:MOST]
-        row, column = row[best], column[best]
+        strongest = np.argpartition(-high[row, column], MOST)[:MOST]
+        row, column = row[strongest], column[strongest]
 
     def vertex(before: Picture, after: Picture) -> Floats:
         """Of the parabola through three values."""
@@ -72,29 +85,58 @@ def points_of(found: Picture) -> Points:
     return Points(np.column_stack([x, y]), found[row, column].astype(float), np.column_stack([row, column]))
 
 
+def unrest(points: Points, size_px2: float) -> float:
+    """How many times as strong as noise would make them the points of a frame of so many pixels are, 1 or more."""
+    rank = max(round(TAIL_PX2 * size_px2), FEWEST)
+    if len(points.strength) <= rank:
+        return 1.0
+    return max(1.0, float(-np.partition(-np.abs(points.strength), rank)[rank]) / TAIL)
+
+
 class Sensor:
     """What lies fixed on the sensor: text, reticles, bad pixels."""
 
     def __init__(self) -> None:
         self._mean: Picture | None = None
-        self._frames = 0
+        self._frames, self._way_px = 0, 0.0
+        self.marked: NDArray[np.bool_] | None = None
+        """Pixels (H, W) near the edges of what is burnt into the picture; None where that is not known."""
 
-    def __call__(self, image: Image) -> Picture:
-        """The mean of the frames before; takes in this one."""
+    def __call__(self, image: Image, motion: Floats) -> Picture:
+        """The mean of the frames before; takes in this one. `motion` (2, 3): of the scene since the last frame."""
         if self._mean is None or self._mean.shape != image.shape:
-            self._mean, self._frames = image.astype(np.float32), 1
+            self._mean, self._frames, self._way_px = image.astype(np.float32), 1, 0.0
         before = self._mean.copy()
         self._frames += 1
-        cv2.accumulateWeighted(image, self._mean, 1 / min(self._frames, MEMORY))
+        share = 1 / min(self._frames, MEMORY)
+        self._way_px = (1 - share) * self._way_px + float(np.hypot(*motion[:, 2]))
+        cv2.accumulateWeighted(image, self._mean, share)
+        if self._way_px < PANNED_PX:
+            self.marked = None
+        elif self.marked is None or self._frames % MARK_EVERY == 0:
+            self.marked = marks(self._mean)
         return before
 
 
-def real(points: Points, image: Image, expected: Expected, sensor: Picture) -> NDArray[np.bool_]:
-    """Which points (N,) are something in this frame: neither where something has left, nor fixed on the sensor."""
+def marks(mean: Picture) -> NDArray[np.bool_]:
+    """Pixels (H, W) near sharp edges of the sensor's mean, in which a scene that went past is blurred."""
+    sharp = cv2.absdiff(mean, cv2.blur(mean, (5, 5)))
+    edges = sharp > MARK_TIMES * float(np.median(sharp[::4, ::4])) + MARK_COUNTS
+    return cv2.dilate(edges.astype(np.uint8), np.ones((2 * MARK_PX + 1, 2 * MARK_PX + 1), np.uint8)) > 0
+
+
+def real(
+    points: Points, image: Image, expected: Expected, sensor: Picture, marked: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Which points (N,) are something in this frame: neither where something has left, nor fixed on the sensor, nor
+    beside what is burnt in."""
     now, before, fixed = (contrast(p, points.pixel) for p in (image, expected.picture, sensor))
     sign, change = np.sign(points.strength), np.abs(now - before)
     there = (np.abs(now) > np.abs(before)) & (now * sign > THERE * change)
-    return np.asarray(there & ((now - fixed) * sign > FIXED * change))
+    there &= (now - fixed) * sign > FIXED * change
+    if marked is not None:
+        there &= ~marked[points.pixel[:, 0], points.pixel[:, 1]]
+    return np.asarray(there)
 
 
 def contrast(picture: Image | Picture, pixel: NDArray[np.intp]) -> Floats:

@@ -14,15 +14,16 @@ import numpy as np
 from irtrack.core import Detections, Floats, Image, Scores
 from irtrack.imaging.registration import Registration
 from irtrack.temporal.background import Background, Picture
-from irtrack.temporal.chains import Chains
-from irtrack.temporal.points import Sensor, filtered, points_of, real
+from irtrack.temporal.chains import LOWEST, Chains
+from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 
 SURE_NATS, FEWEST, MOVED_PX = 10.0, 6, 2.0
 """Worth from which on a chain is a target's, the fewest points of one, and how far it has gone at least, in the scene
 and on the sensor: lamps flicker, and text and bad pixels stay where they are."""
 
-MOST_PX2 = 1.2e-3
-"""More points on a pixel mean that the frame is not understood: noise has a third of that."""
+UNREST_GAIN, RESTLESS, STANDS_OUT = 0.1, 1.05, 5.0
+"""Share of a new frame in the mean unrest, and the unrest from which on places say little, since misjudged scenes move
+as one: from there on a target's points must be so many times as strong as the unrest."""
 
 REACH, HALF = 2, 0.5
 """Pixels to each side of a point that may belong to it, and the share of its strength from which on they do."""
@@ -56,22 +57,26 @@ class TemporalStage:
         """The next frame has nothing to do with the last one."""
         self._register, self._background = Registration(), Background()
         self._sensor, self._chains = Sensor(), Chains()
+        self._unrest = 1.0
 
     def __call__(self, image: Image) -> Targets:
         """The moving targets of a frame (H, W)."""
         motion = self._register(image)
-        expected, fixed = self._background(image, motion), self._sensor(image)
+        expected, fixed = self._background(image, motion), self._sensor(image, motion)
         none = Targets(np.zeros((0, 2)), np.zeros((0, 2), np.intp), np.zeros(0), None, motion)
         if expected is None:
             self._chains = Chains()
             return none
         found = filtered(expected.difference)
         points = points_of(found)
-        points = points.only(real(points, image, expected, fixed))
-        if len(points.xy) > MOST_PX2 * image.size:
-            self._chains = Chains()
-            return none
+        points = points.only(real(points, image, expected, fixed, self._sensor.marked))
+        unrest_now = unrest(points, image.size)
+        self._unrest += UNREST_GAIN * (unrest_now - self._unrest)
+        points = points._replace(strength=points.strength / unrest_now)
+        points = points.only(np.abs(points.strength) > LOWEST)
         ends = self._chains(points.xy, np.abs(points.strength), motion, float(image.size))
+        if max(self._unrest, unrest_now) > RESTLESS:
+            ends.worth[ends.strength < STANDS_OUT] = -np.inf
         sure = (ends.worth >= SURE_NATS) & (ends.count >= FEWEST) & (ends.gone >= MOVED_PX)
         return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion)
 

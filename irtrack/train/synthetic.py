@@ -7,6 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng
@@ -17,11 +18,17 @@ AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
 DIM_SCR, LEAST_DIM_LEVELS, TEXTURE_PX = (3.5, 9.0), (3.0, 8.0), 9
 """Dim targets: ratio to the texture, least grey levels of 255, and what is smaller than how much is texture."""
 
-SHAPED = 0.3
-"""Share of injected targets that are long, winged or of several spots; the others are points and blobs."""
+SHAPED, POINTS = 0.25, 0.35
+"""Shares of injected targets that are long, winged or of several spots, and of points; the others are blobs."""
+
+POINT_SIGMA_PX = (0.25, 0.75)
+"""Blur of a point: sharp optics before large pixels. Labelled data sets have next to no targets of 1 to 3 pixels."""
 
 LENGTH_PX = (14.0, 0.45)
 """Median and logarithmic spread of a long target's length."""
+
+AT_EDGES, EDGE_TRIES = 0.3, 6
+"""Share of injected targets that are placed where the picture changes most, of so many places."""
 
 SUPERSAMPLED = 4
 
@@ -50,6 +57,15 @@ def blob(rng: Rng) -> Floats:
     power = 2.0 if rng.random() < 0.7 else 4.0  # a flat-topped blob is a resolved target
     shape: Floats = np.exp(-0.5 * ((u / sigma) ** 2 + (v / sigma) ** 2) ** (power / 2))
     return shape
+
+
+def point(rng: Rng) -> Floats:
+    """What optics make of a thing far smaller than a pixel, summed over each pixel: 1 to 4 bright ones, peak 1."""
+    sigma, reach = float(rng.uniform(*POINT_SIGMA_PX)), 4
+    edges = np.arange(-reach, reach + 2) - 0.5
+    across, down = (np.diff(ndtr((edges - rng.uniform(-0.5, 0.5)) / sigma)) for _ in range(2))
+    shape: Floats = np.outer(down, across)
+    return shape / float(shape.max())
 
 
 def silhouette(rng: Rng) -> Floats:
@@ -116,12 +132,12 @@ def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng
     size = image.shape[0]
     image, mask = image.copy(), mask.copy()
     for _ in range(int(rng.integers(1, 4))):
-        shape = silhouette(rng) if rng.random() < SHAPED else blob(rng)
+        kind = rng.random()
+        shape = silhouette(rng) if kind < SHAPED else point(rng) if kind < SHAPED + POINTS else blob(rng)
         side = shape.shape[0]
         if size <= side + 2:
             continue
-        x0, y0 = (int(v) for v in rng.integers(0, size - side, 2))
-        window = np.s_[y0 : y0 + side, x0 : x0 + side]
+        window = place_for(image, side, rng)
         patch = image[window]
         levels = amplitude(patch)
         dark = rng.random() < 0.3
@@ -133,6 +149,15 @@ def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng
         image[window] = np.clip(patch + (-levels if dark else levels) * shape, 0, 255)
         mask[window] |= shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE))
     return image, mask
+
+
+def place_for(image: Grey, side: int, rng: Rng) -> tuple[slice, slice]:
+    """A window for a target, anywhere, or where of some places the picture changes most: along horizons and roofs."""
+    windows = [
+        np.s_[y : y + side, x : x + side]
+        for y, x in rng.integers(0, image.shape[0] - side, (EDGE_TRIES if rng.random() < AT_EDGES else 1, 2))
+    ]
+    return max(windows, key=lambda window: float(image[window].std()))
 
 
 FONTS = tuple(range(8))
