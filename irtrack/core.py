@@ -301,7 +301,7 @@ class SourceStatus:
 @dataclass(frozen=True, slots=True)
 class DetectorStatus:
     """How a detector stands. `scan_frames`: frames in which all places are seen once. `keeps_up`: with a camera.
-    `choice`: why it is this model, where a trial decided. `without`: what it does not do that it was asked for, and why.
+    `choice`: why it is this model, where a trial decided. `without`: what of its settings it leaves out, and why.
     """
 
     model: str = ""
