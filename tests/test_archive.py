@@ -35,7 +35,7 @@ from irtrack.sinks.lossless import write_video  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = "native" if compiler() is not None else "torch"
-OPTIONS = ["--weights", "datransnet-s", "--backend", ENGINE]
+OPTIONS = ["--weights", "datransnet-s", "--backend", ENGINE, "--no-temporal"]  # or long recordings are not cut
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="this system has no signals to kill with")
 
 LONGEST_S = 600
@@ -102,7 +102,7 @@ def kill_one(process: subprocess.Popen[str], chance: random.Random) -> None:
 
 def truth_of(paths: list[Path], out: Path) -> dict[str, tuple[str, int]]:
     """Log and number of rows that each recording has when it is done alone, by its name."""
-    settings = Settings(detector=DetectorSettings(weights="datransnet-s", backend=ENGINE))
+    settings = Settings(detector=DetectorSettings(weights="datransnet-s", backend=ENGINE, temporal=False))
     job = tasks.choose(job_of(out, settings, None, 600.0))
     assert not isinstance(job, tasks.Failed)
     found = {}

@@ -33,7 +33,9 @@ from irtrack.sinks.lossless import write_images, write_video  # noqa: E402
 from irtrack.sinks.target import Target  # noqa: E402
 
 ENGINE = "native" if compiler() is not None else "torch"
-SETTINGS = replace(DEFAULTS, detector=replace(DEFAULTS.detector, weights="datransnet-s", backend=ENGINE))
+SETTINGS = replace(
+    DEFAULTS, detector=replace(DEFAULTS.detector, weights="datransnet-s", backend=ENGINE, temporal=False)
+)
 
 SCENES = {
     "sky": "sky,width=96,height=80,frames=180,targets=4,scr=12,seed=3,specks=1,swing_px=8",
