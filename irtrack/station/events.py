@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from irtrack.session.looks import look_of
 from irtrack.session.series import brightness
 from irtrack.station.clock import clock_error_s, utc_of
 
-VERSION = 1
+VERSION = 2
 """Of the tables."""
 
 SCHEMA = """
@@ -60,10 +61,14 @@ CREATE TABLE events (
     curve BLOB,
     verdict TEXT CHECK (verdict IN ('target', 'clutter')),
     starred INTEGER NOT NULL DEFAULT 0,
+    clip TEXT,
     UNIQUE (run, track)
 );
 CREATE INDEX events_by_time ON events (first_utc);
 """
+
+UPGRADES = {1: ("ALTER TABLE events ADD COLUMN clip TEXT",)}
+"""From the tables of a version to those of the next; databases of earlier versions go on."""
 
 FLUSH_S = 1.0
 """Rows of tracks that go on are written anew so often."""
@@ -79,6 +84,12 @@ MOST_POINTS = 4096
 
 SIDE_PX, CLEARER = 48, 1.2
 """Of a thumbnail, which is taken anew where the track stands out so many times as much as before."""
+
+STEP_S = 0.1
+"""The clock was set where it differs by more from what it would show: the event's times are then all by the new one."""
+
+MOST_LEFT = 1000
+"""Ended events that wait for a disk that has room again; more would fill the memory."""
 
 BUSY_S = 30.0
 """Another run that writes is waited for so long."""
@@ -96,6 +107,9 @@ class Event:
             "first_y_px": y, "measured": 0, "speed_px_s": 0.0, "belief": None, "snr": None, "score": None,
             "thumbnail": None,
         }  # fmt: skip
+        self._first_s, self._utc = result.captured_s, utc
+        self.told_s = 0.0
+        """When it was last told of, on the monotonic clock."""
         self._frames, self._every = 0, 1
         self._points: list[tuple[float, ...]] = []
         self._pictured = 0.0
@@ -104,6 +118,7 @@ class Event:
         """Another frame of it."""
         frame, row = result.frame, self.row
         self._frames += 1
+        self._date(result, utc)
         x, y = track.xy_px.tolist()
         row |= {
             "last_s": frame.time_s, "last_utc": text_of(utc), "last_frame": frame.index, "last_x_px": x, "last_y_px": y
@@ -122,6 +137,15 @@ class Event:
             self._points.append((frame.time_s - row["first_s"], x, y, light, track.snr if seen else np.nan))
             if len(self._points) > MOST_POINTS:
                 self._points, self._every = self._points[::2], 2 * self._every
+
+    def _date(self, result: FrameResult, utc: datetime | None) -> None:
+        """By the clock as it is now: one that was set meanwhile would make the event longer or shorter than it was."""
+        if utc is None or self._utc is None:
+            return
+        first = utc - timedelta(seconds=result.captured_s - self._first_s)
+        if abs((first - self._utc).total_seconds()) > STEP_S:
+            self._utc = first
+            self.row |= {"first_utc": text_of(first), "utc_error_s": clock_error_s()}
 
     @property
     def curve(self) -> bytes:
@@ -144,14 +168,34 @@ def picture_of(image: Image, x: float, y: float) -> bytes:
     return bytes(cv2.imencode(".png", look_of(image, x, y, SIDE_PX))[1].tobytes())
 
 
+class Change(StrEnum):
+    """What becomes of an event."""
+
+    STARTED = "started"
+    UPDATED = "updated"
+    ENDED = "ended"
+
+
 class EventSink:
     """An output of a run: its tracks as rows of a database, which is made where there is none."""
 
-    def __init__(self, path: Path, source: str, live: bool, flush_s: float = FLUSH_S) -> None:
-        """`live`: whether frames come when they are taken, so that their UTC is known. Raises SinkError."""
-        self.path, self._live, self._flush_s = path, live, flush_s
+    def __init__(
+        self,
+        path: Path,
+        source: str,
+        live: bool,
+        flush_s: float = FLUSH_S,
+        tell: Callable[[Change, Event], None] = lambda change, event: None,
+    ) -> None:
+        """`live`: whether frames come when they are taken, so that their UTC is known. `tell` is told of each event,
+        whether or not it can be written: of one that goes on each second. Raises SinkError.
+        """
+        self.path, self._live, self._flush_s, self._tell = path, live, flush_s, tell
         self._open: dict[int, Event] = {}
-        self._due, self._flushes, self._closed = 0.0, 0, False
+        self._ended: list[Event] = []
+        self.lost = 0
+        """Ended events that waited too long for a disk with room."""
+        self._due, self._flushes, self._closed, self._refused = 0.0, 0, False, False
         with self._writing():
             self._base = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         try:
@@ -159,38 +203,55 @@ class EventSink:
                 prepare(self._base, path)
                 values = (source, text_of(datetime.now(UTC)), __version__)
                 done = self._base.execute("INSERT INTO runs (source, begun_utc, irtrack) VALUES (?, ?, ?)", values)
-                self.run = done.lastrowid
+                assert done.lastrowid is not None
+                self.run: int = done.lastrowid
         except BaseException:
             self._base.close()
             raise
 
     def write(self, result: FrameResult) -> None:
-        """Take a frame. Raises SinkError; what was written stays."""
+        """Take a frame. Raises SinkError; what was written stays, and what was not is tried again with the next."""
         utc = utc_of(result.captured_s) if self._live else None
-        there = set[int]()
+        there, now = set[int](), time.monotonic()
         for track in result.tracks:
             if not track.confirmed:
                 continue
             there.add(track.id)
             event = self._open.get(track.id)
+            change = Change.UPDATED
             if event is None:
                 event = self._open[track.id] = Event(result, track, utc, clock_error_s() if self._live else None)
+                change = Change.STARTED
             event.add(result, track, utc)
-        ended = [self._open.pop(track) for track in self._open.keys() - there]
-        if ended or time.monotonic() >= self._due:
-            self._put(ended)
+            if change is Change.STARTED or now - event.told_s >= FLUSH_S:
+                event.told_s = now
+                self._tell(change, event)
+        self._end([track for track in self._open if track not in there])
+        if now >= self._due or (self._ended and not self._refused):
+            self._put()
 
-    def _put(self, ended: Iterable[Event]) -> None:
+    def _end(self, tracks: Sequence[int]) -> None:
+        for track in tracks:
+            event = self._open.pop(track)
+            event.row["ended"] = 1
+            self._ended.append(event)
+            self._tell(Change.ENDED, event)
+        if len(self._ended) > MOST_LEFT:
+            self.lost += len(self._ended) - MOST_LEFT
+            del self._ended[:-MOST_LEFT]
+
+    def _put(self) -> None:
         """Write what has ended, and what goes on as it is now: all or nothing."""
         self._due = time.monotonic() + self._flush_s
         self._flushes += 1
         going = [event.row for event in self._open.values()]
         if self._flushes % CURVE_EVERY == 0:
             going = [event.row | {"curve": event.curve} for event in self._open.values()]
-        rows = [*going, *(event.row | {"curve": event.curve, "ended": 1} for event in ended)]
+        rows = [*going, *(event.row | {"curve": event.curve} for event in self._ended)]
         if not rows:
             return
         about = {"run": self.run, "updated_utc": text_of(datetime.now(UTC))}
+        self._refused = True
         with self._writing():
             self._base.execute("BEGIN IMMEDIATE")
             try:
@@ -201,6 +262,8 @@ class EventSink:
                 with suppress(sqlite3.Error):
                     self._base.execute("ROLLBACK")
                 raise
+        self._ended.clear()
+        self._refused = False
 
     def _upsert(self, row: Mapping[str, Any]) -> None:
         """A row, new or in place of what it was; what people say of it stays."""
@@ -216,9 +279,9 @@ class EventSink:
         if self._closed:
             return
         self._closed = True
-        ended, self._open = list(self._open.values()), {}
+        self._end(list(self._open))
         try:
-            self._put(ended)
+            self._put()
         finally:
             with suppress(sqlite3.Error):
                 self._base.close()
@@ -245,7 +308,12 @@ def prepare(base: sqlite3.Connection, path: Path) -> None:
             for statement in filter(str.strip, SCHEMA.split(";")):
                 base.execute(statement)
             base.execute(f"PRAGMA user_version = {VERSION}")
-        elif version != VERSION or "events" not in tables:
+        elif version not in (*UPGRADES, VERSION) or "events" not in tables:
             raise SinkError(f"{path} is no database of events of this version: name another file")
+        else:
+            for older in range(version, VERSION):
+                for statement in UPGRADES[older]:
+                    base.execute(statement)
+            base.execute(f"PRAGMA user_version = {VERSION}")
     finally:
         base.execute("COMMIT")
