@@ -25,8 +25,8 @@ from irtrack.training_options import evaluate_options, strict_option, teach_opti
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate",
-    "bench", "cameras", "doctor", "window",
+    "run", "serve", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export",
+    "simulate", "bench", "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -104,6 +104,15 @@ def make_parser() -> argparse.ArgumentParser:
     detector_options(run)
     tracker_options(run)
     display_options(run)
+
+    serve = commands.add_parser(
+        "serve",
+        help="watch cameras for months: events, clips, outputs, web pages",
+        description="Watches the cameras of a station file until SIGTERM or Ctrl-C, which end it with exit code 0. "
+        "SIGHUP: the file is read again, and taken over if it can be run.",
+    )
+    serve.add_argument("station", type=Path, metavar="STATION.toml")
+    serve.add_argument("--check", action="store_true", help="say what it would do, or what is wrong, and end")
 
     archive_options(
         commands.add_parser(

@@ -5,6 +5,7 @@ from irtrack.commands.detect import detect
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
 from irtrack.commands.run import flat, run
+from irtrack.commands.serve import serve
 from irtrack.commands.tune import tune
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "flat",
     "run",
     "score",
+    "serve",
     "simulate",
     "teach",
     "track",

@@ -107,7 +107,7 @@ class Event:
             "first_y_px": y, "measured": 0, "speed_px_s": 0.0, "belief": None, "snr": None, "score": None,
             "thumbnail": None,
         }  # fmt: skip
-        self._first_s, self._utc = result.captured_s, utc
+        self.captured_s, self._utc = result.captured_s, utc
         self.told_s = 0.0
         """When it was last told of, on the monotonic clock."""
         self._frames, self._every = 0, 1
@@ -142,7 +142,7 @@ class Event:
         """By the clock as it is now: one that was set meanwhile would make the event longer or shorter than it was."""
         if utc is None or self._utc is None:
             return
-        first = utc - timedelta(seconds=result.captured_s - self._first_s)
+        first = utc - timedelta(seconds=result.captured_s - self.captured_s)
         if abs((first - self._utc).total_seconds()) > STEP_S:
             self._utc = first
             self.row |= {"first_utc": text_of(first), "utc_error_s": clock_error_s()}

@@ -90,7 +90,8 @@ class MqttSettings(OutputSettings):
 
     host: str = option("127.0.0.1", "of the broker")
     port: int = option(1883, "of the broker; 8883 is usual with tls", low=1, high=65535)
-    tls: bool = option(False, "an encrypted connection, with a certificate that the system trusts")
+    tls: bool = option(False, "an encrypted connection, with a certificate that the system trusts, or ca_file")
+    ca_file: str = option("", "certificates that are trusted instead of the system's")
     user: str = option("", "name at the broker")
     password_file: str = option("", "a file with the password that only the station can read")
     topic: str = option("irtrack", "what topics begin with")
@@ -134,7 +135,7 @@ OUTPUTS: Mapping[str, type[OutputSettings]] = {
     "csv": FileSettings,
     "jsonl": FileSettings,
 }
-"""Kinds of outputs; `irtrack.station.outlet` has who makes them."""
+"""Kinds of outputs; `irtrack.station.outputs` has who makes them."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def output_from(table: Mapping[str, Any], number: int, base: Path) -> OutputSett
         made = OUTPUTS[kind].from_dict(table)
         if isinstance(made, WebhookSettings) and not made.url:
             raise ConfigError("url is missing: name the address that gets the news")
-        for name in ("password_file", "secret_file"):
+        for name in ("password_file", "secret_file", "ca_file"):
             if hasattr(made, name):
                 made = placed(made, base, name)
         return made
