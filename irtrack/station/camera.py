@@ -79,34 +79,35 @@ class Counts:
 
 
 class Lasting:
-    """An output that outlives its errors: said once each, and it goes on with the next frame."""
+    """Events that outlive errors of their database: said once each, and tried again with what comes next."""
 
-    def __init__(self, sink: Sink, camera: str) -> None:
-        self._sink, self._camera = sink, camera
+    def __init__(self, events: EventSink, camera: str) -> None:
+        self.events, self._camera = events, camera
         self.trouble = ""
 
     def write(self, result: FrameResult) -> None:
         """Take a frame; never raises SinkError."""
-        try:
-            self._sink.write(result)
-        except SinkError as error:
-            self._say(str(error))
-        else:
-            if self.trouble:
-                log.warning("camera %s: events are written again", self._camera)
-            self.trouble = ""
+        self._attempt(lambda: self.events.write(result))
 
-    def _say(self, trouble: str) -> None:
-        if trouble != self.trouble:
-            log.error("camera %s: %s; it is tried again", self._camera, trouble)
-        self.trouble = trouble
+    def idle(self, over: bool) -> None:
+        """As of `EventSink`; never raises SinkError."""
+        self._attempt(lambda: self.events.idle(over))
 
     def close(self) -> None:
         """Never raises SinkError."""
+        self._attempt(self.events.close)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
         try:
-            self._sink.close()
+            work()
         except SinkError as error:
-            self._say(str(error))
+            if str(error) != self.trouble:
+                log.error("camera %s: %s; it is tried again", self._camera, error)
+            self.trouble = str(error)
+            return
+        if self.trouble and not self.events.waiting:
+            log.warning("camera %s: events are written again", self._camera)
+            self.trouble = ""
 
 
 @dataclass
@@ -114,8 +115,7 @@ class Life:
     """One pipeline of a camera, from its beginning to its death."""
 
     pipeline: Pipeline
-    events: EventSink
-    lasting: Lasting
+    events: Lasting
     clips: ClipSink | None
     begun_s: float = field(default_factory=time.monotonic)
 
@@ -129,7 +129,7 @@ class Life:
             clips=clips.written if clips else 0,
             clips_failed=clips.failed if clips else 0,
             clip_frames_dropped=clips.dropped if clips else 0,
-            events_lost=self.events.lost,
+            events_lost=self.events.events.lost,
         )
 
 
@@ -192,7 +192,7 @@ class Camera:
     def events_trouble(self) -> str:
         """Why events cannot be written; empty while they can."""
         life = self._life
-        return life.lasting.trouble if life is not None else ""
+        return life.events.trouble if life is not None else ""
 
     def start(self) -> Camera:
         """Begin to watch; returns at once."""
@@ -304,7 +304,7 @@ class Camera:
         pipeline = make_pipeline(
             source, self.settings.settings, Outputs(), self._note, detector, check=self._check, more=more
         )
-        return Life(pipeline, events, lasting, clips)
+        return Life(pipeline, lasting, clips)
 
     @property
     def _events_path(self) -> Path:
@@ -351,6 +351,8 @@ class Camera:
                 self.latest = None
             elif seen > 0:
                 self.trouble = ""
+            if not waiting:
+                life.events.idle(over=self.watch is Watch.LOST)
             if pipeline.failures:
                 raise pipeline.failures[0]
             if self._unwanted():

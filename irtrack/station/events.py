@@ -7,6 +7,7 @@ kill all of it is there but for the last second.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -193,6 +194,7 @@ class EventSink:
         self.path, self._live, self._flush_s, self._tell = path, live, flush_s, tell
         self._open: dict[int, Event] = {}
         self._ended: list[Event] = []
+        self._lock = threading.RLock()
         self.lost = 0
         """Ended events that waited too long for a disk with room."""
         self._due, self._flushes, self._closed, self._refused = 0.0, 0, False, False
@@ -211,6 +213,26 @@ class EventSink:
 
     def write(self, result: FrameResult) -> None:
         """Take a frame. Raises SinkError; what was written stays, and what was not is tried again with the next."""
+        with self._lock:
+            self._take(result)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something could not be written yet."""
+        return self._refused
+
+    def idle(self, over: bool) -> None:
+        """No frame comes: what is due is written. `over`: what was followed has ended, since whatever comes next has
+        tracks of its own. In any thread. Raises SinkError."""
+        with self._lock:
+            if self._closed:
+                return
+            if over:
+                self._end(list(self._open))
+            if time.monotonic() >= self._due:
+                self._put()
+
+    def _take(self, result: FrameResult) -> None:
         utc = utc_of(result.captured_s) if self._live else None
         there, now = set[int](), time.monotonic()
         for track in result.tracks:
@@ -276,15 +298,16 @@ class EventSink:
 
     def close(self) -> None:
         """What is followed ends here; may be called twice. Raises SinkError."""
-        if self._closed:
-            return
-        self._closed = True
-        self._end(list(self._open))
-        try:
-            self._put()
-        finally:
-            with suppress(sqlite3.Error):
-                self._base.close()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._end(list(self._open))
+            try:
+                self._put()
+            finally:
+                with suppress(sqlite3.Error):
+                    self._base.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
