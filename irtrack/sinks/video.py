@@ -73,7 +73,7 @@ class VideoSink:
         stream = self._container.add_stream("libx264", rate=rate)
         stream.width, stream.height = width * self._scale // 2 * 2, height * self._scale // 2 * 2
         stream.pix_fmt = "yuv420p"
-        stream.time_base = TIME_BASE
+        stream.time_base = stream.codec_context.time_base = TIME_BASE
         # Zero latency keeps no frames in the encoder, so what was processed is in the file.
         stream.options = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
         stream.codec_context.gop_size = max(1, round(self._fps / 2))
