@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,10 @@ from irtrack.core import IrtrackError
 PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
 
 
+STATION = ("fastapi", "uvicorn", "websockets", "paho", "prometheus_client")
+"""Modules of the extra `station`."""
+
+
 def report() -> list[str]:
     """Lines that begin with `ok` or `missing`."""
     lines = [f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
@@ -21,7 +26,7 @@ def report() -> list[str]:
             lines.append(f"ok       {name} {version(name)}")
         except PackageNotFoundError:
             lines.append(f"missing  {name}: pip install {name}")
-    return [*lines, window_line(), compiler_line(), *torch_lines()]
+    return [*lines, window_line(), station_line(), compiler_line(), *torch_lines()]
 
 
 def window_line() -> str:
@@ -32,6 +37,14 @@ def window_line() -> str:
     except (ImportError, PackageNotFoundError) as error:
         hint = "" if sys.platform != "linux" else "; on Debian: apt install libgl1 libegl1 libxkbcommon0 libxcb-cursor0"
         return f"missing  PySide6 ({error}){hint}"
+
+
+def station_line() -> str:
+    """Whether what `irtrack serve` needs for its pages and for MQTT is there."""
+    missing = [name for name in STATION if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"missing  {', '.join(missing)}: pages and MQTT of irtrack serve; pip install 'irtrack[station]'"
+    return f"ok       FastAPI {version('fastapi')}, paho-mqtt {version('paho-mqtt')}: irtrack serve has pages and MQTT"
 
 
 def compiler_line() -> str:

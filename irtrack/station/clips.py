@@ -201,7 +201,7 @@ class ClipSink:
         path.parent.mkdir(parents=True, exist_ok=True)
         if self._settings.kind == "raw":
             return RawClip(Target(path))
-        return VideoSink(path, fps=self._fps, display=self._display)
+        return VideoSink(path, fps=self._fps, display=self._display, threads=1)
 
     def _let_go(self, clip: Clip) -> None:
         """It is over, and may be removed now; what is empty goes at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class StationCollector(Collector):
         """All of them, as they are now."""
         station = self._station
         yield GaugeMetricFamily("irtrack_up_seconds", "Since the station began", time.monotonic() - station.begun_s)
+        yield GaugeMetricFamily("irtrack_threads", "Threads of Python in the station", threading.active_count())
         yield from self._cameras()
         yield from self._outputs()
         disk = station.disk
