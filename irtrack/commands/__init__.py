@@ -2,6 +2,7 @@
 
 from irtrack.commands.archive import archive
 from irtrack.commands.detect import detect
+from irtrack.commands.direction import calibrate, triangulate
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
 from irtrack.commands.run import flat, run
@@ -10,6 +11,7 @@ from irtrack.commands.tune import tune
 __all__ = [
     "archive",
     "bench",
+    "calibrate",
     "cameras",
     "detect",
     "doctor",
@@ -22,6 +24,7 @@ __all__ = [
     "teach",
     "track",
     "train",
+    "triangulate",
     "tune",
     "window",
 ]
