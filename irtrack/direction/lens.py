@@ -104,8 +104,7 @@ class Lens:
         length = np.linalg.norm(v, axis=1)
         d = v / length[:, None]
         of_flat = ((np.eye(3) - d[:, :, None] * d[:, None, :]) / length[:, None, None])[:, :, :2]
-        bad = np.isnan(flat).any(1)
-        slope = self.focal_px * self._slope(np.where(bad[:, None], 0.0, flat))
+        slope = self.focal_px * self._slope(np.where(np.isnan(flat), 0.0, flat))
         to_pixel = np.linalg.inv(slope)
         of_lens = -to_pixel @ self.pixel_slopes(flat)
         return of_flat @ to_pixel, of_flat @ of_lens

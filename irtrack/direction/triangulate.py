@@ -28,7 +28,7 @@ FEWEST, SHORTEST_S = 5, 0.3
 MOST_MISS = 3.0
 """Root mean square of the miss distances, in standard deviations, up to which two tracks may be one target."""
 
-MOST_RANGE_SHARE = 0.25
+MOST_RANGE_SHARE = 0.15
 """A position whose standard deviation is more than this share of its distance is none: the rays are nearly parallel."""
 
 SPEED_S = 1.0
