@@ -221,7 +221,8 @@ def test_wrong_logs_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
     fails("has no UTC: give --offset")
     fails("makes no sense", "--offset", "nan")
     for text, word in (
-        (whole[:-30], "line 50: no JSON"), ("[]\n", "line 1: no frame"), ('{"time_s": 0, "tracks": [{"id": 1}]}\n', "line 1"),
+        (whole[:-30], "line 50: no JSON"), ("[]\n", "line 1: no frame"),
+        ('{"time_s": 0, "tracks": [{"id": 1}]}\n', "line 1"),
         ('{"time_s": 0, "tracks": []}\n', "holds no tracks"), ("\x00\xff", "no JSON"),
     ):  # fmt: skip
         b.write_text(text)
