@@ -19,7 +19,7 @@ from irtrack.config import OTHERS
 from irtrack.core import IrtrackError
 from irtrack.setting_options import config_option, detector_options, display_options, tracker_options
 from irtrack.sinks.kinds import SINKS, other_names
-from irtrack.site_options import pose_option, site_commands
+from irtrack.site_options import credentials_option, pose_option, site_commands
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant, one_line
 from irtrack.training_options import evaluate_options, strict_option, teach_options, train_options
@@ -27,7 +27,7 @@ from irtrack.training_options import evaluate_options, strict_option, teach_opti
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
     "run", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate",
-    "bench", "calibrate", "triangulate", "cameras", "doctor", "window",
+    "bench", "calibrate", "triangulate", "selftest", "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -301,17 +301,6 @@ def archive_options(parser: argparse.ArgumentParser) -> None:
     detector_options(parser)
     tracker_options(parser)
     display_options(parser)
-
-
-def credentials_option(parser: argparse.ArgumentParser) -> None:
-    """Of every command that opens a camera."""
-    parser.add_argument(
-        "--credentials",
-        type=Path,
-        metavar="FILE",
-        help="a file that only you can read, with USER:PASSWORD for URLs that have none (or set IRTRACK_CREDENTIALS): "
-        "a password in SOURCE can be seen in the list of processes",
-    )
 
 
 def log_options(outputs: argparse._ActionsContainer, alone: bool) -> None:

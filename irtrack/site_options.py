@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from irtrack.capture.kinds import forms
+from irtrack.setting_options import detector_options, tracker_options
 from irtrack.training_options import strict_option
 
 
 def site_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `irtrack calibrate` and `irtrack triangulate`."""
+    """Add `irtrack calibrate`, `irtrack triangulate` and `irtrack selftest`."""
     options_of_calibrate(
         commands.add_parser(
             "calibrate",
@@ -28,6 +30,27 @@ def site_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
             "meet all the while are paired; POSITIONS.csv has latitude, longitude and height with covariance, and "
             "velocity.",
         )
+    )
+    options_of_selftest(
+        commands.add_parser(
+            "selftest",
+            help="what could be seen in a recording or by a camera: faint targets put into its pictures",
+            description="Puts known faint, moving targets into seconds of SOURCE and tells how many of them the model "
+            "and the tracker find, by SCR (peak over local deviation), with 95 % intervals, and what is found that is "
+            "not there. With the JSON of an earlier test as reference, targets are as bright as they were then: so "
+            "dew, rime, lost focus and clutter show.",
+        )
+    )
+
+
+def credentials_option(parser: argparse.ArgumentParser) -> None:
+    """Of every command that opens a camera."""
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="FILE",
+        help="a file that only you can read, with USER:PASSWORD for URLs that have none (or set IRTRACK_CREDENTIALS): "
+        "a password in SOURCE can be seen in the list of processes",
     )
 
 
@@ -85,3 +108,22 @@ def options_of_triangulate(parser: argparse.ArgumentParser) -> None:
     )
     strict_option(parser)
     parser.add_argument("--force", action="store_true", help="overwrite POSITIONS.csv")
+
+
+def options_of_selftest(parser: argparse.ArgumentParser) -> None:
+    """Of `irtrack selftest`."""
+    parser.add_argument("source", metavar="SOURCE", help=forms())
+    parser.add_argument("--batches", type=int, default=8, metavar="N", help="seconds that are looked at (8)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="length of each of them (1)")
+    parser.add_argument("--targets", type=int, default=8, metavar="N", help="targets in each, where there is room (8)")
+    parser.add_argument("--scr", default="2,3,5,8", metavar="R,R,...", help="how faint they are (2,3,5,8)")
+    parser.add_argument("--psf", type=float, default=0.9, metavar="PX", help="the optics' point spread, sigma (0.9)")
+    parser.add_argument("--speed", type=float, default=30.0, metavar="PX_S", help="usual speed of targets (30)")
+    parser.add_argument("--fps", type=float, metavar="F", help="frame rate of a recording, whatever times it has")
+    parser.add_argument("--reference", type=Path, metavar="JSON", help="of an earlier test, when all was well")
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--force", action="store_true", help="overwrite OUT")
+    credentials_option(parser)
+    strict_option(parser)
+    detector_options(parser)
+    tracker_options(parser)

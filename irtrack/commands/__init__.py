@@ -6,6 +6,7 @@ from irtrack.commands.direction import calibrate, triangulate
 from irtrack.commands.logs import score, track
 from irtrack.commands.others import bench, cameras, doctor, evaluate, export, simulate, teach, train, window
 from irtrack.commands.run import flat, run
+from irtrack.commands.selftest import selftest
 from irtrack.commands.tune import tune
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "flat",
     "run",
     "score",
+    "selftest",
     "simulate",
     "teach",
     "track",
