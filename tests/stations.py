@@ -80,7 +80,7 @@ class Bright:
 
     threshold, min_area_px, regions = 0.5, 1, Regions()
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source | None) -> None:
         self._seen = source.seen if isinstance(source, Script) else threading.Semaphore()
         self.failing: Exception | None = None
         self.held = threading.Event()
@@ -121,6 +121,8 @@ class Cameras:
         return source
 
     def detector(self, settings: Settings, source: Source) -> Bright:
+        if settings.detector.mode == "exact":  # that of a self-test, which sees copies
+            return Bright(None)
         self.detectors.append(made := Bright(source))
         return made
 

@@ -6,23 +6,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from irtrack.build import Outputs, make_detector, make_pipeline
 from irtrack.capture.open import open_source
-from irtrack.capture.reconnect import LOST
 from irtrack.config import Settings
-from irtrack.core import Detector, Forgetful, FrameResult, IrtrackError, Sink, SinkError, Source, SourceError
-from irtrack.pipeline import Pipeline, State
+from irtrack.core import Detector, Forgetful, FrameResult, IrtrackError, Sink, Source, SourceError
+from irtrack.direction.bearings import check_fits
+from irtrack.direction.camera import load_camera
+from irtrack.pipeline import State
+from irtrack.station.aim import Aim
 from irtrack.station.clips import ClipSink
+from irtrack.station.cot import CotSink
+from irtrack.station.cot_sender import CotSender
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change, Event, EventSink
+from irtrack.station.life import Counts, Lasting, Life
 from irtrack.station.news import News
 from irtrack.station.schedule import Schedule, zone_of
-from irtrack.station.settings import CameraSettings, StationSettings
+from irtrack.station.settings import CameraSettings, CotSettings, StationSettings
+from irtrack.station.shadow import Shadow
 
 RECONNECT_S = 30.0
 """A camera that is lost is reached for so long by the pipeline that has its tracks; then by one that is begun anew."""
@@ -59,80 +64,6 @@ class Watch(StrEnum):
     ENDED = "ended"
 
 
-@dataclass
-class Counts:
-    """Of one camera, since the station began; they only grow."""
-
-    frames: int = 0
-    dropped: int = 0
-    deaths: int = 0
-    lost: int = 0
-    events: int = 0
-    clips: int = 0
-    clips_failed: int = 0
-    clip_frames_dropped: int = 0
-    events_lost: int = 0
-
-    def plus(self, other: Counts) -> Counts:
-        """Both together."""
-        return Counts(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
-
-
-class Lasting:
-    """Events that outlive errors of their database: said once each, and tried again with what comes next."""
-
-    def __init__(self, events: EventSink, camera: str) -> None:
-        self.events, self._camera = events, camera
-        self.trouble = ""
-
-    def write(self, result: FrameResult) -> None:
-        """Take a frame; never raises SinkError."""
-        self._attempt(lambda: self.events.write(result))
-
-    def idle(self, over: bool) -> None:
-        """As of `EventSink`; never raises SinkError."""
-        self._attempt(lambda: self.events.idle(over))
-
-    def close(self) -> None:
-        """Never raises SinkError."""
-        self._attempt(self.events.close)
-
-    def _attempt(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except SinkError as error:
-            if str(error) != self.trouble:
-                log.error("camera %s: %s; it is tried again", self._camera, error)
-            self.trouble = str(error)
-            return
-        if self.trouble and not self.events.waiting:
-            log.warning("camera %s: events are written again", self._camera)
-            self.trouble = ""
-
-
-@dataclass
-class Life:
-    """One pipeline of a camera, from its beginning to its death."""
-
-    pipeline: Pipeline
-    events: Lasting
-    clips: ClipSink | None
-    begun_s: float = field(default_factory=time.monotonic)
-
-    def counts(self) -> Counts:
-        """Of this one."""
-        clips = self.clips
-        return Counts(
-            frames=self.pipeline.processed,
-            dropped=self.pipeline.dropped,
-            lost=self.pipeline.source.info.remarks.counts().get(LOST, 0),
-            clips=clips.written if clips else 0,
-            clips_failed=clips.failed if clips else 0,
-            clip_frames_dropped=clips.dropped if clips else 0,
-            events_lost=self.events.events.lost,
-        )
-
-
 class Camera:
     """Watches a camera in a thread of its own until it is stopped. Its death, or absence, is never anybody else's."""
 
@@ -160,6 +91,7 @@ class Camera:
         """Events that go on."""
         self.size: tuple[int, int] | None = None
         self._life: Life | None = None
+        self.shadow = Shadow(station.selftest, settings, self._folder, self._load) if station.selftest.on else None
         self._before, self._counting = Counts(), threading.Lock()
         self._detector: tuple[object, Detector] | None = None
         self._last_s, self._interval_s, self._deadline = 0.0, 0.0, time.monotonic() + OPEN_S
@@ -187,6 +119,12 @@ class Camera:
         """What finds its targets."""
         status = getattr(self._detector[1], "status", None) if self._detector is not None else None
         return str(status().model) if callable(status) else ""
+
+    @property
+    def senders(self) -> list[CotSender]:
+        """Of Cursor on Target, while it runs."""
+        life = self._life
+        return life.senders if life is not None else []
 
     @property
     def events_trouble(self) -> str:
@@ -279,32 +217,48 @@ class Camera:
     def _born(self) -> Life:
         """Connect, load what is not loaded yet, open what is written. Raises IrtrackError."""
         source = open_source(self.settings.source, None, RECONNECT_S, 0.0, self._unwanted)
+        open_: list[Sink] = []
         try:
             self.size = source.info.width, source.info.height
+            senders = self._aimed(source, open_)
             events = EventSink(self._events_path, self.name, live=True, tell=self._changed)
-        except BaseException:
-            source.close()
-            raise
-        lasting = Lasting(events, self.name)
-        clips = None
-        if self.station.clips.kind != "none":
-            clips = ClipSink(
-                self.name, self.station.clips, self._folder, self._disk, self.settings.settings.display, source.info.fps
-            )
-        self._clips, self._run_id = clips, events.run
-        self._deadline = time.monotonic() + LOADING_S
-        more: list[Sink] = [lasting, *([clips] if clips is not None else [])]
-        try:
+            open_.append(lasting := Lasting(events, self.name))
+            clips, self._run_id = None, events.run
+            if self.station.clips.kind != "none":
+                display, fps = self.settings.settings.display, source.info.fps
+                clips = ClipSink(self.name, self.station.clips, self._folder, self._disk, display, fps)
+                open_.append(clips)
+            self._clips = clips
+            self._deadline = time.monotonic() + LOADING_S
             detector = self._loaded(source)
+            if self.shadow is not None:
+                self.shadow.prepare(source)
+                open_.append(self.shadow)
         except BaseException:
             source.close()
-            for sink in more:
+            for sink in open_:
                 sink.close()
             raise
         pipeline = make_pipeline(
-            source, self.settings.settings, Outputs(), self._note, detector, check=self._check, more=more
+            source, self.settings.settings, Outputs(), self._note, detector, check=self._check, more=open_
         )
-        return Life(pipeline, lasting, clips)
+        return Life(pipeline, lasting, clips, senders)
+
+    def _aimed(self, source: Source, open_: list[Sink]) -> list[CotSender]:
+        """Where the pose is known: directions, and who is sent them. Raises IrtrackError."""
+        self._aim, senders = None, list[CotSender]()
+        if not self.settings.pose:
+            return senders
+        pose = load_camera(Path(self.settings.pose))
+        check_fits(pose, source.info)
+        self._aim = Aim(pose, source.info.remarks)
+        open_.append(self._aim)
+        for one in self.station.outputs:
+            if isinstance(one, CotSettings):
+                senders.append(sender := CotSender(one.address, one.hops, one.waiting))
+                name = f"{self.station.name}-{self.name}"
+                open_.append(CotSink(sender, name, pose, one.period_s, one.range_m))
+        return senders
 
     @property
     def _events_path(self) -> Path:
@@ -320,11 +274,15 @@ class Camera:
         key = (info.width, info.height, info.fps, info.bits)
         if self._detector is None or self._detector[0] != key:
             self._detector = None  # its memory first
-            self._detector = key, self._make(self.settings.settings, source)
+            self._detector = key, self._load(self.settings.settings, source)
         detector = self._detector[1]
         if isinstance(detector, Forgetful):
             detector.forget()
         return detector
+
+    def _load(self, settings: Settings, source: Source) -> Detector:
+        """A detector of its own, or of its self-test."""
+        return self._make(settings, source)
 
     def _follow(self, life: Life) -> None:
         """While it runs. Raises what it died of."""
@@ -353,6 +311,8 @@ class Camera:
                 self.trouble = ""
             if not waiting:
                 life.events.idle(over=self.watch is Watch.LOST)
+            if self.shadow is not None:
+                self.shadow.keep()
             if pipeline.failures:
                 raise pipeline.failures[0]
             if self._unwanted():
@@ -373,6 +333,8 @@ class Camera:
     def _changed(self, change: Change, event: Event) -> None:
         """An event begins, goes on or ends: its clip, and the news of it."""
         track = int(event.row["track"])
+        if self._aim is not None:
+            event.row |= self._aim.of(track, over=change is Change.ENDED)
         if change is Change.STARTED:
             self._before.events += 1
             self.active += 1

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from irtrack.core import IrtrackError, SinkError
-from irtrack.station.events import BUSY_S, CURVE, prepare, text_of
+from irtrack.station.events import BUSY_S, CURVE, DIRECTION, prepare, text_of
 
 NAME = re.compile(r"(\d{1,18})-(\d{1,18})")
 """Of an event: RUN-TRACK."""
@@ -25,7 +25,8 @@ VERDICTS = ("target", "clutter")
 LISTED = (
     "e.run || '-' || e.track AS event, r.source AS camera, e.ended, e.first_utc, e.last_utc, e.utc_error_s, "
     "e.last_s - e.first_s AS duration_s, e.before_s, e.measured, e.first_x_px, e.first_y_px, e.last_x_px, e.last_y_px, "
-    "e.speed_px_s, e.belief, e.snr, e.score, e.verdict, e.starred, e.clip, e.thumbnail IS NOT NULL AS pictured, e.id"
+    "e.speed_px_s, e.belief, e.snr, e.score, e.verdict, e.starred, e.clip, e.thumbnail IS NOT NULL AS pictured, e.id, "
+    + ", ".join(f"e.{name}" for name in DIRECTION)
 )
 
 

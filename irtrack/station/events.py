@@ -63,12 +63,25 @@ CREATE TABLE events (
     verdict TEXT CHECK (verdict IN ('target', 'clutter')),
     starred INTEGER NOT NULL DEFAULT 0,
     clip TEXT,
+    azimuth_deg REAL,
+    elevation_deg REAL,
+    sigma_azimuth_deg REAL,
+    sigma_elevation_deg REAL,
+    azimuth_deg_s REAL,
+    elevation_deg_s REAL,
     UNIQUE (run, track)
 );
 CREATE INDEX events_by_time ON events (first_utc);
 """
 
-UPGRADES = {1: ("ALTER TABLE events ADD COLUMN clip TEXT",)}
+DIRECTION = (
+    "azimuth_deg", "elevation_deg", "sigma_azimuth_deg", "sigma_elevation_deg", "azimuth_deg_s", "elevation_deg_s",
+)  # fmt: skip
+"""Of the last frame in which it was known; where the camera's pose is."""
+
+UPGRADES = {
+    1: [f"ALTER TABLE events ADD COLUMN {column}" for column in ("clip TEXT", *(f"{n} REAL" for n in DIRECTION))]
+}
 """From the tables of a version to those of the next; databases of earlier versions go on."""
 
 FLUSH_S = 1.0

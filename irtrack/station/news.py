@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from irtrack.channel import Channel, Closed
 from irtrack.core import IrtrackError
-from irtrack.station.events import Change, Event
+from irtrack.station.events import DIRECTION, Change, Event
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 """Between attempts to reach a receiver; the wait doubles."""
@@ -21,7 +21,7 @@ DRAIN_S = 3.0
 
 SAID = (
     "first_utc", "last_utc", "utc_error_s", "first_s", "last_s", "first_x_px", "first_y_px", "last_x_px", "last_y_px",
-    "speed_px_s", "belief", "snr", "score", "measured", "clip",
+    "speed_px_s", "belief", "snr", "score", "measured", "clip", *DIRECTION,
 )  # fmt: skip
 """Of an event's row, what news tell."""
 

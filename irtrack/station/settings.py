@@ -13,6 +13,7 @@ from irtrack.capture.open import is_file, is_live
 from irtrack.capture.schemes import check_scheme
 from irtrack.config import DEFAULTS, Checked, Settings, brief, load_settings, option
 from irtrack.core import ConfigError, SourceError
+from irtrack.station.cot_sender import parsed
 from irtrack.station.schedule import ALWAYS, Schedule, zone_of
 from irtrack.text import meant, read_toml
 
@@ -57,12 +58,24 @@ class WebSettings(Checked):
 
 
 @dataclass(frozen=True)
+class ShadowSettings(Checked):
+    """The self-test: faint targets in copies of live pictures, found or not by a second detector."""
+
+    on: bool = option(False, "whether there is one; it takes a network more for each camera")
+    period_s: float = option(600.0, "from one test to the next", unit="s", low=5.0, high=86400.0)
+    targets: int = option(8, "in each", low=1, high=64)
+    pause_s: float = option(0.5, "between two of its pictures", unit="s", low=0.0, high=60.0)
+    memory_h: float = option(24.0, "tests count for so long", unit="h", low=0.1, high=8760.0)
+
+
+@dataclass(frozen=True)
 class CameraSettings(Checked):
     """A camera that is watched."""
 
     name: str = option("", "in events, topics, folders: letters, digits, - and _")
     source: str = option("", "as SOURCE of irtrack run; cameras and streams alone")
     schedule: str = option(ALWAYS, "when it is watched, on the local clock")
+    pose: str = option("", "lens and pose, a file of irtrack calibrate: events and news then have directions")
     settings: Settings = DEFAULTS
     """Of detector, tracker, capture and display: those of the file `settings`, overruled by tables of the camera."""
 
@@ -129,11 +142,27 @@ class FileSettings(OutputSettings):
     """A file for each camera and day (UTC) in FOLDER/logs: csv has a row for each event that ended, jsonl all news."""
 
 
+@dataclass(frozen=True)
+class CotSettings(OutputSettings):
+    """Cursor on Target for TAK: the station, and a line for each track of cameras with a pose."""
+
+    address: str = option("", "udp://HOST:PORT, udp://GROUP:PORT?via=ADDRESS or tcp://HOST:PORT")
+    period_s: float = option(1.0, "a track is sent so often", unit="s", low=0.1, high=60.0)
+    range_m: float = option(5000.0, "length of its line; the range itself is not known", unit="m", low=1.0, high=1e6)
+    hops: int = option(1, "routers that a datagram to a group may pass", low=0, high=255)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.address:
+            parsed(self.address)
+
+
 OUTPUTS: Mapping[str, type[OutputSettings]] = {
     "mqtt": MqttSettings,
     "webhook": WebhookSettings,
     "csv": FileSettings,
     "jsonl": FileSettings,
+    "cot": CotSettings,
 }
 """Kinds of outputs; `irtrack.station.outputs` has who makes them."""
 
@@ -153,6 +182,7 @@ class StationSettings(Checked):
     clips: ClipSettings = field(default=ClipSettings())
     disk: DiskSettings = field(default=DiskSettings())
     web: WebSettings = field(default=WebSettings())
+    selftest: ShadowSettings = field(default=ShadowSettings())
     cameras: tuple[CameraSettings, ...] = ()
     outputs: tuple[OutputSettings, ...] = ()
 
@@ -205,11 +235,11 @@ def camera_from(table: Mapping[str, Any], number: int, base: Path) -> CameraSett
     try:
         own = {key: value for key, value in table.items() if key in ("detector", "tracker", "capture", "display")}
         rest = {key: value for key, value in table.items() if key not in (*own, "settings")}
-        known = ["name", "source", "schedule", "settings", "detector", "tracker", "capture", "display"]
+        known = ["name", "source", "schedule", "pose", "settings", "detector", "tracker", "capture", "display"]
         for key in rest:
             if key not in known:
                 raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")
-        made = CameraSettings.from_dict(rest)
+        made = placed(CameraSettings.from_dict(rest), base, "pose")
         check_name("name", made.name)
         check_source(made.source)
         return replace(made, settings=settings_of(table.get("settings", ""), own, base))
@@ -241,6 +271,8 @@ def output_from(table: Mapping[str, Any], number: int, base: Path) -> OutputSett
         made = OUTPUTS[kind].from_dict(table)
         if isinstance(made, WebhookSettings) and not made.url:
             raise ConfigError("url is missing: name the address that gets the news")
+        if isinstance(made, CotSettings) and not made.address:
+            raise ConfigError("address is missing: udp://HOST:PORT or tcp://HOST:PORT")
         for name in ("password_file", "secret_file", "ca_file"):
             if hasattr(made, name):
                 made = placed(made, base, name)

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture.address import credentials_in, use_credentials
 from irtrack.core import ConfigError, IrtrackError
+from irtrack.direction.camera import load_camera
 from irtrack.sinks.target import reason
 from irtrack.station.camera import Camera, MakeDetector
 from irtrack.station.database import Database
@@ -22,7 +23,7 @@ from irtrack.station.disk import Disk
 from irtrack.station.events import Change
 from irtrack.station.news import SAID, News, Outlet, plain
 from irtrack.station.outputs import NEEDS, check_extra, make_output
-from irtrack.station.settings import CameraSettings, OutputSettings, StationSettings
+from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings
 
 if TYPE_CHECKING:
     from irtrack.station.web.server import WebServer
@@ -93,7 +94,7 @@ class Station:
         self.disk.sweep()
         if settings.web.on:
             self.web = self._web(settings)
-        self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in settings.outputs}
+        self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in by_news(settings)}
         for row in self.database.left():
             values = {name: plain(row[name]) for name in SAID} | {"active": 0}
             name = f"{row['run']}-{row['track']}"
@@ -127,7 +128,7 @@ class Station:
             web = self._web(new)  # its port, before anything is given up
         fresh: dict[OutputSettings, Outlet] = {}
         try:
-            for one in new.outputs:
+            for one in by_news(new):
                 if one not in self.outlets or renamed or (one.kind in BY_CAMERA and names(old) != names(new)):
                     fresh[one] = Outlet(make_output(one, new), one.waiting)
         except BaseException:
@@ -165,9 +166,9 @@ class Station:
     def _change_outlets(
         self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings
     ) -> list[str]:
-        kept = {one: outlet for one, outlet in self.outlets.items() if one in new.outputs and one not in fresh}
+        kept = {one: outlet for one, outlet in self.outlets.items() if one in by_news(new) and one not in fresh}
         ended = [outlet for one, outlet in self.outlets.items() if one not in kept]
-        self.outlets = {one: fresh.get(one) or kept[one] for one in new.outputs}
+        self.outlets = {one: fresh.get(one) or kept[one] for one in by_news(new)}
         gone = sorted(set(names(old)) - set(names(new)))
         for outlet in ended:  # before the new ones: of a broker, one station has one connection
             outlet.close(forget=gone)
@@ -221,6 +222,7 @@ class Station:
                 found.append(f"camera {name}: {camera.trouble or 'lost, and connected again when it is there'}")
             if camera.events_trouble:
                 found.append(f"camera {name}: {camera.events_trouble}")
+            found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
         found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
         return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])
 
@@ -234,9 +236,15 @@ def names(settings: StationSettings) -> list[str]:
     return [camera.name for camera in settings.cameras]
 
 
+def by_news(settings: StationSettings) -> list[OutputSettings]:
+    """Outputs that get news of events; others are parts of each camera's pipeline."""
+    return [one for one in settings.outputs if not isinstance(one, CotSettings)]
+
+
 def alike(settings: StationSettings) -> StationSettings:
     """What all cameras depend on."""
-    return replace(settings, cameras=(), outputs=(), web=StationSettings().web, disk=StationSettings().disk)
+    inside = tuple(one for one in settings.outputs if isinstance(one, CotSettings))
+    return replace(settings, cameras=(), outputs=inside, web=StationSettings().web, disk=StationSettings().disk)
 
 
 def check(settings: StationSettings) -> list[str]:
@@ -260,11 +268,15 @@ def check(settings: StationSettings) -> list[str]:
                 load_weights(pick_weights(detector.weights, pick_device(detector.device)), others=True)
                 known.add((detector.weights, detector.device))
             make_tracker(camera.settings)
+            if camera.pose:
+                load_camera(Path(camera.pose))
             correction = camera.settings.capture.correction
             if correction not in ("", "camera") and not Path(correction).is_file():
                 raise ConfigError(f"correction = {correction} is not there: make it with irtrack flat")
         except IrtrackError as error:
             raise ConfigError(f"camera {camera.name!r}: {error}") from error
+    if any(isinstance(o, CotSettings) for o in settings.outputs) and not any(c.pose for c in settings.cameras):
+        raise ConfigError("an output of the kind cot sends directions, and no camera has a pose: make one by calibrate")
     for one in settings.outputs:
         check_extra(NEEDS.get(one.kind, ()), f"an output of the kind {one.kind}")
     if settings.web.on:
@@ -296,7 +308,7 @@ def described(one: OutputSettings) -> str:
     """An output in a few words, without secrets."""
     from irtrack.capture.address import redact
 
-    where = {name: getattr(one, name) for name in ("host", "port", "url") if hasattr(one, name)}
+    where = {name: getattr(one, name) for name in ("host", "port", "url", "address") if hasattr(one, name)}
     where = {name: redact(str(value)) if name == "url" else value for name, value in where.items()}
     return ", ".join([one.kind, *(f"{name} {value}" for name, value in where.items())])
 

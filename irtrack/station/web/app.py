@@ -245,8 +245,25 @@ def state_of(camera: Camera) -> dict[str, Any]:
         "active": camera.active,
         "rate": round(camera.rate, 1),
         "latency_s": round(camera.latency_s, 3),
+        "selftest": seen_by(camera),
         **vars(camera.counts),
     }
+
+
+def seen_by(camera: Camera) -> list[dict[str, float]]:
+    """Of its self-test, by SCR; empty where there is none, or none is done yet."""
+    report = camera.shadow.report() if camera.shadow is not None else None
+    rows = report.rows if report is not None else ()
+    return [
+        {
+            "scr": r.scr,
+            "targets": r.targets,
+            "pd": round(r.pd, 3),
+            "pd_low": round(r.pd_low, 3),
+            "pd_high": round(r.pd_high, 3),
+        }
+        for r in rows
+    ]
 
 
 def in_utc(moment: datetime | None) -> datetime | None:

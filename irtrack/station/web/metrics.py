@@ -42,6 +42,7 @@ class StationCollector(Collector):
         yield GaugeMetricFamily("irtrack_threads", "Threads of Python in the station", threading.active_count())
         yield from self._cameras()
         yield from self._outputs()
+        yield from self._selftests()
         disk = station.disk
         yield GaugeMetricFamily("irtrack_clips", "Clips that are kept", disk.clips)
         yield GaugeMetricFamily("irtrack_clips_bytes", "What they take", disk.clips_bytes)
@@ -84,6 +85,31 @@ class StationCollector(Collector):
         for outlet in outlets:
             waiting.add_metric([outlet.name], outlet.waiting)
         yield waiting
+
+    def _selftests(self) -> Iterator[Metric]:
+        """What cameras could see in the last hours, by SCR."""
+        shadows = [(c.name, c.shadow) for c in tuple(self._station.cameras.values()) if c.shadow is not None]
+        reports = [(name, report) for name, shadow in shadows if (report := shadow.report()) is not None]
+        by_scr = {
+            "pd": "Share of faint targets that were found in a picture, by SCR", "pd_low": "Its 95 % interval",
+            "pd_high": "Its 95 % interval", "tracked": "Share of faint targets that became tracks, by SCR",
+            "targets": "Faint targets that count",
+        }  # fmt: skip
+        for field, text in by_scr.items():
+            gauge = GaugeMetricFamily(f"irtrack_selftest_{field}", text, labels=["camera", "scr"])
+            for name, report in reports:
+                for row in report.rows:
+                    gauge.add_metric([name, f"{row.scr:g}"], float(getattr(row, field)))
+            yield gauge
+        whole = {
+            "false_per_frame": "Detections of nothing known, a frame", "deviation": "Local deviation now, counts",
+            "good": "Local deviation in good sight, counts", "spent_ms": "Computing time for a picture, ms",
+        }  # fmt: skip
+        for field, text in whole.items():
+            gauge = GaugeMetricFamily(f"irtrack_selftest_{field}", text, labels=["camera"])
+            for name, report in reports:
+                gauge.add_metric([name], float(getattr(report, field)))
+            yield gauge
 
 
 def registry_of(station: Station) -> CollectorRegistry:

@@ -73,6 +73,8 @@ function showCameras(said) {
   if (now) {
     const size = now.width ? `${now.width}×${now.height} px · ` : "";
     const rate = now.watch === "running" ? ` · ${now.rate.toFixed(1)} frames a second · ${Math.round(1000 * now.latency_s)} ms` : "";
+    const seen = now.selftest.filter((row) => row.targets).map((row) => `SCR ${row.scr}: ${Math.round(100 * row.pd)} %`);
+    $("sight").textContent = seen.length ? `Self-test, found of faint targets: ${seen.join(" · ")}` : "";
     $("facts").textContent = `${now.source} · ${size}${words[now.watch]}${rate}${now.model ? ` · ${now.model}` : ""}`;
     if (now.watch !== "running") showTracks({ tracks: [] });
   }
@@ -229,6 +231,10 @@ function showDetail(one) {
     "to (px)": `${digits(one.last_x_px)}, ${digits(one.last_y_px)}`,
     "mean speed (px/s)": digits(one.speed_px_s), "highest SNR": digits(one.snr), "highest belief": digits(one.belief),
     "seen in frames": one.measured,
+    ...(one.azimuth_deg === null ? {} : {
+      "azimuth (°)": `${digits(one.azimuth_deg, 2)} ± ${digits(one.sigma_azimuth_deg, 2)}`,
+      "elevation (°)": `${digits(one.elevation_deg, 2)} ± ${digits(one.sigma_elevation_deg, 2)}`,
+    }),
     "time within (s)": one.utc_error_s === null ? "not known" : `±${one.utc_error_s.toFixed(3)}`,
   };
   $("values").replaceChildren(...Object.entries(values).map(([name, value]) =>
