@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-LONGEST_S = 30.0
+LONGEST_S = 240.0
 
 
 class Browser:

@@ -20,7 +20,7 @@ from irtrack.imaging.regions import Regions
 from irtrack.station.settings import CameraSettings, ClipSettings, StationSettings, WebSettings
 
 WIDTH, HEIGHT, FPS = 96, 80, 20.0
-LONGEST_S = 30.0
+LONGEST_S = 240.0
 
 
 def picture(number: int, target: bool) -> Image:
