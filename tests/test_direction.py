@@ -347,6 +347,19 @@ def test_calibrate_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "no.toml").exists()
 
 
+def test_the_example_of_the_documents_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "direction.md").read_text(encoding="utf-8")
+    points = tmp_path / "points.csv"
+    points.write_text(page.split("```csv\n")[1].split("```")[0])
+    call = page.split("```sh\nirtrack ")[1].split("\n")[0].replace("camera.toml", str(tmp_path / "camera.toml"))
+    assert main(call.replace("points.csv", str(points)).split()) == 0
+    shown, said = page.split("```text\n")[1].split("```")[0], capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line not in said] == []
+    hand = tmp_path / "hand.toml"
+    hand.write_text(page.split("```toml\n")[1].split("```")[0])
+    assert load_camera(hand).fixed
+
+
 # -- directions of tracks ---------------------------------------------------------------------------------------------
 
 

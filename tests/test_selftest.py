@@ -260,6 +260,26 @@ def test_it_takes_one_picture_at_a_time_and_no_more_time_than_it_may(view: Scene
     test.close()
 
 
+def test_a_shadow_that_fails_is_said_and_tried_again(view: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    working: list[Detector] = []
+
+    def make() -> Detector:
+        if not working:
+            raise RuntimeError("out of memory")
+        return working[0]
+
+    test = SelfTest(make, lambda: make_tracker(SETTINGS), replace(STRONG, period_s=5.0, seconds=0.4, pause_s=0.0))
+    image = view.image(0)
+    for i in range(100):
+        if i == 80:
+            assert test.trouble == "RuntimeError: out of memory"
+            assert test.report() is None
+            working.append(Counting())
+        test.write(FrameResult(Frame(i, i / 5, image), Detections.empty(), (), {}))
+    assert (test.trouble, report_of(test).batches) == ("", 1)
+    assert len(caplog.records) == 1
+
+
 def test_selftest_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scene = "sim:sky,width=192,height=160,frames=40,targets=2,scr=14,drift_px_s=0"
     out = tmp_path / "r.json"

@@ -7,6 +7,7 @@ tracker know is not touched.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from scipy.stats import chi2
 from irtrack.core import Detector, Floats, Forgetful, FrameResult, Image, Tracker
 from irtrack.imaging.motion import STILL
 from irtrack.station.faint import Optics, Planted, Sight, blur_px, plan, sight_of, with_targets
+
+log = logging.getLogger(__name__)
 
 SCRS = (2.0, 3.0, 5.0, 8.0)
 NEAR_PX = 3.0
@@ -170,6 +173,8 @@ class SelfTest:
         self._batches: deque[Batch] = deque()
         self._clip: list[FrameResult] = []
         self._work: Iterator[None] | None = None
+        self.trouble = ""
+        """Why the last batch failed; empty while all is well."""
         self._due_s: float | None = None
         self._next_s = 0.0
         self._last_s = float("-inf")
@@ -177,7 +182,19 @@ class SelfTest:
     # -- as an output ---------------------------------------------------------------------------------------------
 
     def write(self, result: FrameResult) -> None:
-        """Take a frame: copy it where a batch is due, or look at one picture of a batch that is under way."""
+        """Take a frame: copy it where a batch is due, or look at one picture of a batch that is under way.
+
+        Never raises: what goes wrong is kept as `trouble`, and the next batch tries again.
+        """
+        try:
+            self._take(result)
+        except Exception as error:
+            self._work, self._clip = None, []
+            if (text := f"{type(error).__name__}: {error}") != self.trouble:
+                log.warning("self-test: %s; it is tried again in %g s", text, self.settings.period_s)
+            self.trouble = text
+
+    def _take(self, result: FrameResult) -> None:
         now_s = result.frame.time_s
         if now_s < self._last_s or (self._clip and self._clip[0].frame.connection != result.frame.connection):
             self._clip, self._due_s = [], None if self._due_s is None else now_s
@@ -252,6 +269,7 @@ class SelfTest:
             batch.video_s = float(times_s[batch.frames - 1] - times_s[0])
             judged(batch, believed, taken)
             self._keep(batch)
+            self.trouble = ""
 
     def _count(self, batch: Batch, xy: Floats, snr: Floats, k: int, taken: Floats) -> None:
         """Detections of a picture: of the targets, of what was there already, or of nothing."""
