@@ -91,9 +91,11 @@ def station_settings() -> str:
         ("`[clips]`", station.ClipSettings()),
         ("`[disk]`", station.DiskSettings()),
         ("`[web]`", station.WebSettings()),
+        ("`[selftest]`", station.ShadowSettings()),
         ("`[[cameras]]`", station.CameraSettings()),
         ("`[[outputs]]` of the kind `mqtt`", station.MqttSettings()),
         ("`[[outputs]]` of the kind `webhook`", station.WebhookSettings()),
+        ("`[[outputs]]` of the kind `cot`", station.CotSettings()),
         ("`[[outputs]]` of the kinds `csv` and `jsonl`", station.FileSettings()),
     )
     return "\n\n".join(f"**{title}**\n\n{setting_rows(section, flags=False)}" for title, section in parts)

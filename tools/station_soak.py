@@ -255,8 +255,9 @@ class Soak:
         python = values.get("irtrack_threads", -1)
         memory = values.get("process_resident_memory_bytes", -1) / 2**20
         rest = [values.get("irtrack_clips_failed_total", -1), values.get("irtrack_output_waiting", -1)]
-        return f"{minute:6.0f} {memory:7.0f} {threads:>8} {python:7.0f} {values.get('process_open_fds', -1):6.0f} " + " ".join(
-            f"{v:7.0f}" for v in (*shown, *rest)
+        return (
+            f"{minute:6.0f} {memory:7.0f} {threads:>8} {python:7.0f} {values.get('process_open_fds', -1):6.0f} "
+            + " ".join(f"{v:7.0f}" for v in (*shown, *rest))
         )
 
     def close(self) -> None:
@@ -287,7 +288,9 @@ def main(minutes: float) -> None:
         soak = Soak(Path(folder))
         print(f"disk of 48 MB that is filled: {'yes' if soak.small else 'no (not root)'}")
         threading.Thread(target=soak.watch, daemon=True).start()
-        print("minute     MiB  threads (Python)  fds  frames    lost  deaths  events   clips  failed  waiting", flush=True)
+        print(
+            "minute     MiB  threads (Python)  fds  frames    lost  deaths  events   clips  failed  waiting", flush=True
+        )
         steps = {
             8: lambda n: soak.end("first"), 14: lambda n: soak.begin("first"), 20: lambda n: soak.end("broker"),
             30: lambda n: soak.begin("broker"), 34: lambda n: soak.fill(), 44: lambda n: soak.free(),

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Part of a camera's pipeline that keeps nothing of it. Its faults are its own: it then says so, and rests."""
+    """Part of a camera's pipeline that keeps nothing of it. Its faults are its own."""
 
     def __init__(
         self,
@@ -40,27 +40,24 @@ class Shadow:
         )  # fmt: skip
         self._kept = self._read()
         self._test = SelfTest(self._shadow, lambda: make_tracker(self._settings), wanted, self._kept)
-        self._broken = False
 
     def _shadow(self) -> Detector:
         assert self._detector is not None
         return self._detector
 
     def prepare(self, source: Source) -> None:
-        """Load its detector, in the calling thread; after a fault it is tried again. Raises IrtrackError."""
-        self._broken = False
+        """Load its detector, in the calling thread. Raises IrtrackError."""
         if self._detector is None:
             self._detector = self._make(self._settings, source)
 
     def write(self, result: FrameResult) -> None:
-        """Take a frame."""
-        if self._broken:
-            return
-        try:
-            self._test.write(result)
-        except Exception:
-            self._broken = True
-            log.exception("camera %s: the self-test has failed, and rests", self._camera)
+        """Take a frame; never raises."""
+        self._test.write(result)
+
+    @property
+    def trouble(self) -> str:
+        """Why the last test failed; empty while all is well."""
+        return self._test.trouble
 
     def close(self) -> None:
         """What it found stays."""
