@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from irtrack.config import Settings
-from irtrack.core import AwayError, Clock, Detections, Frame, Image, Source, SourceError, SourceInfo
+from irtrack.core import AwayError, Clock, Detections, Frame, Image, Source, SourceError, SourceInfo, SourceStatus
 from irtrack.imaging.regions import Regions
 from irtrack.station.settings import CameraSettings, ClipSettings, StationSettings, WebSettings
 
@@ -48,7 +48,10 @@ class Script(Source):
         self.info = SourceInfo("script", WIDTH, HEIGHT, 8, FPS, None, Clock.ARRIVAL)
         self._targets, self._frames, self._end = targets, frames, end
         self.seen, self._closed = threading.Semaphore(1), threading.Event()
-        self.closed = False
+        self.closed = self.lost = False
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(lost=self.lost)
 
     def __iter__(self) -> Iterator[Frame]:
         number = 0

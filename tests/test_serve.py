@@ -212,8 +212,14 @@ def test_check_says_what_it_would_do(tmp_path: Path, capsys: pytest.CaptureFixtu
     path.write_text(
         text.replace('source = "simcam:sky,width=64,height=48,fps=8,frames=60,targets=2,scr=25,seed=3"', source)
     )
+    path.chmod(0o644)
     assert main(["serve", str(path), "--check"]) == 0
-    said = capsys.readouterr().out
+    both = capsys.readouterr()
+    assert both.err == f"irtrack: note: {path} holds a password, and may be read by others: chmod 600\n"
+    path.chmod(0o600)
+    assert main(["serve", str(path), "--check"]) == 0
+    assert capsys.readouterr().err == ""
+    said = both.out
     assert "camera north: rtsp://10.0.0.1/..., always, weights datransnet-s" in said
     assert "output: jsonl" in said
     assert "this can be run" in said

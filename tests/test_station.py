@@ -265,6 +265,22 @@ def test_a_camera_that_sends_nothing_does_not_hang(tmp_path: Path, cameras: Came
     assert station.hanging == []
 
 
+def test_events_end_when_their_camera_is_lost(tmp_path: Path, cameras: Cameras, stations: list[Station]) -> None:
+    """At once, and not when it comes back."""
+    source = Script(lambda i: True, 40)
+    cameras.makers["a"] = lambda turn: source
+    station, news = begin(stations, cameras, settings_for(tmp_path, "a"))
+    wait_for(lambda: station.cameras["a"].counts.frames == 40)
+    wait_for(lambda: rows(tmp_path), "what is due is written though no frame comes")
+    assert [n.change for n in news if n.change is not Change.UPDATED] == [Change.STARTED]
+    source.lost = True
+    wait_for(lambda: news[-1].change is Change.ENDED)
+    wait_for(lambda: station.cameras["a"].watch is Watch.LOST)
+    assert news[-1].values["active"] == 0
+    wait_for(lambda: rows(tmp_path)[0]["ended"])
+    assert station.troubles() == ["camera a: lost, and connected again when it is there"]
+
+
 def test_a_camera_off_its_schedule_is_not_opened(tmp_path: Path, cameras: Cameras, stations: list[Station]) -> None:
     later = datetime.now(UTC) + timedelta(hours=6)
     schedule = f"{later:%H:%M}-{later + timedelta(hours=1):%H:%M}"

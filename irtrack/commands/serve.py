@@ -14,6 +14,7 @@ from irtrack.stopping import Stop
 from irtrack.text import one_line
 
 if TYPE_CHECKING:
+    from irtrack.station.settings import StationSettings
     from irtrack.station.station import Station
     from irtrack.station.systemd import Notifier
 
@@ -42,6 +43,8 @@ def serve(args: argparse.Namespace) -> int:
     settings = load_station(args.station)
     lines = stop.waited(lambda: check(settings))
     print("\n".join(lines), flush=True)
+    if told_secrets(settings, args.station):
+        print(f"irtrack: note: {args.station} holds a password, and may be read by others: chmod 600", file=sys.stderr)
     if args.check:
         print("this can be run")
         return 0
@@ -59,6 +62,14 @@ def serve(args: argparse.Namespace) -> int:
         log.info("the station ends")
         station.close()
     return 0
+
+
+def told_secrets(settings: StationSettings, path: Path) -> bool:
+    """Whether a camera's password stands in a file that others may read."""
+    from irtrack.capture.address import address_of
+
+    found = (address_of(camera.source) for camera in settings.cameras)
+    return any(address is not None and address.user for address in found) and bool(path.stat().st_mode & 0o077)
 
 
 class Reload:

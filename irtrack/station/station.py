@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,8 +35,9 @@ try:
 except ImportError:  # not on Windows, which has no such locks
     fcntl = None  # type: ignore[assignment]
 
-SWEEP_S = 10.0
-"""The disk is looked at so often."""
+SWEEP_S, TIDY_S = 10.0, 120.0
+"""The disk is looked at so often, and memory that is free given back: detectors have malloc keep all that it ever had,
+which threads that come and go make more and more of."""
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Station:
         self.web: WebServer | None = None
         self._listeners: list[Callable[[News], None]] = []
         self._listening = threading.Lock()
-        self._swept_s = 0.0
+        self._swept_s = self._tidied_s = time.monotonic()
 
     # -- news -----------------------------------------------------------------------------------------------------
 
@@ -90,7 +93,6 @@ class Station:
     def start(self) -> None:
         """Begin everything. Raises IrtrackError where an output or the pages cannot be."""
         settings = self.settings
-        self._swept_s = time.monotonic()
         self.disk.sweep()
         if settings.web.on:
             self.web = self._web(settings)
@@ -189,6 +191,9 @@ class Station:
         if time.monotonic() - self._swept_s > SWEEP_S:
             self._swept_s = time.monotonic()
             self.disk.sweep()
+        if time.monotonic() - self._tidied_s > TIDY_S:
+            self._tidied_s = time.monotonic()
+            give_back()
 
     def close(self) -> None:
         """End everything: what was begun is ended, told and written."""
@@ -227,6 +232,13 @@ class Station:
             found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
         found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
         return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])
+
+
+def give_back() -> None:
+    """Memory that is free goes back to the system, where that is glibc."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 BY_CAMERA = ("mqtt",)
