@@ -87,6 +87,7 @@ CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
         ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'webhook'\n", "output 1 (webhook): url is missing"),
         ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'webhook'\nurl = 'ftp://x'\n", "must begin with http://"),
         ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\nprt = 1\n", "(did you mean 'port'?)"),
+        ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\ntopic = 'a/#'\n", "topic = 'a/#' is no topic"),
         ("folder = 'x'\ntimezone = 'Mars/Base'\n" + CAMERA, "timezone = 'Mars/Base' is not known"),
         ("folder = 'x'\n[web]\nport = 123456\n" + CAMERA, "port = 123456 is out of range"),
         ("folder = \n", "is not valid TOML"),

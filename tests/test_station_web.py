@@ -288,8 +288,10 @@ def test_a_port_that_is_taken_and_pages_that_move(station: Station, client: Clie
         with pytest.raises(ConfigError, match=f"the pages cannot be at 127.0.0.1:{taken}: Address already in use"):
             station.take_over(replace(station.settings, web=WebSettings(port=taken)))
         assert client.ask("/api/cameras")[0] == 200, "all is as before"
-    assert station.take_over(replace(station.settings, web=WebSettings(port=0, fps=5.0))) == ["pages"]
     token = (station.folder / "token").read_text().strip()
+    assert station.take_over(replace(station.settings, web=WebSettings(port=0, fps=5.0))) == ["pages"]
+    assert client.ask("/api/cameras")[0] == 200, "at the same place"
+    assert station.take_over(replace(station.settings, web=WebSettings(host="localhost", port=0))) == ["pages"]
     assert Client(station, token).ask("/api/cameras")[0] == 200
     with pytest.raises(OSError):
         client.ask("/api/cameras")

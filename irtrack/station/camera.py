@@ -12,6 +12,7 @@ from pathlib import Path
 
 from irtrack.build import Outputs, make_detector, make_pipeline
 from irtrack.capture.open import open_source
+from irtrack.capture.reconnect import LOST
 from irtrack.config import Settings
 from irtrack.core import Detector, Forgetful, FrameResult, IrtrackError, Sink, Source, SourceError
 from irtrack.direction.bearings import check_fits
@@ -287,7 +288,11 @@ class Camera:
     def _follow(self, life: Life) -> None:
         """While it runs. Raises what it died of."""
         pipeline, seen, moved_s = life.pipeline, -1, time.monotonic()
+        said = {LOST}  # that is said already
         while True:
+            for text in pipeline.source.info.remarks.counts().keys() - said:
+                log.warning("camera %s: note: %s", self.name, text)
+                said.add(text)
             try:
                 state = pipeline.join(LOOK_S)
             except TimeoutError:

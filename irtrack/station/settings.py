@@ -20,6 +20,8 @@ from irtrack.text import meant, read_toml
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 """Names stand in topics, folders and addresses of pages."""
 
+TOPIC = re.compile(r"([^#+/\0]+(/[^#+/\0]+)*)?")
+
 T = TypeVar("T", bound=Checked)
 
 
@@ -109,6 +111,13 @@ class MqttSettings(OutputSettings):
     password_file: str = option("", "a file with the password that only the station can read")
     topic: str = option("irtrack", "what topics begin with")
     discovery: str = option("homeassistant", "Home Assistant's discovery prefix; empty: none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("topic", "discovery"):
+            text = getattr(self, name)
+            if TOPIC.fullmatch(text) is None or (not text and name == "topic"):
+                raise ConfigError(f"{name} = {brief(text)} is no topic: letters and digits, with / between parts")
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,8 @@ class Station:
     def _web(self, settings: StationSettings) -> WebServer:
         from irtrack.station.web.server import WebServer
 
-        return WebServer(self, settings.web)
+        old, new = self.settings.web, settings.web
+        return WebServer(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
 
     def _begin(self, camera: CameraSettings) -> None:
         self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()

@@ -29,11 +29,13 @@ log = logging.getLogger(__name__)
 class WebServer:
     """Listens from the moment it is made; answers from `start` on."""
 
-    def __init__(self, station: Station, settings: WebSettings) -> None:
-        """Raises IrtrackError where the port cannot be had, or the token not be kept."""
+    def __init__(self, station: Station, settings: WebSettings, before: WebServer | None = None) -> None:
+        """`before`: one at the same place, whose end is near. Raises IrtrackError where the port cannot be had, or the
+        token not be kept."""
         self._folder, self._token = station.folder, token_in(station.folder)
+        self._socket: socket.socket
         try:
-            self._socket = listening_at(settings.host, settings.port)
+            self._socket = before._socket.dup() if before is not None else listening_at(settings.host, settings.port)
         except OSError as error:
             where = f"{settings.host}:{settings.port}"
             raise ConfigError(
