@@ -96,6 +96,23 @@ class Failing(Stuck):
         self.got.append(news.event)
 
 
+def test_a_fault_of_the_program_costs_one_piece_of_news() -> None:
+    class Faulty(Stuck):
+        def send(self, news: News) -> None:
+            if news.event == "1-1":
+                raise ZeroDivisionError("no one thought of this")
+            self.got.append(news.event)
+
+    faulty = Faulty()
+    outlet = Outlet(faulty, 10).start()
+    for i in range(3):
+        outlet.put(piece(i))
+    wait_for(lambda: faulty.got == ["1-0", "1-2"])
+    wait_for(lambda: outlet.waiting == 0)
+    assert outlet.refused == 1
+    outlet.close()
+
+
 def test_what_failed_is_tried_again_in_order(caplog: pytest.LogCaptureFixture) -> None:
     failing = Failing(5)
     outlet = Outlet(failing, 100).start()
@@ -357,6 +374,36 @@ def test_news_at_a_broker_that_dies(broker: Broker, tmp_path: Path) -> None:
         assert one.last("homeassistant/binary_sensor/irtrack_roof_south/target/config") == ""
     finally:
         one.close()
+        outlet.close()
+
+
+@mqtt
+def test_a_connection_that_is_lost_while_it_sends(broker: Broker, tmp_path: Path) -> None:
+    """It was there a moment ago: what was handed to the library then arrives once it is there again, and once."""
+    outlet = station_at(broker, tmp_path, ["north"])
+    client = outlet.output._client  # type: ignore[attr-defined]
+    try:
+        outlet.put(piece(1))
+        wait_for(lambda: outlet.sent == 1)
+        broker.kill()
+        wait_for(lambda: not client.is_connected())
+        client.is_connected = lambda: True
+        outlet.put(piece(2))
+        outlet.put(piece(3))
+        wait_for(lambda: "does not confirm" in outlet.trouble)
+        broker.start()
+        one = Subscriber(broker)
+        try:
+            wait_for(lambda: outlet.sent == 3)
+            wait_for(lambda: one.events()[-1:] == [("1-3", "started")])
+            assert one.events() in (
+                [("1-2", "started"), ("1-3", "started")],
+                [("1-3", "started")],
+            )  # as it came in time
+        finally:
+            one.close()
+        assert (outlet.trouble, outlet.refused) == ("", 0)
+    finally:
         outlet.close()
 
 

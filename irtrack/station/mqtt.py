@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessageInfo, MQTTv311
+from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
 from irtrack import __version__
@@ -36,7 +37,8 @@ class MqttOutput:
         self._settings, self._station, self._cameras = settings, station, tuple(cameras)
         self.name = f"mqtt-{settings.host}"
         self._active = dict.fromkeys(cameras, 0)
-        self._sending: tuple[News, Sequence[MQTTMessageInfo]] | None = None
+        self._sending: tuple[News, set[int]] | None = None
+        self._confirmed, self._control = set[int](), threading.Condition()
         self._why = ""
         # One name for each station: where its last connection still stands, this one takes its place at the broker.
         client = Client(CallbackAPIVersion.VERSION2, client_id=f"irtrack-{station}", protocol=MQTTv311)
@@ -51,7 +53,7 @@ class MqttOutput:
         client.will_set(self._topic("status"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(1, 30)
         client.on_connect, client.on_disconnect = self._connected, self._lost
-        client.on_connect_fail = lambda *_: None
+        client.on_publish = self._noted
         self._client = client
 
     def open(self) -> None:
@@ -78,12 +80,16 @@ class MqttOutput:
         if reason.is_failure and not self._why:
             self._why = f": {reason}"
 
-    def _say_state(self, client: Client, camera: str) -> list[MQTTMessageInfo]:
+    def _noted(self, client: Client, data: Any, number: int, reason: Any, properties: Any) -> None:
+        """In the library's thread: the broker has a message."""
+        with self._control:
+            self._confirmed.add(number)
+            self._control.notify_all()
+
+    def _say_state(self, client: Client, camera: str) -> set[int]:
         count = self._active.get(camera, 0)
-        return [
-            client.publish(self._topic(camera, "state"), "ON" if count else "OFF", qos=1, retain=True),
-            client.publish(self._topic(camera, "count"), str(count), qos=1, retain=True),
-        ]
+        said = {"state": "ON" if count else "OFF", "count": str(count)}
+        return {client.publish(self._topic(camera, t), text, qos=1, retain=True).mid for t, text in said.items()}
 
     def discovery(self) -> dict[str, str]:
         """Topics and what is said there, by Home Assistant's rules; nothing where it is not wanted."""
@@ -118,15 +124,17 @@ class MqttOutput:
             if not self._client.is_connected():
                 raise OutputError(f"no connection to {self._settings.host}:{self._settings.port}{self._why}")
             self._active[news.camera] = int(news.values.get("active") or 0)
+            with self._control:
+                self._confirmed.clear()
             topic, text = self._topic(news.camera, "event"), json.dumps(news.to_dict(), allow_nan=False)
-            said = [self._client.publish(topic, text, qos=1)]
+            # Where the connection was lost a moment ago, the library sends them once there is one again.
+            numbers = {self._client.publish(topic, text, qos=1).mid}
             if news.change is not Change.UPDATED:
-                said += self._say_state(self._client, news.camera)
-            self._sending = news, said
-        for info in self._sending[1]:
-            with contextlib.suppress(RuntimeError, ValueError):  # it is sent once there is a connection again
-                info.wait_for_publish(ANSWER_S)
-            if not info.is_published():
+                numbers |= self._say_state(self._client, news.camera)
+            self._sending = news, numbers
+        _, numbers = self._sending
+        with self._control:
+            if not self._control.wait_for(lambda: numbers <= self._confirmed, ANSWER_S):
                 raise OutputError(f"{self._settings.host}:{self._settings.port} does not confirm{self._why}")
         self._sending = None
 

@@ -167,6 +167,11 @@ class Outlet:
                 self.refused += 1
                 self._say(str(error))
                 return
+            except Exception as error:  # a fault of the program costs this piece of news, and no more
+                self.refused += 1
+                log.exception("output %s: a piece of news is left out", self.name)
+                self.trouble = f"{type(error).__name__}: {error}"
+                return
             else:
                 self.sent += 1
                 if self.trouble:
