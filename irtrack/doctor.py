@@ -15,13 +15,18 @@ PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifff
 
 def report() -> list[str]:
     """Lines that begin with `ok` or `missing`."""
-    lines = [f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
-    for name in PACKAGES:
+    head = f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    return [head, *map(package_line, PACKAGES), window_line(), compiler_line(), *torch_lines()]
+
+
+def package_line(name: str) -> str:
+    """Whether a package is installed; OpenCV does without its own windows as well."""
+    for installed in (name, f"{name}-headless"):
         try:
-            lines.append(f"ok       {name} {version(name)}")
+            return f"ok       {installed} {version(installed)}"
         except PackageNotFoundError:
-            lines.append(f"missing  {name}: pip install {name}")
-    return [*lines, window_line(), compiler_line(), *torch_lines()]
+            continue
+    return f"missing  {name}: pip install {name}"
 
 
 def window_line() -> str:
