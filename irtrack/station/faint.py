@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,25 +49,27 @@ SAME = 0.7
 class Sight:
     """How a camera sees: `deviation` (8, 8): local standard deviation by cells of the picture, in counts; `power`
     (25,): of the picture by frequency, without that of noise, NaN where noise hides it; `look` (16, 16): the picture,
-    small, of mean 0 and length 1; `noise` in counts."""
+    small, of mean 0 and length 1; `noise` in counts; `kind`: height, width and bits of its pictures."""
 
     deviation: Floats
     power: Floats
     look: Floats
     noise: float
+    kind: tuple[int, int, int]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a file."""
         power = [None if v != v else v for v in self.power.tolist()]
         deviation, look = self.deviation.tolist(), self.look.tolist()
-        return {"deviation": deviation, "power": power, "look": look, "noise": self.noise}
+        return {"deviation": deviation, "power": power, "look": look, "noise": self.noise, "kind": list(self.kind)}
 
     @staticmethod
-    def from_dict(values: dict[str, object]) -> Sight:
+    def from_dict(values: dict[str, Any]) -> Sight:
         """The way back. Raises ValueError, TypeError or KeyError where it is none."""
         power = np.array(values["power"], float)
         deviation, look = (np.array(values[name], float) for name in ("deviation", "look"))
-        made = Sight(deviation, power, look, float(str(values["noise"])))
+        height, width, bits = map(int, values["kind"])
+        made = Sight(deviation, power, look, float(values["noise"]), (height, width, bits))
         if (
             deviation.shape != (8, 8)
             or look.shape != (16, 16)
@@ -82,7 +85,12 @@ def sight_of(images: Sequence[Image]) -> Sight:
     some = [images[i] for i in sorted({0, len(images) // 2, len(images) - 1})]
     deviation = np.mean([cells(local_deviation(image)) for image in some], 0)
     power = np.mean([power_of(image) for image in some], 0)
-    return Sight(deviation, power, look_of(some[0]), float(np.mean([noise(image) for image in some])))
+    return Sight(deviation, power, look_of(some[0]), float(np.mean([noise(i) for i in some])), kind_of(some[0]))
+
+
+def kind_of(image: Image) -> tuple[int, int, int]:
+    """Height, width and bits."""
+    return image.shape[0], image.shape[1], 8 * image.dtype.itemsize
 
 
 def look_of(image: Image) -> Floats:

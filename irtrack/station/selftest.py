@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from irtrack.core import Detector, Floats, Forgetful, FrameResult, Image, Tracker
+from irtrack.core import Detector, Floats, Forgetful, FrameResult, Tracker
 from irtrack.imaging.motion import STILL
 from irtrack.station.faint import Optics, Planted, Sight, blur_px, plan, sight_of, with_targets
 
@@ -152,7 +152,8 @@ def rate_interval(events: int, of: int) -> tuple[float, float]:
 class SelfTest:
     """An output of a run that keeps nothing of it: `report` tells what was found, in any thread.
 
-    `reference`: how the camera sees in good sight; by itself, as in the first batch.
+    `reference`: how the camera sees in good sight; by itself, as in the first batch, and so where its pictures became
+    others.
     """
 
     def __init__(
@@ -163,11 +164,14 @@ class SelfTest:
         reference: Sight | None = None,
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        age: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make_detector`: of the shadow, called with the first batch. `clock`: of computing time."""
+        """`make_detector`: of the shadow, called with the first batch. `clock`: of computing time; `age`: of batches,
+        since a camera's seconds begin anew each time that it is opened."""
         self.settings = settings or SelfTestSettings()
         self.reference = reference
-        self._make_detector, self._make_tracker, self._clock = make_detector, make_tracker, clock
+        self._make_detector, self._make_tracker = make_detector, make_tracker
+        self._clock, self._age = clock, age
         self._detector: Detector | None = None
         self._rng = np.random.default_rng(seed)
         self._batches: deque[Batch] = deque()
@@ -233,7 +237,7 @@ class SelfTest:
         s, images = self.settings, [r.frame.image for r in clip]
         start = self._clock()
         sight = sight_of(images)
-        if self.reference is None or not comparable(self.reference, images[0]):
+        if self.reference is None or self.reference.kind != sight.kind:
             self.reference = sight
         blur = blur_px(sight, self.reference)
         optics = Optics(s.psf_px, blur or 0.0)
@@ -244,7 +248,7 @@ class SelfTest:
         planted = plan(
             shape, s.targets, s.scrs, self.reference, taken, self._speeds(clip), times_s, scenes, self._rng
         )  # fmt: skip
-        batch = Batch(float(times_s[-1]), planted, sight, blur)
+        batch = Batch(self._age(), planted, sight, blur)
         if self._detector is None:
             self._detector = self._make_detector()
         if isinstance(self._detector, Forgetful):
@@ -286,7 +290,7 @@ class SelfTest:
         kept = [*self._batches, batch]
         since = batch.time_s - self.settings.memory_s
         # Replaced at once, so that whoever reports meanwhile has the old ones or the new ones.
-        self._batches = deque(b for b in kept if since <= b.time_s <= batch.time_s)
+        self._batches = deque(b for b in kept if b.time_s >= since)
 
     def _speeds(self, clip: Sequence[FrameResult]) -> Floats:
         """Of targets to come: those of the tracks there are, and such as are usual."""
@@ -298,11 +302,6 @@ class SelfTest:
         """What was found by now; None before the first batch is done."""
         batches = list(self._batches)
         return None if not batches or self.reference is None else reported(batches, self.reference, self.settings.scrs)
-
-
-def comparable(reference: Sight, image: Image) -> bool:
-    """Whether a reference is of the same depth: 8-bit pictures have other counts than 16-bit ones."""
-    return bool(reference.deviation.max() < 256) or image.dtype != np.uint8
 
 
 def taken_in(clip: Sequence[FrameResult]) -> Floats:
