@@ -86,6 +86,7 @@ def wanted_from(args: argparse.Namespace) -> SelfTestSettings:
     return SelfTestSettings(
         seconds=args.seconds, targets=args.targets, scrs=scrs, psf_px=args.psf, speed_px_s=args.speed,
         most_frames=MOST_FRAMES, most_s=math.inf, memory_s=math.inf,
+        compare=args.reference is not None,
     )  # fmt: skip
 
 
