@@ -5,28 +5,33 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 from irtrack import __version__
 from irtrack.core import IrtrackError
 
-PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
+
+def installed(*names: str) -> str:
+    """The first of these packages that is there, else the first."""
+    found = (name for name in names if next(iter(distributions(name=name)), None) is not None)
+    return next(found, names[0])
+
+
+OPENCV = installed("opencv-python", "opencv-python-headless")
+"""With its own windows, or without."""
+
+PACKAGES = ("torch", OPENCV, "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
 
 
 def report() -> list[str]:
     """Lines that begin with `ok` or `missing`."""
-    head = f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return [head, *map(package_line, PACKAGES), window_line(), compiler_line(), *torch_lines()]
-
-
-def package_line(name: str) -> str:
-    """Whether a package is installed; OpenCV does without its own windows as well."""
-    for installed in (name, f"{name}-headless"):
+    lines = [f"irtrack {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"]
+    for name in PACKAGES:
         try:
-            return f"ok       {installed} {version(installed)}"
+            lines.append(f"ok       {name} {version(name)}")
         except PackageNotFoundError:
-            continue
-    return f"missing  {name}: pip install {name}"
+            lines.append(f"missing  {name}: pip install {name}")
+    return [*lines, window_line(), compiler_line(), *torch_lines()]
 
 
 def window_line() -> str:
