@@ -6,12 +6,22 @@ import importlib
 import importlib.util
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 from irtrack import __version__
 from irtrack.core import IrtrackError
 
-PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
+
+def installed(*names: str) -> str:
+    """The first of these packages that is there, else the first."""
+    found = (name for name in names if next(iter(distributions(name=name)), None) is not None)
+    return next(found, names[0])
+
+
+OPENCV = installed("opencv-python", "opencv-python-headless")
+"""With its own windows, or without."""
+
+PACKAGES = ("torch", OPENCV, "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
 
 
 STATION = ("fastapi", "uvicorn", "websockets", "paho", "prometheus_client")

@@ -83,7 +83,7 @@ def test_the_lens_is_opencvs() -> None:
 
 def test_slopes_of_the_lens_are_those_of_small_steps() -> None:
     xy, e = GRID, 1e-5
-    of_pixel, of_lens = LENS.slopes(xy)
+    of_pixel, of_lens = LENS.slopes(LENS.flat(xy))
     for i, step in enumerate(e * np.eye(2)):
         assert np.abs((LENS.rays(xy + step) - LENS.rays(xy - step)) / 2 / e - of_pixel[:, :, i]).max() < 1e-9
     for i, step in enumerate(e * np.eye(8)):
@@ -224,7 +224,7 @@ def test_the_covariance_tells_how_wrong_directions_are(n: int, focal: float | No
         xy = np.array([[320.0, 256.0]])
         # Amid the picture, from where it stands: two numbers across the ray.
         off = camera.axes.T @ (CAMERA.units(xy) - camera.units(xy))[0]
-        _, spread = camera.spread(xy, np.zeros((1, 2, 2)))
+        spread = camera.spread(xy)
         local = camera.axes.T @ spread[0] @ camera.axes
         total += float(off[:2] @ np.linalg.solve(local[:2, :2], off[:2]))
         count += 1

@@ -255,9 +255,17 @@ def test_it_takes_one_picture_at_a_time_and_no_more_time_than_it_may(view: Scene
     # The camera is opened anew, its time begins again: the batch that was collected is dropped, the next ones come.
     for i in range(300):
         test.write(FrameResult(Frame(i, i / 10, image, connection=1), Detections.empty(), (), {}))
-    assert report_of(test).batches > 0
+    assert report_of(test).batches > 3  # those of before count on
     assert slow.looked > 9
     test.close()
+
+
+def test_batches_count_for_a_day(view: Scene) -> None:
+    ages = iter([0.0, 50_000.0, 100_000.0])
+    test = SelfTest(Counting, lambda: make_tracker(SETTINGS), STRONG, age=lambda: next(ages))
+    for expected in (1, 2, 2):
+        test.run(clip_of(view, 0, frames=3))
+        assert report_of(test).batches == expected
 
 
 def test_a_shadow_that_fails_is_said_and_tried_again(view: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -295,13 +303,15 @@ def test_selftest_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     for wrong, word in (
         (["--scr", "2,x"], "numbers such as"), (["--scr", "2,2"], "each of them once"),
         (["--batches", "0"], "--batches"), (["--json", str(out)], "exists"),
-        (["--reference", str(tmp_path)], "cannot read"),
+        (["--reference", str(tmp_path)], "cannot read"), (["--mode", "video"], "whole frames"),
     ):  # fmt: skip
         assert main([*call, *wrong]) == 1
         assert word in capsys.readouterr().err
     small = "sim:sky,width=32,height=32,frames=20,targets=0"
     assert main(["selftest", small, *call[2:]]) == 1
     assert "no free place" in capsys.readouterr().err
+    assert main(["selftest", small, *call[2:], "--reference", str(out)]) == 1
+    assert "another size or depth" in capsys.readouterr().err
 
 
 def test_process_gives_results_that_a_self_test_takes(view: Scene, shadow: Detector) -> None:

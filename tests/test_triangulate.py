@@ -21,6 +21,8 @@ from irtrack.direction.geodesy import enu_of, place_from_enu
 from irtrack.direction.lens import Lens
 from irtrack.direction.stations import Sighting, Station
 from irtrack.direction.triangulate import Fix, triangulate
+from irtrack.simulate import add_target
+from irtrack.sinks.lossless import write_video
 
 HOME = (48.0, 11.0, 520.0)
 LENS = Lens(640, 512, 800.0, (322.0, 251.0), (-0.1, 0.02, 0.0, 0.0, 0.0))
@@ -201,6 +203,45 @@ def test_triangulate_from_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert out.read_text() == before
     assert main([*call, "--offset", "0"]) == 1
     assert "no two tracks' rays meet" in capsys.readouterr().out
+
+
+def test_from_pictures_to_positions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two cameras' recordings through the network and the tracker: the sigmas of the log hold to the end."""
+    paths = [straight((120.0, 780.0, 150.0), (6.0, 4.0, 2.0)), straight((160.0, 900.0, 190.0), (-8.0, 0.0, -1.0))]
+    lens, time_s = Lens.of_view(192, 160, 14.0), np.arange(40) / 25
+    cameras = []
+    for name, east, azimuth, seed in (("a", 0.0, 10.0, 1), ("b", 300.0, -8.0, 2)):
+        rng = np.random.default_rng(seed)
+        place = tuple(place_from_enu([east, 0.0, 3.0], HOME).tolist())
+        believed = Camera(lens, place, axes_of(azimuth, 11.0, 0.0), diagonal(0.03, 0.5, 0.5), fixed=True)
+        real = drawn(believed, rng)
+        centres = [seen(real, path, time_s, 0.0, rng) for path in paths]
+        frames = []
+        for i in range(len(time_s)):
+            grey = rng.normal(90, 2, (160, 192)).astype(np.float32)
+            for xy in centres:
+                add_target(grey, *xy[i].tolist(), 35.0, 0.9)
+            frames.append(np.clip(np.round(grey), 0, 255).astype(np.uint8))
+        write_video(tmp_path / f"{name}.mkv", iter(frames), 25.0)
+        (tmp_path / f"{name}.toml").write_text(believed.save_text())
+        call = ["run", f"{tmp_path}/{name}.mkv", "--pose", f"{tmp_path}/{name}.toml", "--weights", "datransnet-s"]
+        assert main([*call, "--jsonl", f"{tmp_path}/{name}.jsonl", "--device", "cpu", "--quiet"]) == 0
+        cameras.append(believed)
+    logs = [f"{tmp_path}/a.jsonl", f"{tmp_path}/b.jsonl"]
+    assert main(["triangulate", *logs, "--offset", "0", "--out", f"{tmp_path}/p.csv"]) == 0
+    rows = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert {row["target"] for row in rows} == {"1", "2"}
+    assert len(rows) > 70
+    off, speeds = [], []
+    for row in rows:
+        place = [float(row[name]) for name in ("latitude_deg", "longitude_deg", "height_m")]
+        at = np.array([float(row["time_s"])])
+        errors = [enu_of(place, cameras[0].place) - truth(path, at, cameras[0])[0] for path in paths]
+        sigma = np.array([float(row[f"sigma_{name}_m"]) for name in ("east", "north", "up")])
+        off.append(np.abs(min(errors, key=lambda e: float(np.linalg.norm(e)))) / sigma)
+        speeds.append(float(row["speed_m_s"]))
+    assert np.max(off) < 4
+    assert sorted({round(v) for v in speeds[10:30] + speeds[-30:-10]}) == [7, 8]  # of 7.5 and 8.1 m/s
 
 
 def test_wrong_logs_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,7 +103,7 @@ def described(made: Calibration, known: Known) -> list[str]:
         pixels = "   behind the camera" if behind else f"{x:10.2f}{y:10.2f}"
         lines.append(f"{name:{width}}{pixels}{degrees:10.4f}" + ("" if used else "  wrong? left out"))
     azimuth, elevation, roll = camera.azimuth_elevation_roll_deg
-    _, spread = camera.spread(np.array([[(known.width - 1) / 2, (known.height - 1) / 2]]), np.zeros((1, 2, 2)))
+    spread = camera.spread(np.array([[(known.width - 1) / 2, (known.height - 1) / 2]]))
     pointing = np.degrees(np.sqrt(np.trace(spread[0]) / 2))
     latitude, longitude, height = camera.place
     east, north, up = sigma[11:14]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, SinkError, Source
-from irtrack.station.faint import Sight
+from irtrack.station.faint import Sight, kind_of
 from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
 from irtrack.stopping import Stop
 
@@ -27,6 +27,7 @@ def selftest(args: argparse.Namespace) -> int:
     from irtrack.build import load_detector, make_tracker
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
+    from irtrack.capture.corrected import corrected
     from irtrack.sinks.target import check_target, write_whole
 
     stop: Stop = args.stop
@@ -36,7 +37,9 @@ def selftest(args: argparse.Namespace) -> int:
     use_credentials(args.credentials)
     if args.json:
         check_target(args.json, args.force)
-    source = open_source(args.source, args.fps, cancelled=lambda: stop.asked)
+    if args.mode in ("video", "live"):
+        raise IrtrackError(f"a test looks at whole frames, not in mode {args.mode}: leave --mode out")
+    source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
     try:
         exact = replace(settings, detector=replace(settings.detector, mode="exact"))
         detector = load_detector(exact.detector)
@@ -44,6 +47,8 @@ def selftest(args: argparse.Namespace) -> int:
         done = 0
         for clip in clips(source, args.batches, args.seconds):
             stop.check()
+            if reference is not None and reference.kind != kind_of(clip[0].image):
+                raise IrtrackError(f"{args.reference} is of pictures of another size or depth: make one for these")
             test.run(known(clip, detector))
             done += 1
     finally:
@@ -81,6 +86,7 @@ def wanted_from(args: argparse.Namespace) -> SelfTestSettings:
     return SelfTestSettings(
         seconds=args.seconds, targets=args.targets, scrs=scrs, psf_px=args.psf, speed_px_s=args.speed,
         most_frames=MOST_FRAMES, most_s=math.inf, memory_s=math.inf,
+        compare=args.reference is not None,
     )  # fmt: skip
 
 

@@ -50,8 +50,7 @@ class Bearings:
         self._last = -1
         self._connection = 0
         middle = np.array([[(camera.lens.width - 1) / 2, (camera.lens.height - 1) / 2]])
-        _, spread = camera.spread(middle, np.zeros((1, 2, 2)))
-        pointing_px = camera.lens.focal_px * float(np.sqrt(np.trace(spread[0]) / 2))
+        pointing_px = camera.lens.focal_px * float(np.sqrt(np.trace(camera.spread(middle)[0]) / 2))
         self._steady_px = max(STEADY_PX, STEADY_SIGMAS * pointing_px)
         self.moved_px = 0.0
 
@@ -102,14 +101,12 @@ def bearings_of(camera: Camera, tracks: list[Track], moving: Floats) -> dict[int
     xy = np.array([t.xy_px for t in tracks])
     # A track's velocity is that in the scene: what the scene does comes on top.
     velocity = np.array([t.velocity_px_s for t in tracks]) + np.column_stack([xy, np.ones(len(xy))]) @ moving.T
-    units = camera.units(xy)
-    by_pixel, by_camera = camera.spread(xy, np.array([t.covariance[:2, :2] for t in tracks]))
-    of_pixel, _ = camera.slopes(xy)
-    azimuth, elevation = azimuth_elevation(units)
-    axes = angle_slopes(units)
+    looked = camera.look(xy, np.array([t.covariance[:2, :2] for t in tracks]))
+    azimuth, elevation = azimuth_elevation(looked.unit)
+    axes = angle_slopes(looked.unit)
     with np.errstate(invalid="ignore"):
-        sigma = np.degrees(np.sqrt(np.einsum("nij,njk,nik->ni", axes, by_pixel + by_camera, axes)))
-    rate = np.degrees(np.einsum("nij,njk,nk->ni", axes, of_pixel, velocity))
+        sigma = np.degrees(np.sqrt(np.einsum("nij,njk,nik->ni", axes, looked.by_pixel + looked.by_camera, axes)))
+    rate = np.degrees(np.einsum("nij,njk,nk->ni", axes, looked.of_pixel, velocity))
     rows = np.column_stack([azimuth, elevation, sigma, rate])
     return {t.id: Bearing(*row) for t, row in zip(tracks, rows.tolist(), strict=True) if bool(np.isfinite(row).all())}
 

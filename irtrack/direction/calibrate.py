@@ -254,8 +254,7 @@ def check_carried(camera: Camera, points: Points, used: NDArray[np.bool_], known
     w, h = camera.lens.width, camera.lens.height
     xy = np.array([[x, y] for x in (0.0, (w - 1) / 2, w - 1.0) for y in (0.0, (h - 1) / 2, h - 1.0)])
     shown = xy[np.isfinite(camera.lens.rays(xy)).all(1)]
-    _, by_camera = camera.spread(shown, np.zeros((len(shown), 2, 2)))
-    open_deg = float(np.degrees(np.sqrt(np.trace(by_camera, axis1=1, axis2=2).max(initial=0.0))))
+    open_deg = float(np.degrees(np.sqrt(np.trace(camera.spread(shown), axis1=1, axis2=2).max(initial=0.0))))
     most_deg = MOST_SIGMA_SHARE * camera.lens.hfov_deg
     if not open_deg < most_deg:
         raise IrtrackError(

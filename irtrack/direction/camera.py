@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tomli_w
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from irtrack.core import Floats, IrtrackError
 from irtrack.direction.geodesy import azimuth_elevation, unit_of
 from irtrack.direction.lens import PARAMETERS as OF_LENS
-from irtrack.direction.lens import Lens
+from irtrack.direction.lens import Lens, unit
 from irtrack.text import meant, one_line, read_toml
 
 PARAMETERS = ("turn_x_deg", "turn_y_deg", "turn_z_deg", *OF_LENS, "east_m", "north_m", "up_m")
@@ -24,6 +24,16 @@ CAMERA_BESIDE = ".camera.toml"
 
 TURN, LENS, PLACE = slice(0, 3), slice(3, 11), slice(11, 14)
 """Where these stand among the parameters."""
+
+
+class Looked(NamedTuple):
+    """Where pixels look: unit vectors (N, 3), east, north, up, what they change by with the pixels (N, 3, 2), and their
+    covariances (N, 3, 3): by those of the pixels, and by what is not known of the camera."""
+
+    unit: Floats
+    of_pixel: Floats
+    by_pixel: Floats
+    by_camera: Floats
 
 
 @dataclass(frozen=True)
@@ -51,19 +61,21 @@ class Camera:
         """Pixels (N, 2) of vectors (N, 3), east, north, up, of any length; NaN for those behind the camera."""
         return self.lens.project(np.asarray(enu, float) @ self.axes)
 
-    def slopes(self, xy_px: ArrayLike) -> tuple[Floats, Floats]:
-        """What `units` change by with pixels, (N, 3, 2), and with turns (rad) and lens, (N, 3, 11)."""
-        of_pixel, of_lens = self.lens.slopes(xy_px)
-        rays = self.lens.rays(xy_px)
-        of_turn = -skew(rays)  # d + t x d, to the first order
-        return self.axes @ of_pixel, self.axes @ np.concatenate([of_turn, of_lens], 2)
-
-    def spread(self, xy_px: ArrayLike, covariance_px: ArrayLike) -> tuple[Floats, Floats]:
-        """Covariances (N, 3, 3) of `units`: by those of the pixels (N, 2, 2), and by the camera's own."""
-        of_pixel, of_camera = self.slopes(xy_px)
+    def look(self, xy_px: ArrayLike, covariance_px: ArrayLike) -> Looked:
+        """Directions of pixels (N, 2) with covariances (N, 2, 2)."""
+        flat = self.lens.flat(xy_px)
+        of_pixel, of_lens = self.lens.slopes(flat)
+        rays = unit(flat)
+        # A small turn t makes d + t x d of a ray d.
+        of_pixel, of_camera = self.axes @ of_pixel, self.axes @ np.concatenate([-skew(rays), of_lens], 2)
         P = self.covariance[:11, :11] * np.outer(RADIANS[:11], RADIANS[:11])
         by_pixel = of_pixel @ np.asarray(covariance_px, float) @ of_pixel.transpose(0, 2, 1)
-        return by_pixel, of_camera @ P @ of_camera.transpose(0, 2, 1)
+        by_camera = of_camera @ P @ of_camera.transpose(0, 2, 1)
+        return Looked(rays @ self.axes.T, of_pixel, by_pixel, by_camera)
+
+    def spread(self, xy_px: ArrayLike) -> Floats:
+        """Covariances (N, 3, 3) of `units` by what is not known of the camera."""
+        return self.look(xy_px, np.zeros((len(np.asarray(xy_px)), 2, 2))).by_camera
 
     @property
     def azimuth_elevation_roll_deg(self) -> tuple[float, float, float]:

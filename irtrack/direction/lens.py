@@ -86,23 +86,20 @@ class Lens:
             at = at + step
             length = np.linalg.norm(at, axis=1, keepdims=True)
             at = np.where(length > bound, at * (bound / np.maximum(length, 1e-300)), at)
+            if not np.abs(step).max(initial=0.0) > CLOSE:
+                break
         off = np.abs(self._distorted(at) - wanted).max(1, keepdims=True)
         return np.where(off < CLOSE, at, np.nan)
 
     def rays(self, xy_px: ArrayLike) -> Floats:
         """Unit rays (N, 3) of pixels (N, 2)."""
-        flat = self.flat(xy_px)
-        v = np.column_stack([flat, np.ones(len(flat))])
-        out: Floats = v / np.linalg.norm(v, axis=1, keepdims=True)
-        return out
+        return unit(self.flat(xy_px))
 
-    def slopes(self, xy_px: ArrayLike) -> tuple[Floats, Floats]:
-        """What unit rays change by with pixels, (N, 3, 2), and with the lens' `PARAMETERS`, (N, 3, 8)."""
-        flat = self.flat(xy_px)
-        n = len(flat)
-        v = np.column_stack([flat, np.ones(n)])
-        length = np.linalg.norm(v, axis=1)
-        d = v / length[:, None]
+    def slopes(self, flat: Floats) -> tuple[Floats, Floats]:
+        """What unit rays, given as `flat` (N, 2), change by with pixels, (N, 3, 2), and with the lens' `PARAMETERS`,
+        (N, 3, 8)."""
+        length = np.sqrt((flat**2).sum(1) + 1)
+        d = unit(flat)
         of_flat = ((np.eye(3) - d[:, :, None] * d[:, None, :]) / length[:, None, None])[:, :, :2]
         slope = self.focal_px * self._slope(np.where(np.isnan(flat), 0.0, flat))
         to_pixel = np.linalg.inv(slope)
@@ -153,3 +150,10 @@ class Lens:
         roots = np.roots([7 * k3, 5 * k2, 3 * k1, 1.0])
         real = roots[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)].real
         return float(real.min()) if len(real) else float("inf")
+
+
+def unit(flat: Floats) -> Floats:
+    """Unit rays (N, 3) of x / z and y / z (N, 2)."""
+    v = np.column_stack([flat, np.ones(len(flat))])
+    out: Floats = v / np.linalg.norm(v, axis=1, keepdims=True)
+    return out

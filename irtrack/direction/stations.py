@@ -62,12 +62,14 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
                     turned += 1
                     continue
                 for track in entry["tracks"]:
-                    rows.setdefault(int(track["id"]), []).append((time_s, *track["xy_px"], *track["sigma_px"]))
+                    (x, y), (sx, sy) = track["xy_px"], track["sigma_px"]
+                    values = tuple(map(float, (time_s, x, y, sx, sy)))
+                    rows.setdefault(int(track["id"]), []).append(values)
     except OSError as error:
         raise IrtrackError(f"cannot read {log}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise IrtrackError(f"{log} is no text: a log of irtrack run --jsonl is wanted") from None
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise IrtrackError(f"{log}, line {number}: no frame of irtrack run --jsonl ({error})") from error
     if turned:
         remarks.add(

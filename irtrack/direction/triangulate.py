@@ -137,9 +137,9 @@ def paired(
 def rays_of(camera: Camera, frame: tuple[Floats, Floats], xy: Floats, sigma_px: Floats) -> Rays:
     """Rays of pixels (T, 2) with their standard deviations, in the axes shared."""
     origin, turn = frame
-    by_pixel, by_camera = camera.spread(xy, sigma_px[:, :, None] ** 2 * np.eye(2))
+    looked = camera.look(xy, sigma_px[:, :, None] ** 2 * np.eye(2))
     P = camera.covariance[PLACE, PLACE]
-    return Rays(camera.units(xy) @ turn, turn.T @ (by_pixel + by_camera) @ turn, origin, turn.T @ P @ turn)
+    return Rays(looked.unit @ turn, turn.T @ (looked.by_pixel + looked.by_camera) @ turn, origin, turn.T @ P @ turn)
 
 
 def kept(rays: Rays, rows: NDArray[np.bool_]) -> Rays:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,13 @@ REACH_PX = 20
 
 LEAST_DEVIATION = 12**-0.5
 """In counts: that of rounding to whole ones."""
+
+CELLS = 32
+"""Of the picture, along each side, for which its deviation is kept."""
+
+RAGGED = 3.0
+"""Where the deviation is so many times the median one (burnt-in text, an edge of the horizon), no target is put: a peak
+of a few times that would be no faint one."""
 
 APART_PX = 32.0
 """Targets lie so far from each other, from tracks and from what was found; from the frame's edge half of that."""
@@ -46,29 +54,31 @@ SAME = 0.7
 
 @dataclass(frozen=True)
 class Sight:
-    """How a camera sees: `deviation` (8, 8): local standard deviation by cells of the picture, in counts; `power`
+    """How a camera sees: `deviation` (32, 32): local standard deviation by cells of the picture, in counts; `power`
     (25,): of the picture by frequency, without that of noise, NaN where noise hides it; `look` (16, 16): the picture,
-    small, of mean 0 and length 1; `noise` in counts."""
+    small, of mean 0 and length 1; `noise` in counts; `kind`: height, width and bits of its pictures."""
 
     deviation: Floats
     power: Floats
     look: Floats
     noise: float
+    kind: tuple[int, int, int]
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for a file."""
         power = [None if v != v else v for v in self.power.tolist()]
         deviation, look = self.deviation.tolist(), self.look.tolist()
-        return {"deviation": deviation, "power": power, "look": look, "noise": self.noise}
+        return {"deviation": deviation, "power": power, "look": look, "noise": self.noise, "kind": list(self.kind)}
 
     @staticmethod
-    def from_dict(values: dict[str, object]) -> Sight:
+    def from_dict(values: dict[str, Any]) -> Sight:
         """The way back. Raises ValueError, TypeError or KeyError where it is none."""
         power = np.array(values["power"], float)
         deviation, look = (np.array(values[name], float) for name in ("deviation", "look"))
-        made = Sight(deviation, power, look, float(str(values["noise"])))
+        height, width, bits = map(int, values["kind"])
+        made = Sight(deviation, power, look, float(values["noise"]), (height, width, bits))
         if (
-            deviation.shape != (8, 8)
+            deviation.shape != (CELLS, CELLS)
             or look.shape != (16, 16)
             or power.shape != (len(BINS) - 1,)
             or not (made.deviation > 0).all()
@@ -82,7 +92,12 @@ def sight_of(images: Sequence[Image]) -> Sight:
     some = [images[i] for i in sorted({0, len(images) // 2, len(images) - 1})]
     deviation = np.mean([cells(local_deviation(image)) for image in some], 0)
     power = np.mean([power_of(image) for image in some], 0)
-    return Sight(deviation, power, look_of(some[0]), float(np.mean([noise(image) for image in some])))
+    return Sight(deviation, power, look_of(some[0]), float(np.mean([noise(i) for i in some])), kind_of(some[0]))
+
+
+def kind_of(image: Image) -> tuple[int, int, int]:
+    """Height, width and bits."""
+    return image.shape[0], image.shape[1], 8 * image.dtype.itemsize
 
 
 def look_of(image: Image) -> Floats:
@@ -103,9 +118,15 @@ def local_deviation(image: Image) -> NDArray[np.float32]:
 
 
 def cells(values: NDArray[np.float32]) -> Floats:
-    """The median of 8 by 8 cells of a picture: a target in one does not count."""
-    rows = np.array_split(values[::2, ::2], 8, 0)
-    return np.array([[float(np.median(cell)) for cell in np.array_split(row, 8, 1)] for row in rows])
+    """The mean of each cell of a picture."""
+    return cv2.resize(values, (CELLS, CELLS), interpolation=cv2.INTER_AREA).astype(float)
+
+
+def deviation_at(sight: Sight, xy: Floats, shape: tuple[int, int]) -> Floats:
+    """The local deviation (N,) of places (N, 2) in pictures of `shape`."""
+    cell = np.clip((xy * CELLS / np.array([shape[1], shape[0]])).astype(int), 0, CELLS - 1)
+    out: Floats = sight.deviation[cell[:, 1], cell[:, 0]]
+    return out
 
 
 def power_of(image: Image) -> Floats:
@@ -182,15 +203,16 @@ def plan(
     picture, which targets go along with.
     """
     planted: list[Planted] = []
+    most = RAGGED * float(np.median(sight.deviation))
     for scr in (scrs[i % len(scrs)] for i in range(count)):
         for _ in range(TRIES):
             path = path_in(shape, float(rng.choice(speeds_px_s)), times_s, scenes, rng)
             free = all(far(path, other.xy_px) for other in planted) and far(path, taken)
             if path.min() >= APART_PX / 2 and (path < np.array(shape)[::-1] - APART_PX / 2).all() and free:
-                x, y = path[len(path) // 2]
-                cell = sight.deviation[min(int(8 * y / shape[0]), 7), min(int(8 * x / shape[1]), 7)]
-                planted.append(Planted(scr, path, scr * float(cell)))
-                break
+                deviation = deviation_at(sight, path, shape)
+                if deviation.max() <= most:
+                    planted.append(Planted(scr, path, scr * float(np.median(deviation))))
+                    break
         else:
             break  # the picture is full
     return planted

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from irtrack.core import Detector, Floats, Forgetful, FrameResult, Image, Tracker
+from irtrack.core import Detector, Floats, Forgetful, FrameResult, Tracker
 from irtrack.imaging.motion import STILL
 from irtrack.station.faint import Optics, Planted, Sight, blur_px, plan, sight_of, with_targets
 
@@ -35,7 +35,8 @@ Z = 1.959964
 class SelfTestSettings:
     """`period_s`: from one batch to the next; `seconds` of pictures, `targets` in each; `pause_s` between two pictures
     that are looked at; `most_s`: of computing for a batch, which is cut short then; `memory_s`: batches count so long;
-    `psf_px`: standard deviation of the optics' point spread; `speed_px_s`: usual one of targets."""
+    `psf_px`: standard deviation of the optics' point spread; `speed_px_s`: usual one of targets. `compare`: targets are
+    as faint as the reference says, else as each batch's own deviation says."""
 
     period_s: float = 600.0
     seconds: float = 1.0
@@ -47,6 +48,7 @@ class SelfTestSettings:
     memory_s: float = 86400.0
     psf_px: float = 0.9
     speed_px_s: float = 30.0
+    compare: bool = True
 
 
 @dataclass
@@ -123,11 +125,12 @@ class Report:
             f"  {r.tracked:4.2f} ({r.tracked_low:4.2f} to {r.tracked_high:4.2f})  {r.false_per_frame:.4f}"
             for r in self.rows
         ]
+        good = "" if self.good == self.deviation else f", in good sight {self.good:.1f}"
         blur = "" if self.blur_px is None else f", blur since the reference {self.blur_px:.1f} px"
         out.append(
             f"false detections {self.false_per_frame:.4f} a frame ({self.false_low:.4f} to {self.false_high:.4f}), "
-            f"false tracks {self.false_tracks} in {self.video_s:.0f} s; local deviation {self.deviation:.1f} counts, "
-            f"in good sight {self.good:.1f}{blur}"
+            f"false tracks {self.false_tracks} in {self.video_s:.0f} s; local deviation {self.deviation:.1f} counts"
+            f"{good}{blur}"
         )
         return out
 
@@ -152,7 +155,8 @@ def rate_interval(events: int, of: int) -> tuple[float, float]:
 class SelfTest:
     """An output of a run that keeps nothing of it: `report` tells what was found, in any thread.
 
-    `reference`: how the camera sees in good sight; by itself, as in the first batch.
+    `reference`: how the camera sees in good sight; by itself, as in the first batch, and so where its pictures became
+    others.
     """
 
     def __init__(
@@ -163,11 +167,14 @@ class SelfTest:
         reference: Sight | None = None,
         seed: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        age: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`make_detector`: of the shadow, called with the first batch. `clock`: of computing time."""
+        """`make_detector`: of the shadow, called with the first batch. `clock`: of computing time; `age`: of batches,
+        since a camera's seconds begin anew each time that it is opened."""
         self.settings = settings or SelfTestSettings()
         self.reference = reference
-        self._make_detector, self._make_tracker, self._clock = make_detector, make_tracker, clock
+        self._make_detector, self._make_tracker = make_detector, make_tracker
+        self._clock, self._age = clock, age
         self._detector: Detector | None = None
         self._rng = np.random.default_rng(seed)
         self._batches: deque[Batch] = deque()
@@ -233,18 +240,17 @@ class SelfTest:
         s, images = self.settings, [r.frame.image for r in clip]
         start = self._clock()
         sight = sight_of(images)
-        if self.reference is None or not comparable(self.reference, images[0]):
+        if self.reference is None or self.reference.kind != sight.kind:
             self.reference = sight
-        blur = blur_px(sight, self.reference)
+        blur = blur_px(sight, self.reference) if s.compare else None
         optics = Optics(s.psf_px, blur or 0.0)
         times_s = np.array([r.frame.time_s for r in clip])
         scenes = [STILL if r.scene is None else r.scene for r in clip]
         shape = images[0].shape[0], images[0].shape[1]
         taken = taken_in(clip)
-        planted = plan(
-            shape, s.targets, s.scrs, self.reference, taken, self._speeds(clip), times_s, scenes, self._rng
-        )  # fmt: skip
-        batch = Batch(float(times_s[-1]), planted, sight, blur)
+        measure = self.reference if s.compare else sight
+        planted = plan(shape, s.targets, s.scrs, measure, taken, self._speeds(clip), times_s, scenes, self._rng)
+        batch = Batch(self._age(), planted, sight, blur)
         if self._detector is None:
             self._detector = self._make_detector()
         if isinstance(self._detector, Forgetful):
@@ -286,7 +292,7 @@ class SelfTest:
         kept = [*self._batches, batch]
         since = batch.time_s - self.settings.memory_s
         # Replaced at once, so that whoever reports meanwhile has the old ones or the new ones.
-        self._batches = deque(b for b in kept if since <= b.time_s <= batch.time_s)
+        self._batches = deque(b for b in kept if b.time_s >= since)
 
     def _speeds(self, clip: Sequence[FrameResult]) -> Floats:
         """Of targets to come: those of the tracks there are, and such as are usual."""
@@ -297,12 +303,11 @@ class SelfTest:
     def report(self) -> Report | None:
         """What was found by now; None before the first batch is done."""
         batches = list(self._batches)
-        return None if not batches or self.reference is None else reported(batches, self.reference, self.settings.scrs)
-
-
-def comparable(reference: Sight, image: Image) -> bool:
-    """Whether a reference is of the same depth: 8-bit pictures have other counts than 16-bit ones."""
-    return bool(reference.deviation.max() < 256) or image.dtype != np.uint8
+        return (
+            None
+            if not batches or self.reference is None
+            else reported(batches, self.reference if self.settings.compare else batches[-1].sight, self.settings.scrs)
+        )
 
 
 def taken_in(clip: Sequence[FrameResult]) -> Floats:
