@@ -312,6 +312,7 @@ def test_settings_are_taken_over_without_touching_the_rest(
     assert station.cameras["a"] is a
     assert len(cameras.opened["a"]) == 1
     assert b.watch is Watch.ENDED
+    assert b._detector is None, "its network is not kept"
     with pytest.raises(ConfigError, match="that needs a restart"):
         station.take_over(replace(new, folder=str(tmp_path / "other")))
     assert station.settings is new

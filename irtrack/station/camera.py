@@ -174,6 +174,7 @@ class Camera:
                     wait = min(2 * wait, LONGEST_WAIT_S)
         finally:
             self._set(Watch.ENDED)
+            self._detector = self.shadow = None  # whoever still holds this camera does not hold its networks
             self._ended.set()
 
     def _due(self) -> bool:
