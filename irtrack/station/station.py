@@ -228,8 +228,8 @@ class Station:
                 found.append(f"camera {name}: {camera.trouble or 'lost, and connected again when it is there'}")
             if camera.events_trouble:
                 found.append(f"camera {name}: {camera.events_trouble}")
-            if camera.shadow is not None and camera.shadow.trouble:
-                found.append(f"camera {name}: self-test: {camera.shadow.trouble}")
+            if (shadow := camera.shadow) is not None and shadow.trouble:
+                found.append(f"camera {name}: self-test: {shadow.trouble}")
             found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
         found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
         return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])

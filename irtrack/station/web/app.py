@@ -252,7 +252,8 @@ def state_of(camera: Camera) -> dict[str, Any]:
 
 def seen_by(camera: Camera) -> list[dict[str, float]]:
     """Of its self-test, by SCR; empty where there is none, or none is done yet."""
-    report = camera.shadow.report() if camera.shadow is not None else None
+    shadow = camera.shadow
+    report = shadow.report() if shadow is not None else None
     rows = report.rows if report is not None else ()
     return [
         {

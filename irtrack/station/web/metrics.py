@@ -88,8 +88,8 @@ class StationCollector(Collector):
 
     def _selftests(self) -> Iterator[Metric]:
         """What cameras could see in the last hours, by SCR."""
-        shadows = [(c.name, c.shadow) for c in tuple(self._station.cameras.values()) if c.shadow is not None]
-        reports = [(name, report) for name, shadow in shadows if (report := shadow.report()) is not None]
+        shadows = [(camera.name, camera.shadow) for camera in tuple(self._station.cameras.values())]
+        reports = [(name, report) for name, s in shadows if s is not None and (report := s.report()) is not None]
         by_scr = {
             "pd": "Share of faint targets that were found in a picture, by SCR", "pd_low": "Its 95 % interval",
             "pd_high": "Its 95 % interval", "tracked": "Share of faint targets that became tracks, by SCR",
