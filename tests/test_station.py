@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -240,6 +241,30 @@ def test_a_full_disk_is_said_and_outlived(
     assert {f"{r['run']}-{r['track']}" for r in rows(small_disk) if r["ended"]} == set(ended())
     assert station.cameras["a"].counts.deaths == 0
     assert any("events are written again" in record.message for record in caplog.records)
+
+
+def test_whoever_locks_the_database_holds_no_camera_up(
+    tmp_path: Path, cameras: Cameras, stations: list[Station]
+) -> None:
+    """Another program writes to it for long: frames and news go on, and what ended meanwhile is written behind it."""
+    cameras.makers["a"] = lambda turn: Script(lambda i: i % 60 >= 30, None)
+    station, news = begin(stations, cameras, settings_for(tmp_path, "a"))
+    ended = lambda: [n.event for n in news if n.change is Change.ENDED]  # noqa: E731
+    wait_for(ended)
+    other = sqlite3.connect(tmp_path / "events.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        wait_for(lambda: "database is locked" in station.cameras["a"].events_trouble)
+        before = len(ended())
+        wait_for(lambda: len(ended()) >= before + 2)
+        other.execute("COMMIT")
+    finally:
+        other.close()
+    wait_for(lambda: not station.cameras["a"].events_trouble)
+    station.close()
+    stations.clear()
+    assert {f"{r['run']}-{r['track']}" for r in rows(tmp_path) if r["ended"]} == set(ended())
+    assert station.cameras["a"].counts.deaths == 0
 
 
 def test_a_hang_is_seen(tmp_path: Path, cameras: Cameras, stations: list[Station]) -> None:

@@ -42,6 +42,9 @@ WELL_S = 60.0
 OPEN_S, LOADING_S = 120.0, 900.0
 """To connect, and to load a network and try its engines, may take so long; longer is a hang."""
 
+BUSY_S = 0.5
+"""Another program that writes to the database holds frames up for so long; then it is tried again with the next."""
+
 LOOK_S = 0.2
 END_S = 30.0
 """What is open is closed within this at the end, or left behind."""
@@ -223,7 +226,7 @@ class Camera:
         try:
             self.size = source.info.width, source.info.height
             senders = self._aimed(source, open_)
-            events = EventSink(self._events_path, self.name, live=True, tell=self._changed)
+            events = EventSink(self._events_path, self.name, live=True, tell=self._changed, busy_s=BUSY_S)
             open_.append(lasting := Lasting(events, self.name))
             clips, self._run_id = None, events.run
             if self.station.clips.kind != "none":

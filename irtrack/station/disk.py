@@ -35,14 +35,12 @@ class Disk:
         return self._folder / "clips"
 
     def begin(self, path: Path) -> None:
-        """A clip is being written: it stays until `end`."""
-        with self._lock:
-            self._written.add(path)
+        """A clip will be written: it stays until `end`. Never waits, whatever `sweep` is at."""
+        self._written.add(path)
 
     def end(self, path: Path) -> None:
         """It is no longer written."""
-        with self._lock:
-            self._written.discard(path)
+        self._written.discard(path)
 
     def sweep(self) -> None:
         """Count, and remove what is too much; a disk that is full is said, once, and so is that it has room again."""

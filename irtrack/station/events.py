@@ -200,9 +200,11 @@ class EventSink:
         live: bool,
         flush_s: float = FLUSH_S,
         tell: Callable[[Change, Event], None] = lambda change, event: None,
+        busy_s: float = BUSY_S,
     ) -> None:
         """`live`: whether frames come when they are taken, so that their UTC is known. `tell` is told of each event,
-        whether or not it can be written: of one that goes on each second. Raises SinkError.
+        whether or not it can be written: of one that goes on each second. `busy_s`: how long another program that
+        writes is waited for. Raises SinkError.
         """
         self.path, self._live, self._flush_s, self._tell = path, live, flush_s, tell
         self._open: dict[int, Event] = {}
@@ -216,6 +218,7 @@ class EventSink:
         try:
             with self._writing():
                 prepare(self._base, path)
+                self._base.execute(f"PRAGMA busy_timeout = {round(1000 * busy_s)}")
                 values = (source, text_of(datetime.now(UTC)), __version__)
                 done = self._base.execute("INSERT INTO runs (source, begun_utc, irtrack) VALUES (?, ?, ?)", values)
                 assert done.lastrowid is not None
