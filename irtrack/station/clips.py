@@ -21,6 +21,9 @@ from irtrack.station.clock import utc_of
 from irtrack.station.disk import Disk
 from irtrack.station.settings import ClipSettings
 
+FIRST_BYTES = 1 << 16
+"""More than the head of a file, and its first frame."""
+
 SUFFIXES = {"video": ".mp4", "raw": ".mkv"}
 
 log = logging.getLogger(__name__)
@@ -199,9 +202,10 @@ class ClipSink:
     def _open(self, path: Path) -> Writing:
         """Raises SinkError, OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        try_room(path)
         if self._settings.kind == "raw":
-            return RawClip(Target(path))
-        return VideoSink(path, fps=self._fps, display=self._display, threads=1)
+            return RawClip(Target(path, force=True))
+        return VideoSink(path, force=True, fps=self._fps, display=self._display, threads=1)
 
     def _let_go(self, clip: Clip) -> None:
         """It is over, and may be removed now; what is empty goes at once."""
@@ -248,6 +252,16 @@ class Clip:
                 self._out.close()
         except Exception as error:
             self.error = self.error or error
+
+
+def try_room(path: Path) -> None:
+    """Make the file of a clip, where there is room to begin one: FFmpeg never lets go of a file whose first bytes it
+    cannot write. Raises OSError."""
+    with path.open("xb", buffering=0) as file:
+        block = memoryview(bytes(FIRST_BYTES))
+        while block:
+            block = block[file.write(block) :]
+        file.truncate(0)
 
 
 def slim(result: FrameResult) -> FrameResult:
