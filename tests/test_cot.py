@@ -137,21 +137,24 @@ def event_of(i: int) -> bytes:
     return CotEvent(f"roof.{i}", "a-u-A", NOW, 60.0, (48.0, 11.0, 0.0)).xml()
 
 
-def test_udp_to_one_and_to_a_group() -> None:
-    for host, group in (("127.0.0.1", ""), ("239.2.3.1", "?via=127.0.0.1"), ("::1", "")):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as ear:
-            ear.settimeout(20)
-            ear.bind((host, 0))
-            if group:
-                own = socket.inet_aton("127.0.0.1")
-                ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(host) + own)
-            shown = f"[{host}]" if ":" in host else host
-            with sending(f"udp://{shown}:{ear.getsockname()[1]}{group}") as sender:
-                for i in range(5):
-                    sender.send(event_of(i))
-                assert [valid(ear.recv(65536)).attrib["uid"] for _ in range(5)] == [f"roof.{i}" for i in range(5)]
-            assert (sender.sent, sender.dropped) == (5, 0)
+@pytest.mark.parametrize(("host", "group"), [("127.0.0.1", ""), ("239.2.3.1", "?via=127.0.0.1"), ("::1", "")])
+def test_udp_to_one_and_to_a_group(host: str, group: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as ear:
+        ear.settimeout(20)
+        try:
+            ear.bind(("" if group else host, 0))
+        except OSError as error:
+            pytest.skip(f"{host} is not to be had here: {error}")
+        if group:
+            own = socket.inet_aton("127.0.0.1")
+            ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(host) + own)
+        shown = f"[{host}]" if ":" in host else host
+        with sending(f"udp://{shown}:{ear.getsockname()[1]}{group}") as sender:
+            for i in range(5):
+                sender.send(event_of(i))
+            assert [valid(ear.recv(65536)).attrib["uid"] for _ in range(5)] == [f"roof.{i}" for i in range(5)]
+        assert (sender.sent, sender.dropped) == (5, 0)
 
 
 class Server:

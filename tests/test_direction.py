@@ -267,6 +267,15 @@ def test_points_that_cannot_carry_it_are_said_to() -> None:
     close = np.array([300.0, 200.0]) + rng.uniform(-1.5, 1.5, (6, 2))
     with pytest.raises(IrtrackError, match="close together"):
         calibrate(at(close), known)
+    twice = seen_points(3, 0.1, rng)
+    for which, focal in (([0, 0], 900.0), ([0, 0, 1], None), ([0, 0, 0], None)):
+        some = Points(twice.xy_px[which], twice.places[which], twice.units[which], tuple("abc"[: len(which)]))
+        with pytest.raises(IrtrackError, match="different points are too few"):
+            calibrate(some, replace(known, focal_px=focal))
+    here = twice.places.copy()
+    here[1] = CAMERA.place
+    with pytest.raises(IrtrackError, match="p1 lies where the camera stands"):
+        calibrate(replace(twice, places=here), known)
     line = np.linspace([100.0, 100.0], [500.0, 400.0], 8)
     with pytest.raises(IrtrackError, match=r"line|carry|distances"):
         calibrate(at(line), replace(known, place=None))

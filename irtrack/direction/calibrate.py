@@ -38,6 +38,12 @@ MOST_SIGMA_SHARE, MOST_PLACE_SHARE = 0.1, 0.2
 """What is left open must be less: of directions anywhere in the picture, in fields of view; of the place, in distances
 of the landmarks."""
 
+NEAREST_M = 1.0
+"""Of a landmark."""
+
+UNTOLD = 1e-14
+"""Of the information in the direction that is told best: less is none."""
+
 BAD = 1e4
 """Residual, in standard deviations, of a point that lies behind the camera."""
 
@@ -170,7 +176,9 @@ def fitted(
     slopes = np.asarray(done.jac, float)
     scale = np.linalg.norm(slopes, axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    inverse = np.linalg.pinv((slopes / scale).T @ (slopes / scale), rcond=1e-13, hermitian=True)
+    # What the points do not tell at all has a wide variance, not none.
+    told, ways = np.linalg.eigh((slopes / scale).T @ (slopes / scale))
+    inverse = (ways / np.maximum(told, UNTOLD * told[-1])) @ ways.T
     covariance[np.ix_(free, free)] = inverse * np.outer(unit[free] / scale, unit[free] / scale)
     return moved(camera, step, begun), covariance
 
@@ -197,8 +205,8 @@ def freedom(known: Known, count: int) -> float:
 
 def check_count(points: Points, known: Known) -> None:
     """Raises IrtrackError where points are too few, or lie outside the picture."""
-    n, landmarks = len(points), int(points.landmarks.sum())
-    if known.place is None and landmarks < n:
+    n = len(np.unique(np.round(points.xy_px), axis=0))  # one that is there twice tells nothing more
+    if known.place is None and not points.landmarks.all():
         raise IrtrackError(
             "azimuths and elevations do not tell where the camera stands: give --position LAT,LON,HEIGHT"
         )
@@ -206,7 +214,15 @@ def check_count(points: Points, known: Known) -> None:
         less = [] if known.focal_px is not None else ["--hfov or --focal"]
         less += [] if known.place is not None else ["--position"]
         rest = f", or fewer with {' and '.join(less)}" if less else ""
-        raise IrtrackError(f"{n} points are too few: it takes {known.fewest} or more{rest}")
+        raise IrtrackError(
+            f"{n} {'different ' * (n < len(points))}points are too few: it takes {known.fewest} or more{rest}"
+        )
+    if known.place is not None:
+        near = np.linalg.norm(points.vectors(np.array(known.place)), axis=1) < np.where(
+            points.landmarks, NEAREST_M, 0.0
+        )
+        if near.any():
+            raise IrtrackError(f"{points.names[int(np.argmax(near))]} lies where the camera stands: it tells nothing")
     x, y = points.xy_px.T
     inside = (x > -1) & (y > -1) & (x < known.width) & (y < known.height)
     if not inside.all():
