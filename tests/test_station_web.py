@@ -33,6 +33,7 @@ from irtrack.core import ConfigError
 from irtrack.station import camera as camera_module
 from irtrack.station.settings import ClipSettings, WebSettings
 from irtrack.station.station import Station
+from irtrack.station.web.server import WebServer
 
 
 class Client:
@@ -80,7 +81,7 @@ def station(tmp_path: Path, cameras: Cameras) -> Iterator[Station]:
     cameras.makers["south"] = lambda turn: Script(lambda i: i >= 10, 60)
     clips = ClipSettings(before_s=1.0, after_s=0.5, longest_s=4.0)
     settings = settings_for(tmp_path, "north", "south", "gone", clips=clips, web=WebSettings(port=0, fps=50.0))
-    made = Station(settings, cameras.detector)
+    made = Station(settings, cameras.detector, WebServer)
     try:
         made.start()
         wait_for(lambda: made.cameras["north"].counts.frames == 160 and made.cameras["south"].counts.frames == 60)

@@ -14,8 +14,8 @@ from irtrack.stopping import Stop
 from irtrack.text import one_line
 
 if TYPE_CHECKING:
-    from irtrack.station.settings import StationSettings
-    from irtrack.station.station import Station
+    from irtrack.station.settings import StationSettings, WebSettings
+    from irtrack.station.station import Station, Web
     from irtrack.station.systemd import Notifier
 
 LOOK_S = 0.2
@@ -51,7 +51,7 @@ def serve(args: argparse.Namespace) -> int:
     begin_log(args.debug)
     from irtrack.station.systemd import Notifier
 
-    notifier, station = Notifier(), Station(settings)
+    notifier, station = Notifier(), Station(settings, make_web=make_web)
     try:
         station.start()
         notifier.say("READY=1", f"STATUS=watching {len(station.cameras)} cameras")
@@ -70,6 +70,14 @@ def told_secrets(settings: StationSettings, path: Path) -> bool:
 
     found = (address_of(camera.source) for camera in settings.cameras)
     return any(address is not None and address.user for address in found) and bool(path.stat().st_mode & 0o077)
+
+
+def make_web(station: Station, settings: WebSettings, before: Web | None) -> Web:
+    """The pages, which only then are loaded. Raises IrtrackError."""
+    from irtrack.station.web.server import WebServer
+
+    assert before is None or isinstance(before, WebServer)
+    return WebServer(station, settings, before)
 
 
 class Reload:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Protocol
 
 from irtrack.build import make_detector, make_tracker
 from irtrack.capture.address import credentials_in, use_credentials
@@ -25,10 +25,7 @@ from irtrack.station.disk import Disk
 from irtrack.station.events import Change
 from irtrack.station.news import SAID, News, Outlet, plain
 from irtrack.station.outputs import NEEDS, check_extra, make_output
-from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings
-
-if TYPE_CHECKING:
-    from irtrack.station.web.server import WebServer
+from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings, WebSettings
 
 try:
     import fcntl
@@ -42,12 +39,31 @@ which threads that come and go make more and more of."""
 log = logging.getLogger(__name__)
 
 
+class Web(Protocol):
+    """The server of a station's pages; it listens from the moment it is made."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def close(self) -> None:
+        """No more answers."""
+        ...
+
+
+MakeWeb = Callable[["Station", WebSettings, Web | None], Web]
+"""Makes one; given the one before where that is at the same place. Raises IrtrackError."""
+
+
 class Station:
     """All that `irtrack serve` runs. Its methods are called by one thread, but for `tell`."""
 
-    def __init__(self, settings: StationSettings, make: MakeDetector = make_detector) -> None:
-        """Makes the folder where it is not there, and locks it. Raises IrtrackError."""
-        self.settings, self._make = settings, make
+    def __init__(
+        self, settings: StationSettings, make: MakeDetector = make_detector, make_web: MakeWeb | None = None
+    ) -> None:
+        """Makes the folder where it is not there, and locks it. Without `make_web` there are no pages. Raises
+        IrtrackError."""
+        self.settings, self._make, self._make_web = settings, make, make_web
         self.folder = Path(settings.folder)
         self._lock = claim_folder(self.folder)
         try:
@@ -61,7 +77,7 @@ class Station:
         self.begun_s = time.monotonic()
         self.outlets: dict[OutputSettings, Outlet] = {}
         self.cameras: dict[str, Camera] = {}
-        self.web: WebServer | None = None
+        self.web: Web | None = None
         self._listeners: list[Callable[[News], None]] = []
         self._listening = threading.Lock()
         self._swept_s = self._tidied_s = time.monotonic()
@@ -94,8 +110,7 @@ class Station:
         """Begin everything. Raises IrtrackError where an output or the pages cannot be."""
         settings = self.settings
         self.disk.sweep()
-        if settings.web.on:
-            self.web = self._web(settings)
+        self.web = self._pages(settings)
         self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in by_news(settings)}
         for row in self.database.left():
             values = {name: plain(row[name]) for name in SAID} | {"active": 0}
@@ -108,11 +123,11 @@ class Station:
         for camera in settings.cameras:
             self._begin(camera)
 
-    def _web(self, settings: StationSettings) -> WebServer:
-        from irtrack.station.web.server import WebServer
-
+    def _pages(self, settings: StationSettings) -> Web | None:
+        if self._make_web is None or not settings.web.on:
+            return None
         old, new = self.settings.web, settings.web
-        return WebServer(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
+        return self._make_web(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
 
     def _begin(self, camera: CameraSettings) -> None:
         self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()
@@ -126,9 +141,8 @@ class Station:
         if Path(new.folder) != self.folder:
             raise ConfigError(f"folder = {new.folder} is another one: that needs a restart")
         renamed = old.name != new.name
-        web_changed, web = old.web != new.web, None
-        if web_changed and new.web.on:
-            web = self._web(new)  # its port, before anything is given up
+        web_changed = old.web != new.web
+        web = self._pages(new) if web_changed else None  # its port, before anything is given up
         fresh: dict[OutputSettings, Outlet] = {}
         try:
             for one in by_news(new):
@@ -179,7 +193,7 @@ class Station:
             outlet.start()
         return [f"output {outlet.name}" for outlet in fresh.values()]
 
-    def _change_web(self, web: WebServer | None) -> list[str]:
+    def _change_web(self, web: Web | None) -> list[str]:
         if self.web is not None:
             self.web.close()
         self.web = web
