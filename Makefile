@@ -13,9 +13,9 @@ DEBIAN := libgl1 libegl1 libxkbcommon0 libglib2.0-0 libfontconfig1 libfreetype6 
 	libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 xvfb xauth fonts-dejavu-core gcc libc6-dev
 
 # What tests start: as cameras an RTSP server for the system's own Python and Aravis' simulated GigE Vision camera; as a
-# hand on keyboard and mouse xdotool.
+# hand on keyboard and mouse xdotool; for the station an MQTT broker and a browser.
 DEBIAN_TEST := python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
-	gstreamer1.0-plugins-ugly aravis-tools libaravis-0.8-0 xdotool
+	gstreamer1.0-plugins-ugly aravis-tools libaravis-0.8-0 xdotool mosquitto chromium
 
 .PHONY: run test lint docs wheel system system-test clean
 

@@ -16,6 +16,8 @@ from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
+from irtrack.direction.bearings import Bearings, check_fits
+from irtrack.direction.camera import CAMERA_BESIDE, Camera
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.kinds import About, SinkKind, kind_named
 from irtrack.sinks.parts import Parts
@@ -165,14 +167,15 @@ def make_sinks(
     started: datetime | None = None,
     names: Mapping[int, str] | None = None,
     by_hand: Set[int] = frozenset(),
+    bearings: Bearings | None = None,
 ) -> list[Sink]:
     """Open the outputs. Text logs are completed (rows from before confirmation) unless `online` or `offline`.
 
     `started`: when the seconds of a camera's frames began to count, UTC. `names`: what tracks are
-    called. `by_hand`: those that the operator added.
+    called. `by_hand`: those that the operator added. `bearings`: of a camera whose pose is known.
     """
     targets = targets or claim(outputs)
-    about = About(fps, settings.display, started, names or {}, by_hand)
+    about = About(fps, settings.display, started, names or {}, by_hand, bearings)
     delay_s = 0.0 if outputs.online else settings.tracker.log_delay_s
 
     def made(target: Target, kind: SinkKind) -> Sink:
@@ -204,10 +207,12 @@ def make_pipeline(
     targets: Targets | None = None,
     check: Callable[[], None] = lambda: None,
     more: Sequence[Sink] = (),
+    camera: Camera | None = None,
 ) -> Pipeline:
     """A pipeline ready to start, headless, with a detector of its own unless one is given.
 
-    `targets`: the outputs, if they were claimed before. `more`: outputs that are open already. `check` is called when
+    `targets`: the outputs, if they were claimed before. `more`: outputs that are open already. `camera`: its lens and
+    pose, where they are known: JSON lines then have directions. `check` is called when
     what takes long is done, and may raise.
     Where a part cannot be made, closes the source and raises its error.
     """
@@ -227,7 +232,12 @@ def make_pipeline(
         started = source.status().started
         if started is not None:
             write_clock(outputs, targets, started)
-        sinks = make_sinks(outputs, settings, source.info.fps, targets, started)
+        bearings = None
+        if camera is not None:
+            check_fits(camera, source.info)
+            bearings = Bearings(camera, source.info.remarks)
+            write_camera(outputs, targets, camera)
+        sinks = make_sinks(outputs, settings, source.info.fps, targets, started, bearings=bearings)
     except BaseException:
         source.close()
         for sink in more:
@@ -244,12 +254,23 @@ def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:
     logs = [outputs.files[name] for name in ("csv", "jsonl", "mot", "trackmate") if name in outputs.files]
     if not logs:
         return
-    log = logs[0]
-    target = Target(log.with_name(f"{log.name}.utc.json"), force=True)
-    targets.all.append(target)
     moment = {"time_s": 0.0, "utc": started.isoformat(timespec="microseconds")}
+    write_beside(logs[0].with_name(f"{logs[0].name}.utc.json"), json.dumps(moment) + "\n", targets)
+
+
+def write_camera(outputs: Outputs, targets: Targets, camera: Camera) -> None:
+    """Beside the JSON lines: the camera that their directions are by, for `irtrack triangulate`. Raises SinkError."""
+    if "jsonl" in outputs.files:
+        log = outputs.files["jsonl"]
+        write_beside(log.with_name(log.name + CAMERA_BESIDE), camera.save_text(), targets)
+
+
+def write_beside(path: Path, text: str, targets: Targets) -> None:
+    """A small file that belongs to a log, replaced where there is one. Raises SinkError."""
+    target = Target(path, force=True)
+    targets.all.append(target)
     try:
-        target.path.write_text(json.dumps(moment) + "\n", encoding="utf-8")
+        target.path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write {target.path}: {reason(error)}") from error
     target.finish()

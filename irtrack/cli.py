@@ -19,14 +19,15 @@ from irtrack.config import OTHERS
 from irtrack.core import IrtrackError
 from irtrack.setting_options import config_option, detector_options, display_options, tracker_options
 from irtrack.sinks.kinds import SINKS, other_names
+from irtrack.site_options import credentials_option, pose_option, site_commands
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant, one_line
 from irtrack.training_options import evaluate_options, strict_option, teach_options, train_options
 
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 COMMANDS = (
-    "run", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export", "simulate",
-    "bench", "cameras", "doctor", "window",
+    "run", "serve", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export",
+    "simulate", "bench", "calibrate", "triangulate", "selftest", "cameras", "doctor", "window",
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
@@ -76,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="EVENTS.db",
         help="add a row for each track to this SQLite database, made if it is not there; several runs may share it",
     )
+    pose_option(run)
     run.add_argument(
         "--fps",
         type=float,
@@ -104,6 +106,15 @@ def make_parser() -> argparse.ArgumentParser:
     detector_options(run)
     tracker_options(run)
     display_options(run)
+
+    serve = commands.add_parser(
+        "serve",
+        help="watch cameras for months: events, clips, outputs, web pages",
+        description="Watches the cameras of a station file until SIGTERM or Ctrl-C, which end it with exit code 0. "
+        "SIGHUP: the file is read again, and taken over if it can be run.",
+    )
+    serve.add_argument("station", type=Path, metavar="STATION.toml")
+    serve.add_argument("--check", action="store_true", help="say what it would do, or what is wrong, and end")
 
     archive_options(
         commands.add_parser(
@@ -258,6 +269,7 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="OUT")
     bench.add_argument("--force", action="store_true", help="overwrite OUT")
 
+    site_commands(commands)
     commands.add_parser("cameras", help="cameras of this machine, with the SOURCE text that opens each")
     commands.add_parser("doctor", help="what is installed and what is missing")
     for command in commands.choices.values():  # before or behind the command
@@ -298,17 +310,6 @@ def archive_options(parser: argparse.ArgumentParser) -> None:
     detector_options(parser)
     tracker_options(parser)
     display_options(parser)
-
-
-def credentials_option(parser: argparse.ArgumentParser) -> None:
-    """Of every command that opens a camera."""
-    parser.add_argument(
-        "--credentials",
-        type=Path,
-        metavar="FILE",
-        help="a file that only you can read, with USER:PASSWORD for URLs that have none (or set IRTRACK_CREDENTIALS): "
-        "a password in SOURCE can be seen in the list of processes",
-    )
 
 
 def log_options(outputs: argparse._ActionsContainer, alone: bool) -> None:

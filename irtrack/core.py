@@ -243,6 +243,7 @@ class FrameResult:
     """All that is known of one frame: what sinks write and the window draws.
 
     `captured_s`: monotonic clock when the frame left its source, for latency. `settings`: the tracker's, if it has any.
+    `scene` (2, 3): the tracks' (see `Tracks`), which stays when these are rewritten; None where it is not known.
     """
 
     frame: Frame
@@ -252,6 +253,7 @@ class FrameResult:
     dropped: int = 0
     captured_s: float = 0.0
     settings: object = field(default=None, compare=False)
+    scene: Floats | None = field(default=None, compare=False, repr=False)
 
     def __repr__(self) -> str:
         return f"FrameResult({self.frame!r}, {len(self.detections)} detections, {self.tracks!r})"

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 from irtrack import __version__
 from irtrack.core import IrtrackError
 
-PACKAGES = ("torch", "opencv-python", "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
+
+def installed(*names: str) -> str:
+    """The first of these packages that is there, else the first."""
+    found = (name for name in names if next(iter(distributions(name=name)), None) is not None)
+    return next(found, names[0])
+
+
+OPENCV = installed("opencv-python", "opencv-python-headless")
+"""With its own windows, or without."""
+
+PACKAGES = ("torch", OPENCV, "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
+
+
+STATION = ("fastapi", "uvicorn", "websockets", "paho", "prometheus_client")
+"""Modules of the extra `station`."""
 
 
 def report() -> list[str]:
@@ -21,7 +36,7 @@ def report() -> list[str]:
             lines.append(f"ok       {name} {version(name)}")
         except PackageNotFoundError:
             lines.append(f"missing  {name}: pip install {name}")
-    return [*lines, window_line(), compiler_line(), *torch_lines()]
+    return [*lines, window_line(), station_line(), compiler_line(), *torch_lines()]
 
 
 def window_line() -> str:
@@ -32,6 +47,14 @@ def window_line() -> str:
     except (ImportError, PackageNotFoundError) as error:
         hint = "" if sys.platform != "linux" else "; on Debian: apt install libgl1 libegl1 libxkbcommon0 libxcb-cursor0"
         return f"missing  PySide6 ({error}){hint}"
+
+
+def station_line() -> str:
+    """Whether what `irtrack serve` needs for its pages and for MQTT is there."""
+    missing = [name for name in STATION if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"missing  {', '.join(missing)}: pages and MQTT of irtrack serve; pip install 'irtrack[station]'"
+    return f"ok       FastAPI {version('fastapi')}, paho-mqtt {version('paho-mqtt')}: irtrack serve has pages and MQTT"
 
 
 def compiler_line() -> str:

@@ -26,6 +26,7 @@ from irtrack.core import (
     Source,
     Stoppable,
     Tracker,
+    Tracks,
 )
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def process_frame(
     if isinstance(detector, Attentive):
         detector.look_at(tracks, tracked - detected)
     settings = tracker.settings if isinstance(tracker, Configured) else None
-    return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s, settings)
+    scene = tracks.scene if isinstance(tracks, Tracks) else None
+    return FrameResult(frame, detections, tracks, stage_ms, dropped, captured_s, settings, scene)
 
 
 def process(frames: Iterable[Frame], detector: Detector, tracker: Tracker) -> Iterator[FrameResult]:

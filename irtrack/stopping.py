@@ -50,6 +50,12 @@ class Stop:
         if first and not self.polled:
             raise KeyboardInterrupt
 
+    def instead(self, name: str, call: Callable[[int, FrameType | None], None]) -> None:
+        """This signal means something else to this command, until the program has ended it: `call` is its handler."""
+        number = getattr(signal, name, None)
+        if number in self._before:
+            signal.signal(number, call)
+
     def check(self) -> None:
         """Raises KeyboardInterrupt once the program was asked to end; in any thread."""
         if self.asked:

@@ -236,3 +236,96 @@ def test_a_run_adds_its_tracks(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert set(tracks) == {1, 2, 3, 4}, "two sources at once, each with rows of its own"
     assert main(["run", scene, "--events", str(tmp_path), "--quiet"]) == 1
     assert "cannot write events to" in capsys.readouterr().err
+
+
+def test_it_tells_of_its_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each begins and ends once; one that goes on is told of once a second, by the monotonic clock."""
+    now = [100.0]
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    told: list[tuple[int, str]] = []
+    sink = EventSink(
+        tmp_path / "e.db", "here", live=False, tell=lambda change, event: told.append((event.row["track"], str(change)))
+    )
+    for i in range(26):
+        now[0] = 100.0 + i / 10
+        tracks = [track_at(7, 31, 21, i / 10), *([track_at(8, 5, 6, 0.0)] if 5 <= i < 9 else [])]
+        sink.write(result_of(i, *tracks))
+    sink.idle(over=False)
+    assert told == [(7, "started"), (8, "started"), (8, "ended"), (7, "updated"), (7, "updated")]
+    sink.idle(over=True)
+    sink.close()
+    sink.idle(over=True)
+    assert told[5:] == [(7, "ended")]
+
+
+def test_what_is_due_is_written_though_no_frame_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(events.time, "monotonic", lambda: now[0])
+    sink = EventSink(tmp_path / "e.db", "here", live=False)
+    sink.write(result_of(0))
+    sink.write(result_of(1, track_at(1, 5, 5, 0.1)))
+    sink.idle(over=False)
+    assert rows_in(tmp_path / "e.db") == []
+    now[0] += 1.0
+    sink.idle(over=False)
+    assert [row["ended"] for row in rows_in(tmp_path / "e.db")] == [0]
+    sink.close()
+
+
+def test_a_clock_that_is_set_does_not_make_events_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour on, in the middle of an event: all its times are by the new clock, and it lasted as long as it did."""
+    base, ahead = datetime(2026, 1, 1, tzinfo=UTC), [0.0]
+    monkeypatch.setattr(events, "utc_of", lambda captured_s: base + timedelta(seconds=captured_s + ahead[0]))
+    sink = EventSink(tmp_path / "e.db", "cam", live=True, flush_s=0.0)
+    for i in range(10):
+        ahead[0] = 3600.0 if i >= 5 else 0.001 * i  # and a clock that is kept drifts a little
+        sink.write(result_of(i, track_at(1, 5, 5, 0.1), captured_s=i / 10))
+        (row,) = rows_in(tmp_path / "e.db")
+        first, last = (datetime.fromisoformat(str(row[name])) for name in ("first_utc", "last_utc"))
+        assert (last - first).total_seconds() == pytest.approx(i / 10, abs=0.005)
+    sink.close()
+    assert first == base + timedelta(hours=1)
+
+
+def test_events_that_a_full_disk_refused_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_LEFT", 50)
+    sink = EventSink(tmp_path / "e.db", "here", live=False, flush_s=0.0)
+    pages = sink._base.execute("PRAGMA page_count").fetchone()[0]
+    sink._base.execute(f"PRAGMA max_page_count = {pages}")
+    failed = 0
+    for i in range(200):
+        try:
+            sink.write(result_of(i, track_at(i, 5, 5, 0.1)))
+        except SinkError:
+            failed += 1
+    assert failed
+    assert sink.waiting
+    before = {row["track"] for row in rows_in(tmp_path / "e.db")}
+    sink._base.execute("PRAGMA max_page_count = 1000000")
+    sink.write(result_of(200))
+    assert not sink.waiting
+    found = {row["track"]: row["ended"] for row in rows_in(tmp_path / "e.db")}
+    assert found.keys() == before | set(range(150, 200)), "the newest fifty; the others are counted"
+    assert sink.lost + sum(map(int, map(str, found.values()))) == 200
+    sink.close()
+
+
+def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    """Its rows stay, and new ones have all columns."""
+    path = tmp_path / "e.db"
+    new = {"clip TEXT", *(f"{name} REAL" for name in events.DIRECTION)}
+    lines = [line for line in events.SCHEMA.splitlines() if line.strip().rstrip(",") not in new]
+    with sqlite3.connect(path) as base:
+        base.executescript("\n".join(lines))
+        base.execute("INSERT INTO runs VALUES (1, 'old', '2026', '0.2')")
+        base.execute("PRAGMA user_version = 1")
+        assert "clip" not in {row[1] for row in base.execute("PRAGMA table_info(events)")}
+    base.close()
+    for run in (2, 3):
+        sink = EventSink(path, "here", live=False)
+        assert sink.run == run
+        sink.write(result_of(0, track_at(1, 5, 5, 0.1)))
+        sink.close()
+    assert [row["source"] for row in rows_in(path, "SELECT source FROM runs")] == ["old", "here", "here"]
+    assert all(row["clip"] is None for row in rows_in(path))
+    assert rows_in(path, "PRAGMA user_version") == [{"user_version": events.VERSION}]

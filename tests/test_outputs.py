@@ -472,3 +472,16 @@ def test_a_home_that_cannot_be_written_costs_a_line(clip: Path, tmp_path: Path, 
     assert "Traceback" not in done.stderr
     assert "kept" in done.stderr
     assert (tmp_path / "t.csv").read_text().count("\n") > 20
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_video_of_a_camera_has_the_times_of_its_frames(tmp_path: Path, suffix: str, rng: np.random.Generator) -> None:
+    """They come as they come: two within a frame's usual time, then none for long."""
+    times = np.concatenate([[0.0], np.cumsum(rng.choice([0.003, 0.04, 0.1, 0.3], 80))])
+    sink = video.VideoSink(tmp_path / f"v.{suffix}", fps=10.0)
+    for i, time_s in enumerate(times.tolist()):
+        sink.write(FrameResult(Frame(i, time_s, np.full((48, 64), i, np.uint8)), Detections.empty(), (), {}))
+    sink.close()
+    with av.open(str(sink.path)) as file:
+        read = [float(frame.pts * frame.time_base) for frame in file.decode(video=0)]
+    assert np.allclose(read, times, atol=1e-3)

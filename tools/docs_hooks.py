@@ -20,7 +20,7 @@ from irtrack.sinks.columns import COLUMNS
 from irtrack.sinks.kinds import SINKS
 
 ROOT = Path(__file__).resolve().parent.parent
-IMAGES = ("screenshot.png", "screenshot-crowd.png")
+IMAGES = ("screenshot.png", "screenshot-crowd.png", "station.png")
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -59,7 +59,7 @@ def setting_rows(section: Checked, flags: bool) -> str:
     rows = []
     for f in fields(section):  # type: ignore[arg-type]
         about, default = f.metadata, getattr(section, f.name)
-        if isinstance(default, Checked):
+        if isinstance(default, Checked | tuple):
             continue
         low, high = about.get("low"), about.get("high")
         bounds = (
@@ -80,6 +80,25 @@ def settings() -> str:
         section = getattr(DEFAULTS, f.name)
         parts.append(f"## `[{f.name}]`\n\n{section.__doc__}\n\n{setting_rows(section, flags=True)}")
     return "\n\n".join(parts)
+
+
+def station_settings() -> str:
+    """What a station file takes, besides cameras' own settings."""
+    from irtrack.station import settings as station
+
+    parts = (
+        ("The station", station.StationSettings()),
+        ("`[clips]`", station.ClipSettings()),
+        ("`[disk]`", station.DiskSettings()),
+        ("`[web]`", station.WebSettings()),
+        ("`[selftest]`", station.ShadowSettings()),
+        ("`[[cameras]]`", station.CameraSettings()),
+        ("`[[outputs]]` of the kind `mqtt`", station.MqttSettings()),
+        ("`[[outputs]]` of the kind `webhook`", station.WebhookSettings()),
+        ("`[[outputs]]` of the kind `cot`", station.CotSettings()),
+        ("`[[outputs]]` of the kinds `csv` and `jsonl`", station.FileSettings()),
+    )
+    return "\n\n".join(f"**{title}**\n\n{setting_rows(section, flags=False)}" for title, section in parts)
 
 
 def training_settings() -> str:
@@ -138,6 +157,7 @@ MADE = {
     "scenes": lambda: SCENE_NAMES,
     "scene_settings": lambda: setting_rows(SceneSettings(), flags=False),
     "training_settings": training_settings,
+    "station_settings": station_settings,
     "commands": commands,
     "architecture": architecture,
     "models": models,

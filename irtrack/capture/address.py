@@ -138,9 +138,19 @@ def given_credentials() -> str:
 
 def use_credentials(path: Path | None) -> None:
     """Take USER:PASSWORD for the URLs of this process from a file that nobody else may read. Raises SourceError."""
-    _given.clear()
-    if path is None:
-        return
+    _given[:] = [] if path is None else [credentials_in(path)]
+
+
+def credentials_in(path: Path) -> str:
+    """USER:PASSWORD of a file that nobody else may read. Raises SourceError."""
+    text = secret_in(path)
+    if ":" not in text or "\n" in text:
+        raise SourceError(f"{path} does not hold one line USER:PASSWORD")
+    return text
+
+
+def secret_in(path: Path) -> str:
+    """The text of a file that nobody else may read. Raises SourceError."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -151,6 +161,4 @@ def use_credentials(path: Path | None) -> None:
         ) from None
     if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
         raise SourceError(f"{path} may be read by others: take their rights away with chmod 600 first")
-    if ":" not in text or "\n" in text:
-        raise SourceError(f"{path} does not hold one line USER:PASSWORD")
-    _given.append(text)
+    return text

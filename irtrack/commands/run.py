@@ -29,6 +29,7 @@ from irtrack.stopping import Stop
 if TYPE_CHECKING:
     from irtrack.build import Outputs
     from irtrack.detect.shared import SharedDetector
+    from irtrack.direction.camera import Camera
     from irtrack.pipeline import Pipeline
     from irtrack.session.alarms import Alarm, Alarms
     from irtrack.sinks.target import Targets
@@ -87,10 +88,11 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
 
     alarms_of(args.alarm)  # what is wrong with them is said before anything is written
     settings, sources = settings_from(args), grouped(args.source)
+    cameras = cameras_of(args, len(sources))
     use_credentials(args.credentials)
     outputs = outputs_from(args, pretrigger_s=args.pretrigger)
     several = len(sources) > 1
-    read = (*sources, args.config, args.correction, args.weights, args.credentials)
+    read = (*sources, args.config, args.correction, args.weights, args.credentials, *(args.pose or ()))
     shared: SharedDetector | None = None
     try:
         for i, text in enumerate(sources):
@@ -98,13 +100,13 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
             one = outputs.numbered(i + 1) if several else outputs
             runs.append(Run(text, one, claim(one, read), args.frames, alarms_of(args.alarm)))
         shared = make_shared(settings) if several else None
-        for made in runs:
+        for made, camera in zip(runs, cameras, strict=True):
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
             detector = shared.view() if shared else None
             events = events_of(args.events, made, source)
             made.pipeline = make_pipeline(
-                source, settings, made.outputs, made.note, detector, made.targets, stop.check, events
+                source, settings, made.outputs, made.note, detector, made.targets, stop.check, events, camera
             )
             made.say_choice(args.quiet)
         return shared
@@ -126,6 +128,19 @@ def events_of(path: Path | None, made: Run, source: Source) -> list[Sink]:
     except BaseException:
         source.close()
         raise
+
+
+def cameras_of(args: argparse.Namespace, sources: int) -> list[Camera | None]:
+    """Of --pose, one for each source. Raises IrtrackError."""
+    from irtrack.direction.camera import load_camera
+
+    if not args.pose:
+        return [None] * sources
+    if args.jsonl is None:
+        raise IrtrackError("--pose adds directions to JSON lines: name them with --jsonl OUT.jsonl")
+    if len(args.pose) != sources:
+        raise IrtrackError(f"{sources} sources take {sources} times --pose, in their order, not {len(args.pose)}")
+    return [load_camera(path) for path in args.pose]
 
 
 def alarms_of(text: str | None) -> Alarms | None:

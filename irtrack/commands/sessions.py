@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from irtrack.build import Outputs
     from irtrack.session.sessionfile import Kept
 
-NOT_HERE = ("record", "pretrigger", "fps", "alarm", "events")
+NOT_HERE = ("record", "pretrigger", "fps", "alarm", "events", "pose")
 """Options of a run that have no meaning for results that are there already."""
 
 

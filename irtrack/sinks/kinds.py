@@ -14,6 +14,7 @@ from pathlib import Path
 from irtrack import plugins
 from irtrack.config import DisplaySettings
 from irtrack.core import Sink, SinkError
+from irtrack.direction.bearings import Bearings
 from irtrack.sinks.target import Target
 
 
@@ -30,6 +31,8 @@ class About:
     started: datetime | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     by_hand: Set[int] = frozenset()
+    bearings: Bearings | None = None
+    """Of a camera whose pose is known."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def open_jsonl(target: Target, about: About) -> Sink:
 
     sink = JsonLinesSink(target)
     sink.started, sink.names, sink.by_hand = about.started, about.names, about.by_hand
+    sink.bearings = about.bearings
     return sink
 
 

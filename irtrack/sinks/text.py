@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from irtrack.core import FrameResult, Sink, SinkError, Track, TrackStatus
+from irtrack.direction.bearings import Bearing, Bearings
 from irtrack.sinks.columns import CSV_HEADER, csv_row
 from irtrack.sinks.target import Target, claimed, reason
 
@@ -123,21 +124,25 @@ class JsonLinesSink(TextSink):
 
     `names`: what tracks are called, by number; those that are there get a `name`. `by_hand`: tracks that the operator
     added, which say so. `started`: when the seconds of a camera's frames began to count; each frame then says its
-    `utc`.
+    `utc`. `bearings`: of a camera whose pose is known; tracks then have their direction.
     """
 
     names: Mapping[int, str] = {}
     by_hand: Set[int] = frozenset()
     started: datetime | None = None
+    bearings: Bearings | None = None
 
     def rows(self, result: FrameResult) -> str:
         d = result.detections
+        seen = self.bearings(result) if self.bearings is not None else {}
+        moved = {"scene_moved_px": round(self.bearings.moved_px, 1)} if self.bearings and self.bearings.moved_px else {}
         return (
             json.dumps(
                 {
                     "frame": result.frame.index,
                     "time_s": round(result.frame.time_s, 6),
                     **self._utc(result.frame.time_s),
+                    **moved,
                     "dropped": result.dropped,
                     "stage_ms": {k: round(v, 3) for k, v in result.stage_ms.items()},
                     "detections": [
@@ -146,7 +151,11 @@ class JsonLinesSink(TextSink):
                             d.xy_px.tolist(), d.score.tolist(), d.area_px.tolist(), d.snr.tolist(), strict=True
                         )
                     ],
-                    "tracks": [json_track(t) | self._name(t.id) for t in result.tracks if t.confirmed],
+                    "tracks": [
+                        json_track(t) | json_bearing(seen.get(t.id)) | self._name(t.id)
+                        for t in result.tracks
+                        if t.confirmed
+                    ],
                     "candidates": [
                         json_candidate(t) for t in result.tracks if not t.confirmed and t.detection is not None
                     ],
@@ -179,6 +188,11 @@ def json_track(track: Track) -> dict[str, object]:
         "snr": known(track.snr),
         **json_belief(track),
     }
+
+
+def json_bearing(bearing: Bearing | None) -> dict[str, object]:
+    """Where a track is seen; nothing where that is not known."""
+    return {} if bearing is None else {name: round(v, 5) for name, v in bearing._asdict().items()}
 
 
 def json_candidate(track: Track) -> dict[str, object]:

@@ -43,11 +43,12 @@ class VideoSink:
         display: DisplaySettings | None = None,
         label: Callable[[int], str] = str,
         trail: int | None = None,
+        threads: int = 0,
     ) -> None:
-        """`label` and `trail` as of `annotate`."""
+        """`label` and `trail` as of `annotate`. `threads`: of the encoder; 0: as many as it likes."""
         display = display or DisplaySettings()
         self._agc, self._palette = Agc(display), display.palette
-        self._label, self._trail = label, trail
+        self._label, self._trail, self._threads = label, trail, threads
         name = check_video_name(path.path if isinstance(path, Target) else path)
         self._target = claimed(path, force)
         self.path = self._target.path
@@ -73,9 +74,10 @@ class VideoSink:
         stream = self._container.add_stream("libx264", rate=rate)
         stream.width, stream.height = width * self._scale // 2 * 2, height * self._scale // 2 * 2
         stream.pix_fmt = "yuv420p"
-        stream.time_base = TIME_BASE
+        stream.time_base = stream.codec_context.time_base = TIME_BASE
         # Zero latency keeps no frames in the encoder, so what was processed is in the file.
         stream.options = {"preset": "veryfast", "crf": "20", "tune": "zerolatency"}
+        stream.codec_context.thread_count = self._threads
         stream.codec_context.gop_size = max(1, round(self._fps / 2))
         return stream
 

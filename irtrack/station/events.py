@@ -7,10 +7,12 @@ kill all of it is there but for the last second.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from irtrack.session.looks import look_of
 from irtrack.session.series import brightness
 from irtrack.station.clock import clock_error_s, utc_of
 
-VERSION = 1
+VERSION = 2
 """Of the tables."""
 
 SCHEMA = """
@@ -60,10 +62,27 @@ CREATE TABLE events (
     curve BLOB,
     verdict TEXT CHECK (verdict IN ('target', 'clutter')),
     starred INTEGER NOT NULL DEFAULT 0,
+    clip TEXT,
+    azimuth_deg REAL,
+    elevation_deg REAL,
+    sigma_azimuth_deg REAL,
+    sigma_elevation_deg REAL,
+    azimuth_deg_s REAL,
+    elevation_deg_s REAL,
     UNIQUE (run, track)
 );
 CREATE INDEX events_by_time ON events (first_utc);
 """
+
+DIRECTION = (
+    "azimuth_deg", "elevation_deg", "sigma_azimuth_deg", "sigma_elevation_deg", "azimuth_deg_s", "elevation_deg_s",
+)  # fmt: skip
+"""Of the last frame in which it was known; where the camera's pose is."""
+
+UPGRADES = {
+    1: [f"ALTER TABLE events ADD COLUMN {column}" for column in ("clip TEXT", *(f"{n} REAL" for n in DIRECTION))]
+}
+"""From the tables of a version to those of the next; databases of earlier versions go on."""
 
 FLUSH_S = 1.0
 """Rows of tracks that go on are written anew so often."""
@@ -79,6 +98,12 @@ MOST_POINTS = 4096
 
 SIDE_PX, CLEARER = 48, 1.2
 """Of a thumbnail, which is taken anew where the track stands out so many times as much as before."""
+
+STEP_S = 0.1
+"""The clock was set where it differs by more from what it would show: the event's times are then all by the new one."""
+
+MOST_LEFT = 1000
+"""Ended events that wait for a disk that has room again; more would fill the memory."""
 
 BUSY_S = 30.0
 """Another run that writes is waited for so long."""
@@ -96,6 +121,9 @@ class Event:
             "first_y_px": y, "measured": 0, "speed_px_s": 0.0, "belief": None, "snr": None, "score": None,
             "thumbnail": None,
         }  # fmt: skip
+        self.captured_s, self._utc = result.captured_s, utc
+        self.told_s = 0.0
+        """When it was last told of, on the monotonic clock."""
         self._frames, self._every = 0, 1
         self._points: list[tuple[float, ...]] = []
         self._pictured = 0.0
@@ -104,6 +132,7 @@ class Event:
         """Another frame of it."""
         frame, row = result.frame, self.row
         self._frames += 1
+        self._date(result, utc)
         x, y = track.xy_px.tolist()
         row |= {
             "last_s": frame.time_s, "last_utc": text_of(utc), "last_frame": frame.index, "last_x_px": x, "last_y_px": y
@@ -122,6 +151,15 @@ class Event:
             self._points.append((frame.time_s - row["first_s"], x, y, light, track.snr if seen else np.nan))
             if len(self._points) > MOST_POINTS:
                 self._points, self._every = self._points[::2], 2 * self._every
+
+    def _date(self, result: FrameResult, utc: datetime | None) -> None:
+        """By the clock as it is now: one that was set meanwhile would make the event longer or shorter than it was."""
+        if utc is None or self._utc is None:
+            return
+        first = utc - timedelta(seconds=result.captured_s - self.captured_s)
+        if abs((first - self._utc).total_seconds()) > STEP_S:
+            self._utc = first
+            self.row |= {"first_utc": text_of(first), "utc_error_s": clock_error_s()}
 
     @property
     def curve(self) -> bytes:
@@ -144,53 +182,114 @@ def picture_of(image: Image, x: float, y: float) -> bytes:
     return bytes(cv2.imencode(".png", look_of(image, x, y, SIDE_PX))[1].tobytes())
 
 
+class Change(StrEnum):
+    """What becomes of an event."""
+
+    STARTED = "started"
+    UPDATED = "updated"
+    ENDED = "ended"
+
+
 class EventSink:
     """An output of a run: its tracks as rows of a database, which is made where there is none."""
 
-    def __init__(self, path: Path, source: str, live: bool, flush_s: float = FLUSH_S) -> None:
-        """`live`: whether frames come when they are taken, so that their UTC is known. Raises SinkError."""
-        self.path, self._live, self._flush_s = path, live, flush_s
+    def __init__(
+        self,
+        path: Path,
+        source: str,
+        live: bool,
+        flush_s: float = FLUSH_S,
+        tell: Callable[[Change, Event], None] = lambda change, event: None,
+        busy_s: float = BUSY_S,
+    ) -> None:
+        """`live`: whether frames come when they are taken, so that their UTC is known. `tell` is told of each event,
+        whether or not it can be written: of one that goes on each second. `busy_s`: how long another program that
+        writes is waited for. Raises SinkError.
+        """
+        self.path, self._live, self._flush_s, self._tell = path, live, flush_s, tell
         self._open: dict[int, Event] = {}
-        self._due, self._flushes, self._closed = 0.0, 0, False
+        self._ended: list[Event] = []
+        self._lock = threading.RLock()
+        self.lost = 0
+        """Ended events that waited too long for a disk with room."""
+        self._due, self._flushes, self._closed, self._refused = 0.0, 0, False, False
         with self._writing():
             self._base = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         try:
             with self._writing():
                 prepare(self._base, path)
+                self._base.execute(f"PRAGMA busy_timeout = {round(1000 * busy_s)}")
                 values = (source, text_of(datetime.now(UTC)), __version__)
                 done = self._base.execute("INSERT INTO runs (source, begun_utc, irtrack) VALUES (?, ?, ?)", values)
-                self.run = done.lastrowid
+                assert done.lastrowid is not None
+                self.run: int = done.lastrowid
         except BaseException:
             self._base.close()
             raise
 
     def write(self, result: FrameResult) -> None:
-        """Take a frame. Raises SinkError; what was written stays."""
+        """Take a frame. Raises SinkError; what was written stays, and what was not is tried again with the next."""
+        with self._lock:
+            self._take(result)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something could not be written yet."""
+        return self._refused
+
+    def idle(self, over: bool) -> None:
+        """No frame comes: what is due is written. `over`: what was followed has ended, since whatever comes next has
+        tracks of its own. In any thread. Raises SinkError."""
+        with self._lock:
+            if self._closed:
+                return
+            if over:
+                self._end(list(self._open))
+            if time.monotonic() >= self._due:
+                self._put()
+
+    def _take(self, result: FrameResult) -> None:
         utc = utc_of(result.captured_s) if self._live else None
-        there = set[int]()
+        there, now = set[int](), time.monotonic()
         for track in result.tracks:
             if not track.confirmed:
                 continue
             there.add(track.id)
             event = self._open.get(track.id)
+            change = Change.UPDATED
             if event is None:
                 event = self._open[track.id] = Event(result, track, utc, clock_error_s() if self._live else None)
+                change = Change.STARTED
             event.add(result, track, utc)
-        ended = [self._open.pop(track) for track in self._open.keys() - there]
-        if ended or time.monotonic() >= self._due:
-            self._put(ended)
+            if change is Change.STARTED or now - event.told_s >= FLUSH_S:
+                event.told_s = now
+                self._tell(change, event)
+        self._end([track for track in self._open if track not in there])
+        if now >= self._due or (self._ended and not self._refused):
+            self._put()
 
-    def _put(self, ended: Iterable[Event]) -> None:
+    def _end(self, tracks: Sequence[int]) -> None:
+        for track in tracks:
+            event = self._open.pop(track)
+            event.row["ended"] = 1
+            self._ended.append(event)
+            self._tell(Change.ENDED, event)
+        if len(self._ended) > MOST_LEFT:
+            self.lost += len(self._ended) - MOST_LEFT
+            del self._ended[:-MOST_LEFT]
+
+    def _put(self) -> None:
         """Write what has ended, and what goes on as it is now: all or nothing."""
         self._due = time.monotonic() + self._flush_s
         self._flushes += 1
         going = [event.row for event in self._open.values()]
         if self._flushes % CURVE_EVERY == 0:
             going = [event.row | {"curve": event.curve} for event in self._open.values()]
-        rows = [*going, *(event.row | {"curve": event.curve, "ended": 1} for event in ended)]
+        rows = [*going, *(event.row | {"curve": event.curve} for event in self._ended)]
         if not rows:
             return
         about = {"run": self.run, "updated_utc": text_of(datetime.now(UTC))}
+        self._refused = True
         with self._writing():
             self._base.execute("BEGIN IMMEDIATE")
             try:
@@ -201,6 +300,8 @@ class EventSink:
                 with suppress(sqlite3.Error):
                     self._base.execute("ROLLBACK")
                 raise
+        self._ended.clear()
+        self._refused = False
 
     def _upsert(self, row: Mapping[str, Any]) -> None:
         """A row, new or in place of what it was; what people say of it stays."""
@@ -213,15 +314,16 @@ class EventSink:
 
     def close(self) -> None:
         """What is followed ends here; may be called twice. Raises SinkError."""
-        if self._closed:
-            return
-        self._closed = True
-        ended, self._open = list(self._open.values()), {}
-        try:
-            self._put(ended)
-        finally:
-            with suppress(sqlite3.Error):
-                self._base.close()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._end(list(self._open))
+            try:
+                self._put()
+            finally:
+                with suppress(sqlite3.Error):
+                    self._base.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -245,7 +347,12 @@ def prepare(base: sqlite3.Connection, path: Path) -> None:
             for statement in filter(str.strip, SCHEMA.split(";")):
                 base.execute(statement)
             base.execute(f"PRAGMA user_version = {VERSION}")
-        elif version != VERSION or "events" not in tables:
+        elif version not in (*UPGRADES, VERSION) or "events" not in tables:
             raise SinkError(f"{path} is no database of events of this version: name another file")
+        else:
+            for older in range(version, VERSION):
+                for statement in UPGRADES[older]:
+                    base.execute(statement)
+            base.execute(f"PRAGMA user_version = {VERSION}")
     finally:
         base.execute("COMMIT")

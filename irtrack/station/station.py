@@ -1,0 +1,362 @@
+"""A station: cameras, outputs, clips and pages together, and their settings taken over while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Protocol
+
+from irtrack.build import make_detector, make_tracker
+from irtrack.capture.address import credentials_in, use_credentials
+from irtrack.core import ConfigError, IrtrackError
+from irtrack.direction.camera import load_camera
+from irtrack.sinks.target import reason
+from irtrack.station.camera import Camera, MakeDetector
+from irtrack.station.database import Database
+from irtrack.station.disk import Disk
+from irtrack.station.events import Change
+from irtrack.station.news import SAID, News, Outlet, plain
+from irtrack.station.outputs import NEEDS, check_extra, make_output
+from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings, WebSettings
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, which has no such locks
+    fcntl = None  # type: ignore[assignment]
+
+SWEEP_S, TIDY_S = 10.0, 120.0
+"""The disk is looked at so often, and memory that is free given back: detectors have malloc keep all that it ever had,
+which threads that come and go make more and more of."""
+
+log = logging.getLogger(__name__)
+
+
+class Web(Protocol):
+    """The server of a station's pages; it listens from the moment it is made."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def close(self) -> None:
+        """No more answers."""
+        ...
+
+
+MakeWeb = Callable[["Station", WebSettings, Web | None], Web]
+"""Makes one; given the one before where that is at the same place. Raises IrtrackError."""
+
+
+class Station:
+    """All that `irtrack serve` runs. Its methods are called by one thread, but for `tell`."""
+
+    def __init__(
+        self, settings: StationSettings, make: MakeDetector = make_detector, make_web: MakeWeb | None = None
+    ) -> None:
+        """Makes the folder where it is not there, and locks it. Without `make_web` there are no pages. Raises
+        IrtrackError."""
+        self.settings, self._make, self._make_web = settings, make, make_web
+        self.folder = Path(settings.folder)
+        self._lock = claim_folder(self.folder)
+        try:
+            use_credentials(Path(settings.credentials) if settings.credentials else None)
+            self.database = Database(self.folder / "events.db")
+            self.database.prepare()
+        except BaseException:
+            self._lock.close()
+            raise
+        self.disk = Disk(settings.disk, self.folder, self.database.path)
+        self.begun_s = time.monotonic()
+        self.outlets: dict[OutputSettings, Outlet] = {}
+        self.cameras: dict[str, Camera] = {}
+        self.web: Web | None = None
+        self._listeners: list[Callable[[News], None]] = []
+        self._listening = threading.Lock()
+        self._swept_s = self._tidied_s = time.monotonic()
+
+    # -- news -----------------------------------------------------------------------------------------------------
+
+    def tell(self, news: News) -> None:
+        """To all outputs and to whoever listens; returns at once. In any thread."""
+        for outlet in tuple(self.outlets.values()):
+            outlet.put(news)
+        with self._listening:
+            listeners = tuple(self._listeners)
+        for listen in listeners:
+            listen(news)
+
+    @contextlib.contextmanager
+    def listening(self, call: Callable[[News], None]) -> Iterator[None]:
+        """Have `call` called with all news meanwhile; it must return at once."""
+        with self._listening:
+            self._listeners.append(call)
+        try:
+            yield
+        finally:
+            with self._listening:
+                self._listeners.remove(call)
+
+    # -- beginning, taking over, end ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin everything. Raises IrtrackError where an output or the pages cannot be."""
+        settings = self.settings
+        self.disk.sweep()
+        self.web = self._pages(settings)
+        self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in by_news(settings)}
+        for row in self.database.left():
+            values = {name: plain(row[name]) for name in SAID} | {"active": 0}
+            name = f"{row['run']}-{row['track']}"
+            self.tell(News(Change.ENDED, settings.name, row["source"], name, values))
+        for outlet in self.outlets.values():
+            outlet.start()
+        if self.web is not None:
+            self.web.start()
+        for camera in settings.cameras:
+            self._begin(camera)
+
+    def _pages(self, settings: StationSettings) -> Web | None:
+        if self._make_web is None or not settings.web.on:
+            return None
+        old, new = self.settings.web, settings.web
+        return self._make_web(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
+
+    def _begin(self, camera: CameraSettings) -> None:
+        self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()
+
+    def take_over(self, new: StationSettings) -> list[str]:
+        """Go on with other settings, which were checked; what did not change goes on untouched. Gives what changed.
+
+        Raises IrtrackError, and then all is as before.
+        """
+        old = self.settings
+        if Path(new.folder) != self.folder:
+            raise ConfigError(f"folder = {new.folder} is another one: that needs a restart")
+        renamed = old.name != new.name
+        web_changed = old.web != new.web
+        web = self._pages(new) if web_changed else None  # its port, before anything is given up
+        fresh: dict[OutputSettings, Outlet] = {}
+        try:
+            for one in by_news(new):
+                if one not in self.outlets or renamed or (one.kind in BY_CAMERA and names(old) != names(new)):
+                    fresh[one] = Outlet(make_output(one, new), one.waiting)
+        except BaseException:
+            for outlet in fresh.values():
+                outlet.close(0.0)
+            if web is not None:
+                web.close()
+            raise
+        use_credentials(Path(new.credentials) if new.credentials else None)
+        self.settings, self.disk.settings = new, new.disk
+        return [
+            *self._change_cameras(old, new),
+            *self._change_outlets(fresh, old, new),
+            *(self._change_web(web) if web_changed else []),
+            *(["disk"] if old.disk != new.disk else []),
+        ]
+
+    def _change_cameras(self, old: StationSettings, new: StationSettings) -> list[str]:
+        same_for_all = alike(old) == alike(new)
+        wanted = {camera.name: camera for camera in new.cameras}
+        ending = [c for n, c in self.cameras.items() if not same_for_all or wanted.get(n) != c.settings]
+        for camera in ending:
+            camera.stop()
+        for camera in ending:
+            camera.join()
+            del self.cameras[camera.name]
+        for name, settings in wanted.items():
+            if name not in self.cameras:
+                self._begin(settings)
+        ended = {camera.name for camera in ending}
+        begun = [name for name in wanted if name in ended or name not in {c.name for c in old.cameras}]
+        self.cameras = {name: self.cameras[name] for name in wanted}
+        return [f"camera {n}" for n in begun] + [f"camera {n} removed" for n in sorted(ended - set(wanted))]
+
+    def _change_outlets(
+        self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings
+    ) -> list[str]:
+        kept = {one: outlet for one, outlet in self.outlets.items() if one in by_news(new) and one not in fresh}
+        ended = [outlet for one, outlet in self.outlets.items() if one not in kept]
+        self.outlets = {one: fresh.get(one) or kept[one] for one in by_news(new)}
+        gone = sorted(set(names(old)) - set(names(new)))
+        for outlet in ended:  # before the new ones: of a broker, one station has one connection
+            outlet.close(forget=gone)
+        for outlet in fresh.values():
+            outlet.start()
+        return [f"output {outlet.name}" for outlet in fresh.values()]
+
+    def _change_web(self, web: Web | None) -> list[str]:
+        if self.web is not None:
+            self.web.close()
+        self.web = web
+        if web is not None:
+            web.start()
+        return ["pages"]
+
+    def look(self) -> None:
+        """What is to be done now and then; called a few times a second."""
+        if time.monotonic() - self._swept_s > SWEEP_S:
+            self._swept_s = time.monotonic()
+            self.disk.sweep()
+        if time.monotonic() - self._tidied_s > TIDY_S:
+            self._tidied_s = time.monotonic()
+            give_back()
+
+    def close(self) -> None:
+        """End everything: what was begun is ended, told and written."""
+        for camera in self.cameras.values():
+            camera.stop()
+        for camera in self.cameras.values():
+            camera.join()
+        closing = [threading.Thread(target=outlet.close, daemon=True) for outlet in self.outlets.values()]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+        if self.web is not None:
+            self.web.close()
+        self._lock.close()
+
+    # -- how it stands --------------------------------------------------------------------------------------------
+
+    @property
+    def hanging(self) -> list[str]:
+        """Cameras in which nothing moves that should."""
+        return [name for name, camera in tuple(self.cameras.items()) if camera.hangs]
+
+    def troubles(self) -> list[str]:
+        """What does not work now; empty while all is well."""
+        found = []
+        for name, camera in tuple(self.cameras.items()):
+            if camera.hangs:
+                found.append(f"camera {name}: hangs")
+            elif camera.trouble or camera.watch == "lost":
+                found.append(f"camera {name}: {camera.trouble or 'lost, and connected again when it is there'}")
+            if camera.events_trouble:
+                found.append(f"camera {name}: {camera.events_trouble}")
+            if (shadow := camera.shadow) is not None and shadow.trouble:
+                found.append(f"camera {name}: self-test: {shadow.trouble}")
+            found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
+        found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
+        return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])
+
+
+def give_back() -> None:
+    """Memory that is free goes back to the system, where that is glibc."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
+BY_CAMERA = ("mqtt",)
+"""Kinds of outputs that say which cameras there are."""
+
+
+def names(settings: StationSettings) -> list[str]:
+    """Of its cameras."""
+    return [camera.name for camera in settings.cameras]
+
+
+def by_news(settings: StationSettings) -> list[OutputSettings]:
+    """Outputs that get news of events; others are parts of each camera's pipeline."""
+    return [one for one in settings.outputs if not isinstance(one, CotSettings)]
+
+
+def alike(settings: StationSettings) -> StationSettings:
+    """What all cameras depend on."""
+    inside = tuple(one for one in settings.outputs if isinstance(one, CotSettings))
+    return replace(settings, cameras=(), outputs=inside, web=StationSettings().web, disk=StationSettings().disk)
+
+
+def check(settings: StationSettings) -> list[str]:
+    """Whether it could be run: what it names is there and can be read. Gives what it would do, in lines.
+
+    Raises IrtrackError for the first thing that is wrong.
+    """
+    from irtrack.detect.detector import pick_device, pick_weights
+    from irtrack.detect.weights import load_weights
+
+    folder = Path(settings.folder)
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise ConfigError(f"folder = {folder} is no folder that can be written to")
+    if settings.credentials:
+        credentials_in(Path(settings.credentials))
+    known: set[tuple[str, str]] = set()
+    for camera in settings.cameras:
+        detector = camera.settings.detector
+        try:
+            if (detector.weights, detector.device) not in known:
+                load_weights(pick_weights(detector.weights, pick_device(detector.device)), others=True)
+                known.add((detector.weights, detector.device))
+            make_tracker(camera.settings)
+            if camera.pose:
+                load_camera(Path(camera.pose))
+            correction = camera.settings.capture.correction
+            if correction not in ("", "camera") and not Path(correction).is_file():
+                raise ConfigError(f"correction = {correction} is not there: make it with irtrack flat")
+        except IrtrackError as error:
+            raise ConfigError(f"camera {camera.name!r}: {error}") from error
+    if any(isinstance(o, CotSettings) for o in settings.outputs) and not any(c.pose for c in settings.cameras):
+        raise ConfigError("an output of the kind cot sends directions, and no camera has a pose: make one by calibrate")
+    for one in settings.outputs:
+        check_extra(NEEDS.get(one.kind, ()), f"an output of the kind {one.kind}")
+    if settings.web.on:
+        check_extra(("fastapi", "uvicorn", "websockets", "prometheus_client"), "the station's web page")
+    return plan(settings)
+
+
+def plan(settings: StationSettings) -> list[str]:
+    """What it would do, in lines."""
+    clips, web = settings.clips, settings.web
+    lines = [f"station {settings.name} keeps its events in {settings.folder}"]
+    for camera in settings.cameras:
+        detector = camera.settings.detector
+        regions = ", in regions" if detector.include or detector.exclude else ""
+        lines.append(f"camera {camera.name}: {camera.shown}, {camera.schedule}, weights {detector.weights}{regions}")
+    if clips.kind == "none":
+        lines.append("clips: none")
+    else:
+        lines.append(
+            f"clips: {clips.kind}, {clips.before_s:g} s before to {clips.after_s:g} s after each event, "
+            f"{clips.longest_s:g} s at most; {settings.disk.clips_gb:g} GB of them, "
+            f"{settings.disk.free_gb:g} GB of the disk stay free; up to {clips.memory_mb} MB of memory a camera"
+        )
+    lines += [f"output: {described(one)}" for one in settings.outputs]
+    return [*lines, f"pages: http://{web.host}:{web.port}" if web.on else "pages: none"]
+
+
+def described(one: OutputSettings) -> str:
+    """An output in a few words, without secrets."""
+    from irtrack.capture.address import redact
+
+    where = {name: getattr(one, name) for name in ("host", "port", "url", "address") if hasattr(one, name)}
+    where = {name: redact(str(value)) if name == "url" else value for name, value in where.items()}
+    return ", ".join([one.kind, *(f"{name} {value}" for name, value in where.items())])
+
+
+def claim_folder(folder: Path) -> IO[str]:
+    """The station's folder, made where it is not there, and locked while what is given stays open. Raises SinkError."""
+    from irtrack.core import SinkError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock = (folder / "station.lock").open("a")
+    except OSError as error:
+        raise SinkError(f"cannot write to {folder}: {reason(error)}") from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise SinkError(f"another station runs in {folder}: give each a folder of its own") from None
+    except OSError:
+        pass  # a file system without locks
+    return lock
