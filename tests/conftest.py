@@ -105,7 +105,7 @@ def no_thread_left() -> Iterator[None]:
 
 LONG = (
     "backends", "cli", "archive", "train", "native", "library", "archive_parts", "network", "outputs", "train_data",
-    "architecture", "ending",
+    "architecture", "ending", "serve",
 )  # fmt: skip
 """Files that take longest: processes that share the files begin with them, so that both end at the same time."""
 
