@@ -181,7 +181,7 @@ def test_every_setting_is_an_option_and_wins_over_a_file(section: str, tmp_path:
     for name, default in chosen.to_dict().items():
         flag = flag_of(type(chosen), name)
         if isinstance(default, bool):
-            words, expected[name] = [*words, flag], True
+            words, expected[name] = [*words, f"--no-{flag[2:]}" if default else flag], not default
             continue
         value = other_value(name, default)
         words, expected[name] = [*words, flag, value], type(default)(value)
