@@ -22,7 +22,7 @@ from irtrack.train.losses import UNKNOWN, soft_iou_bce, soft_iou_pooled
 from irtrack.train.mining import mistakes
 from irtrack.train.pack import pack
 from irtrack.train.settings import load_recipe
-from irtrack.train.synthetic import add_clutter, blob, inject_dim_targets, inject_targets, silhouette
+from irtrack.train.synthetic import add_clutter, blob, inject_dim_targets, inject_targets, point, silhouette
 
 NO_BOXES = np.zeros((0, 4))
 
@@ -171,7 +171,7 @@ def test_open_pixels_are_read_beside_the_masks(tmp_path: Path) -> None:
 
 
 def test_injected_targets_are_like_published_ones() -> None:
-    """Areas of SIRST-v1: 7, 20 and 107 px at 5, 50 and 95 %, and long ones beside; on a flat background."""
+    """Areas of SIRST-v1: 7, 20 and 107 px at 5, 50 and 95 %, and long ones and points beside; on a flat background."""
     areas = []
     for seed in range(400):
         rng = np.random.default_rng(seed)
@@ -180,10 +180,27 @@ def test_injected_targets_are_like_published_ones() -> None:
         areas += components(mask)[1].tolist()
         changed = np.abs(image - flat)[mask]
         assert changed.max() > 6
-    low, middle, high = np.percentile(areas, (5, 50, 95))
-    assert 3 < low < 10
-    assert 14 < middle < 27
+    points = np.array(areas) <= 4
+    assert 0.25 < points.mean() < 0.45
+    low, middle, high = np.percentile(np.array(areas)[~points], (5, 50, 95))
+    assert 4 < low < 10
+    assert 14 < middle < 32
     assert 55 < high < 170
+
+
+def test_points_are_of_one_to_four_pixels() -> None:
+    areas, offs = [], []
+    for seed in range(200):
+        shape = point(np.random.default_rng(seed))
+        assert shape.max() == 1
+        areas.append(int((shape > 0.35).sum()))
+        y, x = np.indices(shape.shape)
+        offs.append([float((shape * v).sum() / shape.sum()) - 4 for v in (x, y)])
+    assert set(areas) <= set(range(1, 7))
+    assert np.mean(np.array(areas) <= 4) > 0.9
+    assert areas.count(1) > 20
+    assert np.abs(offs).max() <= 0.55  # anywhere on a pixel
+    assert np.std(offs) > 0.2
 
 
 def test_dim_targets_are_just_seen_and_labelled() -> None:
@@ -197,7 +214,7 @@ def test_dim_targets_are_just_seen_and_labelled() -> None:
         ratios.append(np.abs(image - sky)[mask].max() / 3)
     low, high = np.percentile(ratios, (5, 95))
     assert 2 < low < 5
-    assert 7 < high < 11
+    assert 7 < high < 11.5
 
 
 def test_drawn_targets_are_of_many_sizes_and_shapes() -> None:
