@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from irtrack.config import Settings
 from irtrack.core import AwayError, Clock, Detections, Frame, Image, Source, SourceError, SourceInfo, SourceStatus
 from irtrack.imaging.regions import Regions
+from irtrack.station import camera as camera_module
 from irtrack.station.settings import CameraSettings, ClipSettings, StationSettings, WebSettings
 
 WIDTH, HEIGHT, FPS = 96, 80, 20.0
@@ -109,6 +111,15 @@ class Cameras:
         self.asked: dict[str, int] = {}
         self.detectors: list[Bright] = []
         self._paces: dict[str, threading.Semaphore] = {}
+
+    @classmethod
+    def installed(cls, monkeypatch: pytest.MonkeyPatch) -> Cameras:
+        """In place of `open_source`, with short waits between deaths and new beginnings."""
+        made = cls()
+        monkeypatch.setattr(camera_module, "open_source", made.open)
+        monkeypatch.setattr(camera_module, "FIRST_WAIT_S", 0.02)
+        monkeypatch.setattr(camera_module, "LONGEST_WAIT_S", 0.05)
+        return made
 
     def open(self, text: str, *args: Any) -> Source:
         turn = self.asked[text] = self.asked.get(text, -1) + 1

@@ -21,7 +21,6 @@ from irtrack.capture.open import open_source
 from irtrack.config import DetectorSettings, DisplaySettings, Settings
 from irtrack.core import ConfigError, Detections, Frame, FrameResult, SinkError
 from irtrack.pipeline import process
-from irtrack.station import camera as camera_module
 from irtrack.station.camera import Watch
 from irtrack.station.clips import ClipSink
 from irtrack.station.database import Database
@@ -35,11 +34,7 @@ from irtrack.track.tracker import KalmanTracker
 
 @pytest.fixture
 def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    made = Cameras()
-    monkeypatch.setattr(camera_module, "open_source", made.open)
-    monkeypatch.setattr(camera_module, "FIRST_WAIT_S", 0.02)
-    monkeypatch.setattr(camera_module, "LONGEST_WAIT_S", 0.05)
-    return made
+    return Cameras.installed(monkeypatch)
 
 
 @pytest.fixture

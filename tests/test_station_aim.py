@@ -14,7 +14,6 @@ import pytest
 from stations import FPS, HEIGHT, WIDTH, Cameras, Script, rows, settings_for, wait_for
 
 from irtrack.core import ConfigError
-from irtrack.station import camera as camera_module
 from irtrack.station.database import Database, Wanted
 from irtrack.station.news import News
 from irtrack.station.settings import CotSettings, ShadowSettings, load_station
@@ -39,10 +38,7 @@ position_sigma_m = 3.0
 
 @pytest.fixture
 def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    made = Cameras()
-    monkeypatch.setattr(camera_module, "open_source", made.open)
-    monkeypatch.setattr(camera_module, "FIRST_WAIT_S", 0.02)
-    return made
+    return Cameras.installed(monkeypatch)
 
 
 @pytest.fixture

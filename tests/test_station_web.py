@@ -30,7 +30,6 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from irtrack.core import ConfigError
-from irtrack.station import camera as camera_module
 from irtrack.station.settings import ClipSettings, WebSettings
 from irtrack.station.station import Station
 from irtrack.station.web.server import WebServer
@@ -67,11 +66,7 @@ class Client:
 
 @pytest.fixture
 def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    made = Cameras()
-    monkeypatch.setattr(camera_module, "open_source", made.open)
-    monkeypatch.setattr(camera_module, "FIRST_WAIT_S", 0.02)
-    monkeypatch.setattr(camera_module, "LONGEST_WAIT_S", 0.05)
-    return made
+    return Cameras.installed(monkeypatch)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -71,7 +72,9 @@ def detect(args: argparse.Namespace) -> int:
         raise SinkError(f"the folder {args.out} holds files: choose another, or write into it with --force")
     if args.out.exists() and any(args.out.samefile(p.parent) for p in paths):
         raise SinkError(f"{args.out} holds the images themselves: masks would replace them; choose another folder")
-    detector = make_detector(settings_from(args))
+    settings = settings_from(args)
+    single = replace(settings.detector, temporal=False)  # a first frame, which each image is, has nothing to show of it
+    detector = make_detector(replace(settings, detector=single))
     remarks, images, found, failed = Remarks(), 0, 0, 0
     try:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,7 @@ class Camera:
         """Events that go on."""
         self.size: tuple[int, int] | None = None
         self._life: Life | None = None
-        self.shadow = Shadow(station.selftest, settings, self._folder, self._load) if station.selftest.on else None
+        self.shadow = Shadow(station.selftest, settings, self._folder, make) if station.selftest.on else None
         self._before, self._counting = Counts(), threading.Lock()
         self._detector: tuple[object, Detector] | None = None
         self._last_s, self._interval_s, self._deadline = 0.0, 0.0, time.monotonic() + OPEN_S
@@ -279,15 +279,11 @@ class Camera:
         key = (info.width, info.height, info.fps, info.bits)
         if self._detector is None or self._detector[0] != key:
             self._detector = None  # its memory first
-            self._detector = key, self._load(self.settings.settings, source)
+            self._detector = key, self._make(self.settings.settings, source)
         detector = self._detector[1]
         if isinstance(detector, Forgetful):
             detector.forget()
         return detector
-
-    def _load(self, settings: Settings, source: Source) -> Detector:
-        """A detector of its own, or of its self-test."""
-        return self._make(settings, source)
 
     def _follow(self, life: Life) -> None:
         """While it runs. Raises what it died of."""

@@ -21,7 +21,7 @@ APART_PX, EDGE_PX = 5, 5
 MOST = 800
 """So many points of a frame are looked at, the strongest ones."""
 
-TAIL_PX2, TAIL, FEWEST = 1e-4, 3.8, 12
+TAIL_PX2, TAIL, LEAST_RANK = 1e-4, 3.8, 12
 """Of noise alone, one pixel in ten thousand has a point of at least this strength. Where the points of that rank, or of
 this one in a small frame, are stronger, the scene itself is not as expected (leaves in the wind, parallax, blocks of a
 compression), and all strengths are measured by them."""
@@ -87,7 +87,7 @@ def points_of(found: Picture) -> Points:
 
 def unrest(points: Points, size_px2: float) -> float:
     """How many times as strong as noise would make them the points of a frame of so many pixels are, 1 or more."""
-    rank = max(round(TAIL_PX2 * size_px2), FEWEST)
+    rank = max(round(TAIL_PX2 * size_px2), LEAST_RANK)
     if len(points.strength) <= rank:
         return 1.0
     return max(1.0, float(-np.partition(-np.abs(points.strength), rank)[rank]) / TAIL)

@@ -75,9 +75,9 @@ class TemporalStage:
         points = points._replace(strength=points.strength / unrest_now)
         points = points.only(np.abs(points.strength) > LOWEST)
         ends = self._chains(points.xy, np.abs(points.strength), motion, float(image.size))
-        if max(self._unrest, unrest_now) > RESTLESS:
-            ends.worth[ends.strength < STANDS_OUT] = -np.inf
         sure = (ends.worth >= SURE_NATS) & (ends.count >= FEWEST) & (ends.gone >= MOVED_PX)
+        if max(self._unrest, unrest_now) > RESTLESS:
+            sure &= ends.strength >= STANDS_OUT
         return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion)
 
 
