@@ -67,6 +67,39 @@ def test_featureless_frames_and_new_sizes_tell_nothing() -> None:
         assert np.array_equal(register(flat), np.eye(2, 3))
 
 
+def roof(shift: float, rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    """A roof's edge and a mast before a sky of faint clouds, as a coder that saves bits gives it, `shift` px lower."""
+    y, x = np.mgrid[0:256, 0:320].astype(float)
+    edge = 190 + 0.12 * np.abs(x - 150) + shift
+    sky = (
+        90
+        - 40 * np.exp(-(((y - edge + 25) / 30) ** 2))
+        + 2 * np.sin(x / 9 + (y - shift) / 14)
+        + rng.normal(0, 1.5, x.shape)
+    )
+    picture = np.where(y > edge, 215 + 4 * np.sin(x / 17), sky)
+    picture = np.where((np.abs(x - 285) < 2) & (y > 82 + shift), 240, picture)
+    coded = cv2.imencode(".jpg", picture.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 35])[1]
+    return cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+
+
+def test_a_jerk_is_seen_by_edges_where_corners_agree_by_chance() -> None:
+    rng, register = np.random.default_rng(8), Registration()
+    still = [np.abs(register(roof(0, rng))[:, 2]).max() for _ in range(41)]
+    assert np.median(still) < 0.05
+    ways = [register(roof(shift, rng))[1, 2] for shift in (-4, -8, -12, -16)]
+    assert ways == pytest.approx([-4] * 4, abs=0.7)
+
+
+def test_a_large_bird_before_an_empty_sky_is_not_the_camera() -> None:
+    rng, register = np.random.default_rng(9), Registration()
+    for i in range(20):
+        picture = np.full((240, 320), 80.0)
+        cv2.ellipse(picture, (60 + 5 * i, 120), (22, 9), 20, 0, 360, 200, -1)
+        picture = cv2.GaussianBlur(picture, (0, 0), 1.0) + rng.normal(0, 1.5, picture.shape)
+        assert register(picture.clip(0, 255).astype(np.uint8)) is STILL
+
+
 def test_vote_finds_the_common_shift(rng: np.random.Generator) -> None:
     tracks = rng.uniform(0, 500, (12, 2))
     shift = np.array([7.0, -11.0])

@@ -41,3 +41,12 @@ def after(second: Floats, first: Floats) -> Floats:
     """The motion that is `first` and then `second`."""
     turn = second[:, :2]
     return np.column_stack([turn @ first[:, :2], turn @ first[:, 2] + second[:, 2]])
+
+
+def resized(motion: Floats, ratio: float) -> Floats:
+    """The motion in a picture that is `ratio` times as large; the centre of its top-left pixel is (0, 0) too."""
+    if ratio == 1:
+        return motion
+    offset = 0.5 * (1 / ratio - 1)  # of the new picture's origin, in pixels of the old one
+    turn = motion[:, :2]
+    return np.column_stack([turn, (motion[:, 2] - offset + turn @ np.full(2, offset)) * ratio])

@@ -2,7 +2,9 @@
 
 Corners are followed by pyramidal Lucas-Kanade (Bouguet 2000) and a similarity is fitted to them by RANSAC. What is
 burnt into the picture (text, reticles) and what is fixed on the sensor stands still while the scene moves, so where a
-good part of the corners agrees on a motion, that motion is the camera's, however many stand still.
+good part of the corners agrees on a motion, that motion is the camera's, however many stand still. What they agree on
+is then tried on the picture (`alignment`): where it shows nothing of the kind, the shift of the picture as a whole
+takes its place, and where it shows that neither, nothing moved.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
-from irtrack.imaging.motion import STILL, is_still, moved
+from irtrack.imaging.alignment import Places, gradient, places_of, shift_of, smoothed, votes
+from irtrack.imaging.motion import STILL, is_still, moved, resized
 from irtrack.imaging.noise import noise
 
 LONG_SIDE_PX = 320
@@ -37,6 +40,10 @@ OF_NOISE, CLEAR_OF_NOISE = 0.7, 3.0
 """Least gradient of a corner, of the mean change by noise: the corners of noise itself reach half of that. And the
 gradient from which on the change at a corner tells how it moves."""
 
+OF_CHANGE = 0.5
+"""Share of the lower quartile of change that counts as noise when differences are looked at: what a coder makes of
+noise changes much and does not look like noise."""
+
 CHANGE_BY_NOISE = 1.13
 """Mean change from one frame to the next by noise of standard deviation 1: 2 / sqrt(pi)."""
 
@@ -45,6 +52,9 @@ KEY_FRAMES, KEY_REACH = 8, 0.08
 
 SHARE = 0.25
 """Of the corners that must agree on a motion for it to be the camera's."""
+
+APART = 0.3
+"""And how far apart they must lie, of the picture's width or height: those on one large bird move with it."""
 
 STEP_PX = 0.15
 """Motion between two frames below this is taken for none, unless frames before moved: noise must not add up."""
@@ -71,6 +81,7 @@ class Registration:
         self._key, self._age = key, 0
         self._since = STILL  # from the key frame to the last one
         self._corners = np.zeros((0, 2), np.float32)
+        self._places: Places | None = None
 
     def __call__(self, image: Image) -> Floats:
         scale = min(1.0, LONG_SIDE_PX / max(image.shape))
@@ -85,10 +96,7 @@ class Registration:
         step = self._step(grey, last)
         if is_still(step):
             return STILL
-        # The centre of the top-left pixel is (0, 0) at each scale: points go to (x + 0.5) * scale - 0.5.
-        offset = 0.5 * (1 / scale - 1)
-        shift = step[:, 2] / scale + offset - step[:, :2] @ np.full(2, offset)
-        return np.column_stack([step[:, :2], shift])
+        return resized(step, 1 / scale)
 
     def _step(self, grey: NDArray[np.uint8], last: NDArray[np.uint8]) -> Floats:
         """The motion from the last frame to this one, both scaled down."""
@@ -107,18 +115,36 @@ class Registration:
         return step
 
     def _from_key(self, grey: NDArray[np.uint8]) -> Floats | None:
-        """The motion from the key frame to this one, None where too few corners agree."""
+        """The motion from the key frame to this one, None where nothing tells it."""
         assert self._key is not None
         assert self._change is not None
         if not self._age:
-            self._corners = corners_of(self._key, self._change)
+            self._corners, self._places = corners_of(self._key, self._change), None
         found = similarity(self._key, grey, self._corners, self._since)
-        if found is None:
+        motion, error = found or (None, 0.0)
+        surely = motion is not None and reach(motion, grey.shape) > max(STEP_PX, SURE * error)
+        if motion is None or surely or self._moving >= 0.1:
+            shown = self._shown(motion, grey)
+            if shown is not motion:
+                motion, surely = shown, shown is not None and reach(shown, grey.shape) > STEP_PX
+        if motion is None:
             return None
-        motion, error = found
-        surely = reach(motion, grey.shape) > max(STEP_PX, SURE * error)
         self._moving = 0.9 * self._moving + 0.1 * surely
-        return motion if surely or self._moving >= 0.1 else STILL
+        return motion if self._moving >= 0.1 else STILL
+
+    def _shown(self, motion: Floats | None, grey: NDArray[np.uint8]) -> Floats | None:
+        """What the picture shows: this motion of the corners, a shift as a whole, STILL, or nothing at all (None)."""
+        assert self._key is not None
+        assert self._change is not None
+        if self._places is None:
+            self._places = places_shown(self._key, self._change)
+        now = smoothed(grey)
+        if motion is not None and not votes(self._places, now, motion).refused:
+            return motion
+        shift = shift_of(self._places, now, self._since)
+        if votes(self._places, now, shift).carried:
+            return shift
+        return None if motion is None else STILL
 
 
 def since(now: Floats, before: Floats) -> Floats:
@@ -168,6 +194,9 @@ def similarity(
         if motion is not None and count >= max(LEAST, SHARE * len(a)) and plausible(motion):
             on = some.copy()
             on[some] = inlier.ravel() > 0
+            apart = np.diff(np.quantile(a[on], (0.1, 0.9), axis=0), axis=0)[0] / key.shape[::-1]
+            if apart.max() < APART:
+                continue
             off = moved(motion, a[on].astype(float)) - b[on]
             return np.asarray(motion, float), float(np.sqrt((off**2).sum(1).mean() / count))
     return None
@@ -187,8 +216,7 @@ def corners_of(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[
         return np.zeros((0, 2), np.float32)
     value = strength[y, x]
     cell = (y * GRID[1] // grey.shape[0]) * GRID[0] + x * GRID[0] // grey.shape[1]
-    # Where all moves nothing changes by noise alone, and a picture full of texture looks noisy: the lower one counts.
-    by_noise = min(float(np.quantile(change[::4, ::4], NOISE_SHARE)), CHANGE_BY_NOISE * noise(grey))
+    by_noise = change_by_noise(grey, change)
     strong = value > max(
         WEAKEST * float(np.median(highest(value, cell))), (OF_NOISE * by_noise / LEVELS_PER_STRENGTH) ** 2
     )
@@ -208,6 +236,26 @@ def corners_of(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> NDArray[
     rank = np.arange(len(cell)) - np.searchsorted(cell, cell)
     best = order[rank < CORNERS // (GRID[0] * GRID[1])]
     return np.column_stack([x[best], y[best]]).astype(np.float32)
+
+
+def change_by_noise(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> float:
+    """Mean change by noise alone, in levels.
+
+    Where all moves nothing changes by noise alone, and a picture full of texture looks noisy: the lower one counts.
+    """
+    return min(float(np.quantile(change[::4, ::4], NOISE_SHARE)), CHANGE_BY_NOISE * noise(grey))
+
+
+def places_shown(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> Places:
+    """Where a picture (H, W) shows something that is not burnt in, by the mean change of each place (H, W)."""
+    by_noise = change_by_noise(grey, change)
+    dx, dy = gradient(grey.astype(np.float32))
+    steep = cv2.blur(np.hypot(dx, dy), (APART_PX, APART_PX))
+    shift = np.sqrt(np.maximum(change**2 - by_noise**2, 0)) / np.maximum(steep, 1.0)
+    moving = float(np.quantile(shift[::4, ::4], 0.9))
+    fixed = shift < (BURNT_IN * moving if moving > STEP_PX else 0)
+    coded = OF_CHANGE * float(np.quantile(change[::4, ::4], NOISE_SHARE))
+    return places_of(grey, by_noise / CHANGE_BY_NOISE, coded, fixed)
 
 
 def highest(values: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.float32]:
