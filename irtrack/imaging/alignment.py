@@ -34,6 +34,13 @@ FEWEST_POINTS, FEWEST_PARTS = 12, 3
 """Points in a part that can speak, and parts that make a scene. They must lie half a picture apart: a few beside each
 other may be a cloud, or a bird."""
 
+MOST_PX, SHARE = 2.0, 0.25
+"""A place speaks by how far it must have moved for its difference, up to this; and the share of the parts that speak
+which makes a motion the scene's."""
+
+MOST_BURNT_IN = 12
+"""Parts in which text and reticles stand still at most; more do not speak for nothing."""
+
 LEAST_SIDE_PX, LEVELS = 24, 3
 """Least side of the smallest picture of the pyramid, and how many it has."""
 
@@ -80,7 +87,8 @@ class Votes:
 
     @property
     def refused(self) -> bool:
-        return self.against >= FEWEST_PARTS and self.against > self.favour
+        """So few show it that it is not the scene's, even if text and the lens's shading stand still."""
+        return self.against >= MOST_BURNT_IN and self.favour < SHARE * (self.favour + self.against)
 
 
 def smoothed(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -93,22 +101,22 @@ def gradient(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     return cv2.Scharr(picture, cv2.CV_32F, 1, 0, scale=1 / 32), cv2.Scharr(picture, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
-def places_of(grey: NDArray[np.uint8], noise: float, change: float, fixed: NDArray[np.bool_]) -> Places:
-    """Where a key frame (H, W) shows something, but what is `fixed` on the sensor. `noise`: its deviation in levels.
+def places_of(grey: NDArray[np.uint8], noise: float, change: float) -> Places:
+    """Where a key frame (H, W) shows something. `noise`: its standard deviation in levels.
 
     `change`: what else changes by itself from frame to frame, in levels.
     """
-    picture, free = smoothed(grey), (~fixed).astype(np.float32)
+    picture = smoothed(grey)
     noise = max(noise / (2 * np.sqrt(np.pi) * BLUR_PX), 0.3)  # what smoothing leaves of it
     levels = []
     for level in range(LEVELS):
         size = (grey.shape[1] >> level, grey.shape[0] >> level)
         if level and min(size) < LEAST_SIDE_PX:
             break
-        here, may = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (picture, free))
+        here = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         dx, dy = gradient(here)
         every = 1 if level else 2
-        there = (dx * dx + dy * dy > (STEEP * noise) ** 2) & (may > 0.5)
+        there = dx * dx + dy * dy > (STEEP * noise) ** 2
         y, x = (every * where for where in np.nonzero(there[::every, ::every]))
         levels.append(Steep(size, x, y, here[y, x], dx[y, x], dy[y, x]))
     full = levels[0]
@@ -124,11 +132,11 @@ def taken_back(now: NDArray[np.float32], motion: Floats, steep: Steep) -> NDArra
 
 def votes(key: Places, now: NDArray[np.float32], motion: Floats) -> Votes:
     """How many parts of the picture `now` (H, W), smoothed, show a motion from the key frame, and how many none."""
-    steep, most = key.levels[0], np.float32(key.most)
+    steep = key.levels[0]
     after = taken_back(now, motion, steep)
-    inside = np.isfinite(after)
+    inside, slope = np.isfinite(after), np.hypot(steep.dx, steep.dy)
     by_motion, by_none = (
-        np.minimum(np.abs(each - steep.grey)[inside], most) for each in (after, now[steep.y, steep.x])
+        np.minimum((np.abs(each - steep.grey) / slope)[inside], MOST_PX) for each in (after, now[steep.y, steep.x])
     )
     part, gain = key.part[inside], (by_none - by_motion).astype(float)
     count = np.bincount(part, minlength=PARTS[0] * PARTS[1])

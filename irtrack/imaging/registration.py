@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
-from irtrack.imaging.alignment import Places, gradient, places_of, shift_of, smoothed, votes
+from irtrack.imaging.alignment import Places, places_of, shift_of, smoothed, votes
 from irtrack.imaging.motion import STILL, is_still, moved, resized
 from irtrack.imaging.noise import noise
 
@@ -141,7 +141,7 @@ class Registration:
         now = smoothed(grey)
         if motion is not None and not votes(self._places, now, motion).refused:
             return motion
-        shift = shift_of(self._places, now, self._since)
+        shift = shift_of(self._places, now, STILL)
         if votes(self._places, now, shift).carried:
             return shift
         return None if motion is None else STILL
@@ -247,15 +247,9 @@ def change_by_noise(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> flo
 
 
 def places_shown(grey: NDArray[np.uint8], change: NDArray[np.float32]) -> Places:
-    """Where a picture (H, W) shows something that is not burnt in, by the mean change of each place (H, W)."""
-    by_noise = change_by_noise(grey, change)
-    dx, dy = gradient(grey.astype(np.float32))
-    steep = cv2.blur(np.hypot(dx, dy), (APART_PX, APART_PX))
-    shift = np.sqrt(np.maximum(change**2 - by_noise**2, 0)) / np.maximum(steep, 1.0)
-    moving = float(np.quantile(shift[::4, ::4], 0.9))
-    fixed = shift < (BURNT_IN * moving if moving > STEP_PX else 0)
+    """Where a picture (H, W) shows something, by the mean change of each place (H, W)."""
     coded = OF_CHANGE * float(np.quantile(change[::4, ::4], NOISE_SHARE))
-    return places_of(grey, by_noise / CHANGE_BY_NOISE, coded, fixed)
+    return places_of(grey, change_by_noise(grey, change) / CHANGE_BY_NOISE, coded)
 
 
 def highest(values: NDArray[np.float32], cell: NDArray[np.intp]) -> NDArray[np.float32]:
