@@ -105,7 +105,7 @@ def inside(widget: QWidget, kind: type[QWidget]) -> bool:
 
 def test_the_window_fits_a_small_screen(qtbot: QtBot, window: MainWindow) -> None:
     window.resize(1280, 720)
-    window.show_error("a long message about what went wrong and what to do about it, " * 3)
+    window.banner.show_error("a long message about what went wrong and what to do about it, " * 3)
     for i in range(window.side.tabs.count()):
         window.side.tabs.setCurrentIndex(i)
         qtbot.wait(20)

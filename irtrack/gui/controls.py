@@ -47,6 +47,7 @@ class DetectionControls(QWidget):
         self.threshold_label = QLabel()
         self.smallest = whole_number(DetectorSettings, "min_area_px", "Smallest detection", 80)
         self.smallest.setValue(settings.min_area_px)
+        self.temporal = check(DetectorSettings, "temporal", "Dim moving targets (temporal stage)")
         self.model_box = QComboBox()
         self.device_box = choice(DetectorSettings, "device", "Device")
         self.model_box.addItems(["auto", *models, FROM_FILE])
@@ -72,6 +73,7 @@ class DetectionControls(QWidget):
         row.addWidget(self.threshold_label)
         form.addRow("Threshold", row)
         form.addRow("Smallest", self.smallest)
+        form.addRow("Over time", self.temporal)
         models_row = QHBoxLayout()
         models_row.addWidget(self.model_box, 2)
         models_row.addWidget(self.device_box, 1)
@@ -82,6 +84,7 @@ class DetectionControls(QWidget):
         form.addRow("Regions", grid)
         self.threshold.valueChanged.connect(self._threshold)
         self.smallest.valueChanged.connect(lambda pixels: session.choose(min_area_px=pixels))
+        self.temporal.toggled.connect(lambda on: session.choose(temporal=on))
         self.model_box.activated.connect(lambda _: self._model())
         self.device_box.activated.connect(lambda _: self._model())
         session.recipe.changed.connect(self.show_recipe)
@@ -114,9 +117,9 @@ class DetectionControls(QWidget):
             with QSignalBlocker(self.threshold):
                 self.threshold.setValue(round(settings.threshold * 100))
             self._name_threshold()
-        if settings.min_area_px != self.smallest.value():
-            with QSignalBlocker(self.smallest):
-                self.smallest.setValue(settings.min_area_px)
+        with QSignalBlocker(self.smallest), QSignalBlocker(self.temporal):
+            self.smallest.setValue(settings.min_area_px)
+            self.temporal.setChecked(settings.temporal)
 
 
 class DisplayControls(QWidget):
@@ -209,6 +212,7 @@ class DisplayControls(QWidget):
             for box, on in checks.items():
                 box.setChecked(on)
             self.opacity.setValue(shown.opacity)
+            self.opacity.setEnabled(shown.mask_style == "fill")
             self.mask_style.setCurrentText(shown.mask_style)
             self.colouring.setCurrentText(shown.colouring)
             self.trail_s.setValue(shown.trail_s)

@@ -6,9 +6,33 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSizePolicy, QSpinBox, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
 
 from irtrack.config import Checked, allowed
+
+
+class Elided(QLabel):
+    """A line that gets shorter with its place, instead of making the window wider; resting on it says all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def show_text(self, text: str, more: str = "") -> None:
+        """The line, and what is said beside it to who rests on it."""
+        self._whole = text
+        self.setToolTip("\n".join(filter(None, (text, more))))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width()))
 
 
 def about(kind: type[Checked], name: str) -> Mapping[str, Any]:

@@ -28,6 +28,7 @@ from irtrack.session.export import (
 from irtrack.session.keeping import Keeping, file_stem
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import SUFFIX
+from irtrack.session.standing import holding
 from irtrack.sinks.kinds import SinkKind, kind_named, log_kinds
 
 
@@ -71,7 +72,7 @@ class Outputs:
             kinds.append(kind_named("video"))
         title = "Export tracks" if only is None else f"Export track {session.edits.value.label(only)}"
         name = self._suggested(stem, "")
-        dialog = ExportDialog(self._parent, title, name, kinds, session.preferences.exports)
+        dialog = ExportDialog(self._parent, title, name, kinds, session.preferences.exports, holding(session))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
         def export() -> None:
@@ -101,13 +102,9 @@ class Outputs:
         try:
             path, kind = log_at(path, kind)
             edits = session.edits.value
-            frames = export_tracks(
-                session.store.results(), path, session.settings, edits, only, session.started, kind, force
-            )
+            export_tracks(session.store.results(), path, session.settings, edits, only, session.started, kind, force)
             write_about(path, session)
-            of = f" of {session.frames}" if session.frames not in (None, frames) else ""
-            older = f", analysed before {', '.join(session.older)} changed" if session.older else ""
-            self._words.say(f"exported {frames}{of} frames to {path}{older}")
+            self._words.say(f"exported {holding(session)} to {path}")
         except IrtrackError as error:
             self._words.error(str(error))
 

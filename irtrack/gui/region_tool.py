@@ -9,6 +9,7 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu
 
 from irtrack.config import Polygon, area
+from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.controls import REGION_TEXTS
 from irtrack.gui.region_item import Grip
@@ -22,8 +23,8 @@ Corners = Sequence[tuple[float, float]]
 class RegionTool:
     """Draws on the canvas, and tells the session."""
 
-    def __init__(self, session: Session, canvas: Canvas, words: Words) -> None:
-        self._session, self._canvas, self._words = session, canvas, words
+    def __init__(self, session: Session, canvas: Canvas, badges: Badges, words: Words) -> None:
+        self._session, self._canvas, self._badges, self._words = session, canvas, badges, words
         self._kind = ""
         canvas.region_drawn.connect(self._drawn)
         canvas.overlays.regions.changed.connect(self.reshape)
@@ -35,17 +36,18 @@ class RegionTool:
         if self._canvas.result is not None:
             self._kind = kind
             self._canvas.start_region(kind)
-            self._words.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
+            self._badges.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
 
     def _drawn(self, corners: Corners) -> None:
         regions = self._session.regions
         outline = rounded(corners)
+        self._badges.say("")
         if self._session.opened is None or not holds(outline):
             self._words.say("no region was drawn")
             return
         kept = regions.value.get(self._kind, ())
         regions.set(regions.value | {self._kind: (*kept, outline)})
-        self._words.say("the region is kept for this source; drag its corners or edges, or click it right")
+        self._words.say("the region is kept for this source; drag its corners or edges, or right-click it")
 
     def reshape(self, kind: str, number: int, corners: Corners) -> None:
         """Other corners of a region; what holds nothing stays as it was."""

@@ -21,6 +21,7 @@ from irtrack.session.analysis import Analysis
 from irtrack.session.byhand import Click, follow
 from irtrack.session.choices import Choices
 from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
+from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.looks import Look
@@ -29,7 +30,7 @@ from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.preferences import Preferences
 from irtrack.session.preferences import Regions as Outlines
-from irtrack.session.recordings import MovedError
+from irtrack.session.recordings import MovedError, with_whole_paths
 from irtrack.session.reel import LiveView
 from irtrack.session.series import Sums
 from irtrack.session.store import ResultStore
@@ -83,6 +84,7 @@ class Session(Choices):
         self.recipe.changed.connect(lambda _: self._look_anew())
         self.results_changed.connect(self._look_anew)
         self.regions.changed.connect(self._regions_changed)
+        self.edits.changed.connect(lambda _: self._let_go())
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -90,6 +92,7 @@ class Session(Choices):
         """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
         tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
         one; a camera is let go of first, most serve one user only."""
+        text = with_whole_paths(text)
         self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
         if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
@@ -129,6 +132,7 @@ class Session(Choices):
     def shutdown(self) -> None:
         """Close for good."""
         self.close()
+        self.passes.close()
         self.loader.close()
 
     def _adopt(self, opened: Opened) -> None:
@@ -181,8 +185,13 @@ class Session(Choices):
 
     @property
     def older(self) -> list[str]:
-        """What is chosen otherwise now than when the recording's results were made."""
+        """What is chosen otherwise now than when the results that are shown were made."""
         return self.passes.older
+
+    @property
+    def changed_since(self) -> list[str]:
+        """What is chosen otherwise now than when the last pass began: what takes another one."""
+        return self.passes.changed_since
 
     @property
     def analysing(self) -> float | None:
@@ -194,9 +203,9 @@ class Session(Choices):
 
     @property
     def again_s(self) -> float | None:
-        """About so long another pass would take."""
-        analysis, frames = self.analysis, self.frames
-        return None if analysis is None or frames is None else analysis.frame_s and analysis.frame_s * frames
+        """About so long another pass would take; None where that cannot be said."""
+        each, frames = self.passes.frame_s, self.frames
+        return None if each is None or frames is None else each * frames
 
     # -- the view -------------------------------------------------------------------------------------------------
 
@@ -279,6 +288,12 @@ class Session(Choices):
         self.edits.edit(edits)
         self.selected.set(made)
         return made
+
+    def _let_go(self) -> None:
+        """Of a track that an edit had made, and that is taken back."""
+        chosen = self.selected.value
+        if chosen is not None and chosen >= MADE_FROM and chosen not in self.lives():
+            self.selected.set(None)
 
     def play(self) -> None:
         """Go on; a camera: back to its newest picture."""
