@@ -31,6 +31,7 @@ from irtrack.core import (
     FrameResult,
     Image,
     IrtrackError,
+    Source,
     SourceError,
     SourceInfo,
     Track,
@@ -484,7 +485,7 @@ def test_what_a_camera_leaves_in_memory_does_not_grow() -> None:
 # -- the picture of a camera ------------------------------------------------------------------------------------------
 
 
-class Given:
+class Given(Source):
     """A camera whose pictures the test hands out one by one."""
 
     live = True

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QKeyEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from irtrack.config import Settings
@@ -17,6 +17,7 @@ from irtrack.gui.badges import Badges
 from irtrack.gui.banner import Banner
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.drawing import Drawing
+from irtrack.gui.keyboard import Keyboard
 from irtrack.gui.menus import Menus, Parts
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
@@ -73,6 +74,7 @@ class MainWindow(QMainWindow):
             self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
+        Keyboard(self, self.banner)
         self._take_layout(preferences)
         if trouble:
             self.banner.show_error(trouble)
@@ -151,15 +153,6 @@ class MainWindow(QMainWindow):
 
     def _toggle_full(self) -> None:
         self.showNormal() if self.isFullScreen() else self.showFullScreen()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape, where nobody else wants it: an error is closed, or the full screen left."""
-        if event.key() == Qt.Key.Key_Escape and self.banner.isVisible():
-            self.banner.hide()
-        elif event.key() == Qt.Key.Key_Escape and self.isFullScreen():
-            self.showNormal()
-        else:
-            super().keyPressEvent(event)
 
     # -- opening --------------------------------------------------------------------------------------------------
 
