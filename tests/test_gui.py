@@ -136,7 +136,7 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     open_and_play_to(qtbot, window, clip, 10)
     hold(qtbot, window)
     window.drawing.show_side()
-    track = window.side.table.track(0)
+    track = window.side.table.row(0)
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     wait(qtbot, lambda: window.canvas.selected == track.id)
@@ -144,7 +144,7 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     other = window.side.table.rowCount() - 1
     window.side.tracks.view.selectRow(other)
     index = window.side.tracks.view.sorted.mapToSource(window.side.tracks.view.sorted.index(other, 0))
-    assert window.canvas.selected == window.side.table.track(index.row()).id
+    assert window.canvas.selected == window.side.table.row(index.row()).id
 
 
 def test_exports_what_was_seen_and_never_overwrites(
@@ -254,7 +254,7 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     open_and_play_to(qtbot, window, sample, 70)
     hold(qtbot, window)
     window.drawing.show_side()
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     window.side.tabs.setCurrentWidget(window.side.track)
     qtbot.wait(100)
     (ROOT / "build").mkdir(exist_ok=True)

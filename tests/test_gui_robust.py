@@ -53,7 +53,7 @@ def test_the_event_loop_answers_while_a_hundred_tracks_are_followed(qtbot: QtBot
     window.transport.speed_box.setCurrentText("Every frame")
     window.open("sim:crowd,frames=40,scr=14")
     wait(qtbot, lambda: window.side.table.rowCount() >= 80)
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     qtbot.wait(300)
     watchdog = Watchdog()
     seen = len(window.session.store)

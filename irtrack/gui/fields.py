@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Protocol
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSizePolicy, QSpinBox, QWidget
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QSpinBox,
+    QWidget,
+)
 
 from irtrack.config import Checked, allowed
+from irtrack.session.events import Event
 
 
 class Elided(QLabel):
@@ -63,7 +74,8 @@ def check(kind: type[Checked], name: str, text: str) -> QCheckBox:
 def choice(kind: type[Checked], name: str, text: str) -> QComboBox:
     """A setting that has one of some values."""
     made = QComboBox()
-    made.addItems(list(allowed(about(kind, name))))
+    for value in allowed(about(kind, name)):
+        made.addItem(value, value)
     shrinking(made)
     named(made, text, tip_of(kind, name))
     return made
@@ -88,6 +100,64 @@ def number(kind: type[Checked], name: str, text: str, most: float, off: bool = F
         made.setSpecialValueText("off")
     named(made, text, tip_of(kind, name))
     return made
+
+
+def level(kind: type[Checked], name: str, text: str) -> QSlider:
+    """A setting that is a whole number, as a slider."""
+    told, made = about(kind, name), QSlider(Qt.Orientation.Horizontal)
+    made.setRange(int(told["low"]), int(told["high"]))
+    named(made, text, tip_of(kind, name))
+    return made
+
+
+class Chosen(Protocol):
+    """Settings that are chosen: what they are, how to change some of them by name, and when they have changed."""
+
+    @property
+    def value(self) -> Any: ...
+
+    def change(self, **values: object) -> None: ...
+
+    @property
+    def changed(self) -> Event[[Any]]: ...
+
+
+def bind(chosen: Chosen, widgets: Mapping[str, QWidget]) -> None:
+    """Have widgets show what is chosen, each by the name of its setting, and choose it."""
+
+    def show() -> None:
+        for name, widget in widgets.items():
+            with QSignalBlocker(widget):
+                show_value(widget, getattr(chosen.value, name))
+
+    for name, widget in widgets.items():
+        changed_of(widget).connect(lambda _, n=name, w=widget: chosen.change(**{n: value_of(w)}))
+    chosen.changed.connect(lambda _: show())
+    show()
+
+
+def value_of(widget: QWidget) -> object:
+    """What a field says."""
+    if isinstance(widget, QAbstractButton):
+        return widget.isChecked()
+    return widget.currentData() if isinstance(widget, QComboBox) else widget.value()  # type: ignore[attr-defined]
+
+
+def show_value(widget: QWidget, value: Any) -> None:
+    """Have a field say it."""
+    if isinstance(widget, QAbstractButton):
+        widget.setChecked(value)
+    elif isinstance(widget, QComboBox):
+        widget.setCurrentIndex(widget.findData(value))
+    else:
+        widget.setValue(value)  # type: ignore[attr-defined]
+
+
+def changed_of(widget: QWidget) -> Any:
+    """The signal that tells of another value."""
+    if isinstance(widget, QAbstractButton):
+        return widget.toggled
+    return widget.currentIndexChanged if isinstance(widget, QComboBox) else widget.valueChanged  # type: ignore[attr-defined]
 
 
 def shrinking(box: QComboBox) -> None:
