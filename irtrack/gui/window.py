@@ -62,7 +62,7 @@ class MainWindow(QMainWindow):
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.banner.show_error)
         self.keeping = Keeping(s)
-        self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self)
+        self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
         self.teaching = Teaching(s, self.keeping, self, words)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)

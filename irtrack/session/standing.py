@@ -138,9 +138,10 @@ def notice_of(session: Session) -> str:
     return f"{doing}: {share:.0%}{f', {left} left' if left else ''}{changed}"
 
 
-def holding(session: Session) -> str:
-    """What an export would hold now: of how many frames, and whether something else is chosen by now."""
-    kept, frames = len(session.store), session.frames
+def holding(session: Session, count: int | None = None) -> str:
+    """What an export would hold now, or one of `count` frames holds: of how many, and whether something else is chosen
+    by now."""
+    kept, frames = len(session.store) if count is None else count, session.frames
     of = f" of {frames}" if frames not in (None, kept) else ""
     older = session.older
     before = f", analysed before {' and '.join(older)} changed" if older else ""
