@@ -27,6 +27,9 @@ def editor() -> Iterator[Editor]:
 def test_what_is_selected_is_edited_in_one_step_and_taken_back(editor: Editor) -> None:
     session, heard = editor.session, list[str]()
     session.said.connect(heard.append)
+    for act in (editor.toggle_mark, editor.split, editor.delete):
+        act()
+    assert [heard.pop() for _ in range(3)] == ["select a track first"] * 3
     one, two, *_ = session.lives()
     session.select(one, [two])
     editor.toggle_mark()

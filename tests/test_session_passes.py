@@ -126,7 +126,7 @@ def test_another_recording_is_opened_while_a_frame_is_in_the_network(session: Se
     assert session.analysis is None
     assert first is not None
     assert not first.over
-    assert notice_of(session) == "the analysis begins soon ..."
+    assert notice_of(session) == "the analysis begins when the frame in the network is done ..."
     detector.go.set()
     until(session, lambda: whole(session))
     assert first.over

@@ -9,6 +9,8 @@ from irtrack.core import IrtrackError
 from irtrack.session.edits import Edits
 from irtrack.session.session import Session
 
+NONE = "select a track first"
+
 
 class Editor:
     """Every change can be undone, until another source is opened. What was done, or why not, the session tells."""
@@ -43,6 +45,7 @@ class Editor:
         """Of the selected track; whether it could be done."""
         track = self.selected
         if track is None:
+            self.session.said(NONE)
             return False
         try:
             edits = make(track)
@@ -54,10 +57,14 @@ class Editor:
 
     def _edit_all(self, make: Callable[[Edits, int], Edits]) -> None:
         """Of every track that is selected, in one step."""
+        if not self.session.selection:
+            self.session.said(NONE)
         self.session.edits.edit(reduce(make, self.session.selection, self.edits))
 
     def rename(self, name: str) -> None:
-        self._edit(lambda track: self.edits.renamed(track, name))
+        """Of a field that may lose the keyboard after its track: then there is nothing to say."""
+        if self.selected is not None:
+            self._edit(lambda track: self.edits.renamed(track, name))
 
     def mark(self, on: bool) -> None:
         """Put stars, or take them away."""
@@ -75,7 +82,9 @@ class Editor:
     def delete(self) -> None:
         """Leave them out of picture, table and exports."""
         gone = self.session.selection
-        if gone:
+        if not gone:
+            self.session.said(NONE)
+        else:
             edits = reduce(Edits.without, gone, self.edits)
             self.session.select(None)
             self.session.edits.edit(edits)

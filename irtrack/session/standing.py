@@ -125,7 +125,7 @@ def notice_of(session: Session) -> str:
         kept = f"back to {view.reel.seconds:.0f} s ago"
         return f"held, {view.behind_s:.1f} s behind; {kept}" if not view.playing else kept
     if session.passes.due:
-        return LOADING if session.loader.loading else "the analysis begins soon ..."
+        return LOADING if session.loader.loading else "the analysis begins when the frame in the network is done ..."
     since = " and ".join(session.changed_since)
     if analysis is None or analysis.over:
         return f"{since} changed since the analysis" if since else ""
