@@ -66,7 +66,7 @@ class MainWindow(QMainWindow):
         self.teaching = Teaching(s, self.keeping, self, words)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)
-        self.regions, self.opener = RegionTool(s, self.canvas, self.badges, words), Opener(s, self, self.open)
+        self.regions, self.opener = RegionTool(s, self.canvas, self.badges), Opener(s, self, self.open)
         self.targets = TargetTool(s, self.canvas, self.badges, words)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
