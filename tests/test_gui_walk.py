@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import go, make_window, seen_whole
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication, QLabel, QToolButton
 from pytestqt.qtbot import QtBot
@@ -14,6 +14,7 @@ from test_session import SCENE, SETTINGS, Bright, opened_camera
 
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.lines import LabelsItem
+from irtrack.gui.seekbar import Course, SeekBar
 from irtrack.gui.window import MainWindow
 from irtrack.session.session import Session
 
@@ -93,14 +94,8 @@ def test_the_value_under_the_cursor_is_that_of_the_picture(qtbot: QtBot, window:
         if told() != first:
             break
     assert told() != first
-    QApplication.sendEvent(window.canvas, leave())
+    QApplication.sendEvent(window.canvas, QEvent(QEvent.Type.Leave))
     assert where.text() == ""
-
-
-def leave() -> object:
-    from PySide6.QtCore import QEvent
-
-    return QEvent(QEvent.Type.Leave)
 
 
 def test_the_temporal_stage_is_chosen_where_detection_is(qtbot: QtBot, window: MainWindow) -> None:
@@ -202,3 +197,22 @@ def test_a_window_that_closes_is_gone_at_once(window: MainWindow, monkeypatch: p
 
 def test_numbers_are_strong_enough_for_their_halo(window: MainWindow) -> None:
     assert LabelsItem().font.weight() >= QFont.Weight.DemiBold
+
+
+def test_a_seek_bar_that_is_zoomed_goes_on_with_the_position(qtbot: QtBot) -> None:
+    bar = SeekBar()
+    qtbot.addWidget(bar)
+    bar.show_course(Course(), (0, 999))
+    bar._zoom = (400.0, 500.0)
+    for value in range(20):  # playing elsewhere: who has zoomed in to look at something is left alone
+        bar.setValue(value)
+    assert bar._zoom == (400.0, 500.0)
+    bar.setValue(450)
+    assert bar._zoom == (400.0, 500.0)
+    for value in range(451, 501):
+        bar.setValue(value)
+    assert bar._zoom == (490.0, 590.0)  # played on, out of view
+    bar.setValue(10)
+    assert bar._zoom == (0.0, 100.0)  # gone to
+    bar.setValue(999)
+    assert bar._zoom == (900.0, 1000.0)
