@@ -42,7 +42,7 @@ HANG_MS = 2000.0
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
-    qtbot.waitUntil(condition, timeout=60_000)
+    qtbot.waitUntil(condition, timeout=300_000)  # twenty frames of 640x512 on a machine that has other work
 
 
 def test_the_event_loop_answers_while_a_hundred_tracks_are_followed(qtbot: QtBot, window: MainWindow) -> None:

@@ -3,6 +3,7 @@ would."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from irtrack.core import FrameResult
 from irtrack.pipeline import process
 from irtrack.session import loading
 from irtrack.session.blocks import Block, to_bytes
+from irtrack.session.export import write_about
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.session import Session
 from irtrack.session.standing import Figures, Rate, clock_text, holding, notice_of
@@ -107,6 +109,9 @@ def test_a_slow_recording_goes_without_the_temporal_stage_and_that_is_said(scene
             assert session.analysis is not None
             assert getattr(session.analysis.pipeline.detector, "temporal", None) is expected
             assert ("8 frames a second" in Figures().text(session)) is not expected
+            write_about(tmp_path / f"{name}.csv", session)
+            about = json.loads((tmp_path / f"{name}.csv.about.json").read_text())
+            assert about["made_with"][0]["detector"]["temporal"] is expected
     finally:
         session.shutdown()
 
