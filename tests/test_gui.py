@@ -19,7 +19,7 @@ from irtrack.gui.window import MainWindow
 from irtrack.simulate import Scene
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000
 
 
 def pixels(window: MainWindow) -> np.ndarray:  # type: ignore[type-arg]
@@ -248,6 +248,16 @@ def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> N
     assert window.grab().save(str(out / "screenshot-real.png"))
 
 
+def ended(qtbot: QtBot, window: MainWindow) -> None:
+    """The analysis is over; how fast it was says more of the machine that it ran on than of the window."""
+    wait(qtbot, lambda: window.session.store.whole)
+    analysis = window.session.analysis
+    assert analysis is not None
+    analysis.detect_ms.clear()
+    window.drawing.refresh()
+    qtbot.wait(100)
+
+
 def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Path) -> None:
     """The picture in the README is this one, on our own simulated clip."""
     window.resize(1280, 720)
@@ -256,7 +266,7 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     window.drawing.show_side()
     window.session.selected.set(window.side.table.row(0).id)
     window.side.tabs.setCurrentWidget(window.side.track)
-    qtbot.wait(100)
+    ended(qtbot, window)
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot.png"))
     assert window.side.table.rowCount() >= 3
@@ -273,6 +283,7 @@ def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> Non
     window.side.tabs.setCurrentWidget(display)
     open_and_play_to(qtbot, window, Path("sim:crowd,frames=24,scr=14"), 20)
     hold(qtbot, window)
+    ended(qtbot, window)
     window.drawing.show_side()
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot-crowd.png"))

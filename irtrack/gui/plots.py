@@ -24,7 +24,7 @@ CURVES = (
 )
 ALL = "All plots"
 
-TICK_PT, NUMBER_PX = 7.5, 14.0
+TICK_PT, NUMBER_PX = 7.5, 11.0
 """Size of the numbers at the axes, and the height that one takes."""
 
 POINTS = 4000

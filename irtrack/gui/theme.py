@@ -59,7 +59,7 @@ def apply_theme(app: QApplication) -> None:
         (role.PlaceholderText, DIM), (role.Mid, "#30373d"), (role.Dark, "#0e1013"), (role.Light, "#30373d"),
     ):  # fmt: skip
         palette.setColor(which, QColor(colour))
-    for which in (role.Text, role.ButtonText, role.WindowText):
+    for which in (role.Text, role.ButtonText, role.WindowText, role.Highlight):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor("#5a636b"))
     app.setPalette(palette)
     app.setWindowIcon(app_icon())
