@@ -67,13 +67,18 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
     detector = settings.detector
-    if detector.temporal and source is not None and (source.info.fps or LIVE_FPS) < TEMPORAL_FPS:
+    if source is not None and detector.temporal and not wants_temporal(detector, source.info.fps):
         made = make_detector(replace(settings, detector=replace(detector, temporal=False)), source)
         made.without = f"what moves is not sought over time: that takes {TEMPORAL_FPS:g} frames a second or more"
         return made
     if source is None or not source.live:
         return make_loaded(detector, None)
     return make_loaded(detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
+
+
+def wants_temporal(settings: DetectorSettings, fps: float | None) -> bool:
+    """Whether the temporal stage is asked for and a source of so many frames a second is fast enough for it."""
+    return settings.temporal and (fps or LIVE_FPS) >= TEMPORAL_FPS
 
 
 def make_loaded(

@@ -19,7 +19,7 @@ from irtrack.gui.window import MainWindow
 from irtrack.simulate import Scene
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000
 
 
 def pixels(window: MainWindow) -> np.ndarray:  # type: ignore[type-arg]
@@ -136,7 +136,7 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     open_and_play_to(qtbot, window, clip, 10)
     hold(qtbot, window)
     window.drawing.show_side()
-    track = window.side.table.track(0)
+    track = window.side.table.row(0)
     place = on_screen(window, *track.xy_px)
     qtbot.mouseClick(window.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     wait(qtbot, lambda: window.canvas.selected == track.id)
@@ -144,7 +144,7 @@ def test_selection_goes_both_ways(qtbot: QtBot, window: MainWindow, clip: Path) 
     other = window.side.table.rowCount() - 1
     window.side.tracks.view.selectRow(other)
     index = window.side.tracks.view.sorted.mapToSource(window.side.tracks.view.sorted.index(other, 0))
-    assert window.canvas.selected == window.side.table.track(index.row()).id
+    assert window.canvas.selected == window.side.table.row(index.row()).id
 
 
 def test_exports_what_was_seen_and_never_overwrites(
@@ -248,15 +248,25 @@ def test_real_clip_screenshot(qtbot: QtBot, window: MainWindow, data: Path) -> N
     assert window.grab().save(str(out / "screenshot-real.png"))
 
 
+def ended(qtbot: QtBot, window: MainWindow) -> None:
+    """The analysis is over; how fast it was says more of the machine that it ran on than of the window."""
+    wait(qtbot, lambda: window.session.store.whole)
+    analysis = window.session.analysis
+    assert analysis is not None
+    analysis.detect_ms.clear()
+    window.drawing.refresh()
+    qtbot.wait(100)
+
+
 def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Path) -> None:
     """The picture in the README is this one, on our own simulated clip."""
     window.resize(1280, 720)
     open_and_play_to(qtbot, window, sample, 70)
     hold(qtbot, window)
     window.drawing.show_side()
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     window.side.tabs.setCurrentWidget(window.side.track)
-    qtbot.wait(100)
+    ended(qtbot, window)
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot.png"))
     assert window.side.table.rowCount() >= 3
@@ -273,6 +283,7 @@ def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> Non
     window.side.tabs.setCurrentWidget(display)
     open_and_play_to(qtbot, window, Path("sim:crowd,frames=24,scr=14"), 20)
     hold(qtbot, window)
+    ended(qtbot, window)
     window.drawing.show_side()
     (ROOT / "build").mkdir(exist_ok=True)
     assert window.grab().save(str(ROOT / "build" / "screenshot-crowd.png"))

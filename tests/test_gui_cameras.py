@@ -148,7 +148,7 @@ def test_a_simulated_camera_has_latency_plots_and_a_log(qtbot: QtBot, window: Ma
     window.side.tabs.setCurrentWidget(window.side.track)
     window.open("simcam:sky,width=160,height=128,targets=3,scr=14,frames=90")
     wait(qtbot, lambda: window.side.table.rowCount() >= 1)
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     wait(qtbot, lambda: "latency" in window.status._rates.text())
     wait(qtbot, lambda: len(window.side.track.plots.curves["snr"].getData()[0]) > 5)
     assert window.transport.live_button.isHidden()

@@ -47,7 +47,7 @@ def kept() -> Preferences:
 
 def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> int:
     conftest.seen_whole(qtbot, window, clip)
-    track = window.side.table.track(0).id
+    track = window.side.table.row(0).id
     window.session.selected.set(track)
     return track
 

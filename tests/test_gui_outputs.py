@@ -137,7 +137,7 @@ def test_several_formats_are_exported_at_once_and_replaced_where_that_is_said(
     wait(qtbot, lambda: window.outputs.video is None)
     assert all((tmp_path / name).stat().st_size > 100 for name in names)
     written = (tmp_path / "flight.csv").read_text()
-    window.session.edits.edit(window.session.edits.value.without(window.side.table.track(0).id))
+    window.session.edits.edit(window.session.edits.value.without(window.side.table.row(0).id))
     dialog = ask()
     assert dialog.chosen == ("csv", "trackmate", "cvat", "video")  # as the last time
     assert dialog.replace.isVisible()
@@ -147,7 +147,7 @@ def test_several_formats_are_exported_at_once_and_replaced_where_that_is_said(
     dialog.export.click()
     assert len((tmp_path / "flight.csv").read_text()) < len(written)
     assert not window.banner.isVisible()
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     window.outputs.ask_export_selected()
     (dialog,) = (d for d in window.findChildren(ExportDialog) if d.isVisible())
     assert "video" not in dialog.boxes

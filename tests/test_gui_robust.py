@@ -42,7 +42,7 @@ HANG_MS = 2000.0
 
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
-    qtbot.waitUntil(condition, timeout=60_000)
+    qtbot.waitUntil(condition, timeout=300_000)  # twenty frames of 640x512 on a machine that has other work
 
 
 def test_the_event_loop_answers_while_a_hundred_tracks_are_followed(qtbot: QtBot, window: MainWindow) -> None:
@@ -53,7 +53,7 @@ def test_the_event_loop_answers_while_a_hundred_tracks_are_followed(qtbot: QtBot
     window.transport.speed_box.setCurrentText("Every frame")
     window.open("sim:crowd,frames=40,scr=14")
     wait(qtbot, lambda: window.side.table.rowCount() >= 80)
-    window.session.selected.set(window.side.table.track(0).id)
+    window.session.selected.set(window.side.table.row(0).id)
     qtbot.wait(300)
     watchdog = Watchdog()
     seen = len(window.session.store)
@@ -105,7 +105,7 @@ def inside(widget: QWidget, kind: type[QWidget]) -> bool:
 
 def test_the_window_fits_a_small_screen(qtbot: QtBot, window: MainWindow) -> None:
     window.resize(1280, 720)
-    window.show_error("a long message about what went wrong and what to do about it, " * 3)
+    window.banner.show_error("a long message about what went wrong and what to do about it, " * 3)
     for i in range(window.side.tabs.count()):
         window.side.tabs.setCurrentIndex(i)
         qtbot.wait(20)

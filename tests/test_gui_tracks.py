@@ -18,13 +18,13 @@ from test_gui_picture import track
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
-from irtrack.gui.why import AGAINST
 from irtrack.gui.window import MainWindow
 from irtrack.session.edits import Edits
 from irtrack.session.packing import packed
 from irtrack.session.series import SERIES
 from irtrack.session.sessionfile import read_session
 from irtrack.session.store import ResultStore
+from irtrack.session.why import AGAINST
 from irtrack.track.belief import PARTS
 from irtrack.track.tracker import KalmanTracker
 
@@ -38,7 +38,7 @@ def seen_whole(qtbot: QtBot, window: MainWindow, clip: Path) -> list[int]:
     conftest.seen_whole(qtbot, window, clip)
     window.side.tabs.setCurrentWidget(window.side.track)
     window.side.tracks.view.selectRow(0)
-    ids = [window.side.table.track(i).id for i in range(window.side.table.rowCount())]
+    ids = [window.side.table.row(i).id for i in range(window.side.table.rowCount())]
     assert window.canvas.selected == ids[0]
     return ids
 
@@ -119,7 +119,7 @@ def test_deleting_and_bringing_back(qtbot: QtBot, window: MainWindow, clip: Path
     first, *others = seen_whole(qtbot, window, clip)
     qtbot.keyClick(window, Qt.Key.Key_Delete)
     assert window.canvas.selected is None
-    assert [window.side.table.track(i).id for i in range(window.side.table.rowCount())] == others
+    assert [window.side.table.row(i).id for i in range(window.side.table.rowCount())] == others
     assert first not in window.transport.seek_bar.course.lives
     conftest.go(qtbot, window, 16)
     assert first not in {t.id for t in window.canvas.result.tracks if window.canvas.result}

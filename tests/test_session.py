@@ -31,6 +31,7 @@ from irtrack.core import (
     FrameResult,
     Image,
     IrtrackError,
+    Source,
     SourceError,
     SourceInfo,
     Track,
@@ -175,7 +176,8 @@ def test_a_change_marks_results_as_older_and_another_pass_makes_them_anew(sessio
     session.regions.set({"exclude": (((0.0, 0.0), (50.0, 0.0), (50.0, 80.0), (0.0, 80.0)),)})
     assert session.older == ["threshold", "smallest size", "regions"]
     session.analyse_again()
-    assert session.older == []
+    assert session.changed_since == []
+    assert session.older  # that is still shown, and said of an export
     until(session, lambda: whole(session) and session.store.recipe == session.recipe.value)
     assert detector.looked == looked  # from the scores that were kept: no network
     assert rows(session.store.results()) == one_pass(SCENE, session.recipe.value) != before
@@ -483,7 +485,7 @@ def test_what_a_camera_leaves_in_memory_does_not_grow() -> None:
 # -- the picture of a camera ------------------------------------------------------------------------------------------
 
 
-class Given:
+class Given(Source):
     """A camera whose pictures the test hands out one by one."""
 
     live = True
@@ -880,8 +882,10 @@ def test_a_missed_target_is_added_by_two_clicks_and_followed(session: Session, t
     assert Edits.from_dict(json.loads(json.dumps(edits.to_dict()))) == edits
     session.edits.undo()
     assert session.lives() == {}
+    assert session.selected.value is None  # nothing is dimmed for a track that is not there
     session.edits.redo()
     assert session.lives() == {made: (first, last)}
+    session.selected.set(made)
     session.edits.edit(session.edits.value.split(made, 30, session.lives())[0])
     assert session.lives()[made] == (first, 29)
     assert session.edits.value.by_hand == {made, made + 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QFormLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from irtrack.gui.fields import check, number
+from irtrack.gui.fields import bind, check, number
 from irtrack.session.alarms import Alarm, AlarmRules
 from irtrack.session.session import Session
 
@@ -36,32 +36,12 @@ class AlarmPanel(QWidget):
         layout.addLayout(form)
         layout.addWidget(self.list)
         layout.addStretch(1)
-        self.show_rules(session.rules.value)
-        for box in (self.on, self.sound, self.snapshot):
-            box.toggled.connect(self._tell)
-        for field in (self.speed, self.snr, self.holdoff):
-            field.valueChanged.connect(self._tell)
+        bind(session.rules, {
+            "on": self.on, "speed_px_s": self.speed, "snr": self.snr, "holdoff_s": self.holdoff, "sound": self.sound,
+            "snapshot": self.snapshot,
+        })  # fmt: skip
         self.list.itemClicked.connect(self._choose)
         session.results_changed.connect(self.list_all)
-
-    def show_rules(self, rules: AlarmRules) -> None:
-        """Take over rules."""
-        self.on.setChecked(rules.on)
-        self.sound.setChecked(rules.sound)
-        self.snapshot.setChecked(rules.snapshot)
-        self.speed.setValue(rules.speed_px_s)
-        self.snr.setValue(rules.snr)
-        self.holdoff.setValue(rules.holdoff_s)
-
-    def rules(self) -> AlarmRules:
-        """As the widgets say."""
-        return AlarmRules(
-            self.on.isChecked(), self.speed.value(), self.snr.value(), self.holdoff.value(), self.sound.isChecked(),
-            self.snapshot.isChecked(),
-        )  # fmt: skip
-
-    def _tell(self) -> None:
-        self._session.rules.set(self.rules())
 
     def note(self, alarm: Alarm) -> None:
         """Add to the list, the newest first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QPointF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication
 
@@ -59,6 +59,8 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._placing = False
         self._result: FrameResult | None = None
         self._age_s: float | None = None
+        self._cursor: QPointF | None = None
+        """Where the mouse is, of the scene."""
         self._agc = Agc()
         self._table = ""
         self._inset, self.legend = Inset(self), Legend(self)
@@ -147,6 +149,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self.legend.setVisible(self.overlays.shown.legend)
         levels = (0.0, 1.0) if palette == SCORE_PALETTE and self.showing_scores else self._agc.levels
         self.legend.show_levels(palette, *levels)
+        self._point()
 
     @property
     def showing_scores(self) -> bool:
@@ -178,8 +181,10 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         return bool(self._kind)
 
     def draw_regions(self) -> None:
-        """Those that are kept, and the one that is being drawn."""
-        self.overlays.draw_regions(self.regions, tuple(self._drawing), self._kind)
+        """Those that are kept, and the one that is being drawn, up to the mouse."""
+        at = self._pixel(self._cursor) if self._cursor is not None and self._drawing else None
+        unfinished = (*self._drawing, at) if at is not None else self._drawing
+        self.overlays.draw_regions(self.regions, tuple(unfinished), self._kind)
 
     def start_region(self, kind: str) -> None:
         """The next clicks are its corners; a double click, a right click or Enter ends it, Escape gives it up."""
@@ -238,7 +243,19 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         return (point.x() - 0.5, point.y() - 0.5) if 0 <= point.x() < w and 0 <= point.y() < h else None
 
     def _moved(self, position: QPointF) -> None:
-        at = self._pixel(position)
+        self._cursor = position
+        self._point()
+        if self.drawing:
+            self.draw_regions()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        super().leaveEvent(event)
+        self._cursor = None
+        self._point()
+
+    def _point(self) -> None:
+        """Tell what is under the mouse, also when the picture has moved under it."""
+        at = self._pixel(self._cursor) if self._cursor is not None else None
         self.hovered.emit(*((round(at[0]), round(at[1])) if at else (-1, -1)))
 
     def _clicked(self, event: object) -> None:
@@ -263,3 +280,4 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         if self._result is not None:
             self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed], self.selected)
             self.overlays.draw_region_labels()
+            self._point()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import replace
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
@@ -22,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from irtrack.config import DetectorSettings, DisplaySettings
-from irtrack.gui.fields import check, choice, named, number, shrinking, tip_of, whole_number
+from irtrack.gui.fields import bind, check, choice, level, named, number, shrinking, tip_of, whole_number
 from irtrack.gui.legend import Histogram
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.recipe import Recipe
@@ -42,11 +40,12 @@ class DetectionControls(QWidget):
 
     def __init__(self, session: Session, models: Sequence[str]) -> None:
         super().__init__()
-        self._session, settings = session, session.recipe.value.detector
-        self.threshold = slider(1, 99, round(settings.threshold * 100), tip_of(DetectorSettings, "threshold"))
-        self.threshold_label = QLabel()
+        self._session = session
+        self.threshold, self.threshold_label = QSlider(Qt.Orientation.Horizontal), QLabel()
+        self.threshold.setRange(1, 99)
+        named(self.threshold, "Threshold", tip_of(DetectorSettings, "threshold"))
         self.smallest = whole_number(DetectorSettings, "min_area_px", "Smallest detection", 80)
-        self.smallest.setValue(settings.min_area_px)
+        self.temporal = check(DetectorSettings, "temporal", "Temporal stage")
         self.model_box = QComboBox()
         self.device_box = choice(DetectorSettings, "device", "Device")
         self.model_box.addItems(["auto", *models, FROM_FILE])
@@ -72,6 +71,7 @@ class DetectionControls(QWidget):
         row.addWidget(self.threshold_label)
         form.addRow("Threshold", row)
         form.addRow("Smallest", self.smallest)
+        form.addRow("Dim targets", self.temporal)
         models_row = QHBoxLayout()
         models_row.addWidget(self.model_box, 2)
         models_row.addWidget(self.device_box, 1)
@@ -80,43 +80,29 @@ class DetectionControls(QWidget):
         for i, button in enumerate((*self.region_buttons.values(), self.clear_button)):
             grid.addWidget(button, i // 2, i % 2)
         form.addRow("Regions", grid)
-        self.threshold.valueChanged.connect(self._threshold)
-        self.smallest.valueChanged.connect(lambda pixels: session.choose(min_area_px=pixels))
+        bind(session.detector, {
+            "min_area_px": self.smallest, "temporal": self.temporal, "device": self.device_box,
+        })  # fmt: skip
+        self.threshold.valueChanged.connect(lambda value: session.choose(threshold=value / 100))
         self.model_box.activated.connect(lambda _: self._model())
-        self.device_box.activated.connect(lambda _: self._model())
         session.recipe.changed.connect(self.show_recipe)
-        self._name_threshold()
         self.show_recipe(session.recipe.value)
-
-    def _threshold(self, value: int) -> None:
-        self._name_threshold()
-        self._session.choose(threshold=value / 100)
-
-    def _name_threshold(self) -> None:
-        self.threshold_label.setText(f"{self.threshold.value() / 100:.2f}")
 
     def _model(self) -> None:
         if self.model_box.currentText() == FROM_FILE:
             self.file_wanted.emit()
         else:
-            self._session.choose(weights=self.model_box.currentText(), device=self.device_box.currentText())
+            self._session.choose(weights=self.model_box.currentText())
 
     def show_recipe(self, recipe: Recipe) -> None:
         """What is chosen; a checkpoint of one's own becomes an entry."""
         settings = recipe.detector
         if self.model_box.findText(settings.weights) < 0:
             self.model_box.insertItem(self.model_box.count() - 1, settings.weights)
-        for box, text in ((self.model_box, settings.weights), (self.device_box, settings.device)):
-            if box.currentText() != text:
-                with QSignalBlocker(box):
-                    box.setCurrentText(text)
-        if round(settings.threshold * 100) != self.threshold.value():
-            with QSignalBlocker(self.threshold):
-                self.threshold.setValue(round(settings.threshold * 100))
-            self._name_threshold()
-        if settings.min_area_px != self.smallest.value():
-            with QSignalBlocker(self.smallest):
-                self.smallest.setValue(settings.min_area_px)
+        with QSignalBlocker(self.model_box), QSignalBlocker(self.threshold):
+            self.model_box.setCurrentText(settings.weights)
+            self.threshold.setValue(round(settings.threshold * 100))
+        self.threshold_label.setText(f"{self.threshold.value() / 100:.2f}")
 
 
 class DisplayControls(QWidget):
@@ -133,7 +119,7 @@ class DisplayControls(QWidget):
         self.labels = check(Shown, "labels", "Numbers")
         self.ellipses = check(Shown, "ellipses", "Ellipses")
         self.legend = check(Shown, "legend", "Legend")
-        self.opacity = slider(5, 100, 55, tip_of(Shown, "opacity"))
+        self.opacity = level(Shown, "opacity", "Opacity of masks")
         self.mask_style = choice(Shown, "mask_style", "Style of masks")
         self.colouring = choice(Shown, "colouring", "Colour of trails")
         self.trail_s = number(Shown, "trail_s", "Length of trails", TRAIL_S)
@@ -148,18 +134,14 @@ class DisplayControls(QWidget):
         named(self.lock, "Lock gain", "Keep the gain as it is now")
         self.histogram = Histogram()
         self._lay_out()
-        self.show_display(session.display.value)
-        self.show_shown(session.shown.value)
-        session.display.changed.connect(self.show_display)
-        session.shown.changed.connect(self.show_shown)
-        for box in (self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend):
-            box.toggled.connect(lambda _: self._tell())
-        for box_of in (self.mask_style, self.colouring):
-            box_of.currentTextChanged.connect(lambda _: self._tell())
-        self.opacity.valueChanged.connect(lambda _: self._tell())
-        self.trail_s.valueChanged.connect(lambda _: self._tell())
-        self.palette_box.currentTextChanged.connect(lambda _: self._tell_display())
-        self.agc_box.currentTextChanged.connect(lambda _: self._tell_display())
+        bind(session.display, {"palette": self.palette_box, "agc": self.agc_box})
+        bind(session.shown, {
+            "masks": self.masks, "trails": self.trails, "boxes": self.boxes, "labels": self.labels,
+            "ellipses": self.ellipses, "legend": self.legend, "opacity": self.opacity, "mask_style": self.mask_style,
+            "colouring": self.colouring, "trail_s": self.trail_s,
+        })  # fmt: skip
+        session.shown.changed.connect(self._enable)
+        self._enable(session.shown.value)
         self.histogram.dragged.connect(self._by_hand)
         self.lock.toggled.connect(self.lock_changed)
         self.scores.toggled.connect(session.scores.set)
@@ -188,48 +170,13 @@ class DisplayControls(QWidget):
         layout.addWidget(self.histogram)
         layout.addStretch(1)
 
-    @property
-    def shown(self) -> Shown:
-        """As the widgets say."""
-        return Shown(
-            self.masks.isChecked(), self.trails.isChecked(), self.boxes.isChecked(), self.labels.isChecked(),
-            self.ellipses.isChecked(), self.legend.isChecked(), self.opacity.value(), self.mask_style.currentText(),
-            self.colouring.currentText(), self.trail_s.value(),
-        )  # fmt: skip
-
-    def show_shown(self, shown: Shown) -> None:
-        """Take over what is drawn."""
-        checks = {
-            self.masks: shown.masks, self.trails: shown.trails, self.boxes: shown.boxes, self.labels: shown.labels,
-            self.ellipses: shown.ellipses, self.legend: shown.legend,
-        }  # fmt: skip
-        with ExitStack() as blocked:
-            for widget in (*checks, self.opacity, self.mask_style, self.colouring, self.trail_s):
-                blocked.enter_context(QSignalBlocker(widget))
-            for box, on in checks.items():
-                box.setChecked(on)
-            self.opacity.setValue(shown.opacity)
-            self.mask_style.setCurrentText(shown.mask_style)
-            self.colouring.setCurrentText(shown.colouring)
-            self.trail_s.setValue(shown.trail_s)
-
-    def _tell(self) -> None:
-        self._session.shown.set(self.shown)
-
-    def _tell_display(self) -> None:
-        palette, agc = self.palette_box.currentText(), self.agc_box.currentText().lower()
-        self._session.display.set(replace(self._session.display.value, palette=palette, agc=agc))
-
-    def show_display(self, display: DisplaySettings) -> None:
-        """Take over palette and gain control."""
-        with QSignalBlocker(self.palette_box), QSignalBlocker(self.agc_box):
-            self.palette_box.setCurrentText(display.palette)
-            self.agc_box.setCurrentText(display.agc.capitalize())
+    def _enable(self, shown: Shown) -> None:
+        """What acts on what is drawn."""
+        self.opacity.setEnabled(shown.mask_style == "fill")
 
     def _by_hand(self, low: float, high: float) -> None:
         """The lines of the histogram were dragged: gain by hand between them."""
-        span = max(high - low, 1.0)
-        self._session.display.set(replace(self._session.display.value, agc="linear", level=(low + high) / 2, span=span))
+        self._session.display.change(agc="linear", level=(low + high) / 2, span=max(high - low, 1.0))
 
 
 def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
@@ -239,13 +186,4 @@ def small_button(text: str, tip: str, checkable: bool = False) -> QToolButton:
     named(made, tip.split(" (")[0], tip)
     made.setCheckable(checkable)
     made.setStyleSheet(f"QToolButton {{ color: {DIM}; }} QToolButton:checked {{ color: {ACCENT}; }}")
-    return made
-
-
-def slider(low: int, high: int, value: int, tip: str) -> QSlider:
-    """A level slider."""
-    made = QSlider(Qt.Orientation.Horizontal)
-    made.setRange(low, high)
-    made.setValue(value)
-    named(made, tip, tip)
     return made

@@ -10,9 +10,9 @@ from irtrack.gui.canvas import Canvas
 from irtrack.gui.side import SidePanel
 from irtrack.gui.status import StatusLine
 from irtrack.gui.transport import Transport
-from irtrack.gui.why import why_not
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
+from irtrack.session.why import why_not
 
 TABLE_S = 0.2
 MANY, MANY_TABLE_S = 50, 0.5

@@ -28,9 +28,10 @@ class ExportDialog(QDialog):
     """`files` are those that were chosen, by the name of their kind; `replace` whether those that exist may go."""
 
     def __init__(
-        self, parent: QWidget, title: str, name: Path, kinds: Sequence[SinkKind], chosen: Sequence[str]
+        self, parent: QWidget, title: str, name: Path, kinds: Sequence[SinkKind], chosen: Sequence[str], holds: str
     ) -> None:
-        """`name`: of the files, without a suffix. `chosen`: names of kinds that are checked from the start."""
+        """`name`: of the files, without a suffix. `chosen`: names of kinds that are checked from the start. `holds`:
+        what is exported."""
         super().__init__(parent)
         self.setWindowTitle(title)
         self._kinds = kinds
@@ -64,6 +65,7 @@ class ExportDialog(QDialog):
         row_of_name.addWidget(folder)
         layout = QVBoxLayout(self)
         layout.setSpacing(10)
+        layout.addWidget(QLabel(f"Holds {holds}", wordWrap=True))
         layout.addLayout(row_of_name)
         layout.addLayout(grid)
         layout.addWidget(self.replace)

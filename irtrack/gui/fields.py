@@ -4,11 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Protocol
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSizePolicy, QSpinBox, QWidget
+from PySide6.QtCore import QSignalBlocker, Qt
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QSpinBox,
+    QWidget,
+)
 
 from irtrack.config import Checked, allowed
+from irtrack.session.events import Event
+
+
+class Elided(QLabel):
+    """A line that gets shorter with its place, instead of making the window wider; resting on it says all of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = ""
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def show_text(self, text: str, more: str = "") -> None:
+        """The line, and what is said beside it to who rests on it."""
+        self._whole = text
+        self.setToolTip("\n".join(filter(None, (text, more))))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setText(self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideRight, self.width()))
 
 
 def about(kind: type[Checked], name: str) -> Mapping[str, Any]:
@@ -39,7 +74,8 @@ def check(kind: type[Checked], name: str, text: str) -> QCheckBox:
 def choice(kind: type[Checked], name: str, text: str) -> QComboBox:
     """A setting that has one of some values."""
     made = QComboBox()
-    made.addItems(list(allowed(about(kind, name))))
+    for value in allowed(about(kind, name)):
+        made.addItem(value, value)
     shrinking(made)
     named(made, text, tip_of(kind, name))
     return made
@@ -64,6 +100,64 @@ def number(kind: type[Checked], name: str, text: str, most: float, off: bool = F
         made.setSpecialValueText("off")
     named(made, text, tip_of(kind, name))
     return made
+
+
+def level(kind: type[Checked], name: str, text: str) -> QSlider:
+    """A setting that is a whole number, as a slider."""
+    told, made = about(kind, name), QSlider(Qt.Orientation.Horizontal)
+    made.setRange(int(told["low"]), int(told["high"]))
+    named(made, text, tip_of(kind, name))
+    return made
+
+
+class Chosen(Protocol):
+    """Settings that are chosen: what they are, how to change some of them by name, and when they have changed."""
+
+    @property
+    def value(self) -> Any: ...
+
+    def change(self, **values: object) -> None: ...
+
+    @property
+    def changed(self) -> Event[[Any]]: ...
+
+
+def bind(chosen: Chosen, widgets: Mapping[str, QWidget]) -> None:
+    """Have widgets show what is chosen, each by the name of its setting, and choose it."""
+
+    def show() -> None:
+        for name, widget in widgets.items():
+            with QSignalBlocker(widget):
+                show_value(widget, getattr(chosen.value, name))
+
+    for name, widget in widgets.items():
+        changed_of(widget).connect(lambda _, n=name, w=widget: chosen.change(**{n: value_of(w)}))
+    chosen.changed.connect(lambda _: show())
+    show()
+
+
+def value_of(widget: QWidget) -> object:
+    """What a field says."""
+    if isinstance(widget, QAbstractButton):
+        return widget.isChecked()
+    return widget.currentData() if isinstance(widget, QComboBox) else widget.value()  # type: ignore[attr-defined]
+
+
+def show_value(widget: QWidget, value: Any) -> None:
+    """Have a field say it."""
+    if isinstance(widget, QAbstractButton):
+        widget.setChecked(value)
+    elif isinstance(widget, QComboBox):
+        widget.setCurrentIndex(widget.findData(value))
+    else:
+        widget.setValue(value)  # type: ignore[attr-defined]
+
+
+def changed_of(widget: QWidget) -> Any:
+    """The signal that tells of another value."""
+    if isinstance(widget, QAbstractButton):
+        return widget.toggled
+    return widget.currentIndexChanged if isinstance(widget, QComboBox) else widget.valueChanged  # type: ignore[attr-defined]
 
 
 def shrinking(box: QComboBox) -> None:

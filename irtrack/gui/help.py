@@ -57,6 +57,8 @@ class HelpSheet(QDialog):
             ("Enter", "On a row or the picture: follow the target"),
             ("Right click", "On a row: what can be done to the track"),
             ("Drop a file", "Open it"),
+            ("Shift+Tab", "From control to control"),
+            ("Escape", "Close an error; leave the full screen"),
         ]
         sections = [*shortcuts(bar), ("Picture", mouse)]
         most = math.ceil(sum(len(rows) + 1 for _, rows in sections) / COLUMNS) + 1

@@ -124,6 +124,7 @@ class LabelsItem(pg.GraphicsObject):  # type: ignore[misc]
         super().__init__()
         self.font = QFont()
         self.font.setPointSizeF(9.0)
+        self.font.setWeight(QFont.Weight.DemiBold)  # thin strokes drown in their halo
         self._metrics = QFontMetricsF(self.font)
         self._sizes: dict[str, tuple[float, float]] = {}
         self._words: dict[tuple[str, Colour, float], QPixmap] = {}

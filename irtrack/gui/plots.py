@@ -24,8 +24,24 @@ CURVES = (
 )
 ALL = "All plots"
 
+TICK_PT, NUMBER_PX = 7.5, 11.0
+"""Size of the numbers at the axes, and the height that one takes."""
+
 POINTS = 4000
 """Longer tracks are thinned out on the screen."""
+
+
+class SideAxis(pg.AxisItem):  # type: ignore[misc]
+    """Numbers that stay apart however low the plot is."""
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
+        if not levels or (high - low) / levels[0][0] * NUMBER_PX <= size:
+            return levels
+        spacing, offset = levels[0]
+        while (high - low) / spacing * NUMBER_PX > size:
+            spacing *= 2
+        return [(spacing, offset)]
 
 
 class TrackPlots(QWidget):
@@ -57,7 +73,7 @@ class TrackPlots(QWidget):
         self.which.currentIndexChanged.connect(lambda _: self._place())
 
     def _add(self, title: str, curves: tuple[tuple[str, str], ...]) -> None:
-        plot = pg.PlotWidget()
+        plot = pg.PlotWidget(axisItems={"left": SideAxis("left")})
         which = "; x green, y red" if len(curves) > 1 else ""
         plot.setToolTip(f"{title} against time in seconds{which}; a click goes there")
         self._name(plot, title)
@@ -65,8 +81,10 @@ class TrackPlots(QWidget):
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.setMinimumSize(80, 56)
+        small = plot.font()
+        small.setPointSizeF(TICK_PT)
         for axis in ("left", "bottom"):
-            plot.getAxis(axis).setStyle(tickFont=None, tickTextOffset=2)
+            plot.getAxis(axis).setStyle(tickFont=small, tickTextOffset=2)
             plot.getAxis(axis).setTextPen(DIM)
         for name, colour in curves:
             self.curves[name] = plot.plot([], [], pen=pg.mkPen(colour, width=1))

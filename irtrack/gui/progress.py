@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
 
 from irtrack.gui.fields import named
 
@@ -19,6 +19,7 @@ class ProgressRow(QWidget):
         named(self.bar, name, name)
         self.cancel.setText("Cancel")
         named(self.cancel, give_up, give_up)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)  # room is for messages
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         for part in (self.label, self.bar, self.cancel):

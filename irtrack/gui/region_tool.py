@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QMenu
 
-from irtrack.config import Polygon, area
+from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.controls import REGION_TEXTS
 from irtrack.gui.region_item import Grip
-from irtrack.gui.words import Words
+from irtrack.session.drawn import Corners, Drawn
 from irtrack.session.preferences import Regions
 from irtrack.session.session import Session
 
-Corners = Sequence[tuple[float, float]]
 
+class RegionTool(Drawn):
+    """Takes corners and clicks from the canvas."""
 
-class RegionTool:
-    """Draws on the canvas, and tells the session."""
-
-    def __init__(self, session: Session, canvas: Canvas, words: Words) -> None:
-        self._session, self._canvas, self._words = session, canvas, words
+    def __init__(self, session: Session, canvas: Canvas, badges: Badges) -> None:
+        super().__init__(session.regions)
+        self._session, self._canvas, self._badges = session, canvas, badges
         self._kind = ""
         canvas.region_drawn.connect(self._drawn)
-        canvas.overlays.regions.changed.connect(self.reshape)
+        canvas.overlays.regions.changed.connect(self._dragged)
         canvas.overlays.regions.menu_wanted.connect(self._ask)
         session.regions.changed.connect(self._show)
 
@@ -35,44 +34,18 @@ class RegionTool:
         if self._canvas.result is not None:
             self._kind = kind
             self._canvas.start_region(kind)
-            self._words.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
+            self._badges.say("Click the corners of the region; a double click or Enter ends it, Escape gives it up")
 
     def _drawn(self, corners: Corners) -> None:
-        regions = self._session.regions
-        outline = rounded(corners)
-        if self._session.opened is None or not holds(outline):
-            self._words.say("no region was drawn")
-            return
-        kept = regions.value.get(self._kind, ())
-        regions.set(regions.value | {self._kind: (*kept, outline)})
-        self._words.say("the region is kept for this source; drag its corners or edges, or click it right")
+        self._badges.say("")
+        if self._session.opened is not None and self.add(self._kind, corners):
+            self._session.said("the region is kept for this source; drag its corners or edges, or right-click it")
+        else:
+            self._session.said("no region was drawn")
 
-    def reshape(self, kind: str, number: int, corners: Corners) -> None:
-        """Other corners of a region; what holds nothing stays as it was."""
-        outline, some = rounded(corners), self._session.regions.value.get(kind, ())
-        if number < len(some) and holds(outline):
-            self._put(kind, [outline if i == number else other for i, other in enumerate(some)])
-        self._show(self._session.regions.value)
-
-    def delete(self, kind: str, number: int) -> None:
-        """Take a region away."""
-        some = self._session.regions.value.get(kind, ())
-        self._put(kind, [outline for i, outline in enumerate(some) if i != number])
-
-    def rename(self, kind: str, number: int, to: str) -> None:
-        """Have a region say something else."""
-        some = self._session.regions.value.get(kind, ())
-        if number < len(some) and kind != to:
-            others = self._session.regions.value.get(to, ())
-            left = tuple(outline for i, outline in enumerate(some) if i != number)
-            self._session.regions.set(self._session.regions.value | {kind: left, to: (*others, some[number])})
-
-    def _put(self, kind: str, outlines: Sequence[Polygon]) -> None:
-        self._session.regions.set(self._session.regions.value | {kind: tuple(outlines)})
-
-    def clear(self) -> None:
-        """None of this source."""
-        self._session.regions.set({})
+    def _dragged(self, kind: str, number: int, corners: Corners) -> None:
+        self.reshape(kind, number, corners)
+        self._show(self._session.regions.value)  # where it was not taken, as it was
 
     def _show(self, regions: Regions) -> None:
         self._canvas.regions = regions
@@ -80,36 +53,19 @@ class RegionTool:
 
     def _ask(self, grip: Grip, at: QPoint) -> None:
         """On a right click: what it is, its corners, and whether it goes."""
-        outline = self._session.regions.value[grip.kind][grip.number]
-        menu = QMenu(self._canvas)
+        which, menu = (grip.kind, grip.number), QMenu(self._canvas)
+
+        def entry(text: str, act: Callable[[], None]) -> None:
+            menu.addAction(text).triggered.connect(lambda _=False: act())
+
         for kind, text in REGION_TEXTS.items():
-            entry = menu.addAction(text)
-            entry.setCheckable(True)
-            entry.setChecked(kind == grip.kind)
-            entry.triggered.connect(called(partial(self.rename, grip.kind, grip.number, kind)))
+            entry(text, partial(self.rename, *which, kind))
+            menu.actions()[-1].setCheckable(True)
+            menu.actions()[-1].setChecked(kind == grip.kind)
         menu.addSeparator()
-        (a, b), (c, d) = outline[grip.edge], outline[(grip.edge + 1) % len(outline)]
-        more = (*outline[: grip.edge + 1], ((a + c) / 2, (b + d) / 2), *outline[grip.edge + 1 :])
-        menu.addAction("Add a corner").triggered.connect(called(partial(self.reshape, grip.kind, grip.number, more)))
-        if grip.corner is not None and len(outline) > 3:
-            fewer = (*outline[: grip.corner], *outline[grip.corner + 1 :])
-            act = called(partial(self.reshape, grip.kind, grip.number, fewer))
-            menu.addAction("Delete this corner").triggered.connect(act)
+        entry("Add a corner", partial(self.add_corner, *which, grip.edge))
+        if grip.corner is not None and len(self.of(grip.kind)[grip.number]) > 3:
+            entry("Delete this corner", partial(self.delete_corner, *which, grip.corner))
         menu.addSeparator()
-        menu.addAction("Delete the region").triggered.connect(called(partial(self.delete, grip.kind, grip.number)))
+        entry("Delete the region", partial(self.delete, *which))
         menu.popup(at)
-
-
-def called(act: Callable[[], None]) -> Callable[[bool], None]:
-    """For signals that tell whether something is checked."""
-    return lambda checked: act()
-
-
-def holds(outline: Polygon) -> bool:
-    """Whether there is anything in it."""
-    return len(outline) >= 3 and area(outline) > 0
-
-
-def rounded(corners: Corners) -> Polygon:
-    """To a tenth of a pixel, as regions are kept."""
-    return tuple((round(float(x), 1), round(float(y), 1)) for x, y in corners)

@@ -14,6 +14,9 @@ from irtrack.sinks.draw import identity_colour
 
 LANES, LANE_PX, BAND_PX = 6, 5, 8
 SPAN, ANALYSED, OLDER, AGAIN = "#2d343a", "#56616b", "#8a6a1f", "#4fb286"
+JUMP = 30
+"""Frames that playing does not leave out."""
+
 FEWEST = 10
 """Frames that are in view when it is zoomed in as far as it goes."""
 
@@ -50,6 +53,8 @@ class SeekBar(QAbstractSlider):
     all again."""
 
     track_picked = Signal(int)
+    _zoom: tuple[float, float] | None = None
+    _before = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +68,6 @@ class SeekBar(QAbstractSlider):
         self.setMouseTracking(True)
         self.course = Course()
         self._lanes: dict[int, int] = {}
-        self._zoom: tuple[float, float] | None = None
 
     def sizeHint(self) -> QSize:
         return QSize(300, BAND_PX + LANES * LANE_PX + 6)
@@ -87,6 +91,19 @@ class SeekBar(QAbstractSlider):
     @property
     def _in_view(self) -> tuple[float, float]:
         return self._zoom or (float(self.minimum()), float(self.maximum() + 1))
+
+    def sliderChange(self, change: QAbstractSlider.SliderChange) -> None:
+        """Zoomed in, the view goes on with the position that leaves it or is gone to."""
+        super().sliderChange(change)
+        before, self._before = self._before, self.value()
+        if self._zoom is None or change is not QAbstractSlider.SliderChange.SliderValueChange:
+            return
+        low, high = self._zoom
+        was_in_view = low <= before < high
+        if not low <= self.value() < high and (was_in_view or abs(self.value() - before) > JUMP):
+            first, last = float(self.minimum()), float(self.maximum() + 1)
+            low = min(max(self.value() - (high - low) * 0.1, first), last - (high - low))
+            self._zoom = low, low + self._zoom[1] - self._zoom[0]
 
     def _x(self, frame: float) -> float:
         low, high = self._in_view

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabWidget, QVBoxLayout, Q
 from irtrack.detect.manifest import read_manifest
 from irtrack.gui.alarms import AlarmPanel
 from irtrack.gui.controls import DetectionControls, DisplayControls
-from irtrack.gui.table import TrackTable
+from irtrack.gui.table import TrackModel
 from irtrack.gui.track_list import TrackList
 from irtrack.gui.track_panel import TrackPanel
 from irtrack.session.session import Session
@@ -41,6 +41,6 @@ class SidePanel(QWidget):
         layout.addWidget(split)
 
     @property
-    def table(self) -> TrackTable:
+    def table(self) -> TrackModel:
         """The tracks of the frame on screen."""
         return self.tracks.table

@@ -22,7 +22,9 @@ BACKGROUND, PANEL, TEXT, DIM, ACCENT, ERROR = "#15181c", "#1f2429", "#e4e7ea", "
 
 STYLE = f"""
 QToolTip {{ background: {PANEL}; color: {TEXT}; border: 1px solid {DIM}; }}
-QLabel#banner {{ background: {ERROR}; color: white; padding: 6px 10px; font-weight: 600; }}
+QFrame#banner {{ background: {ERROR}; }}
+QFrame#banner QLabel, QFrame#banner QToolButton {{ color: white; font-weight: 600; }}
+QFrame#banner QToolButton:hover {{ background: #b5383c; }}
 QLabel#record {{ background: {ERROR}; color: white; padding: 2px 8px; border-radius: 4px; font-weight: 600; }}
 QLabel#stale {{ background: {ACCENT}; color: black; padding: 2px 8px; border-radius: 4px; font-weight: 600; }}
 QLabel#preview {{ background: {BACKGROUND}; border: 1px solid #30373d; }}
@@ -35,6 +37,7 @@ QGroupBox {{ border: 1px solid #30373d; border-radius: 4px; margin-top: 9px; pad
 QGroupBox::title {{ subcontrol-origin: margin; left: 8px; color: {DIM}; }}
 QTableView {{ gridline-color: #2a3036; selection-background-color: #37424c; selection-color: {TEXT}; }}
 QHeaderView::section {{ background: {PANEL}; color: {DIM}; border: 0; padding: 3px 2px; }}
+QPushButton:checked {{ color: {ACCENT}; }}
 QToolButton {{ padding: 4px; border: 0; border-radius: 4px; }}
 QToolButton:hover {{ background: #2d343a; }}
 QToolButton#card {{ padding: 10px 6px; border: 1px solid #30373d; border-radius: 8px; background: {PANEL}; }}
@@ -56,7 +59,7 @@ def apply_theme(app: QApplication) -> None:
         (role.PlaceholderText, DIM), (role.Mid, "#30373d"), (role.Dark, "#0e1013"), (role.Light, "#30373d"),
     ):  # fmt: skip
         palette.setColor(which, QColor(colour))
-    for which in (role.Text, role.ButtonText, role.WindowText):
+    for which in (role.Text, role.ButtonText, role.WindowText, role.Highlight):
         palette.setColor(QPalette.ColorGroup.Disabled, which, QColor("#5a636b"))
     app.setPalette(palette)
     app.setWindowIcon(app_icon())

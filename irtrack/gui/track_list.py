@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 
 from irtrack.core import Track
 from irtrack.gui.controls import small_button
-from irtrack.gui.table import FILTER_ROLE, SORT_ROLE, THUMB_PX, AllTracks, TrackTable
+from irtrack.gui.table import ALL_COLUMNS, COLUMNS, FILTER_ROLE, SORT_ROLE, THUMB_PX, TrackModel
 from irtrack.session.session import Session
 
 CELL_PX = 11
@@ -35,7 +35,7 @@ class TrackView(QTableView):
 
     entered_key = Signal()
 
-    def __init__(self, session: Session, table: TrackTable | AllTracks) -> None:
+    def __init__(self, session: Session, table: TrackModel) -> None:
         super().__init__()
         self._session, self.table = session, table
         self.sorted = QSortFilterProxyModel(self)
@@ -120,7 +120,7 @@ class TrackList(QWidget):
         self.filter.setAccessibleName("Filter tracks")
         self.filter.setClearButtonEnabled(True)
         self.all_button = small_button("All", "Every track of the recording, not only of this frame", checkable=True)
-        self.table, self.everything = TrackTable(), AllTracks()
+        self.table, self.everything = TrackModel(COLUMNS), TrackModel(ALL_COLUMNS, thumbnails=True)
         self.view = TrackView(session, self.table)
         self.view.setAccessibleName("Tracks")
         self.view.setToolTip(
@@ -161,7 +161,7 @@ class TrackList(QWidget):
 
     def show_tracks(self, tracks: Sequence[Track]) -> None:
         """The tracks of the frame on screen."""
-        self.table.show_tracks(tracks, self._session.edits.value)
+        self.table.show_rows(tracks, self._session.edits.value)
         self.refresh_all()
         if self._session.selected.value is not None:
             self.mark_rows()
@@ -170,7 +170,7 @@ class TrackList(QWidget):
         """The tracks of the recording, while they can be seen."""
         if self.all_button.isChecked():
             session = self._session
-            self.everything.show_tracks(session.tracks(), session.edits.value, session.looks())
+            self.everything.show_rows(list(session.tracks().items()), session.edits.value, session.looks())
 
     def mark_rows(self) -> None:
         """Select the rows of what is selected in both tables."""

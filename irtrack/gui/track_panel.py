@@ -10,8 +10,11 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBox
 from irtrack.core import Floats
 from irtrack.gui.fields import named
 from irtrack.gui.plots import TrackPlots
+from irtrack.gui.theme import ACCENT
 from irtrack.session.edited import joined
 from irtrack.session.edits import Edits
+
+NONE = "No track is selected: click one"
 
 
 class TrackPanel(QWidget):
@@ -25,8 +28,7 @@ class TrackPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = QLabel("No track is selected: click one in the picture or in the table")
-        self.head.setWordWrap(True)
+        self.head = QLabel(NONE)
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name")
         named(self.name, "Name of the track", "A name for the selected track, shown in place of its number")
@@ -60,7 +62,7 @@ class TrackPanel(QWidget):
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
         if track is None:
-            self.head.setText("No track is selected: click one in the picture or in the table")
+            self.head.setText(NONE)
         elif len(series):
             self.head.setText(f"Track {track}: {series[0, 0]:.2f} to {series[-1, 0]:.2f} s, {len(series)} frames")
         else:
@@ -75,6 +77,6 @@ def button(text: str, tip: str, checkable: bool = False) -> QPushButton:
     """A small button with a word."""
     made = QPushButton(text)
     made.setCheckable(checkable)
-    made.setStyleSheet("padding: 3px 6px")
+    made.setStyleSheet(f"QPushButton {{ padding: 3px 6px }} QPushButton:checked {{ color: {ACCENT} }}")
     named(made, text.removesuffix(" ..."), tip)
     return made

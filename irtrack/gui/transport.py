@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 
 from PySide6.QtCore import QSignalBlocker, Qt
@@ -13,7 +12,6 @@ from PySide6.QtWidgets import (
     QInputDialog,
     QLabel,
     QPushButton,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -21,11 +19,12 @@ from PySide6.QtWidgets import (
 
 from irtrack.core import Frame
 from irtrack.gui.controls import small_button
+from irtrack.gui.fields import Elided
 from irtrack.gui.seekbar import Course, SeekBar
 from irtrack.gui.theme import pause_icon, play_icon, step_icon
 from irtrack.session.playback import Playback
-from irtrack.session.reel import LiveView
 from irtrack.session.session import Session
+from irtrack.session.standing import clock_text, notice_of
 
 SPEEDS: dict[str, float | None] = {
     "1/8x": 0.125, "1/4x": 0.25, "1/2x": 0.5, "1x": 1.0, "2x": 2.0, "4x": 4.0, "8x": 8.0, "Every frame": None,
@@ -46,9 +45,8 @@ class Transport(QWidget):
         self.seek_bar = SeekBar()
         self.time_label = QLabel()
         self.time_label.setObjectName("time")
-        self.notice = QLabel()
+        self.notice = Elided()
         self.notice.setAccessibleName("Progress of the analysis")
-        self.notice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.notice.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.again_button = QPushButton("Analyse again")
         self.again_button.setToolTip("Go through the recording once more with what is chosen now (Ctrl+Shift+A)")
@@ -170,11 +168,10 @@ class Transport(QWidget):
             box.setVisible(not session.live)
             box.setEnabled(opened)
         self.live_button.setVisible(session.live and not session.playing)
-        self.again_button.setVisible(bool(session.older))
+        self.again_button.setVisible(bool(session.changed_since))
         about = clock_text(session.again_s)
         self.again_button.setText(f"Analyse again (about {about})" if about else "Analyse again")
-        self.notice.setText(notice_of(session))
-        self.notice.setToolTip(self.notice.text())
+        self.notice.show_text(notice_of(session))
         if view is None:
             self.seek_bar.show_course(Course(), (0, 0))
             self.time_label.setText("")
@@ -187,35 +184,6 @@ class Transport(QWidget):
             session.selected.value,
         )  # fmt: skip
         self.seek_bar.show_course(course, view.reach)
-
-
-def clock_text(seconds: float | None) -> str:
-    """About how long, for people."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{max(1, math.ceil(seconds))} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min"
-
-
-def notice_of(session: Session) -> str:
-    """How the analysis stands, in a line."""
-    view, analysis = session.view, session.analysis
-    if isinstance(view, LiveView):
-        kept = f"back to {view.reel.seconds:.0f} s ago"
-        return f"held, {view.behind_s:.1f} s behind; {kept}" if not view.playing else kept
-    if session.older:
-        return f"{' and '.join(session.older)} changed since the analysis"
-    share = session.analysing
-    if share is None or analysis is None:
-        if analysis is not None and not analysis.over:
-            return f"analysing: {analysis.done} frames"
-        waits = view is not None and analysis is None and not session.store.whole
-        return "loading the network ..." if waits and session.loader.loading else ""
-    left = clock_text(analysis.left_s(session.frames))
-    doing = "analysing" if analysis.store is session.store else "analysing again"
-    return f"{doing}: {share:.0%}" + (f", {left} left" if left else "")
 
 
 def button(icon: QIcon, tip: str) -> QToolButton:

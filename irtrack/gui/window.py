@@ -9,13 +9,15 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLabel, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from irtrack.config import Settings
 from irtrack.core import FrameResult
 from irtrack.gui.badges import Badges
+from irtrack.gui.banner import Banner
 from irtrack.gui.canvas import Canvas
 from irtrack.gui.drawing import Drawing
+from irtrack.gui.keyboard import Keyboard
 from irtrack.gui.menus import Menus, Parts
 from irtrack.gui.opening import Opener
 from irtrack.gui.outputs import Outputs
@@ -58,13 +60,13 @@ class MainWindow(QMainWindow):
         self.canvas, self.status, self.transport, self.side = Canvas(), StatusLine(), Transport(s), SidePanel(s)
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
-        words = Words(self.status.say, self.show_error)
+        words = Words(self.status.say, self.banner.show_error)
         self.keeping = Keeping(s)
-        self.outputs, self.editor = Outputs(s, self.keeping, self, words), TrackEditor(s, self, words)
+        self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
         self.teaching = Teaching(s, self.keeping, self, words)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)
-        self.regions, self.opener = RegionTool(s, self.canvas, words), Opener(s, self, self.open)
+        self.regions, self.opener = RegionTool(s, self.canvas, self.badges), Opener(s, self, self.open)
         self.targets = TargetTool(s, self.canvas, self.badges, words)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
@@ -72,10 +74,11 @@ class MainWindow(QMainWindow):
             self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
+        Keyboard(self, self.banner)
         self._take_layout(preferences)
         if trouble:
-            self.show_error(trouble)
-        self.keeper = Keeper(self.present_preferences, self.keeping, self.show_error)
+            self.banner.show_error(trouble)
+        self.keeper = Keeper(self.present_preferences, self.keeping, self.banner.show_error)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -85,11 +88,7 @@ class MainWindow(QMainWindow):
             self.open(source, tracks)
 
     def _build(self) -> None:
-        self.banner = QLabel(wordWrap=True)
-        self.banner.setObjectName("banner")
-        self.banner.setAccessibleName("Error")
-        self.banner.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.banner.hide()
+        self.banner = Banner()
         upper = QWidget()
         column = QVBoxLayout(upper)
         column.setContentsMargins(0, 0, 0, 0)
@@ -177,7 +176,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("irtrack")
 
     def _failed(self, text: str) -> None:
-        self.show_error(text)
+        self.banner.show_error(text)
         self.start.hint.setText(HINT)
         self.start.list_recent()
 
@@ -186,11 +185,6 @@ class MainWindow(QMainWindow):
         self.side.detection.show_recipe(self.session.recipe.value)
 
     # -- what happens ---------------------------------------------------------------------------------------------
-
-    def show_error(self, text: str) -> None:
-        """An error above the picture; the window stays usable."""
-        self.banner.setText(text)
-        self.banner.show()
 
     def _tick(self) -> None:
         if self.stop is not None and self.stop.asked:
@@ -243,6 +237,7 @@ class MainWindow(QMainWindow):
             event.ignore()
             return
         self._timer.stop()
+        self.hide()  # a frame that is in the network is waited for, and nobody should have to look at that
         for step in (self.outputs.cancel_video, self.teaching.stop, self.keeper.close, self.session.shutdown):
             try:
                 step()

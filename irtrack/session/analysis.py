@@ -6,7 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from irtrack.core import (
     Detections,
@@ -28,6 +30,16 @@ from irtrack.pipeline import Pipeline, State
 from irtrack.session.recipe import Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.store import LIVE_FRAMES, ResultStore
+from irtrack.temporal.stage import TemporalStage, placed, raised
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A detector whose network can be asked alone."""
+
+    def scores(self, image: Image) -> Scores:
+        """Score map (H, W) of a frame; of the last one without running again."""
+        ...
 
 
 class Analysis:
@@ -58,8 +70,9 @@ class Analysis:
         """Of detection, of the last frames."""
         self.noted = False
         """Whether its end was taken note of."""
+        self.recalled = isinstance(detector, Recalled)
+        """Whether it goes by the scores of an earlier pass."""
         self._on_result = on_result
-        self._keep = partial(self.store.add, limit=LIVE_FRAMES if source.live else None)
         self._clock = clock
         self._since: float | None = None
         self._until: float | None = None
@@ -86,7 +99,12 @@ class Analysis:
             recipe.use_in(self.pipeline.detector)
 
     def _take(self, result: FrameResult) -> None:
-        self._keep(result)
+        detector = self.pipeline.detector
+        if self.live:
+            self.store.add(result, LIVE_FRAMES)
+        else:  # another pass may come back to what the network said
+            network = detector.scores(result.frame.image) if isinstance(detector, Scoring) else None
+            self.store.add(result, network=network)
         self.latest = result
         self.latency_ms.append(1e3 * (self._clock() - result.captured_s))
         self.detect_ms.append(result.stage_ms["detect"])
@@ -119,6 +137,12 @@ class Analysis:
             return None
         return ((self._until or self._clock()) - self._since) / self.done
 
+    @property
+    def rest_s(self) -> float | None:
+        """Those of them that are not detection."""
+        each = self.frame_s
+        return None if each is None or not self.detect_ms else max(0.0, each - 1e-3 * float(np.mean(self.detect_ms)))
+
     def left_s(self, frames: int | None) -> float | None:
         """Seconds that it will still take for a recording of so many frames; None where that cannot be said yet."""
         each = self.frame_s
@@ -134,11 +158,14 @@ class Analysis:
 
 
 class Recalled:
-    """Detects on score maps that an earlier pass has kept: what acts behind the network needs no network."""
+    """Detects on score maps that an earlier pass has kept: what acts behind the network needs no network. What it finds
+    is what the network would find, to the last bit."""
 
     def __init__(self, maps: Iterator[ScoreMap], recipe: Recipe, detector: Detector) -> None:
-        """maps: of every frame of the recording, in order. `detector`: where they came from."""
+        """maps: of every frame of the recording, in order. `detector`: where they came from, or one as that."""
         self._maps = maps
+        self._scores: Scores = np.zeros((0, 0), np.float32)
+        self._temporal = TemporalStage() if getattr(detector, "temporal", False) else None
         self._status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
         self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
         self._recipe = recipe
@@ -147,8 +174,18 @@ class Recalled:
         """As where the score maps came from, but that every frame is seen whole."""
         return replace(self._status, scan_frames=1)
 
+    def scores(self, image: Image) -> Scores:
+        """Those of the last frame that was asked for."""
+        return self._scores
+
     def __call__(self, image: Image) -> Detections:
-        return found_in(next(self._maps).full(), image, self._recipe)
+        scores = self._scores = next(self._maps).network()
+        if self._temporal is None:
+            return found_in(scores, image, self._recipe)
+        moving = self._temporal(image)
+        lifted, added = raised(scores, moving, self._recipe.detector.threshold)
+        found = found_in(lifted, image, self._recipe)
+        return replace(found, xy_px=placed(found, added), motion=moving.motion)
 
 
 def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:
@@ -157,9 +194,10 @@ def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:
     return extract(scores, image, d.threshold, d.min_area_px, d.max_area_px, allowed)
 
 
-def looked_again(result: FrameResult, recipe: Recipe) -> FrameResult:
-    """A result as another recipe finds it in the frame's score map, if that is kept; tracks stay where they are."""
-    scores = result.detections.scores
+def looked_again(result: FrameResult, recipe: Recipe, scores: Scores | None = None) -> FrameResult:
+    """A result as another recipe finds it in the frame's score map, if that is kept, or in this one; tracks stay where
+    they are."""
+    scores = result.detections.scores if scores is None else scores
     if scores is None:
         return result
     found = found_in(scores, result.frame.image, recipe)

@@ -76,6 +76,9 @@ def to_bytes(
         "lengths": counts(m.px for m in maps.values()),
         "px": np.concatenate([np.zeros(0, np.uint32), *(m.px for m in maps.values())]),
         "score": np.concatenate([np.zeros(0, np.float32), *(m.score for m in maps.values())]),
+        "lifted": counts(m.lifted_px for m in maps.values()),
+        "lifted_px": np.concatenate([np.zeros(0, np.uint32), *(m.lifted_px for m in maps.values())]),
+        "lifted_from": np.concatenate([np.zeros(0, np.float32), *(m.lifted_from for m in maps.values())]),
     })  # fmt: skip
     return HEADER.pack(MARK, len(first), len(second), zlib.crc32(second + third)) + first + second + third
 
@@ -162,7 +165,11 @@ class Block:
         if not self._third:
             return {}
         a = unpacked(self._third)
+        if "lifted" not in a:  # an earlier version did not tell it apart
+            none = np.zeros(len(self.mapped), np.int64)
+            a |= {"lifted": none, "lifted_px": a["px"][:0], "lifted_from": a["score"][:0]}
+        parts = zip(self.mapped, a["shapes"].tolist(), slices(a["lengths"]), slices(a["lifted"]), strict=True)
         return {
-            number: ScoreMap(tuple(shape), a["px"][part], a["score"][part])
-            for number, shape, part in zip(self.mapped, a["shapes"].tolist(), slices(a["lengths"]), strict=True)
+            number: ScoreMap(tuple(shape), a["px"][m], a["score"][m], a["lifted_px"][n], a["lifted_from"][n])
+            for number, shape, m, n in parts
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from irtrack.config import Settings
+from irtrack.config import DetectorSettings, Settings
 from irtrack.imaging.regions import Regions
 from irtrack.session.edits import History
 from irtrack.session.events import Choice
@@ -14,12 +14,30 @@ from irtrack.session.preferences import Regions as Outlines
 from irtrack.session.recipe import Recipe
 
 
+class DetectorChoice:
+    """The detector's settings in a recipe: those behind the network act on the picture on screen at once."""
+
+    def __init__(self, recipe: Choice[Recipe]) -> None:
+        self._recipe, self.changed = recipe, recipe.changed
+
+    @property
+    def value(self) -> DetectorSettings:
+        """As they are now."""
+        return self._recipe.value.detector
+
+    def change(self, **values: object) -> None:
+        """Choose these, and leave the others."""
+        self._recipe.change(detector=replace(self.value, **values))  # type: ignore[arg-type]
+
+
 class Choices:
     """Of the detector, of the display, of tracks."""
 
     def __init__(self, settings: Settings, preferences: Preferences) -> None:
         """`preferences`: what was chosen the last time; settings overrule it."""
         self.recipe = Choice(Recipe.of(settings.detector))
+        self.detector = DetectorChoice(self.recipe)
+        self.choose = self.detector.change
         self.regions: Choice[Outlines] = Choice({})
         """Those drawn on the open source, by kind; they count beside those of the settings."""
         self.display = Choice(preferences.display if settings.display == Settings().display else settings.display)
@@ -49,13 +67,8 @@ class Choices:
         """All that are selected; that of plots and magnifier first."""
         return () if self.selected.value is None else (self.selected.value, *sorted(self.beside.value))
 
-    def choose(self, **changes: object) -> None:
-        """Change settings of the detector: those behind the network act on the picture on screen at once."""
-        detector = replace(self.recipe.value.detector, **changes)  # type: ignore[arg-type]
-        self.recipe.set(replace(self.recipe.value, detector=detector))
-
     def use_regions(self) -> None:
         """Those drawn count from now on, beside those of the settings."""
         given, drawn = Regions.of(self.recipe.value.detector), self.regions.value
         include, exclude = given.include + drawn.get("include", ()), given.exclude + drawn.get("exclude", ())
-        self.recipe.set(replace(self.recipe.value, regions=Regions(include, exclude)))
+        self.recipe.change(regions=Regions(include, exclude))

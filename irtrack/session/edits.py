@@ -153,7 +153,7 @@ class Edits:
         first, last = lives[track]
         if not first < frame <= last:
             raise IrtrackError(
-                f"track {track} lives in frames {first} to {last}: go to a frame behind its first one to cut it there"
+                f"track {track} lives in frames {first} to {last}: go to a later frame of it to cut it there"
             )
 
     def swapped(self, one: int, other: int, frame: int) -> Edits:

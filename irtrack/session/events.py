@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -41,3 +42,7 @@ class Choice(Generic[T]):
         if value != self._value:
             self._value = value
             self.changed(value)
+
+    def change(self, **values: object) -> None:
+        """Of a frozen dataclass: choose these of its values, and leave the others."""
+        self.set(replace(self._value, **values))  # type: ignore[type-var]

@@ -9,15 +9,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 
+from irtrack.build import wants_temporal
 from irtrack.capture import open_source, redact
 from irtrack.capture.corrected import corrected
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import Floats, FrameResult, IrtrackError, SinkError
 from irtrack.imaging.agc import Agc
 from irtrack.session.edits import Edits
+from irtrack.session.recipe import Recipe
 from irtrack.session.session import Session
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
@@ -77,14 +80,18 @@ def export_tracks(
 def write_about(path: Path, session: Session) -> None:
     """Beside an export: of what it is, how much of it, and what it was made with. Raises SinkError."""
     store, opened = session.store, session.opened
-    reach = store.reach()
+    reach, fps = store.reach(), opened.source.info.fps if opened is not None else None
+
+    def used(recipe: Recipe) -> dict[str, Any]:
+        return recipe.to_dict() | {"temporal": wants_temporal(recipe.detector, fps)}
+
     about = {
         "source": redact(opened.text) if opened is not None else None,
         "frames": list(reach) if reach else [],
         "frames_of_source": session.frames,
         "complete": store.whole,
         "made_with": [
-            {"first_frame": first, "last_frame": last, "detector": recipe.to_dict() if recipe else None}
+            {"first_frame": first, "last_frame": last, "detector": used(recipe) if recipe else None}
             for first, last, recipe in store.recipes()
         ],
         "chosen_since": session.older,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import queue
+from collections.abc import Iterator
 from dataclasses import replace
 
-from irtrack.build import make_tracker
+from irtrack.build import make_tracker, wants_temporal
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detector, DetectorStatus, FrameResult, IrtrackError, Reporting, Source
 from irtrack.session.alarms import Alarm, Alarms
@@ -17,7 +18,11 @@ from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
 from irtrack.session.matching import matched
 from irtrack.session.recipe import Recipe
+from irtrack.session.scoremap import ScoreMap
 from irtrack.session.store import ResultStore
+
+RECALL_S = 0.01
+"""What a frame takes, about, where the network's scores are there: the temporal stage, and finding what stands out."""
 
 
 class Passes:
@@ -47,7 +52,11 @@ class Passes:
         self._next: Source | None = None
         """The recording, for the pass that is due."""
         self._given_up: list[Analysis] = []
-        """Passes whose results are no longer wanted; they end by themselves."""
+        """Passes whose results are no longer wanted; they end by themselves when their frame is through."""
+        self._took_s: dict[DetectorSettings, float] = {}
+        """Seconds that a frame took with a network."""
+        self._recalled_s: float | None = None
+        """And without one, on scores that were kept."""
         self._alarms = Alarms(self.rules.value)
         self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
         self.recipe.changed.connect(self._recipe_changed)
@@ -69,15 +78,19 @@ class Passes:
     def show(self, store: ResultStore, settled: bool) -> None:
         """Results that were made before, in place of those of a pass, which ends. Where they are not `settled`, another
         pass makes them anew."""
-        if self.analysis is not None:
-            self.analysis.stop()
-            self._given_up.append(self.analysis)
-            self.analysis = None
+        self._give_up()
         if settled:
             self._drop_next()
             self._again = False
         self.store = store
         self.results_changed()
+
+    def _give_up(self) -> None:
+        """The pass under way ends, and nobody waits for it; but a camera is let go of at once: most serve one user."""
+        if self.analysis is not None:
+            self.analysis.close() if self.live else self.analysis.stop()
+            self._given_up.append(self.analysis)
+            self.analysis = None
 
     def _drop_next(self) -> None:
         if self._next is not None:
@@ -86,17 +99,19 @@ class Passes:
 
     def detach(self) -> None:
         """End what is under way, and forget the results."""
-        for analysis in (*self._given_up, *([self.analysis] if self.analysis is not None else [])):
-            analysis.close()
+        self._give_up()
         self._drop_next()
-        if self.opened is not None:
-            self.opened.source.close()
-        self._given_up.clear()
-        self.opened = self.analysis = None
-        self._again = False
+        self.opened, self._again = None, False
+        self._took_s.clear()
+        self._recalled_s = None
         self.store = ResultStore()
         self.edits.reset()
         self.results_changed()
+
+    def close(self) -> None:
+        """Wait until all that was given up has ended."""
+        for analysis in self._given_up:
+            analysis.close()
 
     # -- the detector ---------------------------------------------------------------------------------------------
 
@@ -120,7 +135,8 @@ class Passes:
         recipe, loaded = self.recipe.value, self._loaded
         if loaded is None:
             return recipe
-        return replace(recipe, detector=replace(recipe.detector, weights=loaded.weights, device=loaded.device))
+        had = {name: getattr(loaded, name) for name in ("weights", "device", "temporal")}
+        return replace(recipe, detector=replace(recipe.detector, **had))
 
     def use(self, detector: Detector) -> None:
         """Take a detector, loaded here or the caller's: the one before goes."""
@@ -133,9 +149,13 @@ class Passes:
 
     def _suits(self) -> bool:
         """Whether the detector is of the kind that the open source wants: a camera's keeps up, a recording's sees every
-        frame whole."""
+        frame whole; and the temporal stage is there, or not, as was chosen and the source's rate allows."""
+        chosen = self.recipe.value.detector
+        wanted = wants_temporal(chosen, self.opened.source.info.fps) if self.opened is not None else chosen.temporal
+        if getattr(self._detector, "temporal", wanted) != wanted:
+            return False
         status = self._detector.status() if isinstance(self._detector, Reporting) else DetectorStatus()
-        return self.recipe.value.detector.mode != "auto" or self.live == status.keeps_up
+        return chosen.mode != "auto" or self.live == status.keeps_up
 
     def not_loaded(self) -> None:
         """Another model could not be had: the one at work stays."""
@@ -164,6 +184,7 @@ class Passes:
                 made.store.alarms.append(alarm)
                 calls.put((made, alarm, result))
 
+        self._note_pace()
         made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
         self.analysis = made
         if not len(self.store):
@@ -192,18 +213,47 @@ class Passes:
             if self.live:
                 if self.analysis is not None and self.analysis.pipeline.detector is None:
                     self.analysis.use(self._detector)
-            elif self._next is not None and (self.analysis is None or self.analysis.over):
+            elif self._next is not None and self._idle:
                 source, self._next = self._next, None
                 self._begin(source, self._for_pass(self._detector))
         self._follow()
 
+    @property
+    def _idle(self) -> bool:
+        """Whether no pass uses the detector; one that was given up may still do."""
+        self._given_up = [analysis for analysis in self._given_up if not analysis.over]
+        return not self._given_up and (self.analysis is None or self.analysis.over)
+
     def _for_pass(self, detector: Detector) -> Detector:
         """The network, or its scores, where all of them are kept from the pass before."""
+        maps = self._recallable()
+        return detector if maps is None else Recalled(maps, self.recipe.value, detector)
+
+    def _recallable(self) -> Iterator[ScoreMap] | None:
+        """The score maps of all frames, where those shown are what the chosen network would say."""
         before = self.store.recipe
-        maps = self.store.maps() if self.store.whole and len(self.store) else None
-        if maps is not None and before is not None and before.same_scores(self.recipe.value):
-            return Recalled(maps, self.recipe.value, detector)
-        return detector
+        if before is None or not self.store.whole or not len(self.store) or not before.same_scores(self.recipe.value):
+            return None
+        return self.store.maps()
+
+    def _note_pace(self) -> None:
+        """Of the last pass: what a frame took."""
+        analysis = self.analysis
+        if analysis is None or self.live or (each := analysis.frame_s) is None or (rest := analysis.rest_s) is None:
+            return
+        if analysis.recalled:
+            self._recalled_s = each
+        else:
+            self._took_s[analysis.recipe.network] = each
+            self._recalled_s = rest + RECALL_S
+
+    @property
+    def frame_s(self) -> float | None:
+        """About so long another pass would take for a frame; None where nothing like it was seen yet."""
+        self._note_pace()
+        if self._recallable() is not None:
+            return self._recalled_s
+        return self._took_s.get(self.recipe.value.network)
 
     def _follow(self) -> None:
         """Of the pass under way: its errors, its end, and its results in place of older ones."""
@@ -242,14 +292,23 @@ class Passes:
         return self.analysis.over
 
     @property
+    def due(self) -> bool:
+        """Whether a pass over a recording waits for what it takes."""
+        return self._again or self._next is not None
+
+    @property
     def older(self) -> list[str]:
-        """What is chosen otherwise now than when the recording's results were made; nothing while a new pass is under
-        way."""
-        made, analysis = self.store.recipe, self.analysis
-        if made is None or self.live or self._again or self._next is not None or not len(self.store):
+        """What is chosen otherwise now than when the results that are shown were made."""
+        made = self.store.recipe
+        return [] if made is None or self.live or not len(self.store) else self.recipe.value.changes(made)
+
+    @property
+    def changed_since(self) -> list[str]:
+        """What is chosen otherwise now than when the last pass began, or is due to: what takes another one."""
+        if self.live or self.due:
             return []
-        settled = analysis is None or analysis.store is self.store or analysis.over
-        return self.recipe.value.changes(made) if settled else []
+        under_way = self.analysis is not None and not self.analysis.over
+        return self.recipe.value.changes(self.analysis.recipe) if under_way and self.analysis else self.older
 
 
 def one_line(error: BaseException) -> str:

@@ -42,11 +42,15 @@ def known(
     if frame.index in store:
         result = with_trails(store.get(frame), store, trail_s)
         if recipe is not None and store.recipe not in (None, recipe):
-            result = looked_again(result, recipe)
+            alone = None if recipe.detector.temporal else store.scores_of(frame.index)
+            result = looked_again(result, recipe, alone.network() if alone is not None else None)
         return Picture(result, 0.0)
     if latest is None:
         return plain(frame)
-    return predicted(latest if latest.frame.index < frame.index else store.before(frame.index), frame)
+    if latest.frame.index < frame.index:
+        return predicted(latest, frame)
+    before = store.before(frame.index)
+    return predicted(with_trails(before, store, trail_s) if before is not None else None, frame)
 
 
 def plain(frame: Frame) -> Picture:

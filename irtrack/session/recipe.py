@@ -11,7 +11,7 @@ from irtrack.imaging.regions import Regions
 
 NAMES = {
     "threshold": "threshold", "min_area_px": "smallest size", "max_area_px": "largest size", "weights": "model",
-    "device": "device",
+    "device": "device", "temporal": "temporal stage",
 }  # fmt: skip
 
 
@@ -32,13 +32,16 @@ class Recipe:
         detector.threshold, detector.min_area_px = self.detector.threshold, self.detector.min_area_px
         detector.regions = self.regions
 
-    def same_scores(self, other: Recipe) -> bool:
-        """Whether a frame's score map is the same with both: what differs acts on it afterwards."""
-        mine, theirs = (
-            replace(r.detector, threshold=0.5, min_area_px=1, max_area_px=1, include="", exclude="")
-            for r in (self, other)
+    @property
+    def network(self) -> DetectorSettings:
+        """What the network's scores depend on: all else acts on them afterwards."""
+        return replace(
+            self.detector, threshold=0.5, min_area_px=1, max_area_px=1, include="", exclude="", temporal=False
         )
-        return mine == theirs
+
+    def same_scores(self, other: Recipe) -> bool:
+        """Whether the network says the same of a frame with both."""
+        return self.network == other.network
 
     def changes(self, other: Recipe) -> list[str]:
         """What differs, in words."""

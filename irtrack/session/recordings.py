@@ -66,9 +66,16 @@ def recording_of(text: str, print: str, session: Path, fps: float | None) -> Rec
     """What a session file says of the recording that is open, but for its frames."""
     if "://" in text or not next(files_of([text]), None):
         return Recording(text, "", print, fps=fps)
-    whole = "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
-    beside = os.path.relpath(whole, session.absolute().parent) if "\n" not in text else whole
-    return Recording(whole, beside, print, fps=fps)
+    text = with_whole_paths(text)
+    beside = os.path.relpath(text, session.absolute().parent) if "\n" not in text else text
+    return Recording(text, beside, print, fps=fps)
+
+
+def with_whole_paths(text: str) -> str:
+    """A SOURCE text that names the same from every folder; what names no files stays as it is."""
+    if "://" in text or not next(files_of([text]), None):
+        return text
+    return "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
 
 
 def fingerprint(text: str) -> str:

@@ -7,7 +7,6 @@ Three clocks: the picture follows its source (`playback.py`, `reel.py`), analysi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -19,20 +18,20 @@ from irtrack.core import Floats, Frame
 from irtrack.session import tracklog
 from irtrack.session.analysis import Analysis
 from irtrack.session.byhand import Click, follow
-from irtrack.session.choices import Choices
 from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
+from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.looks import Look
+from irtrack.session.moves import Moves
 from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.preferences import Preferences
 from irtrack.session.preferences import Regions as Outlines
-from irtrack.session.recordings import MovedError
+from irtrack.session.recordings import MovedError, with_whole_paths
 from irtrack.session.reel import LiveView
 from irtrack.session.series import Sums
-from irtrack.session.store import ResultStore
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0
@@ -45,7 +44,7 @@ STALE_S = 1.0
 """A camera's picture older than this is said to be."""
 
 
-class Session(Choices):
+class Session(Moves):
     """`tick` is called again and again by whoever shows it, and gives the picture to draw, if that is another one."""
 
     def __init__(self, settings: Settings, preferences: Preferences | None = None) -> None:
@@ -71,18 +70,16 @@ class Session(Choices):
         """The recording of this session file is not where it was."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
-        self.view: Playback | LiveView | None = None
         self.loader = Loader()
         self.passes = Passes(self, self.given, self.loader)
-        self.picture: Picture | None = None
-        """What is on screen."""
         self._presented: tuple[Frame, bool] | None = None
-        self.failed, self.called = self.passes.failed, self.passes.called
+        self.called = self.passes.called
         self.results_changed, self.use = self.passes.results_changed, self.passes.use
         self.analyse_again = self.passes.analyse_again
         self.recipe.changed.connect(lambda _: self._look_anew())
         self.results_changed.connect(self._look_anew)
         self.regions.changed.connect(self._regions_changed)
+        self.edits.changed.connect(lambda _: self._let_go())
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -90,6 +87,7 @@ class Session(Choices):
         """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
         tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
         one; a camera is let go of first, most serve one user only."""
+        text = with_whole_paths(text)
         self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
         if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
             self.close()
@@ -129,6 +127,7 @@ class Session(Choices):
     def shutdown(self) -> None:
         """Close for good."""
         self.close()
+        self.passes.close()
         self.loader.close()
 
     def _adopt(self, opened: Opened) -> None:
@@ -175,14 +174,14 @@ class Session(Choices):
         return self.passes.analysis
 
     @property
-    def store(self) -> ResultStore:
-        """The results that are shown and exported; those of a new pass once it has come as far."""
-        return self.passes.store
+    def older(self) -> list[str]:
+        """What is chosen otherwise now than when the results that are shown were made."""
+        return self.passes.older
 
     @property
-    def older(self) -> list[str]:
-        """What is chosen otherwise now than when the recording's results were made."""
-        return self.passes.older
+    def changed_since(self) -> list[str]:
+        """What is chosen otherwise now than when the last pass began: what takes another one."""
+        return self.passes.changed_since
 
     @property
     def analysing(self) -> float | None:
@@ -194,9 +193,9 @@ class Session(Choices):
 
     @property
     def again_s(self) -> float | None:
-        """About so long another pass would take."""
-        analysis, frames = self.analysis, self.frames
-        return None if analysis is None or frames is None else analysis.frame_s and analysis.frame_s * frames
+        """About so long another pass would take; None where that cannot be said."""
+        each, frames = self.passes.frame_s, self.frames
+        return None if each is None or frames is None else each * frames
 
     # -- the view -------------------------------------------------------------------------------------------------
 
@@ -204,30 +203,6 @@ class Session(Choices):
     def opened(self) -> Opened | None:
         """What is open."""
         return self.passes.opened
-
-    @property
-    def live(self) -> bool:
-        """Whether that is a camera."""
-        return self.passes.live
-
-    @property
-    def playing(self) -> bool:
-        return self.view is not None and self.view.playing
-
-    @property
-    def position(self) -> int | None:
-        """The frame on screen, or on its way there."""
-        return self.view.position if self.view is not None else None
-
-    @property
-    def frames(self) -> int | None:
-        """Number of frames of the open recording, where it is known."""
-        return self.view.frames if self.view is not None else None
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of the open source, or a guess."""
-        return self.view.fps if self.view is not None else 30.0
 
     @property
     def camera_state(self) -> str:
@@ -257,10 +232,6 @@ class Session(Choices):
         """So many points of each trail are shown."""
         return max(2, round(self.shown.value.trail_s * self.fps))
 
-    def lives(self) -> dict[int, tuple[int, int]]:
-        """First and last frame of each track as edited."""
-        return self.edits.value.lives(self.store.lives())
-
     def tracks(self) -> dict[int, Sums]:
         """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
         return sums_of_all(self.store, self.edits.value)
@@ -280,64 +251,11 @@ class Session(Choices):
         self.selected.set(made)
         return made
 
-    def play(self) -> None:
-        """Go on; a camera: back to its newest picture."""
-        self._move(lambda v: v.play())
-
-    def pause(self) -> None:
-        """Hold the picture on screen fast; analysis and the camera go on."""
-        self._move(lambda v: v.pause())
-
-    def toggle_play(self) -> None:
-        """One or the other."""
-        self.pause() if self.playing else self.play()
-
-    def step(self, by: int) -> None:
-        """One frame on or back, paused."""
-        self._move(lambda v: v.step(by))
-
-    def seek(self, index: int) -> None:
-        """Go to a frame."""
-        if index != self.position:
-            self._move(lambda v: v.seek(index))
-
-    def seek_time(self, seconds: float) -> None:
-        """Go to the frame of a time; where that is not analysed yet, by the frame rate."""
-        last_s = self.store.time_of(reach[1]) if (reach := self.store.reach()) is not None else -1.0
-        known = self.store.at_time(seconds) if self.live or seconds <= last_s else None
-        self.seek(round(seconds * self.fps) if known is None else known)
-
-    def seek_end(self) -> None:
-        """To the last frame; of a camera, back to its newest picture."""
-        if self.view is not None:
-            self.play() if self.live else self.seek(self.view.reach[1])
-
-    def seek_track(self) -> None:
-        """To the first frame in which the selected track was confirmed."""
-        if (life := self.life) is not None:
-            self.seek(life[0])
-
-    @property
-    def life(self) -> tuple[int, int] | None:
-        """First and last frame of the selected track."""
-        return self.lives().get(self.selected.value) if self.selected.value is not None else None
-
-    def follow(self) -> None:
-        """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""
-        life = self.life
-        self.following.set(not self.following.value and life is not None)
-        tracks = self.picture.result.tracks if self.picture is not None else ()
-        shown = {t.id for t in tracks if t.confirmed}
-        if self.following.value and life is not None and self.selected.value not in shown:
-            self.seek(life[0])
-
-    def _move(self, move: Callable[[Playback | LiveView], object]) -> None:
-        """What reads the recording may fail at it."""
-        if self.view is not None:
-            try:
-                move(self.view)
-            except Exception as error:  # of the disk, the decoder, whatever reads the recording
-                self.failed(one_line(error))
+    def _let_go(self) -> None:
+        """Of a track that an edit had made, and that is taken back."""
+        chosen = self.selected.value
+        if chosen is not None and chosen >= MADE_FROM and chosen not in self.lives():
+            self.selected.set(None)
 
     def tick(self) -> Picture | None:
         """Take in what the threads have done; the picture to draw, if it or what is known of it has changed."""
@@ -377,6 +295,10 @@ class Session(Choices):
     def _look_anew(self) -> None:
         """What is known of the picture on screen has changed: the next tick gives it."""
         self._presented = None
+
+    def remember(self, **values: object) -> None:
+        """Of the preferences, for the next time."""
+        self.preferences = replace(self.preferences, **values)  # type: ignore[arg-type]
 
     def kept(self) -> Preferences:
         """The preferences with what is chosen now."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Tracks
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Tracks
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
@@ -98,9 +98,9 @@ class ResultStore:
         self._looks: dict[int, Look] = {}
         self._blank: Image = np.zeros((1, 1), np.uint8)
 
-    def add(self, result: FrameResult, limit: int | None = None) -> None:
+    def add(self, result: FrameResult, limit: int | None = None, network: Scores | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
-        and trails are not kept."""
+        and trails are not kept. `network`: the score map before the temporal stage."""
         rows, image, tracks = series_rows(result), result.frame.image, result.tracks
         if limit is not None:
             result = replace(result, tracks=packed(tracks))
@@ -108,7 +108,7 @@ class ResultStore:
             result = replace(result, tracks=tracks.unmade())
         d = result.detections
         mask_px = np.zeros(0, np.uint32) if d.mask is None else np.flatnonzero(d.mask).astype(np.uint32)
-        scores = None if d.scores is None else ScoreMap.of(d.scores)
+        scores = None if d.scores is None else ScoreMap.of(d.scores, network)
         slim = Detections(d.xy_px, d.score, d.area_px, d.box_px, d.snr)
         result = replace(result, frame=replace(result.frame, image=self._blank_of(result.frame.image)), detections=slim)
         self.put(Stored(result, mask_px, self.recipe, rows), scores)

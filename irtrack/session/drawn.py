@@ -1,0 +1,74 @@
+"""The regions that were drawn on a source: added, reshaped, renamed, deleted, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from irtrack.config import Polygon, area
+from irtrack.session.events import Choice
+from irtrack.session.preferences import Regions
+
+Corners = Sequence[tuple[float, float]]
+
+
+class Drawn:
+    """Changes a choice of regions, each known by its kind and its number there. What holds nothing is not taken."""
+
+    def __init__(self, regions: Choice[Regions]) -> None:
+        self._regions = regions
+
+    def of(self, kind: str) -> tuple[Polygon, ...]:
+        """Those of a kind."""
+        return self._regions.value.get(kind, ())
+
+    def _put(self, changed: dict[str, Sequence[Polygon]]) -> None:
+        self._regions.set(self._regions.value | {kind: tuple(some) for kind, some in changed.items()})
+
+    def add(self, kind: str, corners: Corners) -> bool:
+        """One more; whether there is anything in it."""
+        outline = rounded(corners)
+        if holds(outline):
+            self._put({kind: (*self.of(kind), outline)})
+        return holds(outline)
+
+    def reshape(self, kind: str, number: int, corners: Corners) -> None:
+        """Other corners; what would hold nothing stays as it was."""
+        outline, some = rounded(corners), self.of(kind)
+        if number < len(some) and holds(outline):
+            self._put({kind: [outline if i == number else other for i, other in enumerate(some)]})
+
+    def add_corner(self, kind: str, number: int, edge: int) -> None:
+        """In the middle of an edge, known by the number of its first corner."""
+        outline = self.of(kind)[number]
+        (a, b), (c, d) = outline[edge], outline[(edge + 1) % len(outline)]
+        self.reshape(kind, number, (*outline[: edge + 1], ((a + c) / 2, (b + d) / 2), *outline[edge + 1 :]))
+
+    def delete_corner(self, kind: str, number: int, corner: int) -> None:
+        """One corner less."""
+        outline = self.of(kind)[number]
+        self.reshape(kind, number, (*outline[:corner], *outline[corner + 1 :]))
+
+    def delete(self, kind: str, number: int) -> None:
+        """Take a region away."""
+        self._put({kind: [outline for i, outline in enumerate(self.of(kind)) if i != number]})
+
+    def rename(self, kind: str, number: int, to: str) -> None:
+        """Have a region say something else."""
+        some = self.of(kind)
+        if number < len(some) and kind != to:
+            left = [outline for i, outline in enumerate(some) if i != number]
+            self._put({kind: left, to: (*self.of(to), some[number])})
+
+    def clear(self) -> None:
+        """None of this source."""
+        self._regions.set({})
+
+
+def holds(outline: Polygon) -> bool:
+    """Whether there is anything in it."""
+    return len(outline) >= 3 and area(outline) > 0
+
+
+def rounded(corners: Corners) -> Polygon:
+    """To a tenth of a pixel, as regions are kept."""
+    return tuple((round(float(x), 1), round(float(y), 1)) for x, y in corners)

@@ -1,0 +1,149 @@
+"""What the operator does to the tracks that are selected: naming, starring, judging, joining, cutting, leaving out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+from irtrack.core import IrtrackError
+from irtrack.session.edits import Edits
+from irtrack.session.session import Session
+
+NONE = "select a track first"
+
+
+class Editor:
+    """Every change can be undone, until another source is opened. What was done, or why not, the session tells."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def selected(self) -> int | None:
+        """The track that is selected."""
+        return self.session.selected.value
+
+    @property
+    def edits(self) -> Edits:
+        """As they are now."""
+        return self.session.edits.value
+
+    @property
+    def frame(self) -> int:
+        """The frame on screen, where cuts are made."""
+        return self.session.position or 0
+
+    def undo(self) -> None:
+        """Take the last change back."""
+        self.session.edits.undo()
+
+    def redo(self) -> None:
+        """Make it again."""
+        self.session.edits.redo()
+
+    def _edit(self, make: Callable[[int], Edits]) -> bool:
+        """Of the selected track; whether it could be done."""
+        track = self.selected
+        if track is None:
+            self.session.said(NONE)
+            return False
+        try:
+            edits = make(track)
+        except IrtrackError as error:
+            self.session.failed(str(error))
+            return False
+        self.session.edits.edit(edits)
+        return True
+
+    def _edit_all(self, make: Callable[[Edits, int], Edits]) -> None:
+        """Of every track that is selected, in one step."""
+        if not self.session.selection:
+            self.session.said(NONE)
+        self.session.edits.edit(reduce(make, self.session.selection, self.edits))
+
+    def rename(self, name: str) -> None:
+        """Of a field that may lose the keyboard after its track: then there is nothing to say."""
+        if self.selected is not None:
+            self._edit(lambda track: self.edits.renamed(track, name))
+
+    def mark(self, on: bool) -> None:
+        """Put stars, or take them away."""
+        self._edit_all(lambda edits, track: edits.with_mark(track, on))
+
+    def toggle_mark(self) -> None:
+        """As is fit for the selected track."""
+        self.mark(self.selected not in self.edits.marked)
+
+    def judge(self, verdict: str) -> None:
+        """Say what they are; saying the same again takes it back."""
+        said = "" if self.selected is not None and self.edits.verdicts.get(self.selected) == verdict else verdict
+        self._edit_all(lambda edits, track: edits.judged(track, said))
+
+    def delete(self) -> None:
+        """Leave them out of picture, table and exports."""
+        gone = self.session.selection
+        if not gone:
+            self.session.said(NONE)
+        else:
+            edits = reduce(Edits.without, gone, self.edits)
+            self.session.select(None)
+            self.session.edits.edit(edits)
+            which = f"track {gone[0]} is" if len(gone) == 1 else f"{len(gone)} tracks are"
+            self.session.said(f"{which} left out; Ctrl+Z brings {'it' if len(gone) == 1 else 'them'} back")
+
+    def split(self) -> None:
+        """Cut the track before the frame on screen: what follows is a track of its own."""
+        if self._edit(lambda track: self.edits.split(track, self.frame, self.session.lives())[0]):
+            self.session.said(f"track {self.selected} ends before this frame; what follows is another one")
+
+    def cut_tail(self) -> None:
+        """Leave out what follows from the frame on screen on."""
+        if self._edit(lambda track: self.edits.cut(track, self.frame, self.session.lives())):
+            self.session.said(f"track {self.selected} ends before this frame; Ctrl+Z brings its tail back")
+
+    def swap(self, other: int) -> None:
+        """Have the selected track and another one change places from the frame on screen on."""
+        self._edit(lambda track: self.edits.swapped(track, other, self.frame))
+
+    def merge(self, into: int) -> None:
+        """Make the selected track and another one a single track, under the other's number."""
+        if self._edit(lambda track: self.edits.joined(track, into, self.session.lives())):
+            self.session.selected.set(into)
+
+    def merge_selected(self) -> None:
+        """All that are selected, into the one that begins first."""
+        lives = self.session.lives()
+        into, *others = sorted(self.session.selection, key=lambda track: lives.get(track, (0, 0)))
+
+        def joined(edits: Edits, track: int) -> Edits:
+            return edits.joined(track, into, edits.lives(self.session.store.lives()))
+
+        if self._edit(lambda _: reduce(joined, others, self.edits)):
+            self.session.select(into)
+
+    def apart(self) -> dict[int, str]:
+        """Tracks that the selected one can be merged with, the nearest in time first, and when they live."""
+        lives = self.session.lives()
+        if self.selected not in lives:
+            return {}
+        first, last = lives[self.selected]
+        gaps = {k: max(a - last, first - b) for k, (a, b) in lives.items() if a > last or b < first}
+        return {k: self._life(k, lives[k]) for k in sorted(gaps, key=lambda k: gaps[k])}
+
+    def still_there(self) -> dict[int, str]:
+        """Tracks that the selected one can be swapped with from the frame on screen on, and when they live."""
+        lives = self.session.lives().items()
+        return {k: self._life(k, life) for k, life in lives if k != self.selected and life[1] >= self.frame}
+
+    def _life(self, track: int, life: tuple[int, int]) -> str:
+        return f"{self.edits.label(track)}: frames {life[0]} to {life[1]}"
+
+    def select_next(self, by: int) -> None:
+        """The next or the one before in the order of their first frames; the picture goes there."""
+        lives = self.session.lives()
+        order = sorted(lives, key=lambda track: lives[track])
+        if not order:
+            return
+        at = order.index(self.selected) + by if self.selected in order else (0 if by > 0 else -1)
+        self.session.selected.set(order[at % len(order)])
+        self.session.seek_track()

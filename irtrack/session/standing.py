@@ -1,0 +1,148 @@
+"""How things stand, in words: rates and latency, how far the analysis is, what the results that are shown hold."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from irtrack.core import Detector, DetectorStatus, Frame, Reporting
+from irtrack.session.picture import Picture
+from irtrack.session.reel import LiveView
+from irtrack.session.session import Session
+
+WINDOW_S = 2.0
+"""Rates are those of so many seconds."""
+
+LOADING = "loading the network ..."
+STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture"}
+
+
+class Rate:
+    """Events a second over the last WINDOW_S."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def note(self, count: int) -> float:
+        """Tell the running total; gives the rate."""
+        now = self._clock()
+        self._marks.append((now, count))
+        while len(self._marks) > 2 and now - self._marks[0][0] > WINDOW_S:
+            self._marks.popleft()
+        (t0, n0), (t1, n1) = self._marks[0], self._marks[-1]
+        return max(0.0, (n1 - n0) / (t1 - t0)) if t1 > t0 else 0.0
+
+
+class Figures:
+    """Honest figures of one source: what was captured, analysed and drawn, and how late the picture is."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capture, self._infer, self._display = Rate(clock), Rate(clock), Rate(clock)
+        self._drawn = 0
+        self._frame: Frame | None = None
+
+    def drew(self, picture: Picture) -> None:
+        """A picture was put on screen just now."""
+        if picture.result.frame is not self._frame:
+            self._frame = picture.result.frame
+            self._drawn += 1
+
+    def text(self, session: Session) -> str:
+        """The line; empty where nothing is open."""
+        if session.view is None:
+            return ""
+        return "   ".join(filter(None, [state_of(session), *self._parts(session)]))
+
+    def _parts(self, session: Session) -> list[str]:
+        analysis, shown = session.analysis, f"display {self._display.note(self._drawn):.1f} fps"
+        if analysis is None:  # what is shown was made before, or waits for the network
+            return [shown, f"{count_of(len(session.store))} from before" if len(session.store) else ""]
+        pipeline = analysis.pipeline
+        captured, analysed = self._capture.note(pipeline.captured), self._infer.note(pipeline.processed)
+        parts = [shown]
+        if session.live:
+            parts.append(f"camera {captured:.1f} fps, tracking {analysed:.0f} of {captured:.0f} pictures a second")
+            if analysis.latency_ms:
+                p50, p95 = np.percentile(np.array(tuple(analysis.latency_ms)), (50, 95))
+                parts.append(f"latency {p50:.0f} ms (p95 {p95:.0f})")
+            parts.append(f"dropped {pipeline.dropped}")
+        else:
+            parts.append(f"analysed {count_of(analysis.done)}" if analysis.over else f"analysis {analysed:.1f} fps")
+            if analysis.recalled:
+                parts.append("from kept scores")
+            elif analysis.detect_ms:
+                parts.append(f"detection {np.median(np.array(tuple(analysis.detect_ms))):.0f} ms")
+        return [*parts, model_of(pipeline.detector), status_of(pipeline.detector).without]
+
+
+def state_of(session: Session) -> str:
+    """What the picture does."""
+    if session.live and (lost := STATES.get(session.camera_state)):
+        return lost
+    if session.live:
+        return "live" if session.playing else "held"
+    return "playing" if session.playing else "paused"
+
+
+def model_of(detector: Detector | None) -> str:
+    """Which network detects, and where."""
+    if detector is None:
+        return LOADING
+    now = status_of(detector)
+    scan = f", all of the picture every {now.scan_frames} frames" if now.scan_frames > 1 else ""
+    return (f"{now.model} on {now.device}" if now.model else "") + scan
+
+
+def status_of(detector: Detector | None) -> DetectorStatus:
+    """How a detector stands; one that does not say is whole and has no name."""
+    return detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+
+
+def count_of(frames: int) -> str:
+    """So many frames."""
+    return f"{frames} frame{'s' * (frames != 1)}"
+
+
+def clock_text(seconds: float | None) -> str:
+    """About how long, for people; empty where that is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{max(1, math.ceil(seconds))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+def notice_of(session: Session) -> str:
+    """How the analysis stands, in a line."""
+    view, analysis = session.view, session.analysis
+    if isinstance(view, LiveView):
+        kept = f"back to {view.reel.seconds:.0f} s ago"
+        return f"held, {view.behind_s:.1f} s behind; {kept}" if not view.playing else kept
+    if session.passes.due:
+        return LOADING if session.loader.loading else "the analysis begins when the frame in the network is done ..."
+    since = " and ".join(session.changed_since)
+    if analysis is None or analysis.over:
+        return f"{since} changed since the analysis" if since else ""
+    changed = f"; {since} changed since it began" if since else ""
+    share = session.analysing
+    if share is None:
+        return f"analysing: {count_of(analysis.done)}{changed}"
+    left = clock_text(analysis.left_s(session.frames))
+    doing = "analysing" if analysis.store is session.store else "analysing again"
+    return f"{doing}: {share:.0%}{f', {left} left' if left else ''}{changed}"
+
+
+def holding(session: Session, count: int | None = None) -> str:
+    """What an export would hold now, or one of `count` frames holds: of how many, and whether something else is chosen
+    by now."""
+    kept, frames = len(session.store) if count is None else count, session.frames
+    of = f" of {frames}" if frames not in (None, kept) else ""
+    older = session.older
+    before = f", analysed before {' and '.join(older)} changed" if older else ""
+    return f"{kept}{of} frame{'s' * (kept != 1 or bool(of))}{before}"
