@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import stat
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -327,9 +329,15 @@ def test_the_page_in_a_browser(station: Station, tmp_path: Path, cameras: Camera
         browser.run("document.querySelector('#verdicts [data-say=star]').click()")
         wait_for(lambda: [r["starred"] for r in rows(station.folder)].count(1) == 1)
         browser.run("document.getElementById('close').click()")
+        with closing(sqlite3.connect(station.folder / "events.db")) as base, base:
+            base.execute("DELETE FROM events WHERE verdict = 'target'")
+        browser.run("document.querySelector('#events li.target .open').click()")
+        browser.until("document.querySelectorAll('#events li.target').length === 0")  # it was too old
+        assert browser.run("document.getElementById('detail').open") is False
+        browser.until("document.querySelectorAll('#events li').length === 2")
 
         cameras.makers["gone"] = lambda turn: Script(lambda i: i >= 5, None)
-        browser.until("document.querySelectorAll('#events li').length >= 4")
+        browser.until("document.querySelectorAll('#events li').length >= 3")
         browser.until("document.getElementById('troubles').textContent === ''")
         browser.run("document.querySelectorAll('#cameras button')[2].click()")
         browser.until("document.getElementById('facts').textContent.startsWith('gone')")

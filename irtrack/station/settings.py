@@ -50,6 +50,15 @@ class DiskSettings(Checked):
 
 
 @dataclass(frozen=True)
+class RetentionSettings(Checked):
+    """How long rows of events stay, with thumbnail, curve and clip. Those with a star or a verdict stay for ever, and
+    do not count."""
+
+    keep_days: float = option(400.0, "after their end", unit="d", low=0.01, high=36500.0)
+    most: int = option(200_000, "rows; where there are more, the oldest go: 1 to 4 GB", low=1, high=10**9)
+
+
+@dataclass(frozen=True)
 class WebSettings(Checked):
     """Pages, REST and WebSocket."""
 
@@ -190,6 +199,7 @@ class StationSettings(Checked):
     )  # fmt: skip
     clips: ClipSettings = field(default=ClipSettings())
     disk: DiskSettings = field(default=DiskSettings())
+    retention: RetentionSettings = field(default=RetentionSettings())
     web: WebSettings = field(default=WebSettings())
     selftest: ShadowSettings = field(default=ShadowSettings())
     cameras: tuple[CameraSettings, ...] = ()

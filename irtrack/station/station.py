@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
-import os
 import sys
 import threading
 import time
@@ -14,17 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from irtrack.build import make_detector, make_tracker
-from irtrack.capture.address import credentials_in, use_credentials
-from irtrack.core import ConfigError, IrtrackError
-from irtrack.direction.camera import load_camera
+from irtrack.build import make_detector
+from irtrack.capture.address import use_credentials
+from irtrack.core import ConfigError
 from irtrack.sinks.target import reason
 from irtrack.station.camera import Camera, MakeDetector
 from irtrack.station.database import Database
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change
 from irtrack.station.news import SAID, News, Outlet, plain
-from irtrack.station.outputs import NEEDS, check_extra, make_output
+from irtrack.station.outputs import make_output
+from irtrack.station.retention import Retention, make_shrinkable
 from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings, WebSettings
 
 try:
@@ -70,10 +69,12 @@ class Station:
             use_credentials(Path(settings.credentials) if settings.credentials else None)
             self.database = Database(self.folder / "events.db")
             self.database.prepare()
+            make_shrinkable(self.database.path)
         except BaseException:
             self._lock.close()
             raise
         self.disk = Disk(settings.disk, self.folder, self.database.path)
+        self.retention = Retention(settings.retention, self.database.path, self.disk)
         self.begun_s = time.monotonic()
         self.outlets: dict[OutputSettings, Outlet] = {}
         self.cameras: dict[str, Camera] = {}
@@ -122,6 +123,7 @@ class Station:
             self.web.start()
         for camera in settings.cameras:
             self._begin(camera)
+        self.retention.start()
 
     def _pages(self, settings: StationSettings) -> Web | None:
         if self._make_web is None or not settings.web.on:
@@ -155,12 +157,12 @@ class Station:
                 web.close()
             raise
         use_credentials(Path(new.credentials) if new.credentials else None)
-        self.settings, self.disk.settings = new, new.disk
+        self.settings, self.disk.settings, self.retention.settings = new, new.disk, new.retention
         return [
             *self._change_cameras(old, new),
             *self._change_outlets(fresh, old, new),
             *(self._change_web(web) if web_changed else []),
-            *(["disk"] if old.disk != new.disk else []),
+            *(name for name in ("disk", "retention") if getattr(old, name) != getattr(new, name)),
         ]
 
     def _change_cameras(self, old: StationSettings, new: StationSettings) -> list[str]:
@@ -212,6 +214,7 @@ class Station:
 
     def close(self) -> None:
         """End everything: what was begun is ended, told and written."""
+        self.retention.close()
         for camera in self.cameras.values():
             camera.stop()
         for camera in self.cameras.values():
@@ -246,7 +249,8 @@ class Station:
                 found.append(f"camera {name}: self-test: {shadow.trouble}")
             found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
         found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
-        return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])
+        found += [f"disk: {self.disk.full}"] if self.disk.full else []
+        return found + ([f"events: {self.retention.trouble}"] if self.retention.trouble else [])
 
 
 def give_back() -> None:
@@ -273,73 +277,8 @@ def by_news(settings: StationSettings) -> list[OutputSettings]:
 def alike(settings: StationSettings) -> StationSettings:
     """What all cameras depend on."""
     inside = tuple(one for one in settings.outputs if isinstance(one, CotSettings))
-    return replace(settings, cameras=(), outputs=inside, web=StationSettings().web, disk=StationSettings().disk)
-
-
-def check(settings: StationSettings) -> list[str]:
-    """Whether it could be run: what it names is there and can be read. Gives what it would do, in lines.
-
-    Raises IrtrackError for the first thing that is wrong.
-    """
-    from irtrack.detect.detector import pick_device, pick_weights
-    from irtrack.detect.weights import load_weights
-
-    folder = Path(settings.folder)
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise ConfigError(f"folder = {folder} is no folder that can be written to")
-    if settings.credentials:
-        credentials_in(Path(settings.credentials))
-    known: set[tuple[str, str]] = set()
-    for camera in settings.cameras:
-        detector = camera.settings.detector
-        try:
-            if (detector.weights, detector.device) not in known:
-                load_weights(pick_weights(detector.weights, pick_device(detector.device)), others=True)
-                known.add((detector.weights, detector.device))
-            make_tracker(camera.settings)
-            if camera.pose:
-                load_camera(Path(camera.pose))
-            correction = camera.settings.capture.correction
-            if correction not in ("", "camera") and not Path(correction).is_file():
-                raise ConfigError(f"correction = {correction} is not there: make it with irtrack flat")
-        except IrtrackError as error:
-            raise ConfigError(f"camera {camera.name!r}: {error}") from error
-    if any(isinstance(o, CotSettings) for o in settings.outputs) and not any(c.pose for c in settings.cameras):
-        raise ConfigError("an output of the kind cot sends directions, and no camera has a pose: make one by calibrate")
-    for one in settings.outputs:
-        check_extra(NEEDS.get(one.kind, ()), f"an output of the kind {one.kind}")
-    if settings.web.on:
-        check_extra(("fastapi", "uvicorn", "websockets", "prometheus_client"), "the station's web page")
-    return plan(settings)
-
-
-def plan(settings: StationSettings) -> list[str]:
-    """What it would do, in lines."""
-    clips, web = settings.clips, settings.web
-    lines = [f"station {settings.name} keeps its events in {settings.folder}"]
-    for camera in settings.cameras:
-        detector = camera.settings.detector
-        regions = ", in regions" if detector.include or detector.exclude else ""
-        lines.append(f"camera {camera.name}: {camera.shown}, {camera.schedule}, weights {detector.weights}{regions}")
-    if clips.kind == "none":
-        lines.append("clips: none")
-    else:
-        lines.append(
-            f"clips: {clips.kind}, {clips.before_s:g} s before to {clips.after_s:g} s after each event, "
-            f"{clips.longest_s:g} s at most; {settings.disk.clips_gb:g} GB of them, "
-            f"{settings.disk.free_gb:g} GB of the disk stay free; up to {clips.memory_mb} MB of memory a camera"
-        )
-    lines += [f"output: {described(one)}" for one in settings.outputs]
-    return [*lines, f"pages: http://{web.host}:{web.port}" if web.on else "pages: none"]
-
-
-def described(one: OutputSettings) -> str:
-    """An output in a few words, without secrets."""
-    from irtrack.capture.address import redact
-
-    where = {name: getattr(one, name) for name in ("host", "port", "url", "address") if hasattr(one, name)}
-    where = {name: redact(str(value)) if name == "url" else value for name, value in where.items()}
-    return ", ".join([one.kind, *(f"{name} {value}" for name, value in where.items())])
+    none = StationSettings()
+    return replace(settings, cameras=(), outputs=inside, web=none.web, disk=none.disk, retention=none.retention)
 
 
 def claim_folder(folder: Path) -> IO[str]:
