@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from irtrack.build import make_tracker
-from irtrack.capture.address import credentials_in
+from irtrack.capture.address import credentials_in, secret_in
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.direction.camera import load_camera
 from irtrack.station.outputs import NEEDS, check_extra
@@ -46,6 +46,8 @@ def check(settings: StationSettings) -> list[str]:
         raise ConfigError("an output of the kind cot sends directions, and no camera has a pose: make one by calibrate")
     for one in settings.outputs:
         check_extra(NEEDS.get(one.kind, ()), f"an output of the kind {one.kind}")
+        for file in filter(None, (getattr(one, name, "") for name in ("password_file", "secret_file"))):
+            secret_in(Path(file))
     if settings.web.on:
         check_extra(("fastapi", "uvicorn", "websockets", "prometheus_client"), "the station's web page")
     return plan(settings)

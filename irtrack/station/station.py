@@ -18,6 +18,7 @@ from irtrack.capture.address import use_credentials
 from irtrack.core import ConfigError
 from irtrack.sinks.target import reason
 from irtrack.station.camera import Camera, MakeDetector
+from irtrack.station.contents import Contents, changed, sha256_of
 from irtrack.station.database import Database
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change
@@ -75,6 +76,7 @@ class Station:
             raise
         self.disk = Disk(settings.disk, self.folder, self.database.path)
         self.retention = Retention(settings.retention, self.database.path, self.disk)
+        self._contents, self._token = Contents.of(settings), ""
         self.begun_s = time.monotonic()
         self.outlets: dict[OutputSettings, Outlet] = {}
         self.cameras: dict[str, Camera] = {}
@@ -112,6 +114,7 @@ class Station:
         settings = self.settings
         self.disk.sweep()
         self.web = self._pages(settings)
+        self._token = self._token_now()
         self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in by_news(settings)}
         for row in self.database.left():
             values = {name: plain(row[name]) for name in SAID} | {"active": 0}
@@ -131,11 +134,15 @@ class Station:
         old, new = self.settings.web, settings.web
         return self._make_web(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
 
+    def _token_now(self) -> str:
+        return sha256_of(self.folder / "token")
+
     def _begin(self, camera: CameraSettings) -> None:
         self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()
 
     def take_over(self, new: StationSettings) -> list[str]:
-        """Go on with other settings, which were checked; what did not change goes on untouched. Gives what changed.
+        """Go on with other settings, which were checked; what did not change goes on untouched. A file that they name
+        counts as changed where its content did. Gives what changed.
 
         Raises IrtrackError, and then all is as before.
         """
@@ -143,12 +150,16 @@ class Station:
         if Path(new.folder) != self.folder:
             raise ConfigError(f"folder = {new.folder} is another one: that needs a restart")
         renamed = old.name != new.name
-        web_changed = old.web != new.web
+        before, now = self._contents, Contents.of(new)
+        token = ["token"] if self._token_now() != self._token else []
+        web_changed = old.web != new.web or bool(token)
         web = self._pages(new) if web_changed else None  # its port, before anything is given up
         fresh: dict[OutputSettings, Outlet] = {}
         try:
             for one in by_news(new):
-                if one not in self.outlets or renamed or (one.kind in BY_CAMERA and names(old) != names(new)):
+                files = changed(before.outputs.get(one), now.outputs[one])
+                others = one.kind in BY_CAMERA and names(old) != names(new)
+                if one not in self.outlets or renamed or others or files:
                     fresh[one] = Outlet(make_output(one, new), one.waiting)
         except BaseException:
             for outlet in fresh.values():
@@ -158,17 +169,22 @@ class Station:
             raise
         use_credentials(Path(new.credentials) if new.credentials else None)
         self.settings, self.disk.settings, self.retention.settings = new, new.disk, new.retention
+        self._contents, self._token = now, self._token_now()
+        if web_changed:
+            self._change_web(web)
         return [
-            *self._change_cameras(old, new),
-            *self._change_outlets(fresh, old, new),
-            *(self._change_web(web) if web_changed else []),
+            *self._change_cameras(old, new, before),
+            *self._change_outlets(fresh, old, new, before),
+            *([f"pages{told(token)}"] if web_changed else []),
+            *changed(before.credentials, now.credentials),
             *(name for name in ("disk", "retention") if getattr(old, name) != getattr(new, name)),
         ]
 
-    def _change_cameras(self, old: StationSettings, new: StationSettings) -> list[str]:
+    def _change_cameras(self, old: StationSettings, new: StationSettings, before: Contents) -> list[str]:
         same_for_all = alike(old) == alike(new)
         wanted = {camera.name: camera for camera in new.cameras}
-        ending = [c for n, c in self.cameras.items() if not same_for_all or wanted.get(n) != c.settings]
+        files = {name: changed(before.cameras.get(name), now) for name, now in self._contents.cameras.items()}
+        ending = [c for n, c in self.cameras.items() if not same_for_all or wanted.get(n) != c.settings or files.get(n)]
         for camera in ending:
             camera.stop()
         for camera in ending:
@@ -180,28 +196,32 @@ class Station:
         ended = {camera.name for camera in ending}
         begun = [name for name in wanted if name in ended or name not in {c.name for c in old.cameras}]
         self.cameras = {name: self.cameras[name] for name in wanted}
-        return [f"camera {n}" for n in begun] + [f"camera {n} removed" for n in sorted(ended - set(wanted))]
+        return [f"camera {n}{told(files[n])}" for n in begun] + [
+            f"camera {n} removed" for n in sorted(ended - set(wanted))
+        ]
 
     def _change_outlets(
-        self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings
+        self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings, before: Contents
     ) -> list[str]:
         kept = {one: outlet for one, outlet in self.outlets.items() if one in by_news(new) and one not in fresh}
-        ended = [outlet for one, outlet in self.outlets.items() if one not in kept]
+        ended = {one: outlet for one, outlet in self.outlets.items() if one not in kept}
         self.outlets = {one: fresh.get(one) or kept[one] for one in by_news(new)}
         gone = sorted(set(names(old)) - set(names(new)))
-        for outlet in ended:  # before the new ones: of a broker, one station has one connection
-            outlet.close(forget=gone)
+        for one, outlet in ended.items():  # before the new ones: of a broker, one station has one connection
+            left = outlet.close(forget=gone)
+            if one in fresh:
+                fresh[one].inherit(left)
         for outlet in fresh.values():
             outlet.start()
-        return [f"output {outlet.name}" for outlet in fresh.values()]
+        files = {one: changed(before.outputs.get(one), self._contents.outputs[one]) for one in fresh}
+        return [f"output {outlet.name}{told(files[one])}" for one, outlet in fresh.items()]
 
-    def _change_web(self, web: Web | None) -> list[str]:
+    def _change_web(self, web: Web | None) -> None:
         if self.web is not None:
             self.web.close()
         self.web = web
         if web is not None:
             web.start()
-        return ["pages"]
 
     def look(self) -> None:
         """What is to be done now and then; called a few times a second."""
@@ -258,6 +278,11 @@ def give_back() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def told(files: list[str]) -> str:
+    """Files that are other ones, behind whatever has them."""
+    return f" (another {' and '.join(files)})" if files else ""
 
 
 BY_CAMERA = ("mqtt",)
