@@ -24,7 +24,7 @@ FEWEST, MOST_FRAMES = 3, 120
 
 def selftest(args: argparse.Namespace) -> int:
     """`irtrack selftest`."""
-    from irtrack.build import load_detector, make_tracker
+    from irtrack.build import make_detector, make_tracker
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import corrected
@@ -42,7 +42,7 @@ def selftest(args: argparse.Namespace) -> int:
     source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
     try:
         exact = replace(settings, detector=replace(settings.detector, mode="exact"))
-        detector = load_detector(exact.detector)
+        detector = make_detector(exact, source)
         test = SelfTest(lambda: detector, lambda: make_tracker(exact), wanted, reference)
         done = 0
         for clip in clips(source, args.batches, args.seconds):

@@ -13,6 +13,7 @@ from irtrack.config import Settings
 from irtrack.core import Detector, FrameResult, Source
 from irtrack.sinks.target import reason, write_whole
 from irtrack.station.faint import Sight
+from irtrack.station.networks import let_go
 from irtrack.station.selftest import Report, SelfTest, SelfTestSettings
 from irtrack.station.settings import CameraSettings, ShadowSettings
 
@@ -62,6 +63,11 @@ class Shadow:
     def close(self) -> None:
         """What it found stays."""
         self._test.close()
+
+    def end(self) -> None:
+        """It is needed no more."""
+        let_go(self._detector)
+        self._detector = None
 
     def report(self) -> Report | None:
         """What was found in the last hours; None before the first test is done."""

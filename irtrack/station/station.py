@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from irtrack.build import make_detector
 from irtrack.capture.address import use_credentials
 from irtrack.core import ConfigError
 from irtrack.sinks.target import reason
@@ -22,6 +21,7 @@ from irtrack.station.contents import Contents, changed, sha256_of
 from irtrack.station.database import Database
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change
+from irtrack.station.networks import Networks
 from irtrack.station.news import SAID, News, Outlet, plain
 from irtrack.station.outputs import make_output
 from irtrack.station.retention import Retention, make_shrinkable
@@ -59,11 +59,13 @@ class Station:
     """All that `irtrack serve` runs. Its methods are called by one thread, but for `tell`."""
 
     def __init__(
-        self, settings: StationSettings, make: MakeDetector = make_detector, make_web: MakeWeb | None = None
+        self, settings: StationSettings, make: MakeDetector | None = None, make_web: MakeWeb | None = None
     ) -> None:
-        """Makes the folder where it is not there, and locks it. Without `make_web` there are no pages. Raises
-        IrtrackError."""
-        self.settings, self._make, self._make_web = settings, make, make_web
+        """Makes the folder where it is not there, and locks it. `make`: other detectors than networks that cameras
+        share. Without `make_web` there are no pages. Raises IrtrackError."""
+        self._networks = Networks()
+        self._networks.expect(camera.settings.detector for camera in settings.cameras)
+        self.settings, self._make, self._make_web = settings, make or self._networks.detector, make_web
         self.folder = Path(settings.folder)
         self._lock = claim_folder(self.folder)
         try:
@@ -170,6 +172,7 @@ class Station:
         use_credentials(Path(new.credentials) if new.credentials else None)
         self.settings, self.disk.settings, self.retention.settings = new, new.disk, new.retention
         self._contents, self._token = now, self._token_now()
+        self._networks.expect(camera.settings.detector for camera in new.cameras)
         if web_changed:
             self._change_web(web)
         return [

@@ -78,7 +78,7 @@ function showCameras(said) {
     const rate = now.watch === "running" ? ` · ${now.rate.toFixed(1)} frames a second · ${Math.round(1000 * now.latency_s)} ms` : "";
     const seen = now.selftest.filter((row) => row.targets).map((row) => `SCR ${row.scr}: ${Math.round(100 * row.pd)} %`);
     $("sight").textContent = seen.length ? `Self-test, found of faint targets: ${seen.join(" · ")}` : "";
-    $("facts").textContent = `${now.source} · ${size}${words[now.watch]}${rate}${now.model ? ` · ${now.model}` : ""}`;
+    $("facts").textContent = `${now.source} · ${size}${words[now.watch]}${rate}${now.model ? ` · ${now.model}` : ""}${now.without ? ` · ${now.without}` : ""}`;
     if (now.watch !== "running") showTracks({ tracks: [] });
   }
 }
