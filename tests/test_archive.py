@@ -361,7 +361,7 @@ def test_of_slow_recordings_what_moves_is_not_sought_over_time(tmp_path: Path) -
         assert isinstance(known, Known)
         key = job.key(known.content)
         with contextlib.suppress(FileNotFoundError):
-            Store(job.out).result_path(key).unlink()
+            (Store(job.out).results / f"{key}.json").unlink()
         result = tasks.track(path, known, key, [], job)
         assert isinstance(result, Result)
         assert result.remarks == remarks.setdefault(name, result.remarks)

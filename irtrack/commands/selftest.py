@@ -11,7 +11,7 @@ from pathlib import Path
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, SinkError, Source
-from irtrack.station.faint import Sight, kind_of
+from irtrack.station.faint import Sight, kind_of, read_sight
 from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
 from irtrack.stopping import Stop
 
@@ -95,11 +95,9 @@ def reference_from(path: Path | None) -> Sight | None:
     if path is None:
         return None
     try:
-        return Sight.from_dict(json.loads(path.read_text(encoding="utf-8"))["reference"])
-    except OSError as error:
+        return read_sight(path)
+    except FileNotFoundError as error:
         raise IrtrackError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise IrtrackError(f"{path} is no JSON of irtrack selftest") from error
 
 
 def clips(source: Source, batches: int, seconds: float) -> Iterator[list[Frame]]:
