@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ import pytest
 
 from irtrack.cli import main
 from irtrack.core import Detections, Frame, FrameResult, SinkError, Track, TrackStatus
-from irtrack.station import events
+from irtrack.station import clock, events
 from irtrack.station.clock import clock_error_s, utc_of
 from irtrack.station.events import CURVE, EventSink
 
@@ -330,3 +330,33 @@ def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
     assert [row["source"] for row in rows_in(path, "SELECT source FROM runs")] == ["old", "here", "here"]
     assert all(row["clip"] is None for row in rows_in(path))
     assert rows_in(path, "PRAGMA user_version") == [{"user_version": events.VERSION}]
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+def test_a_clock_that_is_set_by_an_hour_makes_no_event_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    """Both ends of an event are by one clock, the new one, and lie as far apart as its seconds do."""
+    offset = timedelta()
+
+    class Set(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Set:
+            return cls.fromtimestamp(time.time(), tz) + offset
+
+    for module in (clock, events):
+        monkeypatch.setattr(module, "datetime", Set)
+    sink = EventSink(tmp_path / "e.db", "cam", live=True, flush_s=0.0)
+    start, wall = time.monotonic(), datetime.now(UTC)
+    for i in range(40):
+        if i == 20:
+            offset = timedelta(hours=hours)
+        ended = [track_at(1, 5, 5, 0.1)] if i < 15 else []  # over before it
+        sink.write(result_of(i, *ended, track_at(2, 9, 9, 0.1), captured_s=start + i / 10))
+    sink.close()
+    before, across = rows_in(tmp_path / "e.db")
+    for row, lasted_s, shift in ((before, 1.4, 0.0), (across, 3.9, hours)):
+        first, last = (datetime.fromisoformat(str(row[name])) for name in ("first_utc", "last_utc"))
+        assert (last - first).total_seconds() == pytest.approx(lasted_s, abs=0.06)
+        assert (first - wall).total_seconds() == pytest.approx(3600 * shift, abs=60)
+    assert [row["ended"] for row in (before, across)] == [1, 1]

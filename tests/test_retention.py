@@ -404,3 +404,20 @@ def test_a_station_keeps_its_bounds_while_it_watches(
     clips = {str(row["clip"]) for row in left}
     there = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "clips").rglob("*.mkv")}
     assert there <= clips
+
+
+def test_a_clip_that_a_kill_left_without_a_row_goes_with_its_time(tmp_path: Path) -> None:
+    kept = old(tmp_path, keep_days=4.5)
+    folder = kept.disk.clips_folder / "north"
+    strays = [folder / day / "x.mkv" for day in ("2028-05-20", "2028-05-30", "1970-01-01", "mine")]
+    known = folder / "2028-05-20" / "known.mkv"
+    for path in (*strays, known):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    kept.sql("UPDATE events SET clip = ?, starred = 1 WHERE track = 1", known.relative_to(tmp_path).as_posix())
+    kept.all_steps()
+    assert [path.exists() for path in strays] == [False, True, True, True]
+    assert known.exists()
+    kept.clocks.go(24 * 5)
+    kept.all_steps()
+    assert [path.exists() for path in strays] == [False, False, True, True]

@@ -203,12 +203,12 @@ class Camera:
 
     def _set(self, watch: Watch) -> None:
         self.watch = watch
-        self._deadline = time.monotonic() + OPEN_S
+        self._deadline = time.monotonic() + OPEN_S + self.settings.silence_s
         if watch is not Watch.RUNNING:
             self.latest, self.active = None, 0
 
     def _pause(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds + OPEN_S
+        self._deadline = time.monotonic() + seconds + OPEN_S + self.settings.silence_s
         self._stop.wait(seconds)
 
     def _say(self, error: Exception, wait: float) -> None:
@@ -235,7 +235,7 @@ class Camera:
 
     def _born(self) -> Life:
         """Connect, load what is not loaded yet, open what is written. Raises IrtrackError."""
-        source = open_source(self.settings.source, None, RECONNECT_S, 0.0, self._unwanted)
+        source = open_source(self.settings.source, None, RECONNECT_S, 0.0, self._unwanted, self.settings.silence_s)
         open_: list[Sink] = []
         try:
             self.size = source.info.width, source.info.height

@@ -7,6 +7,7 @@ its beginning, ids only grow and are never given twice, and what a page still li
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import threading
 import time
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from irtrack.sinks.target import reason
-from irtrack.station.disk import Disk
+from irtrack.station.disk import Disk, clips_in
 from irtrack.station.events import PASSING, text_of
 from irtrack.station.settings import RetentionSettings
 
@@ -35,6 +36,9 @@ minutes would make a year of events look old."""
 
 UNSET = "2026-01-01"
 """Moments before that are of a clock that nobody had set: how old the event is, is not known."""
+
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+"""Name of a folder of clips."""
 
 BUSY_S = 0.2
 """Whoever writes is waited for so long; then the step is left for later."""
@@ -60,7 +64,7 @@ class Retention:
         """Events, since the station began."""
         self.trouble = ""
         """Why the last step failed; empty while all is well."""
-        self._told = 0
+        self._told, self._strayed = 0, ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="irtrack-retention", daemon=True)
 
@@ -105,7 +109,20 @@ class Retention:
             if limit is not None and (runs := empty_runs(base, limit)):
                 base.executemany(f"DELETE FROM runs WHERE id = ? AND {EMPTY}", runs)
                 return True
+            if limit is not None:
+                self._remove_strays(base, limit[:10])
             return give_back_pages(base)
+
+    def _remove_strays(self, base: sqlite3.Connection, day: str) -> None:
+        """Clips of days before this one that no row has: a kill came between the two. Once a day."""
+        if day == self._strayed:
+            return
+        for _, path, _ in clips_in(self._disk.clips_folder):
+            name = path.relative_to(self._disk.clips_folder.parent).as_posix()
+            known = base.execute("SELECT count(*) FROM events WHERE clip = ?", (name,)).fetchone()[0]
+            if not known and DAY.fullmatch(path.parent.name) and UNSET <= path.parent.name < day:
+                self._disk.remove(path)
+        self._strayed = day
 
     def _settled(self) -> bool:
         """Whether the clock may be asked how old something is."""

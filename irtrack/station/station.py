@@ -67,14 +67,17 @@ class Station:
         self._networks.expect(camera.settings.detector for camera in settings.cameras)
         self.settings, self._make, self._make_web = settings, make or self._networks.detector, make_web
         self.folder = Path(settings.folder)
-        self._lock = claim_folder(self.folder)
+        self._locks = [claim_folder(self.folder)]
         try:
+            base = (self.folder / "events.db").resolve()
+            if base.parent != self.folder.resolve():  # a link to the database of another station
+                self._locks.append(claim_folder(base.parent))
             use_credentials(Path(settings.credentials) if settings.credentials else None)
             self.database = Database(self.folder / "events.db")
             self.database.prepare()
             make_shrinkable(self.database.path)
         except BaseException:
-            self._lock.close()
+            self._unlock()
             raise
         self.disk = Disk(settings.disk, self.folder, self.database.path)
         self.retention = Retention(settings.retention, self.database.path, self.disk)
@@ -249,7 +252,11 @@ class Station:
             thread.join()
         if self.web is not None:
             self.web.close()
-        self._lock.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        for lock in self._locks:
+            lock.close()
 
     # -- how it stands --------------------------------------------------------------------------------------------
 
