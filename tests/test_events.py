@@ -86,6 +86,19 @@ def test_a_tentative_track_is_no_event(tmp_path: Path) -> None:
     assert len(rows_in(tmp_path / "e.db", "SELECT * FROM runs")) == 1
 
 
+def test_an_event_begins_with_something_seen(tmp_path: Path) -> None:
+    """With half a minute between two frames, a track may be believed in one in which it is not seen, and then end."""
+    sink = EventSink(tmp_path / "e.db", "here", live=False, flush_s=0.0)
+    sink.write(result_of(0, track_at(1, 5, 5, 0.1, seen=False), track_at(2, 9, 9, 0.1, seen=False)))
+    assert rows_in(tmp_path / "e.db") == []
+    sink.write(result_of(1, track_at(2, 10, 9, 0.2)))
+    sink.write(result_of(2, track_at(2, 11, 9, 0.3, seen=False)))
+    sink.close()
+    (row,) = rows_in(tmp_path / "e.db")
+    assert (row["track"], row["first_frame"], row["last_frame"], row["measured"]) == (2, 1, 2, 1)
+    assert row["thumbnail"] is not None
+
+
 def test_the_curve_of_a_track_that_stays_for_hours_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_POINTS", 16)
     sink = EventSink(tmp_path / "e.db", "here", live=False)

@@ -92,7 +92,10 @@ class SharedDetector:
             raise IrtrackError("the detector was closed")
         job = Job(image, view, Future())
         self._jobs.put(job)
-        return job.answer.result(ANSWER_S)
+        try:
+            return job.answer.result(ANSWER_S)
+        except TimeoutError:
+            raise IrtrackError(f"the network gives no answer for {ANSWER_S:g} s") from None
 
     def close(self) -> None:
         """End the thread; what waits is still answered."""

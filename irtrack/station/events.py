@@ -268,6 +268,8 @@ class EventSink:
             there.add(track.id)
             event = self._open.get(track.id)
             change = Change.UPDATED
+            if event is None and track.detection is None:
+                continue  # of what is only supposed to be there nothing can be shown: it begins once it is seen
             if event is None:
                 event = self._open[track.id] = Event(result, track, utc, clock_error_s() if self._live else None)
                 change = Change.STARTED
