@@ -382,7 +382,8 @@ def test_a_run_that_goes_on_beside_a_station_is_left_alone(
 ) -> None:
     """`irtrack run --events` writes into the station's database while that begins: its events are not ended."""
     foreign = EventSink(tmp_path / "events.db", "rtsp://10.0.0.1/...", live=True, flush_s=0.0)
-    for i, result in enumerate(process(Script(lambda i: True, 40), Bright(None), KalmanTracker())):
+    source = Script(lambda i: True, 40)
+    for i, result in enumerate(process(source, Bright(source), KalmanTracker())):
         foreign.write(result)
         if i == 39:
             break
@@ -405,24 +406,3 @@ def test_two_stations_at_one_database_by_a_link(tmp_path: Path, cameras: Cameras
     stations.append(Station(settings_for(tmp_path / "two"), cameras.detector))
     with pytest.raises(SinkError, match="another station runs in"):
         Station(settings_for(tmp_path / "one"), cameras.detector)
-
-
-def test_a_camera_that_sends_a_picture_a_minute_is_not_lost(tmp_path: Path) -> None:
-    """Where the station file says so: the pictures come over one connection, however long each lets one wait."""
-    from mjpeg import Mjpeg
-
-    rare = Mjpeg()
-    rare.wanted = 0
-    source = open_source(rare.url, None, 30.0, silence_s=240.0)
-    try:
-        frames, quiet = iter(source), threading.Event()
-        next(frames)
-        assert not quiet.wait(4.0), "longer than cameras usually may be silent"
-        assert not source.status().lost
-        rare.wanted = 3
-        numbers = [next(frames).connection for _ in range(2)]
-        assert numbers == [0, 0]
-        assert source.info.remarks.counts() == {}
-    finally:
-        source.close()
-        rare.close()

@@ -39,7 +39,9 @@ class StreamSource(Source):
             raise SourceError(f"{self._name}: unknown kind of stream{scheme}; known are {', '.join(SCHEMES)}")
         options = {"fflags": "nobuffer"} | ({"rtsp_transport": "tcp"} if address.scheme.startswith("rtsp") else {})
         try:
-            self._container = av.open(address.opened, options=options, timeout=(OPEN_TIMEOUT_S, silence_s()))
+            self._container = av.open(
+                address.opened, options=options, timeout=(max(OPEN_TIMEOUT_S, silence_s()), silence_s())
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             why = address.scrubbed(str(getattr(error, "strerror", None) or "no answer"))
             kind = SourceError if isinstance(error, REFUSED) else AwayError
