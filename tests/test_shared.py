@@ -15,6 +15,8 @@ from irtrack.build import TEMPORAL_FPS, at_rate, load_detector, make_shared, mak
 from irtrack.cli import main
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Clock, Detections, Image, IrtrackError, Source, SourceInfo
+from irtrack.detect import shared as shared_module
+from irtrack.detect.inference import FastDATrans
 from irtrack.detect.live import LiveDetector
 from irtrack.detect.shared import SharedDetector, View
 from irtrack.simulate import Scene, scene_from_text
@@ -40,13 +42,18 @@ def equal(one: Detections, other: Detections) -> bool:
     )
 
 
-@pytest.mark.parametrize("bands", [0, 4])
-def test_each_camera_of_a_live_network_sees_what_it_sees_alone(bands: int) -> None:
-    """Whole frames with attention kept, and bands round tracks: frames of both go through one network in turn."""
+@pytest.mark.parametrize(("bands", "lanes"), [(0, 1), (4, 1), (4, 2)])
+def test_each_camera_of_a_live_network_sees_what_it_sees_alone(
+    bands: int, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole frames with attention kept, and bands round tracks: frames of both go through one network in turn, or
+    through either of two threads."""
+    monkeypatch.setattr(shared_module, "usable_cores", lambda: lanes)
     alone = [live(bands) for _ in SCENES]
-    shared = SharedDetector(live(bands))
+    shared = SharedDetector(live(bands), most=1)
     views = [shared.view(interval_s=60.0) for _ in SCENES]
     assert views[0]._network is views[1]._network
+    assert len(shared._threads) == lanes
     trackers = [KalmanTracker(), KalmanTracker()]
     found = 0
     for i in range(14):
@@ -67,6 +74,15 @@ def test_each_camera_of_a_live_network_sees_what_it_sees_alone(bands: int) -> No
     assert found > 15
     assert (views[0].status().scan_frames > 1) is bool(bands)
     shared.close()
+
+
+def test_a_network_beside_another_has_the_same_weights_and_its_own_memory() -> None:
+    one = live(0)
+    other = one.beside()
+    assert all(a is b for a, b in zip(one.network.parameters(), other.network.parameters(), strict=True))
+    assert not set(map(id, one.network.modules())) & set(map(id, other.network.modules()))
+    one(SCENES[0].image(0))
+    assert all(part._kept is None for part in other.network.modules() if isinstance(part, FastDATrans))
 
 
 def test_each_camera_has_its_own_limits_and_regions() -> None:
@@ -90,7 +106,7 @@ def test_a_picture_that_cannot_be_looked_at_is_one_cameras_matter() -> None:
         one(np.zeros((1, 50), np.uint8))
     assert len(other(SCENES[0].image(0))) > 0
 
-    def broken(image: Image) -> None:
+    def broken(image: Image, network: object) -> None:
         raise ZeroDivisionError
 
     one.pass_through = broken  # type: ignore[attr-defined]

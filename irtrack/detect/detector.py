@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -159,6 +161,19 @@ class NetworkDetector:
         if isinstance(self._run, VideoNetwork):
             self._run.forget()
         self.without = self.without if without is None else without
+
+    @property
+    def can_be_twice(self) -> bool:
+        """Whether `beside` makes sense: on a CPU, of engines that are ours."""
+        return self.device.type == "cpu" and self._run is self._network
+
+    def beside(self) -> Self:
+        """Another one for another thread: its weights are these, what it keeps of frames is its own."""
+        shared: list[object] = [*self._network.parameters(), *self._network.buffers()]
+        shared += [part.kernels for part in self._network.modules() if hasattr(part, "kernels")]
+        made = copy.copy(self)
+        made._network = made._run = copy.deepcopy(self._network, {id(one): one for one in shared})
+        return made
 
     def scores(self, image: Image) -> Scores:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""

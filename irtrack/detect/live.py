@@ -128,6 +128,14 @@ class LiveDetector(NetworkDetector):
         """In whose parts attention is kept."""
         return self._network
 
+    def use(self, network: DATransNet) -> None:
+        """Look by this one, of the same weights."""
+        if network is not self._network:
+            self._network = network
+            self._gfem = next(m for m in network.modules() if isinstance(m, FastGFEM))
+            self._video.network = network
+            self._video.blocks = [m for m in network.modules() if isinstance(m, FastDATrans)]
+
     def expect(self, time_s: float) -> None:
         """The next frame is from this time."""
         step_s = self.interval_s if self._time_s is None else max(time_s - self._time_s, 0.0)

@@ -1,8 +1,8 @@
-"""One network for several cameras, in a thread of its own.
+"""One network for several cameras, in threads of its own.
 
 Each camera has a `view`: a detector whose limits, regions, levels, temporal stage and, in mode live, whose scan and
-kept attention are its own. Only the passes through the network are made in the thread, one after the other; where
-whole frames wait at the same time, they go through together.
+kept attention are its own. Only the passes through the network are made in its threads; where whole frames wait at the
+same time, they may go through together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from irtrack.config import DetectorSettings
 from irtrack.core import Image, IrtrackError, Scores, Tracks
 from irtrack.detect.detector import NetworkDetector, usable_cores
 from irtrack.detect.live import LiveDetector, Memory
+from irtrack.detect.network import DATransNet
 
 ANSWER_S = 120.0
 """Longest wait for an answer; more than the largest frames take on a slow machine."""
@@ -38,24 +40,32 @@ class Job:
 
 
 class SharedDetector:
-    """Runs a detector in a thread of its own, which ends with `close`, or when all views are closed or gone.
+    """Runs a detector in threads of its own, which end with `close`, or when all views are closed or gone.
+
+    One thread, whose engine uses all cores or is a GPU's. Where the settings say how many CPU `threads` a pass takes,
+    as many passes as the cores can do are made at the same time, of the same weights: threads of one pass that wait
+    for each other on busy cores would make it slow.
 
     The first of the frames that wait says which size goes next; others of that size, up to `most`, go with it.
     """
 
     def __init__(self, detector: NetworkDetector, most: int = 16) -> None:
-        self.detector = detector
+        self.detector, self._most = detector, most
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._worker = Worker(self._jobs, detector, most)
-        self._thread = threading.Thread(target=self._worker.work, name="irtrack-detect", daemon=True)
-        self._closing = False
-        self._thread.start()
+        self._views: weakref.WeakSet[View] = weakref.WeakSet()
+        self.batches: deque[int] = deque(maxlen=100)
+        """Frames of the last passes through the network, for reports."""
+        threads = detector.settings.threads
+        self._lanes = max(1, usable_cores() // threads) if threads and most == 1 and detector.can_be_twice else 1
+        self._threads: list[threading.Thread] = []
+        self._closing, self._control = False, threading.Lock()
+        self._begin(detector)
         weakref.finalize(self, self._jobs.put, None)
 
-    @property
-    def batches(self) -> list[int]:
-        """Frames of the last passes through the network, for reports; the newest hundred."""
-        return self._worker.batches
+    def _begin(self, detector: NetworkDetector) -> None:
+        work = Lane(self._jobs, detector, self._most, self.batches).work  # not of self, which is to go with its views
+        self._threads.append(thread := threading.Thread(target=work, name="irtrack-detect", daemon=True))
+        thread.start()
 
     def view(
         self, settings: DetectorSettings | None = None, without: str = "", interval_s: float | None = None
@@ -70,20 +80,24 @@ class SharedDetector:
             made = LiveView(self, settings, without, interval_s or self.detector.interval_s)
         else:
             made = View(self, settings, without)
-        self._worker.views.add(made)
+        with self._control:
+            self._views.add(made)
+            if len(self._threads) < min(len(self._views), self._lanes) and not self._closing:
+                self._begin(self.detector.beside())
         return made
 
     @property
     def closed(self) -> bool:
         """Whether nobody is answered any more."""
-        return self._closing or not self._thread.is_alive()
+        return self._closing
 
     def leave(self, view: View) -> None:
-        """A camera needs it no more; with the last one the thread ends."""
-        self._worker.views.discard(view)
-        if not self._worker.views:
-            self._closing = True
-            self._jobs.put(None)
+        """A camera needs it no more; with the last one the threads end."""
+        with self._control:
+            self._views.discard(view)
+            if not self._views:
+                self._closing = True
+                self._jobs.put(None)
 
     def ask(self, image: NDArray[Any], view: LiveView | None = None) -> Scores:
         """The score map of a frame; waits for its turn. Raises what the detector raises, or IrtrackError once
@@ -98,10 +112,11 @@ class SharedDetector:
             raise IrtrackError(f"the network gives no answer for {ANSWER_S:g} s") from None
 
     def close(self) -> None:
-        """End the thread; what waits is still answered."""
+        """End the threads; what waits is still answered."""
         self._closing = True
         self._jobs.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
 
 class View(NetworkDetector):
@@ -135,41 +150,46 @@ class LiveView(LiveDetector, View):
         self._waited_s = time.perf_counter() - start - self._passed_s
         return scores
 
-    def pass_through(self, image: Image) -> Scores:
-        """In the network's thread."""
+    def pass_through(self, image: Image, network: DATransNet) -> Scores:
+        """In a thread of the network: what this camera's frames left in it comes into it, and leaves it again."""
         start = time.perf_counter()
-        scores = LiveDetector._score(self, image)
-        self._passed_s = time.perf_counter() - start
-        return scores
+        self.use(network)
+        self.memory.enter(network)
+        try:
+            return LiveDetector._score(self, image)
+        finally:
+            self.memory.leave(network)
+            self._passed_s = time.perf_counter() - start
 
     def look_at(self, tracks: Tracks, spent_s: float) -> None:
         """As of `LiveDetector`."""
         super().look_at(tracks, spent_s + self._waited_s)
 
 
-class Worker:
-    """What the thread does. It does not hold the shared detector, so that it ends with the last view."""
+class Lane:
+    """What a thread does. It does not hold the shared detector, so that it ends with the last view."""
 
-    def __init__(self, jobs: queue.SimpleQueue[Job | None], detector: NetworkDetector, most: int) -> None:
-        self._jobs, self._detector, self._most = jobs, detector, most
-        self.batches: list[int] = []
-        self.views: weakref.WeakSet[View] = weakref.WeakSet()
-        self._threads = 0
+    def __init__(
+        self, jobs: queue.SimpleQueue[Job | None], detector: NetworkDetector, most: int, batches: deque[int]
+    ) -> None:
+        self._jobs, self._detector, self._most, self._batches = jobs, detector, most, batches
 
     def work(self) -> None:
         """Until a None comes and nothing waits."""
+        threads = self._detector.settings.threads
+        if threads and self._detector.device.type == "cpu":
+            torch.set_num_threads(threads)
         waiting: list[Job] = []
         open_ = True
         while open_ or waiting:
             if open_ and not waiting:
                 open_ = self._take(waiting, block=True)
-            while open_ and not self._jobs.empty():
+            while open_ and self._most > 1 and not self._jobs.empty():
                 open_ = self._take(waiting, block=False)
             if not waiting:
                 continue
             batch = self._next(waiting)
             waiting = [job for job in waiting if not any(job is b for b in batch)]
-            self._spread()
             self._answer(batch)
             del batch  # what it holds may be the last view
 
@@ -177,6 +197,7 @@ class Worker:
         """Add a job to those that wait; False at the end of all."""
         job = self._jobs.get(block)
         if job is None:
+            self._jobs.put(None)  # for the other threads
             return False
         waiting.append(job)
         return True
@@ -188,35 +209,20 @@ class Worker:
         same = [job for job in waiting if job.view is None and job.image.shape == first.image.shape]
         return same[: self._most]
 
-    def _spread(self) -> None:
-        """As many CPU threads as all cameras together would have had."""
-        each = self._detector.settings.threads
-        if not each or self._detector.device.type != "cpu":
-            return
-        wanted = max(1, min(usable_cores(), each * len(self.views)))
-        if wanted != self._threads:
-            self._threads = wanted
-            torch.set_num_threads(wanted)
-
     def _answer(self, batch: Sequence[Job]) -> None:
-        self.batches = [*self.batches[-99:], len(batch)]
+        self._batches.append(len(batch))
         try:
-            maps = [self._live(job.view, job.image)] if (job := batch[0]).view else self._whole(batch)
-            for job, scores in zip(batch, maps, strict=True):
+            for job, scores in zip(batch, self._scores(batch), strict=True):
                 job.answer.set_result(scores)
         except Exception as error:
             for job in batch:
                 if not job.answer.done():
                     job.answer.set_exception(error)
 
-    def _whole(self, batch: Sequence[Job]) -> Sequence[Scores]:
-        return self._detector.batch([job.image for job in batch])
-
-    def _live(self, view: LiveView, image: Image) -> Scores:
-        """Its attention comes into the network, and that of the one before leaves it."""
+    def _scores(self, batch: Sequence[Job]) -> Sequence[Scores]:
+        first, detector = batch[0], self._detector
+        if first.view is None:
+            return detector.batch([job.image for job in batch])
+        assert isinstance(detector, LiveDetector)
         with torch.inference_mode():
-            view.memory.enter(view.network)
-            try:
-                return view.pass_through(image)
-            finally:
-                view.memory.leave(view.network)
+            return [first.view.pass_through(first.image, detector.network)]
