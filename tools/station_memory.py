@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Memory of a station with some cameras of the same settings, after 30 frames of each.
 
-tools/station_memory.py CAMERAS [MODE] [WEIGHTS] [WIDTH HEIGHT] [selftest]
+tools/station_memory.py CAMERAS [MODE] [WEIGHTS] [WIDTH HEIGHT [THREADS]] [selftest]
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def mib(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def main(count: int, mode: str, weights: str, width: int, height: int, selftest: bool) -> None:
+def main(count: int, mode: str, weights: str, width: int, height: int, threads: int, selftest: bool) -> None:
     """Print one line."""
-    detector = DetectorSettings(weights=weights, threads=1, device="cpu", mode=mode, temporal=False)
+    detector = DetectorSettings(weights=weights, threads=threads, device="cpu", mode=mode, temporal=False)
     source = f"simcam:sky,width={width},height={height},fps=2,frames=10,targets=2,scr=16,seed="
     cameras = tuple(
         CameraSettings(name=f"c{i}", source=f"{source}{i}", settings=Settings(detector=detector)) for i in range(count)
@@ -54,5 +54,7 @@ def main(count: int, mode: str, weights: str, width: int, height: int, selftest:
 
 if __name__ == "__main__":
     given = [word for word in sys.argv[1:] if word != "selftest"]
-    count, mode, weights, width, height = [*given, *["2", "auto", "datransnet-s", "640", "512"][len(given) :]]
-    main(int(count), mode, weights, int(width), int(height), "selftest" in sys.argv)
+    usual = ["2", "live", "datransnet-s", "640", "512", "0"]
+    count, mode, weights, *numbers = [*given, *usual[len(given) :]]
+    width, height, threads = map(int, numbers)
+    main(int(count), mode, weights, width, height, threads, "selftest" in sys.argv)

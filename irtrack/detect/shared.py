@@ -30,6 +30,10 @@ ANSWER_S = 120.0
 """Longest wait for an answer; more than the largest frames take on a slow machine."""
 
 
+END_S = 20.0
+"""Threads are waited for so long, which is a pass of a slow machine."""
+
+
 @dataclass(eq=False)
 class Job:
     """A frame for the network: its input (H, W), or the raw frame where `view` says what of it to look at."""
@@ -92,12 +96,16 @@ class SharedDetector:
         return self._closing
 
     def leave(self, view: View) -> None:
-        """A camera needs it no more; with the last one the threads end."""
+        """A camera needs it no more; with the last one the threads end. A thread that is in a library when the process
+        ends would make that crash: so they are waited for."""
         with self._control:
             self._views.discard(view)
-            if not self._views:
-                self._closing = True
-                self._jobs.put(None)
+            if self._views or self._closing:
+                return
+            self._closing = True
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join(END_S)
 
     def ask(self, image: NDArray[Any], view: LiveView | None = None) -> Scores:
         """The score map of a frame; waits for its turn. Raises what the detector raises, or IrtrackError once
