@@ -26,6 +26,7 @@ import time
 import urllib.request
 from contextlib import closing, suppress
 from fractions import Fraction
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ class Soak:
         while self.station.poll() is None:
             request = urllib.request.Request(f"http://127.0.0.1:{self.ports['web']}/api/cameras/third/live")
             request.add_header("Authorization", f"Bearer {token}")
-            with suppress(OSError), urllib.request.urlopen(request, timeout=60) as answer:
+            with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=60) as answer:
                 until = time.monotonic() + 20
                 while time.monotonic() < until and answer.read(65536):
                     pass

@@ -36,8 +36,9 @@ def serve(args: argparse.Namespace) -> int:
     """`irtrack serve STATION.toml [--check]`."""
     from irtrack.station.plan import check
     from irtrack.station.settings import load_station
-    from irtrack.station.station import Station
+    from irtrack.station.station import Station, share_memory
 
+    share_memory()
     stop: Stop = args.stop
     stop.polled = True
     reload = Reload(stop)
