@@ -301,7 +301,7 @@ M_ARENA_MAX, ARENAS = -8, 4
 
 def share_memory() -> None:
     """Before there are threads: those that come and go with cameras and clips would each leave a pool behind that
-    others do not use (a station of three small cameras took 570 to 640 MiB, and 490 to 580 so)."""
+    others do not use (a station of three small cameras took 570 to 640 MiB, and 490 to 590 so)."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
