@@ -30,7 +30,7 @@ from irtrack.track.tracker import KalmanTracker
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
     from irtrack.detect.live import LiveDetector
-    from irtrack.detect.shared import SharedDetector
+    from irtrack.detect.shared import SharedDetector, View
 
 
 LIVE_FPS = 30.0
@@ -66,19 +66,25 @@ def make_detector(settings: Settings, source: Source | None = None) -> NetworkDe
     Made in a thread that ends: each thread that calls torch has OpenMP workers of its own, and while there are more of
     them than cores, all of them sleep between operations instead of waiting: frames take twice the time.
     """
-    detector = settings.detector
-    if source is not None and detector.temporal and not wants_temporal(detector, source.info.fps):
-        made = make_detector(replace(settings, detector=replace(detector, temporal=False)), source)
-        made.without = f"what moves is not sought over time: that takes {TEMPORAL_FPS:g} frames a second or more"
-        return made
+    detector, without = at_rate(settings.detector, source.info.fps if source is not None else None)
     if source is None or not source.live:
-        return make_loaded(detector, None)
-    return make_loaded(detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
+        made = make_loaded(detector, None)
+    else:
+        made = make_loaded(detector, source.info.fps or LIVE_FPS, (source.info.height, source.info.width))
+    made.without = without
+    return made
 
 
-def wants_temporal(settings: DetectorSettings, fps: float | None) -> bool:
-    """Whether the temporal stage is asked for and a source of so many frames a second is fast enough for it."""
-    return settings.temporal and (fps or LIVE_FPS) >= TEMPORAL_FPS
+def at_rate(settings: DetectorSettings, fps: float | None) -> tuple[DetectorSettings, str]:
+    """The settings for frames that come so often, and what they leave out, with the reason; "" where that is nothing.
+
+    The one place that decides it, for single sources, several, recordings of an archive and cameras of a station. A
+    rate that is not known is taken for that of a usual camera.
+    """
+    if settings.temporal and (fps or LIVE_FPS) < TEMPORAL_FPS:
+        without = f"what moves is not sought over time: that takes {TEMPORAL_FPS:g} frames a second or more"
+        return replace(settings, temporal=False), without
+    return settings, ""
 
 
 def make_loaded(
@@ -289,6 +295,13 @@ def make_shared(settings: Settings) -> SharedDetector:
         raise ConfigError("several sources share one detector, which sees whole frames: leave --mode out")
     exact = replace(settings, detector=replace(settings.detector, mode="exact"))
     return SharedDetector(make_detector(exact))
+
+
+def make_view(shared: SharedDetector, settings: Settings, source: Source) -> View:
+    """The shared detector for one of its sources."""
+    fps = source.info.fps
+    detector, without = at_rate(replace(settings.detector, mode=shared.detector.settings.mode), fps)
+    return shared.view(detector, without, 1 / (fps or LIVE_FPS))
 
 
 def trigger_on_tracks(recorder: TriggeredRecorder, result: FrameResult) -> None:

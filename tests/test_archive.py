@@ -344,3 +344,31 @@ def test_what_ends_every_worker_that_takes_it_is_given_up(tmp_path: Path) -> Non
         assert "four in a row" in answer.line
         assert not answer.general
         assert client.submit(sum, [1, 2], key="irtrack-next").result(timeout=LONGEST_S) == 3
+
+
+def test_of_slow_recordings_what_moves_is_not_sought_over_time(tmp_path: Path) -> None:
+    """Decided for each recording, and said of it; a slow one that is long is cut into parts."""
+    for name, fps in (("slow", 5.0), ("fast", 20.0)):
+        scene = Scene(scene_from_text(f"sky,width=48,height=40,frames=14,targets=2,scr=25,seed=1,fps={fps:g}"))
+        write_video(tmp_path / f"{name}.mkv", (scene.image(i) for i in range(14)), fps)
+    settings = Settings(detector=DetectorSettings(weights="datransnet-s", backend=ENGINE, temporal=True))
+    job = tasks.choose(job_of(tmp_path / "out", settings, None, 600.0))
+    assert not isinstance(job, tasks.Failed)
+    remarks = {}
+    for name in ("slow", "fast", "slow"):
+        path = str(tmp_path / f"{name}.mkv")
+        known = tasks.look(path, job)
+        assert isinstance(known, Known)
+        key = job.key(known.content)
+        with contextlib.suppress(FileNotFoundError):
+            (Store(job.out).results / f"{key}.json").unlink()
+        result = tasks.track(path, known, key, [], job)
+        assert isinstance(result, Result)
+        assert result.remarks == remarks.setdefault(name, result.remarks)
+    without = "what moves is not sought over time: that takes 8 frames a second or more"
+    assert [without in remarks[name] for name in ("slow", "fast")] == [True, False]
+    archive = Archive.__new__(Archive)
+    archive._job = job_of(tmp_path / "out", settings, None, 60.0)
+    recording = Known("", frames=5 * 600, fps=5.0)
+    assert len(archive._parts(recording)) == 10
+    assert archive._parts(Known("", frames=20 * 600, fps=20.0)) == []

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 from irtrack.cli import main
 from irtrack.core import Detections, Floats, Frame, FrameResult, IrtrackError, Remarks, Track, TrackStatus
-from irtrack.direction.bearings import MOVED, Bearings
+from irtrack.direction.bearings import MOVED, RESIZED, Bearings
 from irtrack.direction.calibrate import Known, calibrate
 from irtrack.direction.camera import Camera, axes_of, camera_from, diagonal, load_camera
 from irtrack.direction.geodesy import azimuth_elevation, ecef_of, enu_of, place_from_enu, place_of, unit_of
@@ -423,6 +423,20 @@ def test_directions_are_left_out_once_the_picture_has_moved() -> None:
     still = Bearings(CAMERA)(result_of(0, replace(track, velocity_px_s=np.array([40.0, 0.0]))))[1]
     assert found[3].azimuth_deg_s == pytest.approx(still.azimuth_deg_s)
     assert found[0].azimuth_deg_s == 0.0
+
+
+def test_directions_are_left_out_of_pictures_of_another_size() -> None:
+    """A camera that was set to another size is not the one of the file, and plausible directions would be wrong."""
+    remarks, lens = Remarks(), CAMERA.lens
+    bearings = Bearings(CAMERA, remarks)
+    track = track_at(np.array([10.0, 12.0]), np.zeros(2), np.eye(4))
+    own, seen = (lens.height, lens.width), []
+    for number, shape in enumerate([own, (128, 160), (128, 160), own]):
+        result = result_of(number, track)
+        frame = replace(result.frame, image=np.zeros(shape, np.uint8), connection=(0, 1, 1, 2)[number])
+        seen.append(bool(bearings(replace(result, frame=frame))))
+    assert seen == [True, False, False, True]
+    assert remarks.counts() == {RESIZED: 1}
 
 
 def test_a_run_with_a_pose_has_directions(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -210,6 +210,40 @@ def test_silence_is_noticed_though_the_library_says_nothing(monkeypatch: pytest.
     source.close()
 
 
+def test_a_camera_that_sends_a_picture_a_minute_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is told how long the camera may be silent; libraries are told, too."""
+    from irtrack.capture.reconnect import ReconnectingSource
+    from irtrack.core import SourceError
+
+    monkeypatch.setattr(reader, "SILENCE_S", 0.05)
+    gate = threading.Event()
+
+    class Rare(Stuck):
+        def __iter__(self) -> Iterator[Frame]:
+            for i in range(2):
+                yield Frame(i, float(i), self._image)
+                gate.wait(GUARD_S)
+
+    source = ReconnectingSource(lambda: Rare(gate, opens=True), "rare", 30.0, silence_s=GUARD_S)
+    frames = iter(source)
+    next(frames)
+    threading.Timer(0.5, gate.set).start()
+    assert next(frames).connection == 0
+    assert not source.lost
+    source.close()
+    asked: list[object] = []
+
+    def opened(*args: object, timeout: object, **more: object) -> None:
+        asked.append(timeout)
+        raise OSError("no camera")
+
+    monkeypatch.setattr(av, "open", opened)
+    for silence_s in (None, 2.0, 70.0):
+        with pytest.raises(SourceError, match="cannot connect"):
+            open_source("tcp://127.0.0.1:1", silence_s=silence_s)
+    assert asked == [(5.0, 0.05), (5.0, 2.0), (70.0, 70.0)]
+
+
 def test_opening_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it connects, and while it waits to try again."""
     from irtrack.capture.reconnect import ReconnectingSource

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,7 @@ import pytest
 
 from irtrack.cli import main
 from irtrack.core import Detections, Frame, FrameResult, SinkError, Track, TrackStatus
-from irtrack.station import events
+from irtrack.station import clock, events
 from irtrack.station.clock import clock_error_s, utc_of
 from irtrack.station.events import CURVE, EventSink
 
@@ -84,6 +84,19 @@ def test_a_tentative_track_is_no_event(tmp_path: Path) -> None:
     sink.close()
     assert rows_in(tmp_path / "e.db") == []
     assert len(rows_in(tmp_path / "e.db", "SELECT * FROM runs")) == 1
+
+
+def test_an_event_begins_with_something_seen(tmp_path: Path) -> None:
+    """With half a minute between two frames, a track may be believed in one in which it is not seen, and then end."""
+    sink = EventSink(tmp_path / "e.db", "here", live=False, flush_s=0.0)
+    sink.write(result_of(0, track_at(1, 5, 5, 0.1, seen=False), track_at(2, 9, 9, 0.1, seen=False)))
+    assert rows_in(tmp_path / "e.db") == []
+    sink.write(result_of(1, track_at(2, 10, 9, 0.2)))
+    sink.write(result_of(2, track_at(2, 11, 9, 0.3, seen=False)))
+    sink.close()
+    (row,) = rows_in(tmp_path / "e.db")
+    assert (row["track"], row["first_frame"], row["last_frame"], row["measured"]) == (2, 1, 2, 1)
+    assert row["thumbnail"] is not None
 
 
 def test_the_curve_of_a_track_that_stays_for_hours_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +327,8 @@ def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
     """Its rows stay, and new ones have all columns."""
     path = tmp_path / "e.db"
     new = {"clip TEXT", *(f"{name} REAL" for name in events.DIRECTION)}
-    lines = [line for line in events.SCHEMA.splitlines() if line.strip().rstrip(",") not in new]
+    schema = events.SCHEMA.replace(events.INDEXES, "")
+    lines = [line for line in schema.splitlines() if line.strip().rstrip(",") not in new]
     with sqlite3.connect(path) as base:
         base.executescript("\n".join(lines))
         base.execute("INSERT INTO runs VALUES (1, 'old', '2026', '0.2')")
@@ -329,3 +343,33 @@ def test_a_database_of_the_version_before_goes_on(tmp_path: Path) -> None:
     assert [row["source"] for row in rows_in(path, "SELECT source FROM runs")] == ["old", "here", "here"]
     assert all(row["clip"] is None for row in rows_in(path))
     assert rows_in(path, "PRAGMA user_version") == [{"user_version": events.VERSION}]
+
+
+@pytest.mark.parametrize("hours", [-1.0, 1.0])
+def test_a_clock_that_is_set_by_an_hour_makes_no_event_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float
+) -> None:
+    """Both ends of an event are by one clock, the new one, and lie as far apart as its seconds do."""
+    offset = timedelta()
+
+    class Set(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Set:
+            return cls.fromtimestamp(time.time(), tz) + offset
+
+    for module in (clock, events):
+        monkeypatch.setattr(module, "datetime", Set)
+    sink = EventSink(tmp_path / "e.db", "cam", live=True, flush_s=0.0)
+    start, wall = time.monotonic(), datetime.now(UTC)
+    for i in range(40):
+        if i == 20:
+            offset = timedelta(hours=hours)
+        ended = [track_at(1, 5, 5, 0.1)] if i < 15 else []  # over before it
+        sink.write(result_of(i, *ended, track_at(2, 9, 9, 0.1), captured_s=start + i / 10))
+    sink.close()
+    before, across = rows_in(tmp_path / "e.db")
+    for row, lasted_s, shift in ((before, 1.4, 0.0), (across, 3.9, hours)):
+        first, last = (datetime.fromisoformat(str(row[name])) for name in ("first_utc", "last_utc"))
+        assert (last - first).total_seconds() == pytest.approx(lasted_s, abs=0.06)
+        assert (first - wall).total_seconds() == pytest.approx(3600 * shift, abs=60)
+    assert [row["ended"] for row in (before, across)] == [1, 1]

@@ -15,7 +15,7 @@ from scipy.stats import binom, poisson
 from irtrack.build import load_detector, make_tracker
 from irtrack.cli import main
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Detections, Detector, Floats, Frame, FrameResult, Image
+from irtrack.core import Detections, Detector, Floats, Frame, FrameResult, Image, IrtrackError
 from irtrack.pipeline import process, process_frame
 from irtrack.simulate import Scene, add_target, scene_from_text
 from irtrack.station.faint import (
@@ -25,10 +25,13 @@ from irtrack.station.faint import (
     blur_px,
     local_deviation,
     plan,
+    read_sight,
     sight_of,
     with_targets,
 )  # fmt: skip
 from irtrack.station.selftest import Report, SelfTest, SelfTestSettings, interval, rate_interval
+from irtrack.station.settings import CameraSettings, ShadowSettings
+from irtrack.station.shadow import Shadow
 
 SETTINGS = Settings(detector=DetectorSettings(mode="exact", device="cpu", weights="datransnet-s"))
 STRONG = SelfTestSettings(scrs=(8.0, 14.0), targets=6)
@@ -324,3 +327,30 @@ def test_process_gives_results_that_a_self_test_takes(view: Scene, shadow: Detec
     test.run(clip)
     report = report_of(test)
     assert report.false_tracks == 0  # what is really there counts for nothing
+
+
+def test_a_reference_is_read_in_one_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By the command and by a station; what cannot be used is one line, and a station begins anew."""
+    kept = tmp_path / "selftest" / "north.json"
+    kept.parent.mkdir()
+    camera = CameraSettings(name="north", source="north")
+    made = lambda: Shadow(ShadowSettings(on=True), camera, tmp_path, lambda s, c: pytest.fail("not asked for"))  # noqa: E731
+    assert made()._kept is None
+    assert caplog.text == ""
+    for text in ("no JSON", "[1]", "{}", '{"reference": null}', '{"reference": {"deviation": [1]}}', "[" * 10_000):
+        kept.write_text(text)
+        with pytest.raises(IrtrackError, match=r"north\.json is no reference of irtrack selftest"):
+            read_sight(kept)
+        assert made()._kept is None
+        assert caplog.records[-1].message.startswith(f"camera north: {kept} is no reference of irtrack selftest")
+    kept.unlink()
+    kept.mkdir()
+    with pytest.raises(IrtrackError, match="cannot read"):
+        read_sight(kept)
+    kept.rmdir()
+    sight = sight_of([np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.uint8)])
+    kept.write_text(json.dumps({"reference": sight.to_dict()}))
+    assert read_sight(kept).kind == sight.kind
+    found = made()._kept
+    assert found is not None
+    assert np.allclose(found.deviation, sight.deviation)

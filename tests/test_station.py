@@ -375,3 +375,34 @@ def test_what_went_on_when_a_station_was_killed_ends(tmp_path: Path, cameras: Ca
     assert [(n.camera, n.event, n.change) for n in news] == [("a", f"{row['run']}-{row['track']}", Change.ENDED)]
     assert news[0].values["last_s"] == pytest.approx(row["last_s"])
     assert np.all([r["ended"] for r in rows(tmp_path)])
+
+
+def test_a_run_that_goes_on_beside_a_station_is_left_alone(
+    tmp_path: Path, cameras: Cameras, stations: list[Station]
+) -> None:
+    """`irtrack run --events` writes into the station's database while that begins: its events are not ended."""
+    foreign = EventSink(tmp_path / "events.db", "rtsp://10.0.0.1/...", live=True, flush_s=0.0)
+    source = Script(lambda i: True, 40)
+    for i, result in enumerate(process(source, Bright(source), KalmanTracker())):
+        foreign.write(result)
+        if i == 39:
+            break
+    (row,) = rows(tmp_path)
+    assert not row["ended"]
+    _, news = begin(stations, cameras, settings_for(tmp_path))
+    assert news == []
+    assert not rows(tmp_path)[0]["ended"]
+    foreign.close()
+    assert rows(tmp_path)[0]["ended"]
+
+
+def test_two_stations_at_one_database_by_a_link(tmp_path: Path, cameras: Cameras, stations: list[Station]) -> None:
+    begin(stations, cameras, settings_for(tmp_path / "one"))
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "events.db").symlink_to(tmp_path / "one" / "events.db")
+    with pytest.raises(SinkError, match=r"another station runs in .*one: give each a folder of its own"):
+        Station(settings_for(tmp_path / "two"), cameras.detector)
+    stations.pop().close()
+    stations.append(Station(settings_for(tmp_path / "two"), cameras.detector))
+    with pytest.raises(SinkError, match="another station runs in"):
+        Station(settings_for(tmp_path / "one"), cameras.detector)

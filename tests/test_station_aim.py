@@ -16,8 +16,9 @@ from stations import FPS, HEIGHT, WIDTH, Cameras, Script, rows, settings_for, wa
 from irtrack.core import ConfigError
 from irtrack.station.database import Database, Wanted
 from irtrack.station.news import News
+from irtrack.station.plan import check
 from irtrack.station.settings import CotSettings, ShadowSettings, load_station
-from irtrack.station.station import Station, check
+from irtrack.station.station import Station
 
 POSE = f"""
 [lens]

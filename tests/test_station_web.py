@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import stat
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from stations import HEIGHT, WIDTH, Cameras, Script, rows, settings_for, wait_fo
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from irtrack.core import ConfigError
+from irtrack.core import ConfigError, SinkError
 from irtrack.station.settings import ClipSettings, WebSettings
 from irtrack.station.station import Station
 from irtrack.station.web.server import WebServer
@@ -327,9 +329,15 @@ def test_the_page_in_a_browser(station: Station, tmp_path: Path, cameras: Camera
         browser.run("document.querySelector('#verdicts [data-say=star]').click()")
         wait_for(lambda: [r["starred"] for r in rows(station.folder)].count(1) == 1)
         browser.run("document.getElementById('close').click()")
+        with closing(sqlite3.connect(station.folder / "events.db")) as base, base:
+            base.execute("DELETE FROM events WHERE verdict = 'target'")
+        browser.run("document.querySelector('#events li.target .open').click()")
+        browser.until("document.querySelectorAll('#events li.target').length === 0")  # it was too old
+        assert browser.run("document.getElementById('detail').open") is False
+        browser.until("document.querySelectorAll('#events li').length === 2")
 
         cameras.makers["gone"] = lambda turn: Script(lambda i: i >= 5, None)
-        browser.until("document.querySelectorAll('#events li').length >= 4")
+        browser.until("document.querySelectorAll('#events li').length >= 3")
         browser.until("document.getElementById('troubles').textContent === ''")
         browser.run("document.querySelectorAll('#cameras button')[2].click()")
         browser.until("document.getElementById('facts').textContent.startsWith('gone')")
@@ -349,3 +357,22 @@ def test_the_same_token_after_a_restart(tmp_path: Path, cameras: Cameras) -> Non
     assert token_in(tmp_path) == first
     assert stat.S_IMODE(os.stat(tmp_path / "token").st_mode) == 0o600
     assert time.time() - os.stat(tmp_path / "token").st_mtime < 600
+
+
+def test_a_new_token_is_taken_over(station: Station, client: Client) -> None:
+    """Written anew, or removed: whoever has the old one is out. One that is none is refused."""
+    path = station.folder / "token"
+    assert station.take_over(station.settings) == []
+    path.write_text("a" * 40)
+    assert client.ask("/api/cameras")[0] == 200
+    assert station.take_over(station.settings) == ["pages (another token)"]
+    new = Client(station, "a" * 40)
+    assert [c.ask("/api/cameras")[0] for c in (client, new)] == [401, 200]
+    path.write_text("short")
+    with pytest.raises(SinkError, match="no token of 20 letters"):
+        station.take_over(station.settings)
+    assert new.ask("/api/cameras")[0] == 200
+    path.unlink()
+    assert station.take_over(station.settings) == ["pages (another token)"]
+    assert new.ask("/api/cameras")[0] == 401
+    assert Client(station, path.read_text().strip()).ask("/api/cameras")[0] == 200

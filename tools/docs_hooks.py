@@ -90,6 +90,7 @@ def station_settings() -> str:
         ("The station", station.StationSettings()),
         ("`[clips]`", station.ClipSettings()),
         ("`[disk]`", station.DiskSettings()),
+        ("`[retention]`", station.RetentionSettings()),
         ("`[web]`", station.WebSettings()),
         ("`[selftest]`", station.ShadowSettings()),
         ("`[[cameras]]`", station.CameraSettings()),

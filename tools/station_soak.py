@@ -2,11 +2,12 @@
 """A station for MINUTES whose cameras, broker and disk die again and again: memory, threads, descriptors, and whether
 any news or row was lost.
 
-    tools/station_soak.py [MINUTES]
+    tools/station_soak.py [MINUTES] [FPS]
 
 Two cameras are processes that send NUT over TCP on loopback and are killed in turn; a third is simulated. The broker is
 mosquitto, the receiver of webhooks is here, the disk is a file system in memory of 48 MB that is filled to its last
-byte (as root; else the disk stays as it is). Somebody looks at the live picture and the WebSocket all the while.
+byte (as root; else the disk stays as it is). Somebody looks at the live picture all the while. Of
+events the newest 30 are kept, so that rows and clips go all the time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import threading
 import time
 import urllib.request
 from contextlib import closing, suppress
+from fractions import Fraction
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,8 +38,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from irtrack.simulate import Scene, scene_from_text
 
 ROOT = Path(__file__).resolve().parent.parent
-FPS = 10
+FPS = float(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[1] != "send" else 10.0
 BROKER = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
+
+COLUMNS = (
+    "minute", "MiB", "threads", "Python", "fds", "frames", "lost", "deaths", "events", "clips", "failed", "waiting",
+    "removed", "db kB",
+)  # fmt: skip
 
 STATION = """
 name = "soak"
@@ -50,6 +58,8 @@ memory_mb = 16
 [disk]
 clips_gb = 0.02
 free_gb = 0.004
+[retention]
+most = 30
 [web]
 port = {web}
 [selftest]
@@ -65,7 +75,7 @@ source = "tcp://127.0.0.1:{second}"
 detector = {{weights = "datransnet-s", threads = 1}}
 [[cameras]]
 name = "third"
-source = "simcam:sky,width=128,height=96,fps=10,frames=100,targets=2,scr=16,seed=5"
+source = "simcam:sky,width=128,height=96,frames=100,targets=2,scr=16,seed=5,fps={fps:g}"
 detector = {{weights = "datransnet-s", threads = 1}}
 [[outputs]]
 kind = "mqtt"
@@ -88,13 +98,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def send(port: int, seed: int) -> None:
+def send(port: int, seed: int, fps: float) -> None:
     """A camera."""
     scene = Scene(scene_from_text(f"camera16,width=128,height=96,targets=2,scr=16,seed={seed},frames=100"))
     pictures = [scene.image(i) for i in range(100)]
     pictures += pictures[::-1]
     with av.open(f"tcp://127.0.0.1:{port}?listen=1", "w", format="nut") as out:
-        stream = out.add_stream("rawvideo", rate=FPS)
+        stream = out.add_stream("rawvideo", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = 128, 96, "gray16le"
         start, n = time.monotonic(), 0
         while True:
@@ -102,7 +112,7 @@ def send(port: int, seed: int) -> None:
             frame.pts = n
             out.mux(stream.encode(frame))
             n += 1
-            time.sleep(max(0.0, start + n / FPS - time.monotonic()))
+            time.sleep(max(0.0, start + n / fps - time.monotonic()))
 
 
 class Heard:
@@ -175,7 +185,7 @@ class Soak:
         receiver(self.ports["hook"], self.hook)
         subscriber(self.ports["broker"], self.mqtt)
         path = folder / "soak.toml"
-        path.write_text(STATION.format(folder=self.kept, **self.ports))
+        path.write_text(STATION.format(folder=self.kept, fps=FPS, **self.ports))
         self.log = (folder / "log").open("wb")
         words = [sys.executable, "-m", "irtrack", "serve", str(path)]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -198,7 +208,7 @@ class Soak:
             )
             words = [str(BROKER), "-c", str(config)]
         else:
-            words = [sys.executable, __file__, "send", str(self.ports[name]), "3" if name == "first" else "4"]
+            words = [sys.executable, __file__, "send", str(self.ports[name]), "3" if name == "first" else "4", str(FPS)]
         self.processes[name] = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def end(self, name: str) -> None:
@@ -224,7 +234,7 @@ class Soak:
         while self.station.poll() is None:
             request = urllib.request.Request(f"http://127.0.0.1:{self.ports['web']}/api/cameras/third/live")
             request.add_header("Authorization", f"Bearer {token}")
-            with suppress(OSError), urllib.request.urlopen(request, timeout=60) as answer:
+            with suppress(OSError, HTTPException), urllib.request.urlopen(request, timeout=60) as answer:
                 until = time.monotonic() + 20
                 while time.monotonic() < until and answer.read(65536):
                     pass
@@ -254,14 +264,15 @@ class Soak:
         shown = [values.get(f"irtrack_{name}_total", -1) for name in ("frames", "lost", "deaths", "events", "clips")]
         python = values.get("irtrack_threads", -1)
         memory = values.get("process_resident_memory_bytes", -1) / 2**20
+        base = self.kept / "events.db"
         rest = [values.get("irtrack_clips_failed_total", -1), values.get("irtrack_output_waiting", -1)]
-        return (
-            f"{minute:6.0f} {memory:7.0f} {threads:>8} {python:7.0f} {values.get('process_open_fds', -1):6.0f} "
-            + " ".join(f"{v:7.0f}" for v in (*shown, *rest))
-        )
+        rest += [values.get("irtrack_events_removed_total", -1), base.stat().st_size / 1024]
+        first = (minute, memory, float(threads), python, values.get("process_open_fds", -1))
+        return " ".join(f"{v:7.0f}" for v in (*first, *shown, *rest))
 
     def close(self) -> None:
         """End the station, and look at what was lost."""
+        removed = self.asked("/metrics").partition("\nirtrack_events_removed_total ")[2].partition("\n")[0]
         self.station.terminate()
         print(f"ended with {self.station.wait(120)}")
         time.sleep(3)
@@ -271,9 +282,9 @@ class Soak:
             whole = base.execute("PRAGMA integrity_check").fetchone()[0]
         lines = [json.loads(t) for p in self.kept.glob("logs/*/*.jsonl") for t in p.read_text().splitlines()]
         told = {line["event"] for line in lines if line["change"] == "ended"}
-        print(f"{len(rows)} events in the database, {open_} of them open, integrity {whole}")
+        print(f"{len(rows)} events in the database, {open_} of them open, integrity {whole}; {removed} were too old")
         for name, heard in (("webhook", self.hook.ended()), ("mqtt", self.mqtt.ended()), ("jsonl", told)):
-            print(f"{name}: {len(heard)} ends, {len(rows - heard)} missing, {len(heard - rows)} that are in no row")
+            print(f"{name}: {len(heard)} ends, {len(rows - heard)} missing, {len(heard - rows)} that have no row now")
         print(f"twice: webhook {self.hook.twice}, mqtt {self.mqtt.twice}")
         for process in self.processes.values():
             process.kill()
@@ -288,9 +299,7 @@ def main(minutes: float) -> None:
         soak = Soak(Path(folder))
         print(f"disk of 48 MB that is filled: {'yes' if soak.small else 'no (not root)'}")
         threading.Thread(target=soak.watch, daemon=True).start()
-        print(
-            "minute     MiB  threads (Python)  fds  frames    lost  deaths  events   clips  failed  waiting", flush=True
-        )
+        print(" ".join(f"{name:>7}" for name in COLUMNS), flush=True)
         steps = {
             8: lambda n: soak.end("first"), 14: lambda n: soak.begin("first"), 20: lambda n: soak.end("broker"),
             30: lambda n: soak.begin("broker"), 34: lambda n: soak.fill(), 44: lambda n: soak.free(),
@@ -314,6 +323,6 @@ def main(minutes: float) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["send"]:
-        send(int(sys.argv[2]), int(sys.argv[3]))
+        send(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else 10.0)

@@ -18,6 +18,7 @@ from irtrack.archive.publish import publish
 from irtrack.archive.store import Known, Result, Store, refreshed
 from irtrack.archive.tasks import Failed
 from irtrack.archive.when import changed
+from irtrack.build import at_rate
 from irtrack.core import IrtrackError
 from irtrack.sinks.target import reason
 from irtrack.text import one_line
@@ -237,7 +238,7 @@ class Archive:
     def _parts(self, known: Known) -> list[tuple[int, int]]:
         """Of a recording that is long enough to be cut. In mode video and with the temporal stage the detector
         remembers what it saw, and has to see all of it in order."""
-        detector = self._job.settings.detector
+        detector, _ = at_rate(self._job.settings.detector, known.fps)
         if not known.frames or detector.mode != "exact" or detector.temporal:
             return []
         parts = ends_of(known.frames, round(self._job.part_s * (known.fps or DEFAULT_FPS)))

@@ -22,7 +22,7 @@ from irtrack.archive.store import SHORT, Known, Result, Store, writing
 from irtrack.archive.tables import write_tracks
 from irtrack.archive.thumbnail import Best
 from irtrack.archive.when import started
-from irtrack.build import Outputs, claim, load_detector, make_pipeline
+from irtrack.build import Outputs, at_rate, claim, load_detector, make_pipeline
 from irtrack.capture import open_source
 from irtrack.capture.corrected import corrected
 from irtrack.config import DetectorSettings
@@ -77,9 +77,9 @@ class Model:
         self._settings: DetectorSettings | None = None
         self._network: NetworkDetector | None = None
 
-    def of(self, job: Job) -> NetworkDetector:
-        """The network of a job, as if it had never seen a frame; under the lock. Raises Unfit where this worker cannot
-        have the very same as the others."""
+    def of(self, job: Job, fps: float | None = None) -> NetworkDetector:
+        """The network of a job, as if it had never seen a frame, for a recording of this rate; under the lock. Raises
+        Unfit where this worker cannot have the very same as the others."""
         check_version(job)
         if self._network is None or self._settings != job.settings.detector:
             cv2.setNumThreads(job.settings.detector.threads)
@@ -91,7 +91,7 @@ class Model:
         if job.model and model_of(self._network) != job.model:
             self._network = None
             raise Unfit(f"a worker has other weights {job.settings.detector.weights}: give all the same ones")
-        self._network.forget()
+        self._network.settle(*at_rate(job.settings.detector, fps))
         return self._network
 
     def chosen(self, job: Job) -> Job:
@@ -135,7 +135,7 @@ def find(text: str, key: str, first: int, end: int, job: Job) -> None:
     if store.part(key, first, end).exists():  # by a worker that ended before it could say so
         return
     with MODEL.lock, closing(opened(text, job)) as source:
-        looker = Looker(MODEL.of(job))
+        looker = Looker(MODEL.of(job, source.info.fps))
         begin = max(0, first - SETTLE_FRAMES) if source.info.bits > 8 else first
         source.seek(begin)
         found = find_in_part(source, looker, first, end)
@@ -154,7 +154,7 @@ def track(text: str, known: Known, key: str, parts: list[tuple[int, int]], job: 
     if before is not None:  # by a worker that ended before it could say so
         return before
     with MODEL.lock, store.workplace() as place:
-        network = MODEL.of(job)
+        network = MODEL.of(job, known.fps)
         files = [store.part(key, first, end) for first, end in parts]
         foreseen = Foreseen(network, files) if files else None
         outputs, best = Outputs({"csv": place / "log.csv"}), Best()
@@ -175,7 +175,8 @@ def track(text: str, known: Known, key: str, parts: list[tuple[int, int]], job: 
         result = Result(
             key, known.content, Path(text).name, known.day, known.started, known.started_by, pipeline.processed,
             duration_s, info.width, info.height, info.bits, info.fps, info.clock.value, tracks, rows, len(parts) or 1,
-            foreseen.again if foreseen is not None else 0, logs, thumbnail, tuple(info.remarks.lines()),
+            foreseen.again if foreseen is not None else 0, logs, thumbnail,
+            (*info.remarks.lines(), *filter(None, [network.without])),
             job.settings.detector.weights, __version__, datetime.now(UTC).isoformat(timespec="microseconds"), error,
         )  # fmt: skip
         for made, log in zip(targets.finished, logs, strict=True):

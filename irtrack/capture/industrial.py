@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from irtrack.capture.patience import silence_s
 from irtrack.core import AwayError, Clock, Frame, Source, SourceError, SourceInfo, SourceStatus
 
-READ_TIMEOUT_S = 2.5
 POLL_S = 0.2
 
 HELP = "write NAME, then ,format=Mono16 ,fps=30 as needed"
@@ -117,14 +117,15 @@ class IndustrialSource(Source, ABC):
 
     def _next(self) -> Frame | None:
         """The next whole picture; None once closed. Raises SourceError where none comes in time."""
-        deadline = time.monotonic() + READ_TIMEOUT_S
+        longest_s = silence_s()
+        deadline = time.monotonic() + longest_s
         while not self._closed:
             with self._reading:
                 frame = None if self._closed else self._poll()
             if frame is not None:
                 return frame
             if time.monotonic() > deadline:
-                raise AwayError(f"{self._name} fell silent for {READ_TIMEOUT_S} s: check its cable")
+                raise AwayError(f"{self._name} fell silent for {longest_s:g} s: check its cable")
         return None
 
     def __iter__(self) -> Iterator[Frame]:

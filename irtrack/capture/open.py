@@ -19,19 +19,20 @@ def open_source(
     reconnect_s: float = 0.0,
     wait_s: float = 0.0,
     cancelled: Callable[[], bool] = lambda: False,
+    silence_s: float | None = None,
 ) -> Source:
     """Open what `text` names: a file, an image folder or glob, several images (a name in each line), or what another
     row of the table in `irtrack.capture.kinds` says. What exists as a file is that file.
 
     `fps` sets the frame rate of any recording, whatever times it has. A camera or stream that is lost is opened again
     for `reconnect_s`, if that is above 0; one that is away at the start is waited for `wait_s`. `cancelled` is asked
-    while a camera is connected. Raises SourceError with one clear line.
+    while a camera is connected. One that sends nothing for `silence_s` is lost. Raises SourceError with one clear line.
     """
     if is_file(text) or not is_live(text):
         return open_once(text, fps)
     from irtrack.capture.reconnect import ReconnectingSource
 
-    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled)
+    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled, silence_s)
 
 
 def is_live(text: str) -> bool:

@@ -11,11 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from irtrack.capture.patience import SILENCE_S, be_patient
 from irtrack.channel import Channel, Closed
 from irtrack.core import AwayError, Frame, Source, SourceError
-
-SILENCE_S = 2.5
-"""A camera that sends nothing for so long is lost."""
 
 OPEN_S = 12.0
 """Longest wait for a connection; sources give up sooner, but for what no library bounds (looking up a name)."""
@@ -33,9 +31,9 @@ AHEAD = 16
 class Reader:
     """Frames of the source that `open_` gives. Used by one thread; `stop` may be called by any."""
 
-    def __init__(self, open_: Callable[[], Source], name: str) -> None:
-        """`name`: what errors call it."""
-        self._open, self._name = open_, name
+    def __init__(self, open_: Callable[[], Source], name: str, silence_s: float | None = None) -> None:
+        """`name`: what errors call it. `silence_s`: a camera that sends nothing for so long is lost."""
+        self._open, self._name, self._silence_s = open_, name, SILENCE_S if silence_s is None else silence_s
         self._opened: Channel[Source] = Channel(1)
         self._frames: Channel[Frame] = Channel(AHEAD)
         self._error: BaseException | None = None
@@ -46,6 +44,7 @@ class Reader:
     def _read(self) -> None:
         source: Source | None = None
         try:
+            be_patient(self._silence_s)
             source = self._open()
             self._opened.put(source)
             for frame in source:
@@ -72,14 +71,15 @@ class Reader:
 
     def source(self, stopped: Callable[[], bool]) -> Source:
         """The source, once it is connected; `stopped` is asked while that takes. Raises SourceError, and Closed."""
-        until = time.monotonic() + OPEN_S
+        longest_s = OPEN_S + max(0.0, self._silence_s - SILENCE_S)
+        until = time.monotonic() + longest_s
         while not stopped():
             try:
                 return self._opened.get(LOOK_S)
             except TimeoutError:
                 if time.monotonic() > until:
                     self.stop()
-                    raise AwayError(f"{self._name} gives no answer for {OPEN_S:g} s") from None
+                    raise AwayError(f"{self._name} gives no answer for {longest_s:g} s") from None
             except Closed:
                 break
         self.stop()
@@ -90,9 +90,9 @@ class Reader:
         self._wanted = True
         while True:
             try:
-                yield self._frames.get(SILENCE_S)
+                yield self._frames.get(self._silence_s)
             except TimeoutError:
-                raise SourceError(f"{self._name} fell silent for {SILENCE_S:g} s") from None
+                raise SourceError(f"{self._name} fell silent for {self._silence_s:g} s") from None
             except Closed:
                 if self._error is not None:
                     raise self._error from None

@@ -50,15 +50,16 @@ class ReconnectingSource(Source):
         give_up_s: float,
         wait_s: float = 0.0,
         cancelled: Callable[[], bool] = lambda: False,
+        silence_s: float | None = None,
     ) -> None:
         """Connects; a camera that is away is waited for up to `wait_s`. `cancelled` is asked all the while.
 
-        `name`: what errors call it.
+        `name`: what errors call it. `silence_s`: a camera that sends nothing for so long is lost.
 
         Raises SourceError.
         """
         self._open, self._name, self._give_up_s = open_, name, give_up_s
-        self._closing, self._cancelled = threading.Event(), cancelled
+        self._closing, self._cancelled, self._silence_s = threading.Event(), cancelled, silence_s
         self.state = Connection.RECONNECTING
         self.lost = 0
         """How often the connection was lost."""
@@ -113,7 +114,7 @@ class ReconnectingSource(Source):
         """Connected for the first time. What can never be right is raised at once, a camera that is away waited for."""
         until, wait, said = time.monotonic() + wait_s, FIRST_WAIT_S, False
         while True:
-            reader = Reader(self._open, self._name)
+            reader = Reader(self._open, self._name, self._silence_s)
             try:
                 return reader, reader.source(self._cancelled)
             except Closed:
@@ -140,7 +141,7 @@ class ReconnectingSource(Source):
             self._pause(min(wait, max(0.0, until - time.monotonic())))
             if self._closing.is_set():
                 return False
-            self._reader = Reader(self._open, self._name)
+            self._reader = Reader(self._open, self._name, self._silence_s)
             if self._closing.is_set():  # `stop` may have met the reader before this one
                 self._reader.stop()
             try:

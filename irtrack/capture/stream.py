@@ -11,9 +11,10 @@ import numpy as np
 from irtrack.capture.address import address_of, redact
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
+from irtrack.capture.patience import silence_s
 from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
 
-OPEN_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 2.5
+OPEN_TIMEOUT_S = 5.0
 SCHEMES = ("rtsp", "rtsps", "udp", "tcp", "http", "https", "rtmp", "srt", "rtp")
 REFUSED = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError, av.HTTPBadRequestError)
 BROKEN = "a picture could not be decoded and was left out"
@@ -24,7 +25,7 @@ MOST_PIXELS = 1 << 26
 class StreamSource(Source):
     """A network stream; a picture that cannot be decoded is left out and counted.
 
-    Used by one thread. A silent stream ends with SourceError after READ_TIMEOUT_S, or when FFmpeg notices.
+    Used by one thread. A silent stream ends with SourceError after `silence_s`, or when FFmpeg notices.
     """
 
     live = True
@@ -38,7 +39,9 @@ class StreamSource(Source):
             raise SourceError(f"{self._name}: unknown kind of stream{scheme}; known are {', '.join(SCHEMES)}")
         options = {"fflags": "nobuffer"} | ({"rtsp_transport": "tcp"} if address.scheme.startswith("rtsp") else {})
         try:
-            self._container = av.open(address.opened, options=options, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+            self._container = av.open(
+                address.opened, options=options, timeout=(max(OPEN_TIMEOUT_S, silence_s()), silence_s())
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             why = address.scrubbed(str(getattr(error, "strerror", None) or "no answer"))
             kind = SourceError if isinstance(error, REFUSED) else AwayError

@@ -81,7 +81,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
 
     Fills `runs`; gives what several of them share.
     """
-    from irtrack.build import claim, make_pipeline, make_shared
+    from irtrack.build import claim, make_pipeline, make_shared, make_view
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
@@ -103,12 +103,12 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
         for made, camera in zip(runs, cameras, strict=True):
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
-            detector = shared.view() if shared else None
+            detector = make_view(shared, settings, source) if shared else None
             events = events_of(args.events, made, source)
             made.pipeline = make_pipeline(
                 source, settings, made.outputs, made.note, detector, made.targets, stop.check, events, camera
             )
-            made.say_choice(args.quiet)
+            made.say_choice(args.quiet, several)
         return shared
     except BaseException:
         end(runs)
@@ -222,7 +222,7 @@ class Run:
                 self._said.add(text)
                 print(f"irtrack: {text}{more}", file=sys.stderr)
 
-    def say_choice(self, quiet: bool) -> None:
+    def say_choice(self, quiet: bool, named: bool) -> None:
         """Which network runs, where a trial decided, and what it leaves out."""
         assert self.pipeline is not None
         detector = self.pipeline.detector
@@ -230,7 +230,7 @@ class Run:
         if status.choice and not quiet:
             print(f"weights {status.model}, since {status.choice}")
         if status.without and not quiet:
-            print(status.without)
+            print(f"{self.name}: " * named + status.without)
 
     def summarise(self, quiet: bool, named: bool) -> None:
         """One line on what was done, one for each file."""

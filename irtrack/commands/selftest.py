@@ -11,7 +11,7 @@ from pathlib import Path
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, SinkError, Source
-from irtrack.station.faint import Sight, kind_of
+from irtrack.station.faint import Sight, kind_of, read_sight
 from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
 from irtrack.stopping import Stop
 
@@ -24,7 +24,7 @@ FEWEST, MOST_FRAMES = 3, 120
 
 def selftest(args: argparse.Namespace) -> int:
     """`irtrack selftest`."""
-    from irtrack.build import load_detector, make_tracker
+    from irtrack.build import make_detector, make_tracker
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import corrected
@@ -42,7 +42,7 @@ def selftest(args: argparse.Namespace) -> int:
     source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
     try:
         exact = replace(settings, detector=replace(settings.detector, mode="exact"))
-        detector = load_detector(exact.detector)
+        detector = make_detector(exact, source)
         test = SelfTest(lambda: detector, lambda: make_tracker(exact), wanted, reference)
         done = 0
         for clip in clips(source, args.batches, args.seconds):
@@ -95,11 +95,9 @@ def reference_from(path: Path | None) -> Sight | None:
     if path is None:
         return None
     try:
-        return Sight.from_dict(json.loads(path.read_text(encoding="utf-8"))["reference"])
-    except OSError as error:
+        return read_sight(path)
+    except FileNotFoundError as error:
         raise IrtrackError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise IrtrackError(f"{path} is no JSON of irtrack selftest") from error
 
 
 def clips(source: Source, batches: int, seconds: float) -> Iterator[list[Frame]]:

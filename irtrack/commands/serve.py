@@ -34,9 +34,11 @@ class OneLine(logging.Formatter):
 
 def serve(args: argparse.Namespace) -> int:
     """`irtrack serve STATION.toml [--check]`."""
+    from irtrack.station.plan import check
     from irtrack.station.settings import load_station
-    from irtrack.station.station import Station, check
+    from irtrack.station.station import Station, share_memory
 
+    share_memory()
     stop: Stop = args.stop
     stop.polled = True
     reload = Reload(stop)
@@ -111,8 +113,8 @@ def watch(station: Station, notifier: Notifier, stop: Stop, reload: Reload, path
 
 def take_over(station: Station, notifier: Notifier, path: Path) -> None:
     """The station file as it is now, if it can be run; otherwise all goes on as before."""
+    from irtrack.station.plan import check
     from irtrack.station.settings import load_station
-    from irtrack.station.station import check
 
     notifier.reloading()
     try:

@@ -18,7 +18,7 @@ BORDER_PX, LEAST_SIDE_PX = 3.0, 9.0
 
 def tune(args: argparse.Namespace) -> int:
     """`irtrack tune CLIP...`: writes a file for `--beliefs`."""
-    from irtrack.build import load_detector, make_tracker
+    from irtrack.build import at_rate, load_detector, make_tracker
     from irtrack.capture.open import open_source
     from irtrack.pipeline import process
     from irtrack.sinks.target import check_target, write_whole
@@ -33,9 +33,9 @@ def tune(args: argparse.Namespace) -> int:
     for clip, boxes in clips:
         tracker = make_tracker(settings)
         assert isinstance(tracker, KalmanTracker)
-        detector.forget()
         with_rows = max(boxes)
         source = open_source(str(clip))
+        detector.settle(*at_rate(settings.detector, source.info.fps))
         try:
             for result in process(source, detector, tracker):
                 if result.frame.index > with_rows:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -118,8 +120,6 @@ class NetworkDetector:
 
     def __init__(self, weights: Weights, settings: DetectorSettings, device: torch.device) -> None:
         self.weights, self.device = weights, device
-        self.threshold = settings.threshold
-        self.min_area_px, self.max_area_px = settings.min_area_px, settings.max_area_px
         keep_large_blocks()
         if settings.threads and device.type == "cpu":
             torch.set_num_threads(settings.threads)
@@ -144,13 +144,36 @@ class NetworkDetector:
             self._run = GraphedNetwork(self._network)
         elif settings.mode != "live" and self.backend not in OWN:
             self._run = make_backend(self.backend, weights.network)
+        self.settle(settings)
+
+    def settle(self, settings: DetectorSettings, without: str | None = None) -> None:
+        """What belongs to one camera or recording: limits, regions, levels and stages of these settings, and nothing
+        is remembered of frames. `without`: what they leave out, and why; None: as it was said before."""
+        self.settings = settings
+        self.threshold = settings.threshold
+        self.min_area_px, self.max_area_px = settings.min_area_px, settings.max_area_px
         self.regions = Regions.of(settings)
         self._allowed: tuple[Regions, tuple[int, ...], NDArray[np.bool_] | None] | None = None
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
-        self.temporal = settings.temporal
         self._temporal = TemporalStage() if settings.temporal else None
+        if isinstance(self._run, VideoNetwork):
+            self._run.forget()
+        self.without = self.without if without is None else without
+
+    @property
+    def can_be_twice(self) -> bool:
+        """Whether `beside` makes sense: on a CPU, of engines that are ours."""
+        return self.device.type == "cpu" and self._run is self._network
+
+    def beside(self) -> Self:
+        """Another one for another thread: its weights are these, what it keeps of frames is its own."""
+        shared: list[object] = [*self._network.parameters(), *self._network.buffers()]
+        shared += [part.kernels for part in self._network.modules() if hasattr(part, "kernels")]
+        made = copy.copy(self)
+        made._network = made._run = copy.deepcopy(self._network, {id(one): one for one in shared})
+        return made
 
     def scores(self, image: Image) -> Scores:
         """Score map (H, W) float32 in [0, 1] of a frame (H, W); kept, so that asking again costs nothing."""

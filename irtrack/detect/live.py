@@ -7,18 +7,20 @@ the sums that attention is made of add up, and after each scan one block gets a 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, DetectorStatus, Image, Scores, Tracks
 from irtrack.detect.cuda import upload
 from irtrack.detect.detector import NetworkDetector
-from irtrack.detect.inference import FastGFEM
+from irtrack.detect.inference import FastDATrans, FastGFEM
+from irtrack.detect.network import DATransNet
 from irtrack.detect.scan import (
     MARGIN_PX,
     OVERLAP_PX,
@@ -55,6 +57,36 @@ SMOOTH = 0.1
 """Share of a new measurement in what is known of times."""
 
 
+KEPT: Mapping[type, Sequence[str]] = {
+    FastDATrans: ("_kept", "collected", "collect"),
+    FastGFEM: ("_pooled", "_spatial", "place", "update"),
+}
+"""Parts of a network that remember something, and where."""
+
+
+class Memory:
+    """What a network keeps of a camera's frames, while it looks at those of another one."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, dict[str, Any]] = {}
+
+    def enter(self, network: DATransNet) -> None:
+        """Into the network; nothing, where there is none yet."""
+        for number, part, names in self._places(network):
+            kept = self._parts.get(number)
+            for name in names:
+                setattr(part, name, kept[name] if kept else None)
+
+    def leave(self, network: DATransNet) -> None:
+        """Out of it."""
+        self._parts = {number: {n: getattr(part, n) for n in names} for number, part, names in self._places(network)}
+
+    def _places(self, network: DATransNet) -> Iterator[tuple[int, nn.Module, Sequence[str]]]:
+        for number, part in enumerate(network.modules()):
+            if type(part) in KEPT:
+                yield number, part, KEPT[type(part)]
+
+
 class LiveDetector(NetworkDetector):
     """A detector that spends at most most of `interval_s` on a frame, where it can.
 
@@ -71,13 +103,18 @@ class LiveDetector(NetworkDetector):
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """`bands`: look at that many bands in turn whatever the time; 0 fits them to the time there is."""
-        super().__init__(weights, replace(settings, mode="live"), device)
+        super().__init__(weights, replace(settings, mode="live", live_bands=bands), device)
+        self._clock = clock
+        self._gfem = next(m for m in self._network.modules() if isinstance(m, FastGFEM))
+        self.begin(interval_s, self.settings)
+
+    def begin(self, interval_s: float, settings: DetectorSettings) -> None:
+        """What belongs to one camera: nothing is known yet of its times and its scene."""
+        self.interval_s = interval_s
         self.scan_frames = 1
         """Frames in which every place is looked at once; 1: every frame is seen whole."""
-        self._interval_s, self._clock = interval_s, clock
-        self._scan = Scan(bands)
+        self._scan = Scan(settings.live_bands)
         self._video = VideoNetwork(self._network, settings.refresh_every)
-        self._gfem = next(m for m in self._network.modules() if isinstance(m, FastGFEM))
         self._plan: Plan | None = None
         self._tracks: Tracks | None = None
         self._expected = Expected()
@@ -86,9 +123,22 @@ class LiveDetector(NetworkDetector):
         self._elsewhere_s = 0.0
         self._s_per_px: float | None = None
 
+    @property
+    def network(self) -> DATransNet:
+        """In whose parts attention is kept."""
+        return self._network
+
+    def use(self, network: DATransNet) -> None:
+        """Look by this one, of the same weights."""
+        if network is not self._network:
+            self._network = network
+            self._gfem = next(m for m in network.modules() if isinstance(m, FastGFEM))
+            self._video.network = network
+            self._video.blocks = [m for m in network.modules() if isinstance(m, FastDATrans)]
+
     def expect(self, time_s: float) -> None:
         """The next frame is from this time."""
-        step_s = self._interval_s if self._time_s is None else max(time_s - self._time_s, 0.0)
+        step_s = self.interval_s if self._time_s is None else max(time_s - self._time_s, 0.0)
         self._time_s = time_s
         self._step_s += SMOOTH * (step_s - self._step_s)
         if self._tracks is not None:
@@ -113,7 +163,7 @@ class LiveDetector(NetworkDetector):
 
     def keeps_up(self, height: int, width: int) -> bool:
         """Whether whole frames of this size fit the time between two, by a short trial; `choice` says what it found."""
-        taken, most = self.frame_s(height, width), WHOLE_SHARE * self._interval_s
+        taken, most = self.frame_s(height, width), WHOLE_SHARE * self.interval_s
         found = "keeps up" if taken <= most else "is too slow"
         self.choice = f"the full network {found}: {1e3 * taken:.0f} ms a frame, and there are {1e3 * most:.0f}"
         return taken <= most
@@ -127,7 +177,7 @@ class LiveDetector(NetworkDetector):
             for i in range(1, TRIAL_FRAMES + 1):
                 self._video(x)
                 taken = (self._clock() - start) / i
-                if i == 2 and taken > 2 * self._interval_s:
+                if i == 2 and taken > 2 * self.interval_s:
                     break
         self.forget()
         return taken
@@ -160,10 +210,10 @@ class LiveDetector(NetworkDetector):
         """Pixels that there is time for, at a pass for a band and one for tiles; no bound where parts do not pay, or
         whole frames fit."""
         whole_s = float("inf") if self._s_per_px is None else whole_px * self._s_per_px
-        fits = whole_s + PASS_S + self._elsewhere_s <= WHOLE_SHARE * self._interval_s
+        fits = whole_s + PASS_S + self._elsewhere_s <= WHOLE_SHARE * self.interval_s
         if self._s_per_px is None or fits or whole_s > PARTS_UP_TO_S:
             return float("inf")
-        return (SHARE * self._interval_s - self._elsewhere_s - 2 * PASS_S) / max(self._s_per_px, 1e-12)
+        return (SHARE * self.interval_s - self._elsewhere_s - 2 * PASS_S) / max(self._s_per_px, 1e-12)
 
     def __call__(self, image: Image) -> Detections:
         found, plan = super().__call__(image), self._plan

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from irtrack.core import Floats, FrameResult, IrtrackError, Remarks, SourceInfo, Track
+from irtrack.core import Floats, Frame, FrameResult, IrtrackError, Remarks, SourceInfo, Track
 from irtrack.direction.camera import Camera
 from irtrack.direction.geodesy import azimuth_elevation
 
@@ -23,6 +23,9 @@ MOVED = (
     "the picture has moved since its first frame, and directions are those of a camera that stands still: left out "
     "(fixed = true in [pose] of the camera's file says that it does, and that clouds or water move)"
 )
+
+
+RESIZED = "the pictures are of another size than those of the camera's file: directions are left out"
 
 
 class Bearing(NamedTuple):
@@ -48,7 +51,7 @@ class Bearings:
         self._remarks = remarks
         self._scenes: deque[tuple[int, float, Floats]] = deque(maxlen=512)
         self._last = -1
-        self._connection = 0
+        self._connection, self._other = 0, -1
         middle = np.array([[(camera.lens.width - 1) / 2, (camera.lens.height - 1) / 2]])
         pointing_px = camera.lens.focal_px * float(np.sqrt(np.trace(camera.spread(middle)[0]) / 2))
         self._steady_px = max(STEADY_PX, STEADY_SIGMAS * pointing_px)
@@ -58,9 +61,21 @@ class Bearings:
         """Of the confirmed tracks of a frame, by their number; of none where the camera may have been turned."""
         moving = self._follow(result)
         tracks = [t for t in result.tracks if t.confirmed]
+        if not self._fits(result.frame):
+            return {}
         if self.moved_px and not self.camera.fixed:
             return {}
         return bearings_of(self.camera, tracks, moving)
+
+    def _fits(self, frame: Frame) -> bool:
+        """Whether its pictures are still those that the camera's file is of."""
+        lens = self.camera.lens
+        if frame.image.shape == (lens.height, lens.width):
+            return True
+        if self._remarks is not None and frame.connection != self._other:
+            self._other = frame.connection
+            self._remarks.add(RESIZED)
+        return False
 
     def _follow(self, result: FrameResult) -> Floats:
         """How fast the picture moves, (2, 3) a second; `moved_px` is kept."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from irtrack.build import wants_temporal
+from irtrack.build import at_rate
 from irtrack.capture import open_source, redact
 from irtrack.capture.corrected import corrected
 from irtrack.config import DisplaySettings, Settings
@@ -83,7 +83,7 @@ def write_about(path: Path, session: Session) -> None:
     reach, fps = store.reach(), opened.source.info.fps if opened is not None else None
 
     def used(recipe: Recipe) -> dict[str, Any]:
-        return recipe.to_dict() | {"temporal": wants_temporal(recipe.detector, fps)}
+        return recipe.to_dict() | {"temporal": at_rate(recipe.detector, fps)[0].temporal}
 
     about = {
         "source": redact(opened.text) if opened is not None else None,

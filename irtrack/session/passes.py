@@ -7,7 +7,7 @@ import queue
 from collections.abc import Iterator
 from dataclasses import replace
 
-from irtrack.build import make_tracker, wants_temporal
+from irtrack.build import at_rate, make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detector, DetectorStatus, FrameResult, IrtrackError, Reporting, Source
 from irtrack.session.alarms import Alarm, Alarms
@@ -151,7 +151,8 @@ class Passes:
         """Whether the detector is of the kind that the open source wants: a camera's keeps up, a recording's sees every
         frame whole; and the temporal stage is there, or not, as was chosen and the source's rate allows."""
         chosen = self.recipe.value.detector
-        wanted = wants_temporal(chosen, self.opened.source.info.fps) if self.opened is not None else chosen.temporal
+        fps = self.opened.source.info.fps if self.opened is not None else None
+        wanted = at_rate(chosen, fps)[0].temporal
         if getattr(self._detector, "temporal", wanted) != wanted:
             return False
         status = self._detector.status() if isinstance(self._detector, Reporting) else DetectorStatus()

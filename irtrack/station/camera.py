@@ -14,7 +14,17 @@ from irtrack.build import Outputs, make_detector, make_pipeline
 from irtrack.capture.open import open_source
 from irtrack.capture.reconnect import LOST
 from irtrack.config import Settings
-from irtrack.core import Detector, Forgetful, FrameResult, IrtrackError, Sink, Source, SourceError
+from irtrack.core import (
+    Detector,
+    DetectorStatus,
+    Forgetful,
+    FrameResult,
+    IrtrackError,
+    Reporting,
+    Sink,
+    Source,
+    SourceError,
+)
 from irtrack.direction.bearings import check_fits
 from irtrack.direction.camera import load_camera
 from irtrack.pipeline import State
@@ -25,6 +35,7 @@ from irtrack.station.cot_sender import CotSender
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change, Event, EventSink
 from irtrack.station.life import Counts, Lasting, Life
+from irtrack.station.networks import let_go
 from irtrack.station.news import News
 from irtrack.station.schedule import Schedule, zone_of
 from irtrack.station.settings import CameraSettings, CotSettings, StationSettings
@@ -119,10 +130,10 @@ class Camera:
         return self._started and not self._ended.is_set() and time.monotonic() > self._deadline
 
     @property
-    def model(self) -> str:
-        """What finds its targets."""
-        status = getattr(self._detector[1], "status", None) if self._detector is not None else None
-        return str(status().model) if callable(status) else ""
+    def detecting(self) -> DetectorStatus:
+        """What finds its targets, and what that leaves out."""
+        detector = self._detector[1] if self._detector is not None else None
+        return detector.status() if isinstance(detector, Reporting) else DetectorStatus()
 
     @property
     def senders(self) -> list[CotSender]:
@@ -177,7 +188,10 @@ class Camera:
                     wait = min(2 * wait, LONGEST_WAIT_S)
         finally:
             self._set(Watch.ENDED)
-            self._detector = self.shadow = None  # whoever still holds this camera does not hold its networks
+            self._drop_detector()  # whoever still holds this camera does not hold its networks
+            if self.shadow is not None:
+                self.shadow.end()
+            self.shadow = None
             self._ended.set()
 
     def _due(self) -> bool:
@@ -189,12 +203,12 @@ class Camera:
 
     def _set(self, watch: Watch) -> None:
         self.watch = watch
-        self._deadline = time.monotonic() + OPEN_S
+        self._deadline = time.monotonic() + OPEN_S + self.settings.silence_s
         if watch is not Watch.RUNNING:
             self.latest, self.active = None, 0
 
     def _pause(self, seconds: float) -> None:
-        self._deadline = time.monotonic() + seconds + OPEN_S
+        self._deadline = time.monotonic() + seconds + OPEN_S + self.settings.silence_s
         self._stop.wait(seconds)
 
     def _say(self, error: Exception, wait: float) -> None:
@@ -221,7 +235,7 @@ class Camera:
 
     def _born(self) -> Life:
         """Connect, load what is not loaded yet, open what is written. Raises IrtrackError."""
-        source = open_source(self.settings.source, None, RECONNECT_S, 0.0, self._unwanted)
+        source = open_source(self.settings.source, None, RECONNECT_S, 0.0, self._unwanted, self.settings.silence_s)
         open_: list[Sink] = []
         try:
             self.size = source.info.width, source.info.height
@@ -278,12 +292,19 @@ class Camera:
         info = source.info
         key = (info.width, info.height, info.fps, info.bits)
         if self._detector is None or self._detector[0] != key:
-            self._detector = None  # its memory first
+            self._drop_detector()  # its memory first
             self._detector = key, self._make(self.settings.settings, source)
+            if self.detecting.without:
+                log.info("camera %s: %s", self.name, self.detecting.without)
         detector = self._detector[1]
         if isinstance(detector, Forgetful):
             detector.forget()
         return detector
+
+    def _drop_detector(self) -> None:
+        made, self._detector = self._detector, None
+        if made is not None:
+            let_go(made[1])
 
     def _follow(self, life: Life) -> None:
         """While it runs. Raises what it died of."""
@@ -299,7 +320,7 @@ class Camera:
                 pass
             except BaseException as error:
                 if not isinstance(error, SourceError):
-                    self._detector = None  # it may be what failed
+                    self._drop_detector()  # it may be what failed
                 raise
             else:
                 if state is State.FINISHED:

@@ -16,6 +16,7 @@ import numpy as np
 
 from irtrack.core import IrtrackError, SinkError
 from irtrack.station.events import BUSY_S, CURVE, DIRECTION, prepare, text_of
+from irtrack.station.settings import NAME as CAMERA
 
 NAME = re.compile(r"(\d{1,18})-(\d{1,18})")
 """Of an event: RUN-TRACK."""
@@ -88,15 +89,17 @@ class Database:
             prepare(base, self.path)
 
     def left(self) -> list[Mapping[str, Any]]:
-        """Events that were going on when the station died end now, as they were; their rows, with `source`."""
+        """Events that were going on when the station died end now, as they were; their rows, with `source`. Those of
+        an `irtrack run --events`, whose sources are no names of cameras, may go on."""
         with self._connected(write=True) as base:
             base.execute("BEGIN IMMEDIATE")
             rows = base.execute(
                 "SELECT e.*, r.source FROM events e JOIN runs r ON r.id = e.run WHERE NOT e.ended ORDER BY e.id"
             ).fetchall()
-            base.execute("UPDATE events SET ended = 1 WHERE NOT ended")
+            own = [row for row in rows if CAMERA.fullmatch(row["source"])]
+            base.executemany("UPDATE events SET ended = 1 WHERE id = ?", [(row["id"],) for row in own])
             base.execute("COMMIT")
-        return [dict(row) for row in rows]
+        return [dict(row) for row in own]
 
     def events(self, wanted: Wanted, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """The newest first. `before`: `id` of the last one of the page before."""

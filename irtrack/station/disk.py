@@ -42,6 +42,20 @@ class Disk:
         """It is no longer written."""
         self._written.discard(path)
 
+    def path_of(self, clip: str | None) -> Path | None:
+        """Of a clip, as the database names it; None where it names none in the folder of clips."""
+        if not clip:
+            return None
+        path = self._folder / clip
+        return path if path.resolve().is_relative_to(self.clips_folder.resolve()) else None
+
+    def remove(self, path: Path) -> bool:
+        """A clip goes with its events, unless it is still written; whether it is gone. Raises OSError."""
+        if path in self._written:
+            return False
+        self._remove(path)
+        return True
+
     def sweep(self) -> None:
         """Count, and remove what is too much; a disk that is full is said, once, and so is that it has room again."""
         with self._lock:
@@ -93,7 +107,10 @@ class Disk:
 
     def _remove(self, path: Path) -> None:
         """One clip, and its folder where it was the last in it."""
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return
         self.removed += 1
         try:
             path.parent.rmdir()

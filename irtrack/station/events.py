@@ -25,10 +25,19 @@ from irtrack.session.looks import look_of
 from irtrack.session.series import brightness
 from irtrack.station.clock import clock_error_s, utc_of
 
-VERSION = 2
+VERSION = 3
 """Of the tables."""
 
-SCHEMA = """
+PASSING = "ended AND NOT starred AND verdict IS NULL"
+"""Rows that may go once they are old: `irtrack.station.retention`."""
+
+INDEXES = f"""
+CREATE INDEX events_passing ON events (id, updated_utc, ended, starred, verdict) WHERE {PASSING};
+CREATE INDEX events_by_clip ON events (clip, starred) WHERE clip IS NOT NULL;
+"""
+"""Without them, whoever asks for these would read all thumbnails and curves."""
+
+SCHEMA = f"""
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,
@@ -72,6 +81,7 @@ CREATE TABLE events (
     UNIQUE (run, track)
 );
 CREATE INDEX events_by_time ON events (first_utc);
+{INDEXES}
 """
 
 DIRECTION = (
@@ -80,7 +90,8 @@ DIRECTION = (
 """Of the last frame in which it was known; where the camera's pose is."""
 
 UPGRADES = {
-    1: [f"ALTER TABLE events ADD COLUMN {column}" for column in ("clip TEXT", *(f"{n} REAL" for n in DIRECTION))]
+    1: [f"ALTER TABLE events ADD COLUMN {column}" for column in ("clip TEXT", *(f"{n} REAL" for n in DIRECTION))],
+    2: list(filter(str.strip, INDEXES.split(";"))),
 }
 """From the tables of a version to those of the next; databases of earlier versions go on."""
 
@@ -219,8 +230,8 @@ class EventSink:
             with self._writing():
                 prepare(self._base, path)
                 self._base.execute(f"PRAGMA busy_timeout = {round(1000 * busy_s)}")
-                values = (source, text_of(datetime.now(UTC)), __version__)
-                done = self._base.execute("INSERT INTO runs (source, begun_utc, irtrack) VALUES (?, ?, ?)", values)
+                self._about = (source, text_of(datetime.now(UTC)), __version__)
+                done = self._base.execute("INSERT INTO runs (source, begun_utc, irtrack) VALUES (?, ?, ?)", self._about)
                 assert done.lastrowid is not None
                 self.run: int = done.lastrowid
         except BaseException:
@@ -257,6 +268,8 @@ class EventSink:
             there.add(track.id)
             event = self._open.get(track.id)
             change = Change.UPDATED
+            if event is None and track.detection is None:
+                continue  # of what is only supposed to be there nothing can be shown: it begins once it is seen
             if event is None:
                 event = self._open[track.id] = Event(result, track, utc, clock_error_s() if self._live else None)
                 change = Change.STARTED
@@ -293,6 +306,9 @@ class EventSink:
         with self._writing():
             self._base.execute("BEGIN IMMEDIATE")
             try:
+                # A run without events is forgotten after a year (`irtrack.station.retention`), also one that goes on.
+                run = (self.run, *self._about)
+                self._base.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?)", run)
                 for row in rows:
                     self._upsert(row | about)
                 self._base.execute("COMMIT")
@@ -337,6 +353,7 @@ class EventSink:
 def prepare(base: sqlite3.Connection, path: Path) -> None:
     """Make the tables where there are none. Raises SinkError for a database of something else, sqlite3.Error."""
     base.execute("PRAGMA busy_timeout = 30000")
+    base.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new one; it has to come first
     base.execute("PRAGMA journal_mode = WAL")
     base.execute("PRAGMA synchronous = NORMAL")
     base.execute("BEGIN IMMEDIATE")  # of two runs that begin at once, one makes them

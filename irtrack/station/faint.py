@@ -7,18 +7,21 @@ bright as it was, its light spreads as the optics spread it now, and what it sta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Floats, Image
+from irtrack.core import Floats, Image, IrtrackError
 from irtrack.imaging.motion import STILL, moved
 from irtrack.imaging.noise import noise
 from irtrack.simulate import add_target
+from irtrack.text import read_text
 
 REACH_PX = 20
 """The deviation of a place is that of its surroundings so far to each side, as `detect.extraction` takes it."""
@@ -47,6 +50,9 @@ CLEAR = 1.5
 
 LEAST_BLUR_PX, SURE = 0.3, 3.0
 """A blur below that, or that many standard errors of it, is none."""
+
+LARGEST_BYTES = 8 << 20
+"""Of a file with a reference."""
 
 SAME = 0.7
 """Correlation of two pictures from which on they show the same scene: others have other power, sharp as they are."""
@@ -85,6 +91,21 @@ class Sight:
         ):
             raise ValueError("it is no sight of a camera")
         return made
+
+
+def read_sight(path: Path) -> Sight:
+    """How a camera once saw, by the JSON of `irtrack selftest` or a station's `selftest/CAMERA.json`.
+
+    Raises FileNotFoundError where there is none, IrtrackError with one line where it cannot be used.
+    """
+    try:
+        return Sight.from_dict(json.loads(read_text(path, LARGEST_BYTES))["reference"])
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise IrtrackError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise IrtrackError(f"{path} is no reference of irtrack selftest: have one made anew") from error
 
 
 def sight_of(images: Sequence[Image]) -> Sight:

@@ -123,13 +123,14 @@ class MqttOutput:
         if self._sending is None or self._sending[0] is not news:
             if not self._client.is_connected():
                 raise OutputError(f"no connection to {self._settings.host}:{self._settings.port}{self._why}")
-            self._active[news.camera] = int(news.values.get("active") or 0)
+            before = self._active.get(news.camera)
+            active = self._active[news.camera] = int(news.values.get("active") or 0)
             with self._control:
                 self._confirmed.clear()
             topic, text = self._topic(news.camera, "event"), json.dumps(news.to_dict(), allow_nan=False)
             # Where the connection was lost a moment ago, the library sends them once there is one again.
             numbers = {self._client.publish(topic, text, qos=1).mid}
-            if news.change is not Change.UPDATED:
+            if news.change is not Change.UPDATED or active != before:  # of events that began before this output
                 numbers |= self._say_state(self._client, news.camera)
             self._sending = news, numbers
         _, numbers = self._sending

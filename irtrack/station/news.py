@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -101,7 +102,9 @@ class Outlet:
         self.sent = self.failed = self.refused = 0
         self.trouble = ""
         """Why the last try failed; empty while all is well."""
+        self._first = deque[News]()
         self._queue: Channel[News] = Channel(waiting, drop_oldest=True)
+        self._now: News | None = None
         self._count = threading.Lock()
         self._put = self._done = 0
         self._stop, self._ended = threading.Event(), threading.Event()
@@ -112,6 +115,11 @@ class Outlet:
         self._started = True
         threading.Thread(target=self._carry, name=f"irtrack-out-{self.name}", daemon=True).start()
         return self
+
+    def inherit(self, news: Sequence[News]) -> None:
+        """What the outlet before this one did not get out goes first. Before the start."""
+        self._first.extend(news)
+        self._put += len(news)
 
     @property
     def dropped(self) -> int:
@@ -135,8 +143,10 @@ class Outlet:
     def _carry(self) -> None:
         try:
             self.output.open()
-            while True:
-                self._deliver(self._queue.get())
+            while not self._stop.is_set():
+                self._now = self._first.popleft() if self._first else self._queue.get()
+                self._deliver(self._now)
+                self._now = None
                 self._done += 1
         except Closed:
             pass
@@ -144,7 +154,7 @@ class Outlet:
             log.exception("output %s has ended", self.name)
             self.trouble = "it has ended by a fault of the program"
         finally:
-            self._queue.close(discard=True)
+            self._queue.close()
             try:
                 self.output.close()
             except Exception as error:
@@ -185,16 +195,17 @@ class Outlet:
             log.warning("output %s: %s", self.name, trouble)
         self.trouble = trouble
 
-    def close(self, drain_s: float = DRAIN_S, forget: Sequence[str] = ()) -> None:
-        """What waits has a moment to get out; then it is over. `forget`: cameras that are no more."""
+    def close(self, drain_s: float = DRAIN_S, forget: Sequence[str] = ()) -> list[News]:
+        """What waits has a moment to get out; then it is over. Gives what did not. `forget`: cameras that are no
+        more."""
         if forget and isinstance(self.output, Announcing):
             self.output.forget(forget)
         self._queue.close()
         if not self._started:
             self.output.close()
-            return
-        if not self._ended.wait(0.0 if self.trouble else drain_s):
+        elif not self._ended.wait(0.0 if self.trouble else drain_s):
             self._stop.set()
-            self._queue.close(discard=True)
             if not self._ended.wait(drain_s):
                 log.warning("output %s does not let go: it is left behind", self.name)
+        under_way = [self._now] if self._now is not None else []
+        return [*under_way, *self._first, *iter(self._queue.poll, None)]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.open import is_file, is_live
+from irtrack.capture.patience import SILENCE_S
 from irtrack.capture.schemes import check_scheme
 from irtrack.config import DEFAULTS, Checked, Settings, brief, load_settings, option
 from irtrack.core import ConfigError, SourceError
@@ -50,6 +51,15 @@ class DiskSettings(Checked):
 
 
 @dataclass(frozen=True)
+class RetentionSettings(Checked):
+    """How long rows of events stay, with thumbnail, curve and clip. Those with a star or a verdict stay for ever, and
+    do not count."""
+
+    keep_days: float = option(400.0, "after their end", unit="d", low=0.01, high=36500.0)
+    most: int = option(200_000, "rows; where there are more, the oldest go: 1 to 4 GB", low=1, high=10**9)
+
+
+@dataclass(frozen=True)
 class WebSettings(Checked):
     """Pages, REST and WebSocket."""
 
@@ -77,6 +87,10 @@ class CameraSettings(Checked):
     name: str = option("", "in events, topics, folders: letters, digits, - and _")
     source: str = option("", "as SOURCE of irtrack run; cameras and streams alone")
     schedule: str = option(ALWAYS, "when it is watched, on the local clock")
+    silence_s: float = option(
+        SILENCE_S, "sends nothing for so long: it is lost; more for less than a frame a second", unit="s", low=0.5,
+        high=3600.0,
+    )  # fmt: skip
     pose: str = option("", "lens and pose, a file of irtrack calibrate: events and news then have directions")
     settings: Settings = DEFAULTS
     """Of detector, tracker, capture and display: those of the file `settings`, overruled by tables of the camera."""
@@ -190,6 +204,7 @@ class StationSettings(Checked):
     )  # fmt: skip
     clips: ClipSettings = field(default=ClipSettings())
     disk: DiskSettings = field(default=DiskSettings())
+    retention: RetentionSettings = field(default=RetentionSettings())
     web: WebSettings = field(default=WebSettings())
     selftest: ShadowSettings = field(default=ShadowSettings())
     cameras: tuple[CameraSettings, ...] = ()
@@ -244,7 +259,18 @@ def camera_from(table: Mapping[str, Any], number: int, base: Path) -> CameraSett
     try:
         own = {key: value for key, value in table.items() if key in ("detector", "tracker", "capture", "display")}
         rest = {key: value for key, value in table.items() if key not in (*own, "settings")}
-        known = ["name", "source", "schedule", "pose", "settings", "detector", "tracker", "capture", "display"]
+        known = [
+            "name",
+            "source",
+            "schedule",
+            "silence_s",
+            "pose",
+            "settings",
+            "detector",
+            "tracker",
+            "capture",
+            "display",
+        ]
         for key in rest:
             if key not in known:
                 raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")

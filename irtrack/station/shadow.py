@@ -10,9 +10,10 @@ from pathlib import Path
 
 from irtrack.build import make_tracker
 from irtrack.config import Settings
-from irtrack.core import Detector, FrameResult, Source
+from irtrack.core import Detector, FrameResult, IrtrackError, Source
 from irtrack.sinks.target import reason, write_whole
-from irtrack.station.faint import Sight
+from irtrack.station.faint import Sight, read_sight
+from irtrack.station.networks import let_go
 from irtrack.station.selftest import Report, SelfTest, SelfTestSettings
 from irtrack.station.settings import CameraSettings, ShadowSettings
 
@@ -63,6 +64,11 @@ class Shadow:
         """What it found stays."""
         self._test.close()
 
+    def end(self) -> None:
+        """It is needed no more."""
+        let_go(self._detector)
+        self._detector = None
+
     def report(self) -> Report | None:
         """What was found in the last hours; None before the first test is done."""
         return self._test.report()
@@ -82,9 +88,9 @@ class Shadow:
     def _read(self) -> Sight | None:
         """Of before; None where there is none that can be read."""
         try:
-            return Sight.from_dict(json.loads(self._path.read_text(encoding="utf-8"))["reference"])
+            return read_sight(self._path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError):
-            log.warning("%s is no reference of a self-test: the next one begins anew", self._path)
+        except IrtrackError as error:
+            log.warning("camera %s: %s; the next self-test begins anew", self._camera, error)
             return None

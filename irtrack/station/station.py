@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
-import os
 import sys
 import threading
 import time
@@ -14,17 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
-from irtrack.build import make_detector, make_tracker
-from irtrack.capture.address import credentials_in, use_credentials
-from irtrack.core import ConfigError, IrtrackError
-from irtrack.direction.camera import load_camera
+from irtrack.capture.address import use_credentials
+from irtrack.core import ConfigError
 from irtrack.sinks.target import reason
 from irtrack.station.camera import Camera, MakeDetector
+from irtrack.station.contents import Contents, changed, sha256_of
 from irtrack.station.database import Database
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change
+from irtrack.station.networks import Networks
 from irtrack.station.news import SAID, News, Outlet, plain
-from irtrack.station.outputs import NEEDS, check_extra, make_output
+from irtrack.station.outputs import make_output
+from irtrack.station.retention import Retention, make_shrinkable
 from irtrack.station.settings import CameraSettings, CotSettings, OutputSettings, StationSettings, WebSettings
 
 try:
@@ -59,21 +59,29 @@ class Station:
     """All that `irtrack serve` runs. Its methods are called by one thread, but for `tell`."""
 
     def __init__(
-        self, settings: StationSettings, make: MakeDetector = make_detector, make_web: MakeWeb | None = None
+        self, settings: StationSettings, make: MakeDetector | None = None, make_web: MakeWeb | None = None
     ) -> None:
-        """Makes the folder where it is not there, and locks it. Without `make_web` there are no pages. Raises
-        IrtrackError."""
-        self.settings, self._make, self._make_web = settings, make, make_web
+        """Makes the folder where it is not there, and locks it. `make`: other detectors than networks that cameras
+        share. Without `make_web` there are no pages. Raises IrtrackError."""
+        self._networks = Networks()
+        self._networks.expect(camera.settings.detector for camera in settings.cameras)
+        self.settings, self._make, self._make_web = settings, make or self._networks.detector, make_web
         self.folder = Path(settings.folder)
-        self._lock = claim_folder(self.folder)
+        self._locks = [claim_folder(self.folder)]
         try:
+            base = (self.folder / "events.db").resolve()
+            if base.parent != self.folder.resolve():  # a link to the database of another station
+                self._locks.append(claim_folder(base.parent))
             use_credentials(Path(settings.credentials) if settings.credentials else None)
             self.database = Database(self.folder / "events.db")
             self.database.prepare()
+            make_shrinkable(self.database.path)
         except BaseException:
-            self._lock.close()
+            self._unlock()
             raise
         self.disk = Disk(settings.disk, self.folder, self.database.path)
+        self.retention = Retention(settings.retention, self.database.path, self.disk)
+        self._contents, self._token = Contents.of(settings), ""
         self.begun_s = time.monotonic()
         self.outlets: dict[OutputSettings, Outlet] = {}
         self.cameras: dict[str, Camera] = {}
@@ -111,6 +119,7 @@ class Station:
         settings = self.settings
         self.disk.sweep()
         self.web = self._pages(settings)
+        self._token = self._token_now()
         self.outlets = {one: Outlet(make_output(one, settings), one.waiting) for one in by_news(settings)}
         for row in self.database.left():
             values = {name: plain(row[name]) for name in SAID} | {"active": 0}
@@ -122,6 +131,7 @@ class Station:
             self.web.start()
         for camera in settings.cameras:
             self._begin(camera)
+        self.retention.start()
 
     def _pages(self, settings: StationSettings) -> Web | None:
         if self._make_web is None or not settings.web.on:
@@ -129,11 +139,15 @@ class Station:
         old, new = self.settings.web, settings.web
         return self._make_web(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
 
+    def _token_now(self) -> str:
+        return sha256_of(self.folder / "token")
+
     def _begin(self, camera: CameraSettings) -> None:
         self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()
 
     def take_over(self, new: StationSettings) -> list[str]:
-        """Go on with other settings, which were checked; what did not change goes on untouched. Gives what changed.
+        """Go on with other settings, which were checked; what did not change goes on untouched. A file that they name
+        counts as changed where its content did. Gives what changed.
 
         Raises IrtrackError, and then all is as before.
         """
@@ -141,12 +155,16 @@ class Station:
         if Path(new.folder) != self.folder:
             raise ConfigError(f"folder = {new.folder} is another one: that needs a restart")
         renamed = old.name != new.name
-        web_changed = old.web != new.web
+        before, now = self._contents, Contents.of(new)
+        token = ["token"] if self._token_now() != self._token else []
+        web_changed = old.web != new.web or bool(token)
         web = self._pages(new) if web_changed else None  # its port, before anything is given up
         fresh: dict[OutputSettings, Outlet] = {}
         try:
             for one in by_news(new):
-                if one not in self.outlets or renamed or (one.kind in BY_CAMERA and names(old) != names(new)):
+                files = changed(before.outputs.get(one), now.outputs[one])
+                others = one.kind in BY_CAMERA and names(old) != names(new)
+                if one not in self.outlets or renamed or others or files:
                     fresh[one] = Outlet(make_output(one, new), one.waiting)
         except BaseException:
             for outlet in fresh.values():
@@ -155,18 +173,24 @@ class Station:
                 web.close()
             raise
         use_credentials(Path(new.credentials) if new.credentials else None)
-        self.settings, self.disk.settings = new, new.disk
+        self.settings, self.disk.settings, self.retention.settings = new, new.disk, new.retention
+        self._contents, self._token = now, self._token_now()
+        self._networks.expect(camera.settings.detector for camera in new.cameras)
+        if web_changed:
+            self._change_web(web)
         return [
-            *self._change_cameras(old, new),
-            *self._change_outlets(fresh, old, new),
-            *(self._change_web(web) if web_changed else []),
-            *(["disk"] if old.disk != new.disk else []),
+            *self._change_cameras(old, new, before),
+            *self._change_outlets(fresh, old, new, before),
+            *([f"pages{told(token)}"] if web_changed else []),
+            *changed(before.credentials, now.credentials),
+            *(name for name in ("disk", "retention") if getattr(old, name) != getattr(new, name)),
         ]
 
-    def _change_cameras(self, old: StationSettings, new: StationSettings) -> list[str]:
+    def _change_cameras(self, old: StationSettings, new: StationSettings, before: Contents) -> list[str]:
         same_for_all = alike(old) == alike(new)
         wanted = {camera.name: camera for camera in new.cameras}
-        ending = [c for n, c in self.cameras.items() if not same_for_all or wanted.get(n) != c.settings]
+        files = {name: changed(before.cameras.get(name), now) for name, now in self._contents.cameras.items()}
+        ending = [c for n, c in self.cameras.items() if not same_for_all or wanted.get(n) != c.settings or files.get(n)]
         for camera in ending:
             camera.stop()
         for camera in ending:
@@ -178,28 +202,32 @@ class Station:
         ended = {camera.name for camera in ending}
         begun = [name for name in wanted if name in ended or name not in {c.name for c in old.cameras}]
         self.cameras = {name: self.cameras[name] for name in wanted}
-        return [f"camera {n}" for n in begun] + [f"camera {n} removed" for n in sorted(ended - set(wanted))]
+        return [f"camera {n}{told(files[n])}" for n in begun] + [
+            f"camera {n} removed" for n in sorted(ended - set(wanted))
+        ]
 
     def _change_outlets(
-        self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings
+        self, fresh: dict[OutputSettings, Outlet], old: StationSettings, new: StationSettings, before: Contents
     ) -> list[str]:
         kept = {one: outlet for one, outlet in self.outlets.items() if one in by_news(new) and one not in fresh}
-        ended = [outlet for one, outlet in self.outlets.items() if one not in kept]
+        ended = {one: outlet for one, outlet in self.outlets.items() if one not in kept}
         self.outlets = {one: fresh.get(one) or kept[one] for one in by_news(new)}
         gone = sorted(set(names(old)) - set(names(new)))
-        for outlet in ended:  # before the new ones: of a broker, one station has one connection
-            outlet.close(forget=gone)
+        for one, outlet in ended.items():  # before the new ones: of a broker, one station has one connection
+            left = outlet.close(forget=gone)
+            if one in fresh:
+                fresh[one].inherit(left)
         for outlet in fresh.values():
             outlet.start()
-        return [f"output {outlet.name}" for outlet in fresh.values()]
+        files = {one: changed(before.outputs.get(one), self._contents.outputs[one]) for one in fresh}
+        return [f"output {outlet.name}{told(files[one])}" for one, outlet in fresh.items()]
 
-    def _change_web(self, web: Web | None) -> list[str]:
+    def _change_web(self, web: Web | None) -> None:
         if self.web is not None:
             self.web.close()
         self.web = web
         if web is not None:
             web.start()
-        return ["pages"]
 
     def look(self) -> None:
         """What is to be done now and then; called a few times a second."""
@@ -212,6 +240,7 @@ class Station:
 
     def close(self) -> None:
         """End everything: what was begun is ended, told and written."""
+        self.retention.close()
         for camera in self.cameras.values():
             camera.stop()
         for camera in self.cameras.values():
@@ -223,7 +252,11 @@ class Station:
             thread.join()
         if self.web is not None:
             self.web.close()
-        self._lock.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        for lock in self._locks:
+            lock.close()
 
     # -- how it stands --------------------------------------------------------------------------------------------
 
@@ -246,7 +279,8 @@ class Station:
                 found.append(f"camera {name}: self-test: {shadow.trouble}")
             found += [f"camera {name}: cot: {sender.error}" for sender in camera.senders if sender.error]
         found += [f"output {o.name}: {o.trouble}" for o in tuple(self.outlets.values()) if o.trouble]
-        return found + ([f"disk: {self.disk.full}"] if self.disk.full else [])
+        found += [f"disk: {self.disk.full}"] if self.disk.full else []
+        return found + ([f"events: {self.retention.trouble}"] if self.retention.trouble else [])
 
 
 def give_back() -> None:
@@ -254,6 +288,23 @@ def give_back() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def told(files: list[str]) -> str:
+    """Files that are other ones, behind whatever has them."""
+    return f" (another {' and '.join(files)})" if files else ""
+
+
+M_ARENA_MAX, ARENAS = -8, 4
+"""glibc's malloc.h, and how many pools of memory threads share."""
+
+
+def share_memory() -> None:
+    """Before there are threads: those that come and go with cameras and clips would each leave a pool behind that
+    others do not use (a station of three small cameras took 570 to 640 MiB, and 490 to 590 so)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
 
 
 BY_CAMERA = ("mqtt",)
@@ -273,73 +324,8 @@ def by_news(settings: StationSettings) -> list[OutputSettings]:
 def alike(settings: StationSettings) -> StationSettings:
     """What all cameras depend on."""
     inside = tuple(one for one in settings.outputs if isinstance(one, CotSettings))
-    return replace(settings, cameras=(), outputs=inside, web=StationSettings().web, disk=StationSettings().disk)
-
-
-def check(settings: StationSettings) -> list[str]:
-    """Whether it could be run: what it names is there and can be read. Gives what it would do, in lines.
-
-    Raises IrtrackError for the first thing that is wrong.
-    """
-    from irtrack.detect.detector import pick_device, pick_weights
-    from irtrack.detect.weights import load_weights
-
-    folder = Path(settings.folder)
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise ConfigError(f"folder = {folder} is no folder that can be written to")
-    if settings.credentials:
-        credentials_in(Path(settings.credentials))
-    known: set[tuple[str, str]] = set()
-    for camera in settings.cameras:
-        detector = camera.settings.detector
-        try:
-            if (detector.weights, detector.device) not in known:
-                load_weights(pick_weights(detector.weights, pick_device(detector.device)), others=True)
-                known.add((detector.weights, detector.device))
-            make_tracker(camera.settings)
-            if camera.pose:
-                load_camera(Path(camera.pose))
-            correction = camera.settings.capture.correction
-            if correction not in ("", "camera") and not Path(correction).is_file():
-                raise ConfigError(f"correction = {correction} is not there: make it with irtrack flat")
-        except IrtrackError as error:
-            raise ConfigError(f"camera {camera.name!r}: {error}") from error
-    if any(isinstance(o, CotSettings) for o in settings.outputs) and not any(c.pose for c in settings.cameras):
-        raise ConfigError("an output of the kind cot sends directions, and no camera has a pose: make one by calibrate")
-    for one in settings.outputs:
-        check_extra(NEEDS.get(one.kind, ()), f"an output of the kind {one.kind}")
-    if settings.web.on:
-        check_extra(("fastapi", "uvicorn", "websockets", "prometheus_client"), "the station's web page")
-    return plan(settings)
-
-
-def plan(settings: StationSettings) -> list[str]:
-    """What it would do, in lines."""
-    clips, web = settings.clips, settings.web
-    lines = [f"station {settings.name} keeps its events in {settings.folder}"]
-    for camera in settings.cameras:
-        detector = camera.settings.detector
-        regions = ", in regions" if detector.include or detector.exclude else ""
-        lines.append(f"camera {camera.name}: {camera.shown}, {camera.schedule}, weights {detector.weights}{regions}")
-    if clips.kind == "none":
-        lines.append("clips: none")
-    else:
-        lines.append(
-            f"clips: {clips.kind}, {clips.before_s:g} s before to {clips.after_s:g} s after each event, "
-            f"{clips.longest_s:g} s at most; {settings.disk.clips_gb:g} GB of them, "
-            f"{settings.disk.free_gb:g} GB of the disk stay free; up to {clips.memory_mb} MB of memory a camera"
-        )
-    lines += [f"output: {described(one)}" for one in settings.outputs]
-    return [*lines, f"pages: http://{web.host}:{web.port}" if web.on else "pages: none"]
-
-
-def described(one: OutputSettings) -> str:
-    """An output in a few words, without secrets."""
-    from irtrack.capture.address import redact
-
-    where = {name: getattr(one, name) for name in ("host", "port", "url", "address") if hasattr(one, name)}
-    where = {name: redact(str(value)) if name == "url" else value for name, value in where.items()}
-    return ", ".join([one.kind, *(f"{name} {value}" for name, value in where.items())])
+    none = StationSettings()
+    return replace(settings, cameras=(), outputs=inside, web=none.web, disk=none.disk, retention=none.retention)
 
 
 def claim_folder(folder: Path) -> IO[str]:

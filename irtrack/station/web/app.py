@@ -194,16 +194,9 @@ class Pages:
 
     def _listed(self, one: dict[str, Any]) -> dict[str, Any]:
         """An event; of its clip, whether it is still there."""
-        path = self._path(one["clip"])
+        path = self.station.disk.path_of(one["clip"])
         kind = path.suffix.removeprefix(".") if path is not None and path.is_file() else None
         return one | {"clip": kind}
-
-    def _path(self, clip: str | None) -> Path | None:
-        """Of a clip; None where the database names none in the folder of clips."""
-        if not clip:
-            return None
-        path = (self.station.folder / clip).resolve()
-        return path if path.is_relative_to(self.station.disk.clips_folder.resolve()) else None
 
     def event(self, name: str) -> dict[str, Any]:
         """One event."""
@@ -225,7 +218,7 @@ class Pages:
 
     def clip(self, name: str) -> FileResponse:
         """Its clip, or parts of it."""
-        path = self._path(self.station.database.event(name)["clip"])
+        path = self.station.disk.path_of(self.station.database.event(name)["clip"])
         if path is None or not path.is_file():
             raise HTTPException(404, f"there is no clip of event {name}, or no more")
         return FileResponse(path, media_type=TYPES.get(path.suffix), headers={"Cache-Control": "no-cache"})
@@ -239,7 +232,8 @@ def state_of(camera: Camera) -> dict[str, Any]:
         "watch": "hangs" if camera.hangs else str(camera.watch),
         "trouble": camera.trouble or camera.events_trouble,
         "schedule": camera.settings.schedule,
-        "model": camera.model,
+        "model": camera.detecting.model,
+        "without": camera.detecting.without,
         "width": camera.size[0] if camera.size else None,
         "height": camera.size[1] if camera.size else None,
         "active": camera.active,

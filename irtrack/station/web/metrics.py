@@ -47,6 +47,7 @@ class StationCollector(Collector):
         yield GaugeMetricFamily("irtrack_clips", "Clips that are kept", disk.clips)
         yield GaugeMetricFamily("irtrack_clips_bytes", "What they take", disk.clips_bytes)
         yield CounterMetricFamily("irtrack_clips_removed", "Old clips that went", disk.removed)
+        yield CounterMetricFamily("irtrack_events_removed", "Old events that went", station.retention.removed)
         yield GaugeMetricFamily("irtrack_disk_free_bytes", "Free on the station's disk", disk.free_bytes)
         yield GaugeMetricFamily("irtrack_disk_full", "1 while no more clips are kept", int(bool(disk.full)))
 

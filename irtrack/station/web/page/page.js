@@ -15,7 +15,10 @@ function made(tag, properties = {}, ...children) {
 async function ask(path, options = {}) {
   const answer = await fetch(path, options);
   if (answer.status === 401) { showLogin(); throw new Error("no token"); }
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? `answer ${answer.status}`);
+  if (!answer.ok) {
+    const error = new Error((await answer.json().catch(() => ({}))).detail ?? `answer ${answer.status}`);
+    throw Object.assign(error, { gone: answer.status === 404 });
+  }
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -75,7 +78,7 @@ function showCameras(said) {
     const rate = now.watch === "running" ? ` · ${now.rate.toFixed(1)} frames a second · ${Math.round(1000 * now.latency_s)} ms` : "";
     const seen = now.selftest.filter((row) => row.targets).map((row) => `SCR ${row.scr}: ${Math.round(100 * row.pd)} %`);
     $("sight").textContent = seen.length ? `Self-test, found of faint targets: ${seen.join(" · ")}` : "";
-    $("facts").textContent = `${now.source} · ${size}${words[now.watch]}${rate}${now.model ? ` · ${now.model}` : ""}`;
+    $("facts").textContent = `${now.source} · ${size}${words[now.watch]}${rate}${now.model ? ` · ${now.model}` : ""}${now.without ? ` · ${now.without}` : ""}`;
     if (now.watch !== "running") showTracks({ tracks: [] });
   }
 }
@@ -148,7 +151,7 @@ async function list(older = false) {
 }
 
 function card(one) {
-  const look = made("img", { className: "look", alt: "", loading: "lazy", src: one.pictured ? `/api/events/${one.event}/thumbnail?${one.ended ? "" : Date.now()}` : "/static/icon.svg" });
+  const look = made("img", { className: "look", alt: "", loading: "lazy", src: one.pictured ? `/api/events/${one.event}/thumbnail?${one.ended ? "" : Date.now()}` : "/static/icon.svg", onerror: ({ target }) => { target.onerror = null; target.src = "/static/icon.svg"; } });
   const state = one.ended ? span(one.duration_s) : made("b", { className: "now", textContent: "now" });
   const item = made("li", { id: `event-${one.event}`, onclick: (event) => { if (!event.target.closest(".verdicts")) open(one.event); } },
     look,
@@ -175,7 +178,18 @@ function verdicts(one, brief = false) {
 
 async function judge(one, say, on) {
   const said = say === "star" ? { starred: !on } : { verdict: on ? null : say };
-  put(await ask(`/api/events/${one.event}`, json("PATCH", said)));
+  try { put(await ask(`/api/events/${one.event}`, json("PATCH", said))); } catch (error) {
+    if (!error.gone) throw error;
+    remove(one.event);
+  }
+}
+
+/** An event that was too old to be kept any longer, while it was listed here. */
+function remove(event) {
+  $(`event-${event}`)?.remove();
+  listed.delete(event);
+  if (opened === event) $("detail").close();
+  $("none").hidden = listed.size > 0;
 }
 
 /** An event as it is now, in the list and in the dialog. */
@@ -206,10 +220,14 @@ async function fresh(said) {
 }
 
 async function open(event) {
+  let one;
+  try { one = await ask(`/api/events/${event}`); } catch (error) {
+    if (!error.gone) throw error;
+    return remove(event);
+  }
   opened = event;
-  showDetail(listed.get(event));
+  put(one);
   $("clip").replaceChildren();
-  const one = listed.get(event);
   if (one.clip === "mp4") {
     const video = made("video", { controls: true, autoplay: true, muted: true, loop: true, src: `/api/events/${event}/clip` });
     $("clip").replaceChildren(video);
