@@ -53,6 +53,10 @@ KEY_FRAMES, KEY_REACH = 8, 0.08
 SHARE = 0.25
 """Of the corners that must agree on a motion for it to be the camera's."""
 
+MOST, SWING_PX = 0.5, 2.0
+"""Where so many agree on a motion of more than this, it is believed whatever the picture shows: in a swing the scene is
+blurred, and the lens's shading and text stand still."""
+
 APART = 0.3
 """And how far apart they must lie, of the picture's width or height: those on one large bird move with it."""
 
@@ -121,10 +125,10 @@ class Registration:
         if not self._age:
             self._corners, self._places = corners_of(self._key, self._change), None
         found = similarity(self._key, grey, self._corners, self._since)
-        motion, error = found or (None, 0.0)
+        motion, error, agree = found or (None, 0.0, 0.0)
         surely = motion is not None and reach(motion, grey.shape) > max(STEP_PX, SURE * error)
         if motion is None or surely or self._moving >= 0.1:
-            shown = self._shown(motion, grey)
+            shown = self._shown(motion, agree, grey)
             if shown is not motion:
                 motion, surely = shown, shown is not None and reach(shown, grey.shape) > STEP_PX
         if motion is None:
@@ -132,15 +136,18 @@ class Registration:
         self._moving = 0.9 * self._moving + 0.1 * surely
         return motion if self._moving >= 0.1 else STILL
 
-    def _shown(self, motion: Floats | None, grey: NDArray[np.uint8]) -> Floats | None:
-        """What the picture shows: this motion of the corners, a shift as a whole, STILL, or nothing at all (None)."""
+    def _shown(self, motion: Floats | None, agree: float, grey: NDArray[np.uint8]) -> Floats | None:
+        """What the picture shows: this motion, on which a share of the corners agrees, a shift as a whole, STILL, or
+        nothing at all (None)."""
         assert self._key is not None
         assert self._change is not None
         if self._places is None:
             self._places = places_shown(self._key, self._change)
         now = smoothed(grey)
-        if motion is not None and not votes(self._places, now, motion).refused:
-            return motion
+        if motion is not None:
+            swing = agree >= MOST and reach(motion, grey.shape) > SWING_PX
+            if swing or not votes(self._places, now, motion).refused:
+                return motion
         shift = shift_of(self._places, now, STILL)
         if votes(self._places, now, shift).carried:
             return shift
@@ -170,8 +177,9 @@ def stretched(image: Image, scale: float) -> NDArray[np.uint8]:
 
 def similarity(
     key: NDArray[np.uint8], now: NDArray[np.uint8], corners: NDArray[np.float32], guess: Floats
-) -> tuple[Floats, float] | None:
-    """Rotation, zoom and shift (2, 3) from `key` to `now` by corners (N, 2), and the standard error of the shift in px.
+) -> tuple[Floats, float, float] | None:
+    """Rotation, zoom and shift (2, 3) from `key` to `now` by corners (N, 2), the standard error of the shift in px, and
+    the share of the corners that agree on it.
 
     None where too few corners agree. `guess`: the motion to the frame before.
     """
@@ -198,7 +206,7 @@ def similarity(
             if apart.max() < APART:
                 continue
             off = moved(motion, a[on].astype(float)) - b[on]
-            return np.asarray(motion, float), float(np.sqrt((off**2).sum(1).mean() / count))
+            return np.asarray(motion, float), float(np.sqrt((off**2).sum(1).mean() / count)), count / len(corners)
     return None
 
 
