@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats
-from irtrack.imaging.motion import resized
+from irtrack.imaging.motion import STILL, resized
 
 PARTS = (8, 6)
 """Columns and rows of the parts of the picture that are asked one by one."""
@@ -153,14 +153,13 @@ def votes(key: Places, now: NDArray[np.float32], motion: Floats) -> Votes:
     return Votes(len(row), int((mean < -least).sum()), bool(wide))
 
 
-def shift_of(key: Places, now: NDArray[np.float32], guess: Floats) -> Floats:
+def shift_of(key: Places, now: NDArray[np.float32]) -> Floats:
     """The shift (2, 3) from the key frame that explains the picture `now` (H, W), smoothed, as a whole.
 
     From coarse to fine by Gauss-Newton on differences of grey (Lucas, Kanade 1981), with weights that leave out what
-    differs for other reasons (Tukey's biweight). Turn and zoom are those of `guess`.
+    differs for other reasons (Tukey's biweight).
     """
-    turn = guess[:, :2]
-    motion = guess
+    motion = STILL
     for steep in reversed(key.levels):
         ratio = steep.size[0] / now.shape[1]
         small = cv2.resize(now, steep.size, interpolation=cv2.INTER_AREA)
@@ -178,7 +177,7 @@ def shift_of(key: Places, now: NDArray[np.float32], guess: Floats) -> Floats:
             wr = w * r
             step = np.linalg.solve([[xx + held, xy], [xy, yy + held]], [-float(wr @ dx), -float(wr @ dy)])
             step *= min(1.0, LONGEST_PX / max(float(np.linalg.norm(step)), 1e-9))
-            motion = np.column_stack([turn, motion[:, 2] + turn @ step])
+            motion = np.column_stack([motion[:, :2], motion[:, 2] + step])
             if np.abs(step).max() < SETTLED_PX:
                 break
         motion = resized(motion, 1 / ratio)

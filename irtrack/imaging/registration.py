@@ -53,12 +53,12 @@ KEY_FRAMES, KEY_REACH = 8, 0.08
 SHARE = 0.25
 """Of the corners that must agree on a motion for it to be the camera's."""
 
-MOST, SWING_PX = 0.5, 2.0
-"""Where so many agree on a motion of more than this, it is believed whatever the picture shows: in a swing the scene is
-blurred, and the lens's shading and text stand still."""
-
 APART = 0.3
 """And how far apart they must lie, of the picture's width or height: those on one large bird move with it."""
+
+MOST, SWING_PX = 0.5, 2.0
+"""Where so many of them agree on a motion of more than this, it is believed whatever the picture shows: in a swing the
+scene is blurred, and the lens's shading and text stand still."""
 
 STEP_PX = 0.15
 """Motion between two frames below this is taken for none, unless frames before moved: noise must not add up."""
@@ -148,7 +148,7 @@ class Registration:
             swing = agree >= MOST and reach(motion, grey.shape) > SWING_PX
             if swing or not votes(self._places, now, motion).refused:
                 return motion
-        shift = shift_of(self._places, now, STILL)
+        shift = shift_of(self._places, now)
         if votes(self._places, now, shift).carried:
             return shift
         return None if motion is None else STILL
