@@ -157,6 +157,8 @@ class NetworkDetector:
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
+        self.temporal = settings.temporal
+        """Whether what moves is sought over time; a session asks, since it does the same from stored scores."""
         self._temporal = TemporalStage() if settings.temporal else None
         if isinstance(self._run, VideoNetwork):
             self._run.forget()
