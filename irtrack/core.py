@@ -367,6 +367,11 @@ class Reporting(Protocol):
         ...
 
 
+def status_of(detector: object) -> DetectorStatus:
+    """How a detector stands; one that does not say, or None, is whole and has no name."""
+    return detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+
+
 @runtime_checkable
 class Attentive(Protocol):
     """A detector that may look at part of a frame only, and so wants to know where the tracks are."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one core for it and for what it starts, or they wait in turn
@@ -31,6 +32,11 @@ from irtrack.gui.theme import apply_theme
 from irtrack.gui.window import MainWindow
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.sinks.lossless import write_video
+
+if TYPE_CHECKING:
+    from stations import Cameras
+
+    from irtrack.station.station import Station
 
 clean_environment()
 
@@ -243,3 +249,20 @@ def make_window(qtbot: QtBot, settings: Settings = SLIM) -> MainWindow:
     qtbot.addWidget(made)
     made.show()
     return made
+
+
+@pytest.fixture
+def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
+    """What the cameras of a station are here."""
+    from stations import Cameras
+
+    return Cameras.installed(monkeypatch)
+
+
+@pytest.fixture
+def stations() -> Iterator[list[Station]]:
+    """Those that a test puts in are closed after it."""
+    made: list[Station] = []
+    yield made
+    for station in made:
+        station.close()

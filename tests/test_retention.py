@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -365,19 +364,6 @@ def test_check_says_what_would_go(tmp_path: Path) -> None:
     assert beyond(RetentionSettings(), kept.path) == ""
     (tmp_path / "text.db").write_text("no database")
     assert beyond(RetentionSettings(), tmp_path / "text.db") == ""
-
-
-@pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    return Cameras.installed(monkeypatch)
-
-
-@pytest.fixture
-def stations() -> Iterator[list[Station]]:
-    made: list[Station] = []
-    yield made
-    for station in made:
-        station.close()
 
 
 def test_a_station_keeps_its_bounds_while_it_watches(

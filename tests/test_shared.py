@@ -210,11 +210,6 @@ def test_several_recordings_say_which_of_them_is_too_slow(tmp_path: Path, capsys
     assert said == [f"{slow}: what moves is not sought over time: that takes 8 frames a second or more"]
 
 
-@pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    return Cameras.installed(monkeypatch)
-
-
 def test_a_station_with_one_network_and_a_camera_that_dies(tmp_path: Path, cameras: Cameras) -> None:
     """The real network: one camera goes on while the other dies again and again, and is another one each time."""
 

@@ -32,19 +32,6 @@ from irtrack.station.station import Station
 from irtrack.track.tracker import KalmanTracker
 
 
-@pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    return Cameras.installed(monkeypatch)
-
-
-@pytest.fixture
-def stations() -> Iterator[list[Station]]:
-    made: list[Station] = []
-    yield made
-    for station in made:
-        station.close()
-
-
 def begin(stations: list[Station], cameras: Cameras, settings: StationSettings) -> tuple[Station, list[News]]:
     station, news = Station(settings, cameras.detector), list[News]()
     stations.append(station)

@@ -38,11 +38,6 @@ position_sigma_m = 3.0
 
 
 @pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    return Cameras.installed(monkeypatch)
-
-
-@pytest.fixture
 def receiver() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.bind(("127.0.0.1", 0))

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,19 +26,10 @@ from irtrack.station.station import Station
 
 
 @pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    made = Cameras.installed(monkeypatch)
+def cameras(cameras: Cameras) -> Cameras:
     for name in ("a", "b"):
-        made.makers[name] = lambda turn: Script(lambda i: True, None)
-    return made
-
-
-@pytest.fixture
-def stations() -> Iterator[list[Station]]:
-    made: list[Station] = []
-    yield made
-    for station in made:
-        station.close()
+        cameras.makers[name] = lambda turn: Script(lambda i: True, None)
+    return cameras
 
 
 def secret(path: Path, text: str) -> str:

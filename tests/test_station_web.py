@@ -67,11 +67,6 @@ class Client:
 
 
 @pytest.fixture
-def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
-    return Cameras.installed(monkeypatch)
-
-
-@pytest.fixture
 def station(tmp_path: Path, cameras: Cameras) -> Iterator[Station]:
     """Two cameras, one of which is away, that had three events: one short, two that go on."""
     cameras.makers["north"] = lambda turn: Script(lambda i: 20 <= i < 60 or i >= 100, 160)

@@ -13,17 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import (
-    DetectorStatus,
-    FrameResult,
-    Image,
-    IrtrackError,
-    Remarks,
-    Reporting,
-    Sink,
-    Source,
-    SourceInfo,
-)
+from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, Source, SourceInfo, status_of
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -225,8 +215,7 @@ class Run:
     def say_choice(self, quiet: bool, named: bool) -> None:
         """Which network runs, where a trial decided, and what it leaves out."""
         assert self.pipeline is not None
-        detector = self.pipeline.detector
-        status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        status = status_of(self.pipeline.detector)
         if status.choice and not quiet:
             print(f"weights {status.model}, since {status.choice}")
         if status.without and not quiet:
@@ -247,8 +236,7 @@ class Run:
         called = f", {self._called} alarms" if self._alarms is not None else ""
         print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks{called}")
         print(f"  read {described(pipeline.source.info, pipeline.processed)}")
-        detector = pipeline.detector
-        scan = detector.status().scan_frames if isinstance(detector, Reporting) else 1
+        scan = status_of(pipeline.detector).scan_frames
         if scan > 1:
             print(f"  too slow for whole frames: every place was looked at once in {scan} frames, tracks in each")
         for path in self.targets.finished:

@@ -8,7 +8,6 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -28,7 +27,7 @@ from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
 from irtrack.imaging.scaling import Scaling
-from irtrack.temporal.stage import TemporalStage, placed, raised
+from irtrack.temporal.stage import TemporalStage, sought
 
 SMALLEST_SIDE_PX = 2
 
@@ -215,16 +214,10 @@ class NetworkDetector:
         return scores
 
     def __call__(self, image: Image) -> Detections:
-        return self.found(self.scores(image), image, self._temporal)
-
-    def found(self, scores: Scores, image: Image, temporal: TemporalStage | None) -> Detections:
-        """Detections of a frame (H, W) from its score map and, where there is one, its stream's temporal stage."""
-        if temporal is None:
+        scores = self.scores(image)
+        if self._temporal is None:
             return self.extracted(scores, image)
-        moving = temporal(image)
-        scores, added = raised(scores, moving, self.threshold)
-        found = self.extracted(scores, image)
-        return replace(found, xy_px=placed(found, added), motion=moving.motion)
+        return sought(self._temporal, scores, image, self.threshold, self.extracted)
 
     def extracted(self, scores: Scores, image: Image) -> Detections:
         """Detections of a frame (H, W) from its score map, with the detector's threshold, limits and regions."""

@@ -6,11 +6,11 @@ import math
 
 from PySide6.QtWidgets import QLabel, QStatusBar
 
-from irtrack.core import Frame, Remarks
+from irtrack.core import Frame, Remarks, status_of
 from irtrack.gui.fields import Elided
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
-from irtrack.session.standing import Figures, status_of
+from irtrack.session.standing import Figures
 
 
 class StatusLine(QStatusBar):

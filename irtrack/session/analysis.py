@@ -17,12 +17,12 @@ from irtrack.core import (
     Forgetful,
     FrameResult,
     Image,
-    Reporting,
     Scores,
     Source,
     Track,
     Tracker,
     TrackStatus,
+    status_of,
 )
 from irtrack.detect.extraction import extract
 from irtrack.imaging.regions import Regions
@@ -30,7 +30,7 @@ from irtrack.pipeline import Pipeline, State
 from irtrack.session.recipe import Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.store import LIVE_FRAMES, ResultStore
-from irtrack.temporal.stage import TemporalStage, placed, raised
+from irtrack.temporal.stage import TemporalStage, sought
 
 
 @runtime_checkable
@@ -166,7 +166,7 @@ class Recalled:
         self._maps = maps
         self._scores: Scores = np.zeros((0, 0), np.float32)
         self._temporal = TemporalStage() if getattr(detector, "temporal", False) else None
-        self._status = detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        self._status = status_of(detector)
         self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
         self._recipe = recipe
 
@@ -181,11 +181,11 @@ class Recalled:
     def __call__(self, image: Image) -> Detections:
         scores = self._scores = next(self._maps).network()
         if self._temporal is None:
-            return found_in(scores, image, self._recipe)
-        moving = self._temporal(image)
-        lifted, added = raised(scores, moving, self._recipe.detector.threshold)
-        found = found_in(lifted, image, self._recipe)
-        return replace(found, xy_px=placed(found, added), motion=moving.motion)
+            return self._extracted(scores, image)
+        return sought(self._temporal, scores, image, self._recipe.detector.threshold, self._extracted)
+
+    def _extracted(self, scores: Scores, image: Image) -> Detections:
+        return found_in(scores, image, self._recipe)
 
 
 def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:

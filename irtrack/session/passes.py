@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from irtrack.build import at_rate, make_tracker
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import Detector, DetectorStatus, FrameResult, IrtrackError, Reporting, Source
+from irtrack.core import Detector, FrameResult, IrtrackError, Source, status_of
 from irtrack.session.alarms import Alarm, Alarms
 from irtrack.session.analysis import Analysis, Recalled
 from irtrack.session.choices import Choices
@@ -155,8 +155,7 @@ class Passes:
         wanted = at_rate(chosen, fps)[0].temporal
         if getattr(self._detector, "temporal", wanted) != wanted:
             return False
-        status = self._detector.status() if isinstance(self._detector, Reporting) else DetectorStatus()
-        return chosen.mode != "auto" or self.live == status.keeps_up
+        return chosen.mode != "auto" or self.live == status_of(self._detector).keeps_up
 
     def not_loaded(self) -> None:
         """Another model could not be had: the one at work stays."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from irtrack.core import Detector, DetectorStatus, Frame, Reporting
+from irtrack.core import Detector, Frame, status_of
 from irtrack.session.picture import Picture
 from irtrack.session.reel import LiveView
 from irtrack.session.session import Session
@@ -96,11 +96,6 @@ def model_of(detector: Detector | None) -> str:
     now = status_of(detector)
     scan = f", all of the picture every {now.scan_frames} frames" if now.scan_frames > 1 else ""
     return (f"{now.model} on {now.device}" if now.model else "") + scan
-
-
-def status_of(detector: Detector | None) -> DetectorStatus:
-    """How a detector stands; one that does not say is whole and has no name."""
-    return detector.status() if isinstance(detector, Reporting) else DetectorStatus()
 
 
 def count_of(frames: int) -> str:

@@ -20,10 +20,10 @@ from irtrack.core import (
     Forgetful,
     FrameResult,
     IrtrackError,
-    Reporting,
     Sink,
     Source,
     SourceError,
+    status_of,
 )
 from irtrack.direction.bearings import check_fits
 from irtrack.direction.camera import load_camera
@@ -132,8 +132,7 @@ class Camera:
     @property
     def detecting(self) -> DetectorStatus:
         """What finds its targets, and what that leaves out."""
-        detector = self._detector[1] if self._detector is not None else None
-        return detector.status() if isinstance(detector, Reporting) else DetectorStatus()
+        return status_of(self._detector[1] if self._detector is not None else None)
 
     @property
     def senders(self) -> list[CotSender]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -253,24 +253,17 @@ def tables(key: str, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return found
 
 
+TABLES = ("detector", "tracker", "capture", "display")
+"""Of a camera, in place of those of its settings file."""
+
+
 def camera_from(table: Mapping[str, Any], number: int, base: Path) -> CameraSettings:
     """One of `[[cameras]]`. Raises ConfigError that names it."""
     who = f"camera {table['name']!r}" if isinstance(table.get("name"), str) and table["name"] else f"camera {number}"
     try:
-        own = {key: value for key, value in table.items() if key in ("detector", "tracker", "capture", "display")}
+        own = {key: value for key, value in table.items() if key in TABLES}
         rest = {key: value for key, value in table.items() if key not in (*own, "settings")}
-        known = [
-            "name",
-            "source",
-            "schedule",
-            "silence_s",
-            "pose",
-            "settings",
-            "detector",
-            "tracker",
-            "capture",
-            "display",
-        ]
+        known = [*(f.name for f in fields(CameraSettings)), *TABLES]
         for key in rest:
             if key not in known:
                 raise ConfigError(f"unknown setting {brief(key)}{meant(key, known)}: it is one of {', '.join(known)}")

@@ -7,6 +7,8 @@ finds it as it finds others. What hovers is not seen here; that is the network's
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -107,3 +109,17 @@ def placed(detections: Detections, added: Floats) -> Floats:
         if len(away) and away.min() <= REACH + 1:
             xy[away.argmin()] = place
     return xy
+
+
+def sought(
+    stage: TemporalStage,
+    scores: Scores,
+    image: Image,
+    threshold: float,
+    extracted: Callable[[Scores, Image], Detections],
+) -> Detections:
+    """Detections of a frame (H, W) from its score map, which `extracted` gives, and what a stage shows beside them."""
+    targets = stage(image)
+    lifted, added = raised(scores, targets, threshold)
+    found = extracted(lifted, image)
+    return replace(found, xy_px=placed(found, added), motion=targets.motion)
