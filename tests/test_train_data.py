@@ -181,7 +181,7 @@ def test_injected_targets_are_like_published_ones() -> None:
         changed = np.abs(image - flat)[mask]
         assert changed.max() > 6
     points = np.array(areas) <= 4
-    assert 0.25 < points.mean() < 0.45
+    assert 0.12 < points.mean() < 0.32
     low, middle, high = np.percentile(np.array(areas)[~points], (5, 50, 95))
     assert 4 < low < 10
     assert 14 < middle < 32

@@ -13,6 +13,13 @@ from irtrack.core import Detections, Image, Scores
 BACKGROUND_REACH_PX = 20
 """The local background is the component's box grown by this much, without target pixels (the field's SCR)."""
 
+SCORE_FLOOR = 0.01
+"""The least threshold that can be chosen: scores up to this say nothing."""
+
+JOIN_SHARE, JOIN_REACH_PX = 0.4, 4
+"""Pieces are one target where the scores between them stay above this share of the threshold, over a gap of up to
+twice so many pixels: a drone shows as several warm spots."""
+
 QUANTISATION_STD = 12**-0.5
 """Smallest background deviation, in counts: that of rounding to whole counts."""
 
@@ -25,7 +32,7 @@ def extract(
     max_area_px: int | None = None,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Detections:
-    """8-connected components of `scores > threshold`, measured on the raw image.
+    """8-connected components of `scores > threshold`, pieces joined (`joined`), measured on the raw image.
 
     scores (H, W) float32 and image (H, W) give Detections as `core.Detections` defines them. Centroids weight each
     pixel of the component, grown by one, by its contrast to the local background, so that dark targets work as well
@@ -39,20 +46,21 @@ def extract(
     window: Any = np.ix_(rows, columns)
     if 2 * len(rows) * len(columns) > mask.size:  # not worth the copies
         rows, columns, window = np.arange(mask.shape[0]), np.arange(mask.shape[1]), np.s_[:, :]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask[window].view(np.uint8), connectivity=8, ltype=cv2.CV_32S
-    )
-    size = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    corner = np.stack([columns[stats[1:, cv2.CC_STAT_LEFT]], rows[stats[1:, cv2.CC_STAT_TOP]]], 1)
-    area = stats[1:, cv2.CC_STAT_AREA]
+    labels = joined(scores[window], mask[window], threshold)
+    where = np.flatnonzero(labels)
+    label = labels.ravel()[where] - 1
+    area = np.bincount(label)
+    n = len(area)
+    order = np.argsort(label, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(area)[:-1]))
+    y, x = (of[at][order] for of, at in zip((rows, columns), np.divmod(where, len(columns)), strict=True))
+    corner = np.stack([np.minimum.reduceat(x, starts), np.minimum.reduceat(y, starts)], 1)
+    size = np.stack([np.maximum.reduceat(x, starts), np.maximum.reduceat(y, starts)], 1) + 1 - corner
     keep = area >= min_area_px
     if max_area_px is not None:
         keep &= area <= max_area_px
     mean, std = background(image, mask, corner, size)
     near = image[window]
-    where = np.flatnonzero(labels)
-    label = labels.ravel()[where] - 1
-    n = count - 1
     value = near.ravel()[where].astype(np.float64)
     target_mean = np.bincount(label, value, n) / area
     contrast = target_mean - mean
@@ -60,8 +68,6 @@ def extract(
     if allowed is not None:
         column, row = np.clip(np.round(xy).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1]).T
         keep &= allowed[row, column]
-    order = np.argsort(label, kind="stable")
-    starts = np.concatenate(([0], np.cumsum(np.bincount(label, minlength=n))[:-1]))
     best = np.maximum.reduceat(scores[window].ravel()[where][order], starts)
     box = np.concatenate([corner - 0.5, size], 1)
     if not keep.all():
@@ -72,17 +78,31 @@ def extract(
     )
 
 
-def occupied(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
-    """Rows (axis 1) or columns (axis 0) with target pixels, and those next to them.
+def joined(scores: Scores, mask: NDArray[np.bool_], threshold: float) -> NDArray[np.int32]:
+    """Labels (H, W), from 1, of the 8-connected components of a mask `scores > threshold`.
 
-    Components are the same in what is left of a frame without the others, most of it: those that do not touch have an
-    empty row or column between them still.
+    Those are one that are connected by lower scores nearby: two thresholds, as Canny's edges are followed (IEEE PAMI
+    8(6), 1986).
     """
-    some: NDArray[np.bool_] = np.asarray(mask.any(axis))
-    wide = some.copy()
-    wide[1:] |= some[:-1]
-    wide[:-1] |= some[1:]
-    return np.flatnonzero(wide)
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    lower = max(JOIN_SHARE * threshold, SCORE_FLOOR)
+    if count <= 2 or lower >= threshold:
+        return np.asarray(labels, np.int32)
+    reach = np.ones((2 * JOIN_REACH_PX + 1,) * 2, np.uint8)
+    beside = (scores > lower).view(np.uint8) & cv2.dilate(mask.view(np.uint8), reach)
+    wide = cv2.connectedComponents(beside, connectivity=8, ltype=cv2.CV_32S)[1]
+    labels[mask] = np.unique(wide[mask], return_inverse=True)[1] + 1
+    return np.asarray(labels, np.int32)
+
+
+def occupied(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Rows (axis 1) or columns (axis 0) with target pixels, and those so near that pieces may be joined through them.
+
+    Components are the same in what is left of a frame without the others, most of it: those that are not joined have
+    an empty row or column between them still.
+    """
+    near = np.ones((1, 2 * (JOIN_REACH_PX + 1) + 1), np.uint8)
+    return np.flatnonzero(cv2.dilate(np.asarray(mask.any(axis), np.uint8)[None], near))
 
 
 def background(

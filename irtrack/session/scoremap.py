@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Scores
-
-SCORE_FLOOR = 0.01
-"""Scores up to this are not kept: the least threshold that can be chosen."""
+from irtrack.detect.extraction import SCORE_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreMap:
-    """The pixels of a score map above SCORE_FLOOR: their flat indices and scores. `lifted_px`, `lifted_from`: pixels
-    that the temporal stage raised, and what the network said of them: what is raised depends on the threshold, so
-    another pass begins with the network's own scores."""
+    """The pixels of a score map above SCORE_FLOOR, the least threshold: their flat indices and scores. `lifted_px`,
+    `lifted_from`: pixels that the temporal stage raised, and what the network said of them: what is raised depends on
+    the threshold, so another pass begins with the network's own scores."""
 
     shape: tuple[int, ...]
     px: NDArray[np.uint32]

@@ -14,6 +14,7 @@ import numpy as np
 
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask
+from irtrack.train.spots import joined
 
 RING_PX = 6
 """Width of the ring round a box that tells its background."""
@@ -90,11 +91,16 @@ def standing_out(above: Grey, inner: tuple[slice, ...], ground: Mask) -> Mask | 
     peak = float(smooth[row, column])
     if abs(peak) < LEAST_SNR * spread:
         return None
-    strong = (inside * np.sign(peak) >= SHARE_OF_PEAK * abs(peak)).astype(np.uint8)
-    strong[row, column] = 1
-    labels = cv2.connectedComponents(strong, connectivity=8)[1]
+    strong = (above * np.sign(peak) >= SHARE_OF_PEAK * abs(peak)).astype(np.uint8)
+    strong[inner][row, column] = 1
+    labels = cv2.connectedComponents(strong[inner], connectivity=8)[1]
     core: Mask = labels == labels[row, column]
-    return core
+    # A drone's motors are spots of their own; what reaches out of the box is not its own.
+    everywhere = cv2.connectedComponents(strong, connectivity=8)[1]
+    outside = everywhere.copy()
+    outside[inner] = 0
+    spots = strong[inner].astype(bool) & ~np.isin(everywhere[inner], np.unique(outside))
+    return joined(core | spots)
 
 
 def from_boxes(image: Grey, targets: Floats, others: Floats, largest_px: float = 40.0) -> tuple[Mask, Mask]:

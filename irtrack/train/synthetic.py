@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng
+from irtrack.train.spots import joined
 
 AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
 """Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
@@ -18,7 +19,7 @@ AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
 DIM_SCR, LEAST_DIM_LEVELS, TEXTURE_PX = (3.5, 9.0), (3.0, 8.0), 9
 """Dim targets: ratio to the texture, least grey levels of 255, and what is smaller than how much is texture."""
 
-SHAPED, POINTS = 0.25, 0.35
+SHAPED, POINTS = 0.35, 0.2
 """Shares of injected targets that are long, winged or of several spots, and of points; the others are blobs."""
 
 POINT_SIGMA_PX = (0.25, 0.75)
@@ -147,7 +148,7 @@ def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng
             dark, room = not dark, 255 - room
         levels = min(levels, room)
         image[window] = np.clip(patch + (-levels if dark else levels) * shape, 0, 255)
-        mask[window] |= shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE))
+        mask[window] |= joined(shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE)))
     return image, mask
 
 
