@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from irtrack.detect.extraction import joined
 from irtrack.detect.scoring import score_map
 from irtrack.metrics.curves import RocCurve, ThresholdSweep
 from irtrack.metrics.legacy import LegacyScore
@@ -62,15 +63,16 @@ def evaluate(
 ) -> tuple[dict[str, float], list[Row]]:
     """The set's figures at one threshold and a table of images.
 
-    Beside the field's figures: `broken_percent` of the targets that were found at all are seen in pieces.
+    Beside the field's figures: `broken_percent` of the targets that were found at all stay in pieces, as detections have them.
     """
     total = SegmentationScore()
     table: list[Row] = []
     found = broken = 0
     for sample, score in scores(network, samples, device):
         table.append({"name": sample.name, **total.add(judged(score, sample) > threshold, sample.mask)})
-        seen, pieces = found_and_broken(score > threshold, sample.mask, sample.ignore)
-        found, broken = found + seen, broken + pieces
+        pieces = joined(score, score > threshold, threshold)
+        counts = found_and_broken(pieces, sample.mask, sample.ignore)
+        found, broken = found + counts[0], broken + counts[1]
     return {**total.figures(), "broken_percent": 100 * broken / max(found, 1)}, table
 
 

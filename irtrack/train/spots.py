@@ -33,14 +33,13 @@ def joined(mask: Mask) -> Mask:
     return whole > 0
 
 
-def found_and_broken(found: Mask, targets: Mask, unknown: Mask | None) -> tuple[int, int]:
-    """How many targets were found at all, and how many of them in pieces; all masks (H, W).
+def found_and_broken(pieces: NDArray[np.int32], targets: Mask, unknown: Mask | None) -> tuple[int, int]:
+    """How many targets were found at all, and how many of them in pieces: labels and masks (H, W).
 
     A target's place is its mask, what is beside it, and the pixels left open round it; places of several targets do
     not count.
     """
-    count, pieces = cv2.connectedComponents(found.astype(np.uint8), connectivity=8)
-    if count == 1 or not targets.any():
+    if not pieces.any() or not targets.any():
         return 0, 0
     side = 2 * BESIDE_PX + 1
     near = cv2.dilate(targets.astype(np.uint8), np.ones((side, side), np.uint8))
