@@ -63,7 +63,8 @@ def evaluate(
 ) -> tuple[dict[str, float], list[Row]]:
     """The set's figures at one threshold and a table of images.
 
-    Beside the field's figures: `broken_percent` of the targets that were found at all stay in pieces, as detections have them.
+    Beside the field's figures: `broken_percent` of the targets that were found at all stay in pieces, as detections
+    have them.
     """
     total = SegmentationScore()
     table: list[Row] = []
