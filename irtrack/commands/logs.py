@@ -80,14 +80,13 @@ def described(rows: Floats, step: int = 1) -> str:
 
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
-    from irtrack.metrics.tracking import left_out, score_tracks
-    from irtrack.sinks.target import check_target
+    from irtrack.metrics.tracking import left_out, score_tracks, shift_of
+    from irtrack.sinks.target import check_outputs, write_output
     from irtrack.track.files import read_tracks, read_truth
 
     if not 0 < args.distance < math.inf:
         raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
-    if args.json:
-        check_target(args.json, args.force)
+    check_outputs([args.json], args.force, [args.truth, args.tracks])
     remarks = Remarks()
     truth, counted = read_truth(args.truth, remarks)
     tracks = read_tracks(args.tracks, remarks)
@@ -95,6 +94,11 @@ def score(args: argparse.Namespace) -> int:
         remarks.add(f"{args.truth.name} has no rows")
     if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
         remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
+    elif shift := shift_of(truth, tracks, args.distance):
+        remarks.add(
+            f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
+            "does one of the files count frames from 0 and the other from 1?"
+        )
     truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
     if dropped:
         remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
@@ -103,5 +107,5 @@ def score(args: argparse.Namespace) -> int:
     for name, rows in (("truth", truth), ("tracks", tracks)):
         print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_output(args.json, json.dumps(figures, indent=1))
     return conclude(remarks, args.strict)

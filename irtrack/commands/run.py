@@ -295,15 +295,20 @@ def flat(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import correction_path
-    from irtrack.imaging.correction import correction_from
+    from irtrack.imaging.correction import correction_from, load_correction
 
     use_credentials(args.credentials)
+    if args.out is not None and args.out.exists():
+        try:
+            load_correction(args.out)
+        except IrtrackError as error:  # one is made anew where it was; any other file is kept
+            raise IrtrackError(f"{args.out} exists and is no correction: choose another name") from error
     source = open_source(args.source)
     frames: list[Image] = []
     try:
         for frame in source:
             frames.append(frame.image)
-            if len(frames) >= max(args.frames, 1):
+            if len(frames) >= args.frames:
                 break
     finally:
         source.close()

@@ -21,13 +21,13 @@ def tune(args: argparse.Namespace) -> int:
     from irtrack.build import at_rate, load_detector, make_tracker
     from irtrack.capture.open import open_source
     from irtrack.pipeline import process
-    from irtrack.sinks.target import check_target, write_whole
+    from irtrack.sinks.target import check_outputs, write_output
     from irtrack.track.belief import beliefs, text_of
     from irtrack.track.learn import Watch, learn, told
     from irtrack.track.tracker import KalmanTracker
 
     settings, remarks = settings_from(args), Remarks()
-    check_target(args.out, args.force)
+    check_outputs([args.out], args.force, args.clips)
     clips = [(clip, boxes_of(clip)) for clip in args.clips]
     detector, watch = load_detector(settings.detector), Watch()
     for clip, boxes in clips:
@@ -47,7 +47,7 @@ def tune(args: argparse.Namespace) -> int:
         print(f"{clip}: {watch.last}")
     samples, before = watch.samples(), beliefs(settings.tracker.beliefs, "picture")
     made = learn(samples, before)
-    write_whole(args.out, text_of(made, "picture", f"Learned by irtrack tune from {len(clips)} clips."))
+    write_output(args.out, text_of(made, "picture", f"Learned by irtrack tune from {len(clips)} clips."))
     print(told(before, made, samples, settings.tracker.caution))
     print(f"  wrote {args.out}: use it with --beliefs {args.out}")
     return conclude(remarks, args.strict)

@@ -49,8 +49,10 @@ class Correction:
         """Write it. Raises IrtrackError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as f:
+            part = path.with_name(path.name + ".part")  # so that the one before is lost to no full disk
+            with part.open("wb") as f:
                 np.savez_compressed(f, offset=self.offset, bad=self.bad)
+            part.replace(path)
         except OSError as error:
             raise IrtrackError(f"cannot write {path}: {error.strerror}") from error
 

@@ -1,0 +1,328 @@
+"""Inputs that look like others: palettes, wrong headers, text that FFmpeg takes for films, folders with too much."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from irtrack.capture import open_source
+from irtrack.capture.grey import frame_to_grey
+from irtrack.cli import main
+from irtrack.core import Frame, SourceError
+from irtrack.imaging.correction import correction_from, load_correction
+from irtrack.sinks.lossless import write_video
+
+HEIGHT, WIDTH, N = 32, 48, 8
+Picture = NDArray[np.uint8]
+GREYS = bytes(b for i in range(256) for b in (i, i, i, 0))
+
+
+def picture(i: int) -> Picture:
+    """A ramp with a spot that moves."""
+    out = (np.arange(HEIGHT)[:, None] * 2 + np.arange(WIDTH)[None] * 3 + 20).astype(np.uint8)
+    out[10:13, 4 * i + 2 : 4 * i + 5] = 250
+    return out
+
+
+PICTURES = [picture(i) for i in range(N)]
+
+
+def read_all(text: str | Path, fps: float | None = None) -> tuple[list[Frame], str, str]:
+    """Frames, the words at the end, and the remarks."""
+    frames: list[Frame] = []
+    source = open_source(str(text), fps)
+    try:
+        frames.extend(source)
+    except SourceError as error:
+        return frames, str(error), "\n".join(source.info.remarks.lines())
+    finally:
+        source.close()
+    return frames, "", "\n".join(source.info.remarks.lines())
+
+
+def refusal(path: Path | str) -> str:
+    with pytest.raises(SourceError) as caught:
+        open_source(str(path))
+    return str(caught.value)
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+
+
+def avi(path: Path, pictures: Sequence[bytes], bits: int, palette: bytes = b"", fourcc: bytes = b"\0\0\0\0") -> None:
+    """A raw AVI as grabbers and ImageJ write it, of WIDTH x HEIGHT pixels."""
+    size = len(pictures[0])
+    head = (
+        b"vids"
+        + b"DIB "
+        + struct.pack("<IHHIIIIIIIi4h", 0, 0, 0, 0, 1, 25, 0, N, 0, -1 % 2**32, 0, 0, 0, WIDTH, HEIGHT)
+    )
+    form = struct.pack("<IiiHH4sIiiII", 40, WIDTH, HEIGHT, 1, bits, fourcc, size, 0, 0, len(palette) // 4, 0) + palette
+    main_head = struct.pack("<14I", 40_000, 0, 0, 16, N, 0, 1, size, WIDTH, HEIGHT, 0, 0, 0, 0)
+    stream = chunk(b"LIST", b"strl" + chunk(b"strh", head) + chunk(b"strf", form))
+    lists = chunk(b"LIST", b"hdrl" + chunk(b"avih", main_head) + stream)
+    movie, index = b"", b""
+    for code in pictures:
+        index += b"00db" + struct.pack("<III", 16, 4 + len(movie), len(code))
+        movie += chunk(b"00db", code)
+    path.write_bytes(chunk(b"RIFF", b"AVI " + lists + chunk(b"LIST", b"movi" + movie) + chunk(b"idx1", index)))
+
+
+# -- pixels of videos -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_pictures_with_a_palette_keep_it_from_the_first_to_the_last(tmp_path: Path, inverted: bool) -> None:
+    """Demuxers hand a palette over once: read again, or from the middle on, such pictures were black."""
+    palette = b"".join(bytes([255 - i] * 3 + [0]) for i in range(256)) if inverted else GREYS
+    avi(tmp_path / "a.avi", [p[::-1].tobytes() for p in PICTURES], 8, palette)
+    shown = [255 - p if inverted else p for p in PICTURES]
+    frames, problem, said = read_all(tmp_path / "a.avi")
+    assert (problem, said) == ("", "")
+    assert all(np.array_equal(f.image, p) for f, p in zip(frames, shown, strict=True))
+    source = open_source(str(tmp_path / "a.avi"))
+    for i in (5, 1, 7, 0):
+        source.seek(i)
+        assert np.array_equal(next(iter(source)).image, shown[i])
+    source.close()
+
+
+@pytest.mark.parametrize("codec", ["rawvideo", "qtrle"])
+def test_grey_films_of_quicktime(tmp_path: Path, codec: str) -> None:
+    with av.open(str(tmp_path / "a.mov"), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
+        for p in PICTURES:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(p, format="gray")))
+        out.mux(stream.encode(None))
+    frames, problem, _ = read_all(tmp_path / "a.mov")
+    assert not problem
+    assert all(np.array_equal(f.image, p) for f, p in zip(frames, PICTURES, strict=True))
+
+
+def test_grey_is_taken_as_it_is_stored_whatever_range_it_is_marked_with() -> None:
+    """FFmpeg's grey is full; marked as limited by the film that it was made from, its ends would be cut off."""
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    frame = av.VideoFrame.from_ndarray(image, format="gray")
+    frame.color_range = 1
+    assert np.array_equal(frame_to_grey(frame)[0], image)
+    grey, bits = frame_to_grey(frame.reformat(format="gray16be"))
+    assert (bits, grey.dtype) == (16, np.uint16)
+    assert np.array_equal(grey, image.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("packed", ["yuyv422", "uyvy422", "yvyu422"])
+def test_luma_of_packed_colours_is_that_of_planar_ones(packed: str) -> None:
+    planar = av.VideoFrame.from_ndarray(picture(0), format="gray").reformat(format="yuv422p")
+    assert np.array_equal(frame_to_grey(planar.reformat(format=packed))[0], frame_to_grey(planar)[0])
+
+
+@pytest.mark.parametrize("name", ["ya16le", "ya16be"])
+def test_grey_with_opacity_keeps_its_depth(name: str) -> None:
+    frame = av.VideoFrame(4, 2, name)
+    counts = np.array([[1, 258, 4660, 65535], [7, 8, 9, 10]], np.uint16)
+    both = np.stack([counts, np.full_like(counts, 3)], 2).astype(">u2" if name.endswith("be") else "<u2")
+    plane = frame.planes[0]
+    rows = np.zeros((2, plane.line_size), np.uint8)
+    rows[:, :16] = both.reshape(2, 8).view(np.uint8)
+    plane.update(rows.tobytes())
+    grey, bits = frame_to_grey(frame)
+    assert bits == 16
+    assert grey.tolist() == counts.tolist()
+
+
+def test_raw_counts_that_a_header_calls_colours_are_said(tmp_path: Path) -> None:
+    counts = [(p.astype(np.uint16) << 4).tobytes() for p in PICTURES]
+    avi(tmp_path / "a.avi", counts, 16)  # by the format's rules: five bits for each colour
+    frames, problem, said = read_all(tmp_path / "a.avi")
+    assert (len(frames), problem) == (N, "")
+    assert "Y16" in said
+    avi(tmp_path / "b.avi", [c * 2 for c in counts], 16)
+    assert "raw pictures of 6144 bytes" in refusal(tmp_path / "b.avi")
+
+
+def test_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
+        for p in PICTURES:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(p, format="gray")))
+        out.mux(stream.encode(None))
+    frames, problem, said = read_all(tmp_path / "a.mkv")
+    assert (len(frames), problem) == (N, "")
+    assert "not square (players show them 16:15)" in said
+
+
+def fits(counts: NDArray[Any]) -> bytes:
+    """A FITS file of 16-bit counts."""
+    cards = ["SIMPLE  =                    T", "BITPIX  =                   16", "NAXIS   =                    2",
+             f"NAXIS1  = {counts.shape[1]:20d}", f"NAXIS2  = {counts.shape[0]:20d}", "END"]  # fmt: skip
+    head = "".join(c.ljust(80) for c in cards).encode()
+    body = counts.astype(">i2").tobytes()
+    return head.ljust(2880) + body.ljust(-(-len(body) // 2880) * 2880, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("notes.txt", b"Flight log of 12 May\nwind 3 m/s\n" * 200, "is text"),
+        ("read.nfo", b"made by me\n" * 100, "is text"),
+        ("junk.cdg", bytes(range(256)) * 400, "or damaged, and no film"),
+        ("sky.fits", fits(picture(0).astype(np.int16) * 20), "counts would not be kept"),
+        ("film.pfm", b"PF\n48 32\n-1.0\n" + np.full((32, 48, 3), 99, "<f4").tobytes(), "may mean anything"),
+        ("cube.npy", b"\x93NUMPY\x01\x00" + bytes(5000), "TIFF stack"),
+        ("cube.raw", np.stack(PICTURES).astype("<u2").tobytes(), "TIFF stack"),
+    ],
+)
+def test_what_ffmpeg_would_make_up_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert words in refusal(tmp_path / name)
+
+
+def test_a_jpeg_without_a_suffix_is_turned_as_it_says(tmp_path: Path) -> None:
+    turned = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, 6, 0, 0)
+    code = cv2.imencode(".jpg", picture(0))[1].tobytes()
+    (tmp_path / "photo").write_bytes(code[:2] + b"\xff\xe1" + struct.pack(">H", len(turned) + 2) + turned + code[2:])
+    frames, problem, said = read_all(tmp_path / "photo")
+    assert (problem, len(frames)) == ("", 1)
+    assert frames[0].image.shape == (WIDTH, HEIGHT)
+    assert "turned" in said
+
+
+# -- names and places -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    write_video(tmp_path / "flight.mkv", PICTURES, 25.0)
+    return tmp_path / "flight.mkv"
+
+
+def test_file_urls_are_files(film: Path) -> None:
+    named = film.with_name("über 100%.mkv")
+    shutil.copy(film, named)
+    for url in (film.as_uri(), named.as_uri(), f"file://localhost{film}"):
+        assert len(read_all(url)[0]) == N
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.mkv")
+    assert "is a pipe" in refusal(tmp_path / "pipe.mkv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert main(["run", str(film), "--csv", str(tmp_path / "pipe.csv"), "--force"]) == 1
+    assert "from which no program reads" in capsys.readouterr().err
+
+
+def test_a_pipe_that_is_read_gets_the_log(tmp_path: Path) -> None:
+    table = tmp_path / "det.csv"
+    table.write_text("frame,x,y\n" + "".join(f"{i},{i},{2 * i}\n" for i in range(30)))
+    os.mkfifo(tmp_path / "pipe.csv")
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe.csv").read_text()))
+    reader.start()
+    while True:  # until the reader has opened it
+        try:
+            os.close(os.open(tmp_path / "pipe.csv", os.O_WRONLY | os.O_NONBLOCK))
+            break
+        except OSError:
+            pass
+    reader.join()
+    got.clear()
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe.csv").read_text()))
+    reader.start()
+    code = 1
+    while code:  # refused as long as nobody reads
+        code = main(["track", str(table), "--out", str(tmp_path / "pipe.csv"), "--force"])
+    reader.join()
+    assert got[0].startswith("frame,time_s,")
+    assert len(got[0].splitlines()) > 20
+
+
+def images(folder: Path, names: Sequence[str]) -> Path:
+    folder.mkdir()
+    for i, name in enumerate(names):
+        assert cv2.imwrite(str(folder / name), PICTURES[i % N])
+    return folder
+
+
+def test_one_picture_in_two_formats_is_no_sequence(tmp_path: Path) -> None:
+    folder = images(tmp_path / "both", ["1.jpg", "1.png", "2.jpg", "2.png"])
+    assert "one picture in two formats" in refusal(folder)
+    assert len(read_all(folder / "*.png")[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([f"{i:04d}.png" for i in (0, 1, 2, 7, 8, 12)], "the numbers of its images leap (from 2 to 7)"),
+        ([f"IR_{i}{what}.png" for i in range(3) for what in ("", "_visual")], "ir_#.png, ir_#_visual.png"),
+        ([f"{10 * i:04d}.png" for i in range(6)], ""),
+        ([f"2026-05-01_12-30-{s:02d}.{ms}.png" for s in range(3) for ms in (12, 480)], ""),
+        (["a.png", "b.png", "c.png", "d.png", "mean.png"], ""),
+    ],
+)
+def test_names_that_tell_that_something_is_amiss(tmp_path: Path, names: list[str], words: str) -> None:
+    frames, problem, said = read_all(images(tmp_path / "seq", names))
+    assert (len(frames), problem) == (len(names), "")
+    assert words in said if words else not said
+
+
+def test_patterns_of_ffmpeg_are_sequences(tmp_path: Path) -> None:
+    folder = images(tmp_path / "seq", [f"fr{i:04d}.png" for i in range(4)])
+    assert [int(f.index) for f in read_all(folder / "fr%04d.png")[0]] == [0, 1, 2, 3]
+    assert len(read_all(folder / "fr%d.png")[0]) == 4
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path: Path, film: Path) -> None:
+    assert f"such as {film}" in refusal(tmp_path)
+    (tmp_path / "outer").mkdir()
+    inner = images(tmp_path / "outer" / "inner", ["1.png"])
+    assert str(inner) in refusal(tmp_path / "outer")
+
+
+# -- outputs --------------------------------------------------------------------------------------------------------
+
+
+def test_figures_never_replace_what_was_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "frame,track_id,x_px,y_px\n" + "".join(f"{i},1,{i},{i}\n" for i in range(5))
+    for name in ("truth.csv", "tracks.csv"):
+        (tmp_path / name).write_text(rows)
+    files = [str(tmp_path / "truth.csv"), str(tmp_path / "tracks.csv")]
+    for path in files:
+        assert main(["score", *files, "--json", path, "--force"]) == 1
+        assert Path(path).read_text() == rows
+    assert "is read by this run" in capsys.readouterr().err
+    assert main(["score", *files, "--json", "/dev/full", "--force"]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_correction_replaces_nothing_but_a_correction(film: Path, tmp_path: Path) -> None:
+    before = film.read_bytes()
+    assert main(["flat", str(film), "--out", str(film)]) == 1
+    assert film.read_bytes() == before
+    made = correction_from(np.stack(PICTURES))
+    made.save(tmp_path / "flat.npz")
+    assert main(["flat", str(film), "--frames", "8", "--out", str(tmp_path / "flat.npz")]) == 0
+    assert not np.array_equal(load_correction(tmp_path / "flat.npz").offset, made.offset)
+
+
+@pytest.mark.parametrize("frames", ["0", "-5", "1.5", "many"])
+def test_numbers_of_frames_are_whole_and_above_0(film: Path, frames: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", str(film), "--frames", frames])
+    assert caught.value.code == 2
+    assert "must be a whole number from 1 on" in capsys.readouterr().err
