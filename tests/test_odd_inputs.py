@@ -6,8 +6,10 @@ import os
 import shutil
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,98 @@ def test_a_jpeg_without_a_suffix_is_turned_as_it_says(tmp_path: Path) -> None:
     assert "turned" in said
 
 
+# -- ends -----------------------------------------------------------------------------------------------------------
+
+
+def stream(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", count: int = N) -> bytes:
+    """The bytes of a film of some hundred pictures that do not refer to each other."""
+    with av.open(str(path), "w") as out:
+        made = out.add_stream(codec, rate=25)
+        made.width, made.height, made.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        made.codec_context.gop_size = 1
+        for i in range(count):
+            out.mux(made.encode(av.VideoFrame.from_ndarray(picture(i % N), format="gray").reformat(format=pix_fmt)))
+        out.mux(made.encode(None))
+    return path.read_bytes()
+
+
+def test_packets_that_are_missing_in_a_transport_stream_are_said(tmp_path: Path) -> None:
+    whole = stream(tmp_path / "a.ts", count=40)
+    assert not read_all(tmp_path / "a.ts")[2]
+    packets = [whole[i : i + 188] for i in range(0, len(whole), 188)]
+    (tmp_path / "lost.ts").write_bytes(b"".join(packets[:60] + packets[65:]))
+    assert "packets of its stream are missing" in read_all(tmp_path / "lost.ts")[2]
+    (tmp_path / "joined.ts").write_bytes(whole + whole)
+    assert "missing" not in read_all(tmp_path / "joined.ts")[2]
+
+
+def test_a_second_recording_in_an_mp4_is_said(tmp_path: Path) -> None:
+    whole = stream(tmp_path / "a.mp4")
+    assert not read_all(tmp_path / "a.mp4")[2]
+    (tmp_path / "two.mp4").write_bytes(whole + whole)
+    frames, problem, said = read_all(tmp_path / "two.mp4")
+    assert (len(frames), problem) == (N, "")
+    assert "another recording stands behind the first" in said
+
+
+@pytest.mark.parametrize("kind", ["mkv", "avi"])
+def test_zeros_of_a_power_cut_are_no_end(tmp_path: Path, kind: str) -> None:
+    """The size of the file was kept, and what had not reached the disk reads as zeros."""
+    if kind == "mkv":
+        whole = stream(tmp_path / "a.mkv", "ffv1", "gray")
+    else:
+        avi(tmp_path / "a.avi", [p[::-1].tobytes() for p in PICTURES], 8, GREYS)
+        whole = (tmp_path / "a.avi").read_bytes()
+    half = len(whole) // 2
+    (tmp_path / f"b.{kind}").write_bytes(whole[:half] + bytes(len(whole) - half))
+    frames, problem, _ = read_all(tmp_path / f"b.{kind}")
+    assert 0 < len(frames) < N
+    assert "cut short" in problem
+
+
+def test_another_depth_is_another_recording(tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(stream(tmp_path / "8.ts") + stream(tmp_path / "10.ts", pix_fmt="yuv420p10le"))
+    frames, problem, _ = read_all(tmp_path / "a.ts")
+    assert len(frames) == N
+    assert "has 10 bits, the first 8" in problem
+
+
+# -- addresses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A web server with a page, a photo, a film and a text, as people name them instead of a stream."""
+    (tmp_path / "page.html").write_text("<html><body>No such camera</body></html>")
+    assert cv2.imwrite(str(tmp_path / "photo.jpg"), picture(0))
+    stream(tmp_path / "film.mkv")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("page.html", "what it sends is no video (a page, perhaps)"),
+        ("photo.jpg", "sends a single picture: give the address of the camera's stream"),
+        ("film.mkv", "is a recording, and no live stream: download it"),
+        ("nothing", "Not Found"),
+    ],
+)
+def test_what_is_no_stream_is_told(server: str, name: str, words: str) -> None:
+    for address in (server, server.replace("http", "HTTP")):
+        assert words in refusal(f"{address}/{name}")
+
+
 # -- names and places -----------------------------------------------------------------------------------------------
 
 
@@ -314,7 +408,7 @@ def test_a_correction_replaces_nothing_but_a_correction(film: Path, tmp_path: Pa
     before = film.read_bytes()
     assert main(["flat", str(film), "--out", str(film)]) == 1
     assert film.read_bytes() == before
-    made = correction_from(np.stack(PICTURES))
+    made = correction_from(np.stack(PICTURES)[:, ::-1])
     made.save(tmp_path / "flat.npz")
     assert main(["flat", str(film), "--frames", "8", "--out", str(tmp_path / "flat.npz")]) == 0
     assert not np.array_equal(load_correction(tmp_path / "flat.npz").offset, made.offset)

@@ -7,8 +7,13 @@ looks whole wherever it ends.
 from __future__ import annotations
 
 import struct
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.capture.headers import gif
 
@@ -51,25 +56,42 @@ def riff(f: BinaryIO, size: int) -> str:
         kind, length = struct.unpack("<4sI", f.read(8))
         if kind != b"RIFF" or not length:  # 0: never filled in
             break
+        inside = at + 12
+        while inside + 8 <= min(at + length, size):
+            f.seek(inside)
+            kind, part = struct.unpack("<4sI", f.read(8))
+            if kind == b"\0\0\0\0":  # a power cut
+                return "its end was never written"
+            inside += 8 + part + (part & 1)
         at += 8 + length + (length & 1)
     return "it ends within its data" if at > size + RIFF_SLACK else ""
 
 
 def boxes(f: BinaryIO, size: int) -> str:
     """MP4 and MOV: boxes one behind the other."""
+    end = 0
+    for _, at, length in top_boxes(f, size):
+        if length < 8:  # 0: up to the end
+            return ""
+        end = at + length
+    f.seek(min(end, size))
+    return "" if end <= size and not f.read(8).strip(b"\0") else "it ends within its data"
+
+
+def top_boxes(f: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and length of the boxes of an MP4 file, up to one whose length is below 8."""
     at = 0
     for _ in range(MOST_BOXES):
         if at + 8 > size:
-            f.seek(min(at, size))
-            return "" if at <= size and not f.read().strip(b"\0") else "it ends within its data"
+            return
         f.seek(at)
-        length, _ = struct.unpack(">I4s", f.read(8))
+        length, kind = struct.unpack(">I4s", f.read(8))
         if length == 1:
             (length,) = struct.unpack(">Q", f.read(8).ljust(8, b"\0"))
-        if length < 8:  # 0: up to the end
-            return ""
+        yield kind, at, length
+        if length < 8:
+            return
         at += length
-    return ""
 
 
 def never_ended(path: Path) -> bool:
@@ -116,9 +138,7 @@ def matroska(f: BinaryIO, size: int) -> str:
             continue
         if body + length > size:
             return "it ends within its data"
-        if kind == SEGMENT:
-            return ""
-        at = body + length
+        at = body if kind == SEGMENT else body + length  # a power cut leaves zeros in a segment of the right length
     return ""
 
 
@@ -126,6 +146,37 @@ def nut(f: BinaryIO, size: int) -> str:
     """NUT: FFmpeg ends such files with an index."""
     f.seek(max(0, size - (1 << 20)))
     return "" if NUT_INDEX in f.read() else "its index is missing: it was cut or not finished"
+
+
+def followed(path: Path) -> bool:
+    """Whether another recording stands behind the first in an MP4 file (files that were put together): players and
+    FFmpeg end with the first."""
+    with path.open("rb") as f:
+        head, size = f.read(8), f.seek(0, 2)
+        if head[4:8] != b"ftyp":
+            return False
+        kinds = [kind for kind, _, _ in top_boxes(f, size)]
+        return kinds.count(b"ftyp") > 1 and b"moof" not in kinds
+
+
+def lost_places(path: Path) -> int:
+    """At how many places packets of the film are missing in a transport stream, by the counter that they carry."""
+    with path.open("rb") as f:
+        if not transport(f):
+            return 0
+        f.seek(0)
+        counters: dict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+        while code := f.read(188 << 12):
+            packets = np.frombuffer(code[: len(code) // 188 * 188], np.uint8).reshape(-1, 188)
+            packets = packets[(packets[:, 0] == ord("G")) & (packets[:, 3] & 0x10 > 0)]  # those with a payload
+            kinds = (packets[:, 1].astype(np.uint16) & 0x1F) << 8 | packets[:, 2]
+            for kind in np.unique(kinds).tolist():
+                counters[kind].append(packets[kinds == kind, 3] & 15)
+    counters.pop(0x1FFF, None)  # stuffing
+    if not counters:
+        return 0
+    film = max((np.concatenate(found) for found in counters.values()), key=len)
+    return int(((np.diff(film) & 15 > 1) & (film[1:] != 0)).sum())  # 0: where another recording was joined on
 
 
 def transport(f: BinaryIO) -> bool:

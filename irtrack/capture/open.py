@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
-from irtrack.capture.schemes import check_scheme
+from irtrack.capture.schemes import STREAMS, check_scheme
 from irtrack.core import Source, SourceError
 
 NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
@@ -43,8 +43,11 @@ def open_source(
 
 
 def local(text: str) -> str:
-    """The path of a file:// URL, as file managers and browsers give it; any other text as it is."""
-    scheme, _, rest = text.partition("://")
+    """The path of a file:// URL, as file managers and browsers give it; other URLs with their scheme in small letters,
+    any other text as it is."""
+    scheme, slashes, rest = text.partition("://")
+    if slashes and scheme.lower() in STREAMS and not is_file(text):
+        text = f"{scheme.lower()}://{rest}"
     host, slash, path = rest.partition("/")
     if scheme.lower() != "file" or host not in ("", "localhost"):
         return text

@@ -18,7 +18,7 @@ from irtrack.capture.container import (
     remark_pixels,
     video_stream,
 )  # fmt: skip
-from irtrack.capture.ends import ends_early, never_ended
+from irtrack.capture.ends import ends_early, followed, lost_places, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
 from irtrack.capture.packets import make_index, stamp
@@ -139,6 +139,10 @@ class VideoSource(Source):
             remarks.add(f"{name}: interlaced: each field is a picture, at the field rate")
         if self._orientation != 1:
             remarks.add(f"{name}: turned as its header says")
+        if lost := lost_places(self._path):
+            remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
+        if followed(self._path):
+            remarks.add(f"{name}: another recording stands behind the first in this file, and is not read")
         if never_ended(self._path):
             remarks.add(f"{name}: its end was never written (killed or streamed): more pictures may be missing")
 
@@ -271,13 +275,23 @@ class VideoSource(Source):
                     if picture.interlaced_frame and number > self._marked:
                         self._marked = number
                         self._remarks.add(f"{self._path.name}: interlaced pictures among others, used as they are")
-                    yield number, oriented(frame_to_grey(picture)[0], self._orientation)
+                    yield number, self._grey(number, picture)
                 else:
                     yield number, picture
             return
         frames = ((n, p) for n, p in self._decoded(max(0, start // 2 - 1)) if isinstance(p, av.VideoFrame))
         for number, field in fields_of(frames, self._fields):
-            yield number, oriented(frame_to_grey(field)[0], self._orientation)
+            yield number, self._grey(number, field)
+
+    def _grey(self, number: int, picture: av.VideoFrame) -> Image:
+        """A picture's counts. Raises SourceError where they are of another scale than the first's."""
+        grey, bits = frame_to_grey(picture)
+        if bits != self.info.bits:
+            raise SourceError(
+                f"{self._path}: frame {number} has {bits} bits, the first {self.info.bits}; a recording must keep one "
+                "depth"
+            )
+        return oriented(grey, self._orientation)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames from the current position on; exact, whatever the key frame distance."""
