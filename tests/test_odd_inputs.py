@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import struct
@@ -19,10 +20,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from irtrack.build import check_fit
 from irtrack.capture import open_source
 from irtrack.capture.grey import frame_to_grey
 from irtrack.cli import main
-from irtrack.core import Frame, SourceError
+from irtrack.commands.tune import read_boxes
+from irtrack.config import DetectorSettings
+from irtrack.core import Clock, Frame, IrtrackError, Remarks, SourceError, SourceInfo
+from irtrack.direction.camera import Camera
+from irtrack.direction.lens import Lens
+from irtrack.direction.stations import read_station
 from irtrack.imaging.correction import correction_from, load_correction
 from irtrack.sinks.lossless import write_video
 
@@ -420,3 +427,68 @@ def test_numbers_of_frames_are_whole_and_above_0(film: Path, frames: str, capsys
         main(["run", str(film), "--frames", frames])
     assert caught.value.code == 2
     assert "must be a whole number from 1 on" in capsys.readouterr().err
+
+
+# -- settings and tables --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "bits", "words"),
+    [
+        (
+            DetectorSettings(exclude="700,700 800,700 800,800"),
+            8,
+            "regions that lie outside of pictures of 48x32 pixels",
+        ),
+        (DetectorSettings(include="0,0 40,0 40,30; 700,700 800,700 800,800"), 8, "drawn for another size"),
+        (DetectorSettings(levels="7000,9000"), 8, "does nothing with pictures of 8 bits"),
+        (DetectorSettings(levels="7000,9000"), 16, ""),
+        (DetectorSettings(threshold=0.0), 8, "every pixel belongs to a target"),
+        (DetectorSettings(threshold=1.0), 8, "no pixel belongs to a target"),
+        (DetectorSettings(exclude="0,0 10,0 10,10"), 8, ""),
+    ],
+)
+def test_settings_that_do_nothing_are_said(settings: DetectorSettings, bits: int, words: str) -> None:
+    info = SourceInfo("a", WIDTH, HEIGHT, bits, 25.0, N, Clock.FILE, Remarks())
+    check_fit(settings, info)
+    said = "\n".join(info.remarks.lines())
+    assert words in said if words else not said
+
+
+@pytest.mark.parametrize("option", ["--include=700,700 800,700 800,800", "--exclude=-1,-1 99,-1 99,99 -1,99"])
+def test_regions_that_leave_nothing_are_refused(
+    film: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(film), "--csv", str(tmp_path / "t.csv"), option]) == 1
+    assert "the regions leave nothing of pictures of 48x32 pixels" in capsys.readouterr().err
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:
+    path, plain = tmp_path / "a.gt.csv", "frame,x,y,w,h\n0,10.5,20,4,4\n0,30,20,12,2\n3,11,20,4,4\n"
+    path.write_text(plain)
+    want = read_boxes(path)
+    assert want[0][0].tolist() == [10.5 - 0.5 - 5.5, 20 - 0.5 - 5.5, 10.5 - 0.5 + 9.5, 20 - 0.5 + 9.5]
+    assert (want.keys(), len(want[0])) == ({0, 3}, 2)
+    for text in ("\ufeff" + plain, plain.replace(",", ";").replace(".", ",")):
+        path.write_text(text, encoding="utf-8")
+        assert {k: v.tolist() for k, v in read_boxes(path).items()} == {k: v.tolist() for k, v in want.items()}
+    for old, new, words in (
+        ("10.5", "nan", "line 2 is no box"),
+        ("\n3", "\n-3", "line 4"),
+        ("frame", "time", "columns"),
+    ):
+        path.write_text(plain.replace(old, new))
+        with pytest.raises(IrtrackError, match=words):
+            read_boxes(path)
+
+
+def test_a_log_of_another_camera_is_said(tmp_path: Path) -> None:
+    camera = Camera(Lens.of_view(640, 512, 25.0), (48.0, 11.0, 500.0), np.eye(3), np.zeros((14, 14)))
+    (tmp_path / "camera.toml").write_text(camera.save_text())
+    for x, said in ((300.0, False), (1100.0, True)):
+        rows = ({"time_s": i / 25, "tracks": [{"id": 1, "xy_px": [x, 200.0], "sigma_px": [1, 1]}]} for i in range(3))
+        text = "\n".join(map(json.dumps, rows))
+        (tmp_path / "log.jsonl").write_text("\ufeff" + text, encoding="utf-8")
+        read_station(tmp_path / "log.jsonl", tmp_path / "camera.toml", remarks := Remarks())
+        assert ("640x512 pixels: is it the log of another?" in "\n".join(remarks.lines())) == said
