@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from irtrack.build import check_fit
@@ -26,11 +27,13 @@ from irtrack.capture.grey import frame_to_grey
 from irtrack.cli import main
 from irtrack.commands.tune import read_boxes
 from irtrack.config import DetectorSettings
-from irtrack.core import Clock, Frame, IrtrackError, Remarks, SourceError, SourceInfo
+from irtrack.core import Clock, Frame, IrtrackError, Remarks, SourceError, SourceInfo, WeightsError
+from irtrack.detect.weights import load_weights
 from irtrack.direction.camera import Camera
 from irtrack.direction.lens import Lens
 from irtrack.direction.stations import read_station
 from irtrack.imaging.correction import correction_from, load_correction
+from irtrack.simulate import scene_from_text
 from irtrack.sinks.lossless import write_video
 
 HEIGHT, WIDTH, N = 32, 48, 8
@@ -193,6 +196,8 @@ def fits(counts: NDArray[Any]) -> bytes:
         ("junk.cdg", bytes(range(256)) * 400, "or damaged, and no film"),
         ("sky.fits", fits(picture(0).astype(np.int16) * 20), "counts would not be kept"),
         ("film.pfm", b"PF\n48 32\n-1.0\n" + np.full((32, 48, 3), 99, "<f4").tobytes(), "may mean anything"),
+        ("lost.mkv", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("flight.mp4", b"\n<!DOCTYPE html><html>Sign in</html>", "is a web page"),
         ("cube.npy", b"\x93NUMPY\x01\x00" + bytes(5000), "TIFF stack"),
         ("cube.raw", np.stack(PICTURES).astype("<u2").tobytes(), "TIFF stack"),
     ],
@@ -259,6 +264,35 @@ def test_zeros_of_a_power_cut_are_no_end(tmp_path: Path, kind: str) -> None:
     frames, problem, _ = read_all(tmp_path / f"b.{kind}")
     assert 0 < len(frames) < N
     assert "cut short" in problem
+
+
+@pytest.mark.parametrize("kind", ["mono", "420jpeg", "mono16"])
+def test_a_y4m_that_is_cut_is_said(tmp_path: Path, kind: str) -> None:
+    body = {"mono": lambda p: p.tobytes(), "mono16": lambda p: p.astype("<u2").tobytes(),
+            "420jpeg": lambda p: p.tobytes() + bytes([128]) * (p.size // 2)}[kind]  # fmt: skip
+    head = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F25:1 Ip A1:1 C{kind}\n".encode()
+    whole = head + b"".join(b"FRAME\n" + body(p) for p in PICTURES)
+    (tmp_path / "a.y4m").write_bytes(whole)
+    frames, problem, said = read_all(tmp_path / "a.y4m")
+    assert (len(frames), problem, said) == (N, "", "")
+    (tmp_path / "b.y4m").write_bytes(whole[:-100])
+    frames, problem, _ = read_all(tmp_path / "b.y4m")
+    assert len(frames) == N - 1
+    assert "its last picture is not whole" in problem
+
+
+def test_channels_and_depth_of_a_stack_are_said(tmp_path: Path) -> None:
+    stack = np.stack(PICTURES[:6])
+    for axes, shape, words in (
+        ("TCYX", (3, 2), "2 channels"),
+        ("TZYX", (3, 2), "2 planes of depth"),
+        ("ZYX", (6,), ""),
+    ):
+        path = tmp_path / f"{axes}.ome.tif"
+        tifffile.imwrite(path, stack.reshape(*shape, HEIGHT, WIDTH), metadata={"axes": axes}, photometric="minisblack")
+        frames, problem, said = read_all(path)
+        assert (len(frames), problem) == (6, "")
+        assert words in said if words else not said
 
 
 def test_another_depth_is_another_recording(tmp_path: Path) -> None:
@@ -393,6 +427,24 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path, film: Path) 
     (tmp_path / "outer").mkdir()
     inner = images(tmp_path / "outer" / "inner", ["1.png"])
     assert str(inner) in refusal(tmp_path / "outer")
+
+
+def test_a_recording_is_not_for_detect(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(film), "--out", str(tmp_path / "out")]) == 1
+    assert "use irtrack run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["lost.pt", "lost.safetensors"])
+def test_weights_that_were_not_fetched(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(WeightsError, match="git lfs pull"):
+        load_weights(str(tmp_path / name))
+
+
+def test_a_setting_of_a_scene_stands_once() -> None:
+    with pytest.raises(IrtrackError, match="frames is set twice"):
+        scene_from_text("sky,frames=2,frames=3")
 
 
 # -- outputs --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ looks whole wherever it ends.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ def ends_early(path: Path) -> str:
             return matroska(f, size)
         if head.startswith(b"nut/multimedia container"):
             return nut(f, size)
+        if head.startswith(b"YUV4MPEG2 "):
+            return y4m(f, size)
         if head[:3] == b"GIF":
             return "" if gif(head + f.read()).whole else "its end mark is missing"
         if size > 564 and transport(f):
@@ -177,6 +180,33 @@ def lost_places(path: Path) -> int:
         return 0
     film = max((np.concatenate(found) for found in counters.values()), key=len)
     return int(((np.diff(film) & 15 > 1) & (film[1:] != 0)).sum())  # 0: where another recording was joined on
+
+
+CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1), "mono": (0, 0)}
+"""Of the colours of Y4M pictures: how many pixels across and down share one; 0: there are none."""
+
+
+def y4m(f: BinaryIO, size: int) -> str:
+    """Y4M: a line for each picture, and its bytes."""
+    f.seek(0)
+    words = f.readline(4096).decode("latin-1").split()
+    sides = [int(w[1:]) for key in "WH" for w in words if w[0] == key and w[1:].isdecimal()]
+    kind = next((w[1:] for w in words if w[0] == "C"), "420")
+    shared = next((CHROMA[name] for name in CHROMA if kind.startswith(name)), None)
+    if len(sides) != 2 or shared is None or kind.startswith("444alpha"):
+        return ""
+    width, height = sides
+    pixels = width * height
+    if shared[0]:
+        pixels += 2 * -(-width // shared[0]) * -(-height // shared[1])
+    deep = re.search(r"(?:p|mono)(9|1\d)$", kind) is not None
+    for _ in range(MOST_BOXES):
+        line = f.readline(4096)
+        if not line:
+            return ""
+        if f.seek(pixels * (1 + deep), 1) > size:
+            return "its last picture is not whole"
+    return ""
 
 
 def transport(f: BinaryIO) -> bool:

@@ -14,6 +14,7 @@ from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
 from irtrack.capture.schemes import STREAMS, check_scheme
 from irtrack.core import Source, SourceError
+from irtrack.text import instead_of
 
 NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
 """Of files that hold bare numbers."""
@@ -151,7 +152,9 @@ def open_file(path: Path, fps: float | None) -> Source:
         if stat.S_ISFIFO(path.stat().st_mode):  # to wait for what may never come is no way to say so
             raise SourceError(f"{path} is a pipe, and a recording is read more than once: save it as a file first")
         with path.open("rb") as f:
-            head = f.read(16)
+            head, more = f.read(16), f.read(64)
+    if stand_in := instead_of(head + more):
+        raise SourceError(f"{path} is {stand_in}")
     if not head:
         raise SourceError(f"{path} is empty (0 bytes): the recording was probably not finished")
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
     from irtrack.capture.images import image_files, natural_key
+    from irtrack.capture.kinds import FILES
     from irtrack.capture.open import matching
     from irtrack.paths import is_dropping
 
@@ -36,6 +37,9 @@ def named_images(texts: list[str]) -> list[Path]:
             inside = [] if is_dropping(path) and len(texts) > 1 else [path]
         else:
             inside = sorted(matching(path), key=natural_key)
+        films = {s for kind in FILES if kind.name != "images" for s in kind.suffixes}
+        if path.suffix.lower() in films and path.is_file():
+            raise IrtrackError(f"{text} is a recording, and detect takes single images: use irtrack run")
         if not inside and not is_dropping(path):
             raise IrtrackError(f"{text}: there is no image here")
         found += inside
@@ -93,6 +97,8 @@ def detect(args: argparse.Namespace) -> int:
         raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
     print(f"done: {images} images, {found} detections\n  wrote {args.out}")
     code = conclude(remarks, args.strict)
+    if failed and not images:
+        raise SourceError(f"none of {len(paths)} files could be read: there are no masks")
     if failed:
         raise SourceError(f"{failed} of {len(paths)} files could not be read whole; masks of the others were written")
     return code
