@@ -151,9 +151,8 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument(
         "--fps",
         type=float,
-        default=30.0,
         metavar="F",
-        help="frame rate (30); 1000 where frame numbers are milliseconds",
+        help="frame rate (that of the file's time_s, else 30); 1000 where frame numbers are milliseconds",
     )
     log_options(track, alone=True)
     strict_option(track)

@@ -356,3 +356,22 @@ def test_tracks_that_count_from_1_are_said(tmp_path: Path, capsys: pytest.Captur
     for name in ("off", "truth"):
         assert main(["score", str(tmp_path / "truth.csv"), str(tmp_path / f"{name}.csv")]) == 0
         assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "words", "last"),
+    [
+        (True, [], "read at 9 frames a second, times of the file", 59 / 9),
+        (True, ["--fps", "30"], "read at 30 frames a second, rate from --fps", 59 / 30),
+        (False, [], "read at 30 frames a second, rate assumed", 59 / 30),
+    ],
+)
+def test_the_rate_of_detections_is_that_of_their_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], times: bool, options: list[str], words: str, last: float
+) -> None:
+    head = "frame,time_s,x,y\n" if times else "frame,number,x,y\n"
+    text = head + "".join(f"{f},{f / 9:.6f},{x:.3f},{y:.3f}\n" for f, _, x, y in flights())
+    assert len(tracked(tmp_path, text, *options)) == 3
+    assert words in capsys.readouterr().out
+    with (tmp_path / "out.csv").open() as f:
+        assert max(float(row["time_s"]) for row in csv.DictReader(f)) == pytest.approx(last, rel=1e-3)

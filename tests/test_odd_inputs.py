@@ -33,6 +33,7 @@ from irtrack.direction.camera import Camera
 from irtrack.direction.lens import Lens
 from irtrack.direction.stations import read_station
 from irtrack.imaging.correction import correction_from, load_correction
+from irtrack.paths import replacing
 from irtrack.simulate import scene_from_text
 from irtrack.sinks.lossless import write_video
 
@@ -461,6 +462,25 @@ def test_figures_never_replace_what_was_scored(tmp_path: Path, capsys: pytest.Ca
     assert "is read by this run" in capsys.readouterr().err
     assert main(["score", *files, "--json", "/dev/full", "--force"]) == 1
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_what_replaces_a_file_is_whole_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("before")
+
+    def fail() -> None:
+        with replacing(path) as part:
+            part.write_text("ha")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+    assert path.read_text() == "before"
+    with replacing(path) as part:
+        part.write_text("after")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+    assert path.read_text() == "after"
 
 
 def test_a_correction_replaces_nothing_but_a_correction(film: Path, tmp_path: Path) -> None:

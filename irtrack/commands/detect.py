@@ -16,6 +16,7 @@ import numpy as np
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Detections, Image, IrtrackError, Remarks, SinkError, SourceError
+from irtrack.paths import replacing
 
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
@@ -113,7 +114,8 @@ def write_one(out: Path, table: TextIO, name: str, detector: NetworkDetector, im
     mask = detections.mask
     assert mask is not None
     code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-    (out / f"{Path(name).stem}.png").write_bytes(code.tobytes())
+    with replacing(out / f"{Path(name).stem}.png") as part:  # a disk that is full leaves no half a mask
+        part.write_bytes(code.tobytes())
     csv.writer(table).writerows(detection_rows(name, detections))
     table.flush()
     return len(detections)

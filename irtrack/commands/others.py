@@ -72,7 +72,10 @@ def export(args: argparse.Namespace) -> int:
 
     check_outputs([args.out], args.force, [args.weights])
     network = load_weights(args.weights).network
-    export_onnx(network, args.out)
+    try:
+        export_onnx(network, args.out)
+    except OSError as error:
+        raise SinkError(f"cannot write {args.out}: {error.strerror or error}") from error
     engines = [name for name in available() if name not in OWN]
     for name in engines:
         make_backend(name, network, args.out)

@@ -49,14 +49,16 @@ UNKNOWN_SCORE = -1.0
 LINE, FRAME, ID, X, Y, W, H, SCORE = range(8)
 
 
-def read_detections(path: Path, remarks: Remarks | None = None) -> Floats:
+def read_detections(table: Path | Table, remarks: Remarks | None = None) -> Floats:
     """Rows (N, 6) of frame (0-based), x, y (centre), w, h, score, by frames; NaN where the file does not say.
 
     CSV with header `frame,x,y[,w,h][,score]`, what `irtrack detect` writes (images in natural order are frames), or
     MOTChallenge rows (1-based frames and pixels, top-left boxes). Raises DetectionFileError with the line at fault.
     """
     remarks = remarks if remarks is not None else Remarks()
-    rows = read_rows(Table(path), remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
+    table = table if isinstance(table, Table) else Table(table)
+    path = table.path
+    rows = read_rows(table, remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
     rows[:, SCORE] = as_scores(rows[:, SCORE], path, remarks)
     if not (rows[:, ID] >= 0).any():
         remark_beginnings(path, rows, remarks)

@@ -128,6 +128,19 @@ class Table:
         """One column as it stands, a text for each row."""
         return [cells[column].strip() if column < len(cells) else "" for _, cells in self.rows()]
 
+    def rate(self) -> float | None:
+        """Frames a second by the columns frame and time_s; None where they are not there, or do not tell."""
+        frame, time = self.column(["frame"]), self.column(["time_s"])
+        if frame is None or time is None:
+            return None
+        rows = np.unique(self.numbers([frame, time])[:, 1:], axis=0)
+        steps = np.diff(rows[np.isfinite(rows).all(1)], axis=0)
+        steps = steps[(steps > 0).all(1)]
+        if not len(steps):
+            return None
+        usual, mean = float(np.median(steps[:, 0] / steps[:, 1])), float(np.divide(*steps.sum(0)))
+        return mean if abs(mean / usual - 1) < 0.02 else usual  # the mean is surer, where times have few digits
+
     def column(self, names: Sequence[str]) -> int | None:
         """Where the first of these names stands in the header. Raises DetectionFileError where it stands twice."""
         name = next((n for n in names if n in self.header), None)
