@@ -339,6 +339,15 @@ def test_what_is_no_stream_is_told(server: str, name: str, words: str) -> None:
         assert words in refusal(f"{address}/{name}")
 
 
+@pytest.mark.parametrize("source", ["sim:sky,frames=2", "simcam:sky,frames=2"])
+def test_a_rate_that_does_nothing_is_said(source: str) -> None:
+    for fps in (None, 9.0):
+        opened = open_source(source, fps)
+        said = "\n".join(opened.info.remarks.lines())
+        opened.close()
+        assert ("a rate of 9 frames a second does nothing" in said) == (fps is not None)
+
+
 # -- names and places -----------------------------------------------------------------------------------------------
 
 
@@ -462,6 +471,21 @@ def test_figures_never_replace_what_was_scored(tmp_path: Path, capsys: pytest.Ca
     assert "is read by this run" in capsys.readouterr().err
     assert main(["score", *files, "--json", "/dev/full", "--force"]) == 1
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_a_database_of_events_is_no_log(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "out")
+    assert main(["run", str(film), "--events", out, "--csv", out]) == 1
+    assert "named for two outputs" in capsys.readouterr().err
+    assert not Path(out).exists()
+
+
+def test_a_file_without_beliefs_is_not_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "det.csv").write_text("frame,x,y\n0,10,20\n")
+    det, out = str(tmp_path / "det.csv"), str(tmp_path / "out.csv")
+    assert main(["track", det, "--out", out, "--beliefs", det]) == 1
+    assert "holds no table of beliefs" in capsys.readouterr().err
+    assert not Path(out).exists()
 
 
 def test_what_replaces_a_file_is_whole_or_nothing(tmp_path: Path) -> None:

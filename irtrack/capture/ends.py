@@ -174,12 +174,14 @@ def lost_places(path: Path) -> int:
             packets = packets[(packets[:, 0] == ord("G")) & (packets[:, 3] & 0x10 > 0)]  # those with a payload
             kinds = (packets[:, 1].astype(np.uint16) & 0x1F) << 8 | packets[:, 2]
             for kind in np.unique(kinds).tolist():
-                counters[kind].append(packets[kinds == kind, 3] & 15)
+                found = packets[kinds == kind]
+                meant = (found[:, 3] & 0x20 > 0) & (found[:, 4] > 0) & (found[:, 5] & 0x80 > 0)  # a break that is said
+                counters[kind].append(found[:, 3] & 15 | meant << 7)
     counters.pop(0x1FFF, None)  # stuffing
     if not counters:
         return 0
     film = max((np.concatenate(found) for found in counters.values()), key=len)
-    return int(((np.diff(film) & 15 > 1) & (film[1:] != 0)).sum())  # 0: where another recording was joined on
+    return int(((np.diff(film & 15) & 15 > 1) & (film[1:] & 0x8F > 0) & (film[1:] < 0x80)).sum())  # 0: joined on
 
 
 CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1), "mono": (0, 0)}

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
 from irtrack.capture.schemes import STREAMS, check_scheme
-from irtrack.core import Source, SourceError
+from irtrack.core import Clock, Source, SourceError
 from irtrack.text import instead_of
 
 NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
@@ -37,10 +37,17 @@ def open_source(
     """
     text = local(text)
     if is_file(text) or not is_live(text):
-        return open_once(text, fps)
-    from irtrack.capture.reconnect import ReconnectingSource
+        source = open_once(text, fps)
+    else:
+        from irtrack.capture.reconnect import ReconnectingSource
 
-    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled, silence_s)
+        name = redact(text)
+        source = ReconnectingSource(lambda: open_once(text, fps), name, reconnect_s, wait_s, cancelled, silence_s)
+    if fps is not None and source.info.clock in (Clock.ARRIVAL, Clock.SCENE):
+        source.info.remarks.add(
+            f"a rate of {fps:g} frames a second does nothing here: it has {source.info.clock.value}"
+        )
+    return source
 
 
 def local(text: str) -> str:

@@ -39,10 +39,10 @@ def track(args: argparse.Namespace) -> int:
         table = Table(args.detections)
         fps, clock = rate(table, args.fps)
         rows, step, reach = read(table, fps, settings.tracker.coast_s, remarks)
+        tracker = make_tracker(settings)
     except BaseException:
         targets.abandon()
         raise
-    tracker = make_tracker(settings)
     sinks: list[Sink] = make_sinks(outputs, settings, fps, targets)
     blank = np.zeros((1, 1), np.uint8)
     seen: set[int] = set()

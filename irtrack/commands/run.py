@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, Source, SourceInfo, status_of
+from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, SinkError, Source, SourceInfo, status_of
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
     use_credentials(args.credentials)
     outputs = outputs_from(args, pretrigger_s=args.pretrigger)
     several = len(sources) > 1
+    if args.events is not None and args.events.resolve() in [path.resolve() for path in outputs.files.values()]:
+        raise SinkError(f"{args.events} is named for two outputs: give each its own file")
     read = (*sources, args.config, args.correction, args.weights, args.credentials, *(args.pose or ()))
     shared: SharedDetector | None = None
     try:
