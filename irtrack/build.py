@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import DetectorSettings, Settings
-from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, Tracker
+from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, SourceInfo, Tracker
 from irtrack.direction.bearings import Bearings, check_fits
 from irtrack.direction.camera import CAMERA_BESIDE, Camera
+from irtrack.imaging.regions import Regions, area
 from irtrack.pipeline import Pipeline
 from irtrack.sinks.kinds import About, SinkKind, kind_named
 from irtrack.sinks.parts import Parts
@@ -240,6 +241,7 @@ def make_pipeline(
                 on_result = both(partial(trigger_on_tracks, recorder), on_result)
             source = TeeSource(source, recorder)
         source = corrected(source, settings.capture)
+        check_fit(settings.detector, source.info)
         started = source.status().started
         if started is not None:
             write_clock(outputs, targets, started)
@@ -257,6 +259,26 @@ def make_pipeline(
             targets.abandon()
         raise
     return Pipeline(source, detector, make_tracker(settings), (*sinks, *more), on_result=on_result)
+
+
+def check_fit(settings: DetectorSettings, info: SourceInfo) -> None:
+    """Say which settings do nothing with pictures of this size and depth. Raises ConfigError where they leave nothing
+    to look at: regions are often those of another camera."""
+    shape, size = (info.height, info.width), f"{info.width}x{info.height} pixels"
+    regions = Regions.of(settings)
+    allowed = regions.allowed(shape)
+    if allowed is not None and not allowed.any():
+        raise ConfigError(f"the regions leave nothing of pictures of {size}: were they drawn for another size?")
+    outside = [outline for outline in (*regions.include, *regions.exclude) if not area([outline], shape).any()]
+    if outside:
+        info.remarks.add(
+            f"regions that lie outside of pictures of {size}: were they drawn for another size?", len(outside)
+        )
+    if settings.levels and info.bits <= 8:
+        info.remarks.add(f"levels = {settings.levels} does nothing with pictures of 8 bits: it is for deeper ones")
+    if not 0 < settings.threshold < 1:
+        what = "every pixel" if settings.threshold <= 0 else "no pixel"
+        info.remarks.add(f"with threshold = {settings.threshold:g} {what} belongs to a target: nothing can be found")
 
 
 def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:

@@ -17,7 +17,7 @@ from irtrack import __version__
 from irtrack.capture.kinds import forms
 from irtrack.config import OTHERS
 from irtrack.core import IrtrackError
-from irtrack.setting_options import config_option, detector_options, display_options, tracker_options
+from irtrack.setting_options import config_option, count, detector_options, display_options, tracker_options
 from irtrack.sinks.kinds import SINKS, other_names
 from irtrack.site_options import credentials_option, pose_option, site_commands
 from irtrack.stopping import Stop, leave
@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     credentials_option(run)
     strict_option(run)
-    run.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    run.add_argument("--frames", type=count, metavar="N", help="stop after N frames")
     run.add_argument(
         "--alarm",
         nargs="?",
@@ -135,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
         "bad pixels for this camera; run and the window use them with --correct.",
     )
     flat.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
-    flat.add_argument("--frames", type=int, default=60, metavar="N", help="frames that are averaged (60)")
+    flat.add_argument("--frames", type=count, default=60, metavar="N", help="frames that are averaged (60)")
     credentials_option(flat)
     flat.add_argument("--out", type=Path, metavar="FILE.npz", help="keep it here instead of with the settings")
 
@@ -151,9 +151,8 @@ def make_parser() -> argparse.ArgumentParser:
     track.add_argument(
         "--fps",
         type=float,
-        default=30.0,
         metavar="F",
-        help="frame rate (30); 1000 where frame numbers are milliseconds",
+        help="frame rate (that of the file's time_s, else 30); 1000 where frame numbers are milliseconds",
     )
     log_options(track, alone=True)
     strict_option(track)
@@ -264,7 +263,7 @@ def make_parser() -> argparse.ArgumentParser:
         "what", nargs="?", default="network", choices=("network", "live", "memory", "tracker", "display", "neighbours")
     )
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
-    bench.add_argument("--rounds", type=int, default=12, metavar="N", help="turns of each form, two frames each (12)")
+    bench.add_argument("--rounds", type=count, default=12, metavar="N", help="turns of each form, two frames each (12)")
     bench.add_argument("--plot", type=Path, metavar="OUT.png", help="the network's times as bars")
     bench.add_argument("--json", type=Path, metavar="OUT")
     bench.add_argument("--force", action="store_true", help="overwrite OUT")
@@ -380,6 +379,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except OSError as error:  # where a file that is not the source or a log cannot be read or written
+        if args is not None and args.debug:
+            raise
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        print(f"irtrack: {one_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
         return EXIT_ERROR
 
 

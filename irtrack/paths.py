@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (
@@ -17,6 +20,19 @@ DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 def ffmpeg_url(path: Path) -> str:
     """The path as FFmpeg cannot misread it: of `12:30.mkv` it would take `12` for a protocol."""
     return f"file:{path}"
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside a file to write to; what was written takes the file's place at the end, or goes if that fails."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def is_dropping(path: Path) -> bool:

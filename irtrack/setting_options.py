@@ -20,6 +20,13 @@ class Gone(argparse.Action):
         parser.error(str(self.const))
 
 
+def count(text: str) -> int:
+    """A whole number from 1 on. Raises ArgumentTypeError."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 on")
+    return int(text)
+
+
 def flag_of(kind: type[Checked], name: str) -> str:
     """The option of a setting: `coast_s` is `--coast-s`."""
     if name == "correction":

@@ -65,6 +65,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from None
 
 
+def instead_of(head: bytes) -> str:
+    """What a file is that stands in the place of the one that was meant, by its first bytes; '' where it may be it."""
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS and not the file itself: fetch it with git lfs pull"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page and not the file that was meant: the download went wrong (a login?)"
+    return ""
+
+
 def natural_key(name: str) -> list[tuple[int, int | str]]:
     """Sorts `img2` before `img10`."""
     return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]

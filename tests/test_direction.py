@@ -325,6 +325,12 @@ def test_tables_of_points_as_people_write_them(tmp_path: Path) -> None:
     assert points.landmarks.tolist() == [True, False]
     assert points.units[1] == pytest.approx([1, 0, 0])
     assert len(points_of([])) == 0
+    path.write_text("x;y;lat;lon;height\n1,5;2;48,25;11;500,5\n")
+    points = read_points(path)
+    assert (points.xy_px.tolist(), points.places.tolist()) == ([[1.5, 2.0]], [[48.25, 11.0, 500.5]])
+    path.write_text("x,y,lat,lon,height\n1,5,2,48,25,11,500,5\n")
+    with pytest.raises(IrtrackError, match="8 cells under 5 columns"):
+        read_points(path)
 
 
 def test_calibrate_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

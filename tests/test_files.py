@@ -296,3 +296,82 @@ def test_the_reported_cases(
     else:
         assert right in said.out + said.err
         assert code == (1 if right.startswith(("line", "identity")) else 0)
+
+
+BOXES = "frame,x,y,w,h,score\n" + "".join(f"{f},{10 + f},{20 + f},4,4,0.9\n" for f in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("frame,x,y\n0,10,5,20,3\n1,11,5,21,3\n", "line 2 has 5 cells, the header 3: with decimal commas"),
+        ("frame,x,y,x\n0,1,2,3\n", "two columns are called 'x'"),
+        ("frame,x,y\n" + "".join(f"{f},{0.1 + f / 100},0.5\n" for f in range(30)), "as shares of the picture"),
+        ("".join(f"{f},{10.5 + f},20,4,4,0.9\n" for f in range(1, 30)), "line 1 has an identity of 11.5"),
+        (b"PK\x03\x04" + bytes(200), "save its table as CSV"),
+        (b"\xd0\xcf\x11\xe0" + bytes(200), "save its table as CSV"),
+    ],
+)
+def test_tables_whose_numbers_are_others_are_refused(tmp_path: Path, text: str | bytes, words: str) -> None:
+    path = tmp_path / "det.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DetectionFileError) as caught:
+        read_detections(path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "words"),
+    [
+        (BOXES + BOXES.partition("\n")[2], 30, "rows that are there twice were left out (30 times)"),
+        (BOXES + BOXES.partition("\n")[2].replace(",0.9", ",0.8"), 60, "begin anew at line 32"),
+        (BOXES[:-7], 29, "the last row was cut off"),
+        (BOXES.replace(",w,h,", ",width,height,"), 30, "as the centre of boxes of width and height"),
+        (BOXES + ",,,,,\n", 30, ""),
+        (BOXES.rstrip("\n"), 30, ""),
+        (BOXES.replace("\n", ",\n"), 30, ""),
+    ],
+)
+def test_tables_that_are_not_quite_whole_are_said(tmp_path: Path, text: str, rows: int, words: str) -> None:
+    path, remarks = tmp_path / "det.csv", Remarks()
+    path.write_text(text)
+    found = read_detections(path, remarks)
+    assert len(found) == rows
+    assert words in "\n".join(remarks.lines()) if words else not remarks
+    assert np.all(found[:, 3] == 4)
+
+
+def test_scores_under_short_names_are_read(tmp_path: Path) -> None:
+    (tmp_path / "det.csv").write_text("frame,x,y,conf\n0,10,20,0.25\n")
+    assert read_detections(tmp_path / "det.csv")[0, 5] == 0.25
+
+
+def test_tracks_that_count_from_1_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "frame,track_id,x,y\n"
+    (tmp_path / "truth.csv").write_text(head + "".join(f"{f},{k},{x},{y}\n" for f, k, x, y in flights()))
+    (tmp_path / "late.csv").write_text(head + "".join(f"{f + 1},{k},{x},{y}\n" for f, k, x, y in flights()))
+    (tmp_path / "off.csv").write_text(head + "".join(f"{f},{k},{x + 1.5},{y - 1}\n" for f, k, x, y in flights()))
+    assert main(["score", str(tmp_path / "truth.csv"), str(tmp_path / "late.csv")]) == 0
+    assert "lie on the truth of the frame before" in capsys.readouterr().err
+    for name in ("off", "truth"):
+        assert main(["score", str(tmp_path / "truth.csv"), str(tmp_path / f"{name}.csv")]) == 0
+        assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "words", "last"),
+    [
+        (True, [], "read at 9 frames a second, times of the file", 59 / 9),
+        (True, ["--fps", "30"], "read at 30 frames a second, rate from --fps", 59 / 30),
+        (False, [], "read at 30 frames a second, rate assumed", 59 / 30),
+    ],
+)
+def test_the_rate_of_detections_is_that_of_their_times(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], times: bool, options: list[str], words: str, last: float
+) -> None:
+    head = "frame,time_s,x,y\n" if times else "frame,number,x,y\n"
+    text = head + "".join(f"{f},{f / 9:.6f},{x:.3f},{y:.3f}\n" for f, _, x, y in flights())
+    assert len(tracked(tmp_path, text, *options)) == 3
+    assert words in capsys.readouterr().out
+    with (tmp_path / "out.csv").open() as f:
+        assert max(float(row["time_s"]) for row in csv.DictReader(f)) == pytest.approx(last, rel=1e-3)

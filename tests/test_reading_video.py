@@ -521,6 +521,9 @@ def test_pictures_that_are_never_shown_have_no_number() -> None:
         def size(self) -> int:
             return len(self.body)
 
+        def has_sidedata(self, kind: str) -> bool:
+            return False
+
         def __bytes__(self) -> bytes:
             return self.body
 

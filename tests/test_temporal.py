@@ -56,6 +56,13 @@ def test_an_error_of_the_registration_is_found(rng: np.random.Generator) -> None
     assert not misplaced(flat, np.full_like(flat, 100), known).any()
 
 
+@pytest.mark.parametrize("slope", [(0, 0), (1, 0), (1, 1)])
+def test_pictures_that_say_nothing_of_a_shift(slope: tuple[int, int]) -> None:
+    """A lens cap, or a ramp without noise: the equations for the shift have no solution."""
+    scene = (np.mgrid[:64, :96][1] * slope[0] + np.mgrid[:64, :96][0] * slope[1]).astype(np.float32)
+    assert not misplaced(scene, scene, np.ones(scene.shape, np.uint8)).any()
+
+
 def test_another_scene_begins_anew(rng: np.random.Generator) -> None:
     background = Background()
     one, other = land(rng), land(rng)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from irtrack.core import IrtrackError
+from irtrack.sinks.target import write_output
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,4 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
 def write_json(rows: Sequence[Row], path: Path) -> None:
     """A list of objects with the fields of `Row`."""
-    path.write_text(json.dumps([asdict(r) for r in rows], indent=1), encoding="utf-8")
+    write_output(path, json.dumps([asdict(r) for r in rows], indent=1))

@@ -6,9 +6,15 @@ looks whole wherever it ends.
 
 from __future__ import annotations
 
+import re
 import struct
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.capture.headers import gif
 
@@ -36,6 +42,8 @@ def ends_early(path: Path) -> str:
             return matroska(f, size)
         if head.startswith(b"nut/multimedia container"):
             return nut(f, size)
+        if head.startswith(b"YUV4MPEG2 "):
+            return y4m(f, size)
         if head[:3] == b"GIF":
             return "" if gif(head + f.read()).whole else "its end mark is missing"
         if size > 564 and transport(f):
@@ -51,25 +59,42 @@ def riff(f: BinaryIO, size: int) -> str:
         kind, length = struct.unpack("<4sI", f.read(8))
         if kind != b"RIFF" or not length:  # 0: never filled in
             break
+        inside = at + 12
+        while inside + 8 <= min(at + length, size):
+            f.seek(inside)
+            kind, part = struct.unpack("<4sI", f.read(8))
+            if kind == b"\0\0\0\0":  # a power cut
+                return "its end was never written"
+            inside += 8 + part + (part & 1)
         at += 8 + length + (length & 1)
     return "it ends within its data" if at > size + RIFF_SLACK else ""
 
 
 def boxes(f: BinaryIO, size: int) -> str:
     """MP4 and MOV: boxes one behind the other."""
+    end = 0
+    for _, at, length in top_boxes(f, size):
+        if length < 8:  # 0: up to the end
+            return ""
+        end = at + length
+    f.seek(min(end, size))
+    return "" if end <= size and not f.read(8).strip(b"\0") else "it ends within its data"
+
+
+def top_boxes(f: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and length of the boxes of an MP4 file, up to one whose length is below 8."""
     at = 0
     for _ in range(MOST_BOXES):
         if at + 8 > size:
-            f.seek(min(at, size))
-            return "" if at <= size and not f.read().strip(b"\0") else "it ends within its data"
+            return
         f.seek(at)
-        length, _ = struct.unpack(">I4s", f.read(8))
+        length, kind = struct.unpack(">I4s", f.read(8))
         if length == 1:
             (length,) = struct.unpack(">Q", f.read(8).ljust(8, b"\0"))
-        if length < 8:  # 0: up to the end
-            return ""
+        yield kind, at, length
+        if length < 8:
+            return
         at += length
-    return ""
 
 
 def never_ended(path: Path) -> bool:
@@ -116,9 +141,7 @@ def matroska(f: BinaryIO, size: int) -> str:
             continue
         if body + length > size:
             return "it ends within its data"
-        if kind == SEGMENT:
-            return ""
-        at = body + length
+        at = body if kind == SEGMENT else body + length  # a power cut leaves zeros in a segment of the right length
     return ""
 
 
@@ -126,6 +149,66 @@ def nut(f: BinaryIO, size: int) -> str:
     """NUT: FFmpeg ends such files with an index."""
     f.seek(max(0, size - (1 << 20)))
     return "" if NUT_INDEX in f.read() else "its index is missing: it was cut or not finished"
+
+
+def followed(path: Path) -> bool:
+    """Whether another recording stands behind the first in an MP4 file (files that were put together): players and
+    FFmpeg end with the first."""
+    with path.open("rb") as f:
+        head, size = f.read(8), f.seek(0, 2)
+        if head[4:8] != b"ftyp":
+            return False
+        kinds = [kind for kind, _, _ in top_boxes(f, size)]
+        return kinds.count(b"ftyp") > 1 and b"moof" not in kinds
+
+
+def lost_places(path: Path) -> int:
+    """At how many places packets of the film are missing in a transport stream, by the counter that they carry."""
+    with path.open("rb") as f:
+        if not transport(f):
+            return 0
+        f.seek(0)
+        counters: dict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+        while code := f.read(188 << 12):
+            packets = np.frombuffer(code[: len(code) // 188 * 188], np.uint8).reshape(-1, 188)
+            packets = packets[(packets[:, 0] == ord("G")) & (packets[:, 3] & 0x10 > 0)]  # those with a payload
+            kinds = (packets[:, 1].astype(np.uint16) & 0x1F) << 8 | packets[:, 2]
+            for kind in np.unique(kinds).tolist():
+                found = packets[kinds == kind]
+                meant = (found[:, 3] & 0x20 > 0) & (found[:, 4] > 0) & (found[:, 5] & 0x80 > 0)  # a break that is said
+                counters[kind].append(found[:, 3] & 15 | meant << 7)
+    counters.pop(0x1FFF, None)  # stuffing
+    if not counters:
+        return 0
+    film = max((np.concatenate(found) for found in counters.values()), key=len)
+    return int(((np.diff(film & 15) & 15 > 1) & (film[1:] & 0x8F > 0) & (film[1:] < 0x80)).sum())  # 0: joined on
+
+
+CHROMA = {"420": (2, 2), "422": (2, 1), "444": (1, 1), "411": (4, 1), "mono": (0, 0)}
+"""Of the colours of Y4M pictures: how many pixels across and down share one; 0: there are none."""
+
+
+def y4m(f: BinaryIO, size: int) -> str:
+    """Y4M: a line for each picture, and its bytes."""
+    f.seek(0)
+    words = f.readline(4096).decode("latin-1").split()
+    sides = [int(w[1:]) for key in "WH" for w in words if w[0] == key and w[1:].isdecimal()]
+    kind = next((w[1:] for w in words if w[0] == "C"), "420")
+    shared = next((CHROMA[name] for name in CHROMA if kind.startswith(name)), None)
+    if len(sides) != 2 or shared is None or kind.startswith("444alpha"):
+        return ""
+    width, height = sides
+    pixels = width * height
+    if shared[0]:
+        pixels += 2 * -(-width // shared[0]) * -(-height // shared[1])
+    deep = re.search(r"(?:p|mono)(9|1\d)$", kind) is not None
+    for _ in range(MOST_BOXES):
+        line = f.readline(4096)
+        if not line:
+            return ""
+        if f.seek(pixels * (1 + deep), 1) > size:
+            return "its last picture is not whole"
+    return ""
 
 
 def transport(f: BinaryIO) -> bool:

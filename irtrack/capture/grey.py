@@ -14,8 +14,17 @@ from irtrack.core import Image
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what they would print is said in one line
 av.logging.set_level(None)
 
-LIMITED, FULL = 1, 2
-"""FFmpeg's AVCOL_RANGE_MPEG and AVCOL_RANGE_JPEG."""
+FULL = 2
+"""FFmpeg's AVCOL_RANGE_JPEG."""
+
+FLOATS = ("f16", "f32")
+"""In names of pixel formats."""
+
+PACKED = {
+    "yuyv422": "yuv422p", "uyvy422": "yuv422p", "yvyu422": "yuv422p", "uyyvyy411": "yuv411p",
+    "vuya": "yuv444p", "vuyx": "yuv444p", "ayuv": "yuv444p", "uyva": "yuv444p", "vyu444": "yuv444p",
+}  # fmt: skip
+"""Formats whose luma lies among their colours, and planar ones of the same samples."""
 
 
 def expand_limited(plane: Image, bits: int) -> Image:
@@ -71,25 +80,27 @@ def as_counts(image: NDArray[Any]) -> Image:
 def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     """Grey counts (H, W) of a decoded frame, a copy of its own, and its bits.
 
-    Grey and YUV formats give their luma plane; limited range is expanded where the stream says so, and for YUV also
-    where it says nothing (that is what players assume). Colour is turned to grey.
+    YUV gives its luma plane, expanded from limited range unless the stream says that it is full (what players assume).
+    Grey is taken as it is stored, as FFmpeg does, whatever range a stream says: much full grey is marked as limited by
+    the picture that it was made from, and expanding it would cut off its ends. Colour is turned to grey. Raises
+    ValueError for floats.
     """
     name, luma = frame.format.name, frame.format.components[0]
-    is_yuv = name.startswith(("yuv", "nv", "p01"))
-    if not (is_yuv or name.startswith("gray")):
+    if any(mark in name for mark in FLOATS):
+        raise ValueError(f"{name} pixels, which may mean anything: export it as 16-bit counts")
+    if name in PACKED:  # planar has the same samples; by RGB, luma would be off by some counts
+        return frame_to_grey(frame.reformat(format=PACKED[name]))
+    is_yuv, is_grey = name.startswith(("yuv", "nv", "p01")), name.startswith(("gray", "ya"))
+    if not (is_yuv or is_grey):
         if luma.bits > 8:  # deep colour keeps its depth
             return frame_to_grey(frame.reformat(format="gray16le"))
         return colour_to_grey(frame.to_ndarray(format="rgb24")), 8
-    if (
-        name.endswith("be")
-        or luma.bits > 16
-        or name.startswith("grayf")
-        or (is_yuv and luma.bits != 8 and name.startswith(("nv", "p01")))
-    ):
-        return frame_to_grey(frame.reformat(format="gray16le" if luma.bits > 8 else "gray"))
+    if luma.bits != 8 and name.startswith(("nv", "p01")):
+        return frame_to_grey(frame.reformat(format="gray16le"))
     plane = frame.planes[0]
-    dtype = np.dtype(np.uint8) if luma.bits <= 8 else np.dtype("<u2")
+    dtype = np.dtype(np.uint8) if luma.bits <= 8 else np.dtype(">u2" if name.endswith("be") else "<u2")
     rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
-    grey = rows[: frame.height, : frame.width]
-    limited = frame.color_range == LIMITED or (frame.color_range != FULL and is_yuv and not name.startswith("yuvj"))
-    return (expand_limited(grey, luma.bits) if limited else grey.copy()), luma.bits
+    step = 2 if name.startswith("ya") else 1  # grey, and how opaque it is
+    grey = rows[: frame.height, : step * frame.width : step].astype(dtype.newbyteorder("="))
+    limited = is_yuv and frame.color_range != FULL and not name.startswith("yuvj")
+    return (expand_limited(grey, luma.bits) if limited else grey), luma.bits

@@ -29,6 +29,7 @@ from irtrack.capture.headers import (
     size_of,
     webp_times,
 )  # fmt: skip
+from irtrack.capture.names import check_names
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
@@ -263,6 +264,7 @@ class ImagesSource(Source):
         self._at = -1
         self._pages: Pages | None = None
         remarks = Remarks()
+        check_names(self._name, self._paths, remarks)
         self._frames: list[tuple[int, int]] = []
         self._shortfall = ""
         times: list[list[float] | None] = []

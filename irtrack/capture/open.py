@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
-from irtrack.capture.schemes import check_scheme
-from irtrack.core import Source, SourceError
+from irtrack.capture.schemes import STREAMS, check_scheme
+from irtrack.core import Clock, Source, SourceError
+from irtrack.text import instead_of
+
+NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
+"""Of files that hold bare numbers."""
 
 
 def open_source(
@@ -28,11 +35,31 @@ def open_source(
     for `reconnect_s`, if that is above 0; one that is away at the start is waited for `wait_s`. `cancelled` is asked
     while a camera is connected. One that sends nothing for `silence_s` is lost. Raises SourceError with one clear line.
     """
+    text = local(text)
     if is_file(text) or not is_live(text):
-        return open_once(text, fps)
-    from irtrack.capture.reconnect import ReconnectingSource
+        source = open_once(text, fps)
+    else:
+        from irtrack.capture.reconnect import ReconnectingSource
 
-    return ReconnectingSource(lambda: open_once(text, fps), redact(text), reconnect_s, wait_s, cancelled, silence_s)
+        name = redact(text)
+        source = ReconnectingSource(lambda: open_once(text, fps), name, reconnect_s, wait_s, cancelled, silence_s)
+    if fps is not None and source.info.clock in (Clock.ARRIVAL, Clock.SCENE):
+        source.info.remarks.add(
+            f"a rate of {fps:g} frames a second does nothing here: it has {source.info.clock.value}"
+        )
+    return source
+
+
+def local(text: str) -> str:
+    """The path of a file:// URL, as file managers and browsers give it; other URLs with their scheme in small letters,
+    any other text as it is."""
+    scheme, slashes, rest = text.partition("://")
+    if slashes and scheme.lower() in STREAMS and not is_file(text):
+        text = f"{scheme.lower()}://{rest}"
+    host, slash, path = rest.partition("/")
+    if scheme.lower() != "file" or host not in ("", "localhost"):
+        return text
+    return unquote(slash + path)
 
 
 def is_live(text: str) -> bool:
@@ -82,7 +109,9 @@ def open_path(text: str, fps: float | None) -> Source:
     if path.is_dir():
         listed = image_files(path)
         if not listed:
-            raise SourceError(f"{path} holds no images: expected files like 0001.png or 0001.tif")
+            raise SourceError(
+                f"{path} holds no images: expected files like 0001.png or 0001.tif{instead_of_images(path)}"
+            )
         return ImagesSource(str(path), listed, fps)
     if path.exists():
         return open_file(path, fps)
@@ -95,12 +124,27 @@ def open_path(text: str, fps: float | None) -> Source:
     return ImagesSource(str(path), matches, fps)
 
 
+def instead_of_images(folder: Path) -> str:
+    """What to name instead of a folder without images, where that can be seen."""
+    from irtrack.capture.images import image_files
+    from irtrack.capture.kinds import FILES
+
+    films = {suffix for kind in FILES if kind.name != "images" for suffix in kind.suffixes}
+    for inside in sorted(folder.iterdir()):
+        if inside.suffix.lower() in films and inside.is_file():
+            return f"; it holds recordings, each of which is a source of its own, such as {inside}"
+        if inside.is_dir() and image_files(inside):
+            return f"; images lie in the folder {inside}"
+    return ""
+
+
 def matching(pattern: Path) -> list[Path]:
     """Files that a glob names; a folder in it that exists by that very name is that folder."""
     from irtrack.paths import is_dropping
 
     literal = next((p for p in pattern.parents if p.exists()), Path())
     rest = str(pattern.relative_to(literal)) if literal != Path() else str(pattern)
+    rest = re.sub(r"%(0\d+)?d", "[0-9]*", rest)  # as FFmpeg names a sequence
     if not glob.has_magic(rest):
         return []
     named = glob.escape(str(literal)) + os.sep + rest if literal != Path() else rest
@@ -111,18 +155,30 @@ def open_file(path: Path, fps: float | None) -> Source:
     """One file, by its content and, where that says nothing, its name."""
     from irtrack.capture.reading import reading
 
-    with reading(path, "cannot be read"), path.open("rb") as f:
-        head = f.read(16)
+    with reading(path, "cannot be read"):
+        if stat.S_ISFIFO(path.stat().st_mode):  # to wait for what may never come is no way to say so
+            raise SourceError(f"{path} is a pipe, and a recording is read more than once: save it as a file first")
+        with path.open("rb") as f:
+            head, more = f.read(16), f.read(64)
+    if stand_in := instead_of(head + more):
+        raise SourceError(f"{path} is {stand_in}")
     if not head:
         raise SourceError(f"{path} is empty (0 bytes): the recording was probably not finished")
-    return kind_of_file(path, head).open(str(path), fps)
+    try:
+        return kind_of_file(path, head).open(str(path), fps)
+    except SourceError as error:
+        if path.suffix.lower() not in NUMBERS:
+            raise
+        raise SourceError(
+            f"{error}; numbers without a header are best written as a TIFF stack of 16-bit counts"
+        ) from error
 
 
 def grouped(texts: Sequence[str]) -> list[str]:
     """SOURCE texts of a command line, in order, with images of one folder (a glob that the shell expanded) as one."""
     folders: dict[Path, list[Path]] = {}
     out: list[str | Path] = []
-    for text in texts:
+    for text in map(local, texts):
         path = Path(text)
         if not is_image_file(path):
             out.append(text)

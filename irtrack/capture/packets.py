@@ -14,6 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.packet import PacketSideData
 
 FORMATS_WITHOUT_TIMES = frozenset(
     {"h264", "hevc", "vvc", "mjpeg", "mjpeg_2000", "m4v", "mpegvideo", "h263", "h261", "cavsvideo", "avs2", "avs3",
@@ -49,6 +50,10 @@ class Index:
 
     last: bytes = field(default=b"", repr=False)
     """The end of the last packet."""
+    largest: int = 0
+    """Bytes of the largest packet."""
+    palettes: list[tuple[int, PacketSideData]] = field(default_factory=list, repr=False)
+    """Colours of pictures by palette, from a packet on. Demuxers hand each over once, not again after seeking."""
 
     def __post_init__(self) -> None:
         self.key_set = frozenset(self.keys)
@@ -58,6 +63,11 @@ class Index:
     def frames(self) -> int:
         """How many frames there should be."""
         return len(self.packet_of)
+
+    def palette_at(self, packet: int) -> PacketSideData | None:
+        """The palette by which a packet's picture is coloured, where it has one."""
+        at = bisect_right(self.palettes, packet, key=lambda entry: entry[0]) - 1
+        return self.palettes[at][1] if at >= 0 else None
 
     def time_of(self, packet: int) -> int | None:
         """By which a demuxer finds a packet; None where that is not certain."""
@@ -90,11 +100,14 @@ def make_index(
     """
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
-    problem, last = "", None
+    problem, last, largest = "", None, 0
+    palettes: list[tuple[int, PacketSideData]] = []
     try:
         for packet in packets:
             if packet.size:
-                last = packet
+                last, largest = packet, max(largest, packet.size)
+                if packet.has_sidedata("palette"):
+                    palettes.append((len(found), packet.get_sidedata("palette")))
                 found.append(stamp(packet))
                 flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
@@ -130,6 +143,8 @@ def make_index(
         problem,
         sum(hidden for _, hidden in flags),
         bytes(last)[-64:] if last is not None else b"",
+        largest,
+        palettes,
     )
 
 

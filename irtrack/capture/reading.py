@@ -34,7 +34,11 @@ def said(error: BaseException) -> str:
 
 def check_size(path: Path, width: int, height: int) -> None:
     """Raises SourceError for sizes that no frame may have; called before anything of that size is made."""
-    if not (0 < width <= LARGEST_SIDE_PX and 0 < height <= LARGEST_SIDE_PX):
+    if width <= 0 or height <= 0:
+        raise SourceError(
+            f"{path} says that it holds {width}x{height} pixels: it is damaged, cut short or of another kind"
+        )
+    if width > LARGEST_SIDE_PX or height > LARGEST_SIDE_PX:
         raise SourceError(
             f"{path} says that it holds {width}x{height} pixels: 1 to {LARGEST_SIDE_PX} a side are read; "
             "crop or scale it, if it is no damage"

@@ -22,6 +22,15 @@ MOST_PIXELS = 1 << 26
 """Of a stream's picture: far more than any thermal camera has."""
 
 
+def reason_of(error: Exception, text: str) -> str:
+    """Why there is no connection; `text`: FFmpeg's words, which do not always tell."""
+    if isinstance(error, av.ExitError):
+        return "no answer in time"
+    if isinstance(error, av.InvalidDataError):
+        return "what it sends is no video (a page, perhaps)"
+    return text
+
+
 class StreamSource(Source):
     """A network stream; a picture that cannot be decoded is left out and counted.
 
@@ -43,12 +52,17 @@ class StreamSource(Source):
                 address.opened, options=options, timeout=(max(OPEN_TIMEOUT_S, silence_s()), silence_s())
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            why = address.scrubbed(str(getattr(error, "strerror", None) or "no answer"))
+            why = reason_of(error, address.scrubbed(str(getattr(error, "strerror", None) or "no answer")))
             kind = SourceError if isinstance(error, REFUSED) else AwayError
             raise kind(f"cannot connect to {self._name}: {why}; check the address and the camera") from None
         try:
             if not self._container.streams.video:
                 raise SourceError(f"{self._name} sends no video")
+            if address.scheme.startswith("http") and self._container.duration:
+                raise SourceError(
+                    f"{self._name} is a recording, and no live stream: download it and open the file, so that each "
+                    "frame is read at its time"
+                )
             self._stream = self._container.streams.video[0]
             self._stream.thread_count = 1  # each further thread would add a frame of latency
             self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
@@ -56,7 +70,12 @@ class StreamSource(Source):
             self._pictures = self._decoded()
             self._first, bits = next(self._pictures)
         except (av.FFmpegError, OSError, StopIteration):
+            one = self._container.format.name.endswith("_pipe")
             self._container.close()
+            if one:
+                raise SourceError(
+                    f"{self._name} sends a single picture: give the address of the camera's stream"
+                ) from None
             raise AwayError(f"{self._name} connects but sends no picture") from None
         except SourceError:
             self._container.close()

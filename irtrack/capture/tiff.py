@@ -88,7 +88,7 @@ class TiffPages:
             unit = SECONDS.get(about.get("tunit", "sec").strip().lower())
             interval = number(about.get("finterval")) * unit if unit else None
         elif text.lstrip().startswith(("<?xml", "<OME", "<ome")) and "OME" in text[:4000]:
-            said, interval, self.times = ome(text, len(self._pages))
+            said, interval, self.times = ome(text, len(self._pages), self._path.name, self._remarks)
         elif text.startswith("{"):
             about = from_json(text)
             if isinstance(shape := about.get("shape"), list) and about.get("truncated"):
@@ -239,7 +239,7 @@ def whole(text: object) -> int:
     return int(value) if 1 <= value <= 1e6 else 1
 
 
-def ome(text: str, pages: int) -> tuple[int, float | None, list[float] | None]:
+def ome(text: str, pages: int, name: str, remarks: Remarks) -> tuple[int, float | None, list[float] | None]:
     """Of an OME-XML description: pictures that this file should hold, seconds between them, and times of each."""
     try:
         root = ElementTree.fromstring(re.sub(r"<!DOCTYPE.*?>", "", text, flags=re.DOTALL))
@@ -249,6 +249,10 @@ def ome(text: str, pages: int) -> tuple[int, float | None, list[float] | None]:
     if pixels is None:
         return 1, None, None
     get = pixels.attrib.get
+    for axis, what in (("C", "channels"), ("Z", "planes of depth")):
+        many = whole(get(f"Size{axis}", "1"))
+        if 1 < many < pages:  # all pages, one behind the other in depth, are time for those who do not know better
+            remarks.add(f"{name}: its {many} {what} are read as pictures in turn")
     said = int(np.prod([whole(get(f"Size{axis}", "1")) for axis in "TCZ"]))
     if any(e.tag.endswith("UUID") and e.attrib.get("FileName") for e in pixels.iter()):
         said = 1  # a part of a set of files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,7 +10,15 @@ from typing import Any
 import av
 import numpy as np
 
-from irtrack.capture.ends import ends_early, never_ended
+from irtrack.capture.container import (
+    check_film,
+    choose_stream,
+    open_container,
+    orientation_of,
+    remark_pixels,
+    video_stream,
+)  # fmt: skip
+from irtrack.capture.ends import ends_early, followed, lost_places, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
 from irtrack.capture.packets import make_index, stamp
@@ -19,7 +26,6 @@ from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.times import mended, rate_of
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
-from irtrack.paths import ffmpeg_url
 
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
@@ -29,9 +35,6 @@ THREADS = "SLICE"
 
 JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
 """Bare streams of JPEGs, however short."""
-
-STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
-"""Streams of these kinds are no film."""
 
 
 class VideoSource(Source):
@@ -67,6 +70,7 @@ class VideoSource(Source):
         if context is None:
             self._raw = raw_pictures(self._path)
         else:
+            check_film(self._path, context.name)
             check_size(self._path, context.width, context.height)
             stream.thread_type = THREADS
         kind = self._container.format.name
@@ -80,6 +84,7 @@ class VideoSource(Source):
             reorders=bool(context and context.has_b_frames),
             may_reorder=bool(context and context.codec.reorder),
         )
+        remark_pixels(self._path, stream, self._index.largest, self._remarks)
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
             self._cut = "its last picture is not whole"
         self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif")
@@ -134,6 +139,10 @@ class VideoSource(Source):
             remarks.add(f"{name}: interlaced: each field is a picture, at the field rate")
         if self._orientation != 1:
             remarks.add(f"{name}: turned as its header says")
+        if lost := lost_places(self._path):
+            remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
+        if followed(self._path):
+            remarks.add(f"{name}: another recording stands behind the first in this file, and is not read")
         if never_ended(self._path):
             remarks.add(f"{name}: its end was never written (killed or streamed): more pictures may be missing")
 
@@ -165,6 +174,8 @@ class VideoSource(Source):
             # The decoder hands these numbers through to the picture, whatever the order in which pictures come out.
             packet.pts = (frame if index.timed else number) if frame >= 0 else None
             packet.dts = None
+            if (palette := index.palette_at(number)) is not None:
+                packet.set_sidedata(palette)
             is_last = number == len(index.frame_of) - 1
             broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
             try:
@@ -264,13 +275,23 @@ class VideoSource(Source):
                     if picture.interlaced_frame and number > self._marked:
                         self._marked = number
                         self._remarks.add(f"{self._path.name}: interlaced pictures among others, used as they are")
-                    yield number, oriented(frame_to_grey(picture)[0], self._orientation)
+                    yield number, self._grey(number, picture)
                 else:
                     yield number, picture
             return
         frames = ((n, p) for n, p in self._decoded(max(0, start // 2 - 1)) if isinstance(p, av.VideoFrame))
         for number, field in fields_of(frames, self._fields):
-            yield number, oriented(frame_to_grey(field)[0], self._orientation)
+            yield number, self._grey(number, field)
+
+    def _grey(self, number: int, picture: av.VideoFrame) -> Image:
+        """A picture's counts. Raises SourceError where they are of another scale than the first's."""
+        grey, bits = frame_to_grey(picture)
+        if bits != self.info.bits:
+            raise SourceError(
+                f"{self._path}: frame {number} has {bits} bits, the first {self.info.bits}; a recording must keep one "
+                "depth"
+            )
+        return oriented(grey, self._orientation)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames from the current position on; exact, whatever the key frame distance."""
@@ -322,65 +343,3 @@ class VideoSource(Source):
         if not self._closed:
             self._closed = True
             self._container.close()
-
-
-def open_container(path: Path) -> av.container.InputContainer:
-    """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online."""
-    return av.open(ffmpeg_url(path), "r", metadata_errors="ignore", options={"protocol_whitelist": "file,crypto,data"})
-
-
-def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:
-    """The stream of the film: no attached picture; the file's default, the largest, the longest. Raises SourceError."""
-    films = [s for s in container.streams.video if not is_still(s)]
-    stills = len(container.streams.video) - len(films)
-    if not films:
-        what = "only a still picture (a cover or thumbnail), no film" if stills else "no video stream"
-        raise SourceError(f"{path} holds {what}")
-
-    def worth(stream: av.VideoStream) -> tuple[bool, int, float, int]:
-        context = stream.codec_context
-        pixels = (context.width or 0) * (context.height or 0) if context is not None else 0
-        length = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-        return "default" in kinds_of(stream), pixels, length, -stream.index
-
-    best = max(films, key=worth)
-    if stills:
-        remarks.add(f"{path.name}: still pictures (thumbnails) beside the film left out", stills)
-    if len(films) > 1:
-        context = best.codec_context
-        size = f", {context.width}x{context.height}" if context is not None else ""
-        remarks.add(f"{path.name}: {len(films)} video streams: stream {best.index}{size} is read, the others are not")
-    return best.index
-
-
-def video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:
-    """The video stream of a number."""
-    return next(s for s in container.streams.video if s.index == index)
-
-
-def side_data_of(frame: av.VideoFrame) -> list[Any]:
-    """What comes with a frame besides its pixels."""
-    return list(frame.side_data)
-
-
-def is_still(stream: av.VideoStream) -> bool:
-    """Whether a stream holds a cover or thumbnails."""
-    return any(kind in kinds_of(stream) for kind in STILLS)
-
-
-def kinds_of(stream: av.VideoStream) -> list[str]:
-    """FFmpeg's names of what a stream is for."""
-    return (stream.disposition.name or "").split("|")
-
-
-def orientation_of(frame: av.VideoFrame) -> int:
-    """How players turn the picture, as EXIF numbers it (1: not at all): quarter turns and mirrors."""
-    data = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), b"")
-    if len(data) < 36:
-        return 1
-    a, b, _, c, d = struct.unpack_from("=5i", data)
-    signs = [(value > 0) - (value < 0) if abs(value) > 1 << 12 else 0 for value in (a, b, c, d)]
-    return {
-        (-1, 0, 0, 1): 2, (-1, 0, 0, -1): 3, (1, 0, 0, -1): 4, (0, 1, 1, 0): 5,
-        (0, 1, -1, 0): 6, (0, -1, -1, 0): 7, (0, -1, 1, 0): 8,
-    }.get((signs[0], signs[1], signs[2], signs[3]), 1)  # fmt: skip

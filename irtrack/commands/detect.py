@@ -16,6 +16,7 @@ import numpy as np
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Detections, Image, IrtrackError, Remarks, SinkError, SourceError
+from irtrack.paths import replacing
 
 if TYPE_CHECKING:
     from irtrack.detect.detector import NetworkDetector
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
     from irtrack.capture.images import image_files, natural_key
+    from irtrack.capture.kinds import FILES
     from irtrack.capture.open import matching
     from irtrack.paths import is_dropping
 
@@ -36,6 +38,9 @@ def named_images(texts: list[str]) -> list[Path]:
             inside = [] if is_dropping(path) and len(texts) > 1 else [path]
         else:
             inside = sorted(matching(path), key=natural_key)
+        films = {s for kind in FILES if kind.name != "images" for s in kind.suffixes}
+        if path.suffix.lower() in films and path.is_file():
+            raise IrtrackError(f"{text} is a recording, and detect takes single images: use irtrack run")
         if not inside and not is_dropping(path):
             raise IrtrackError(f"{text}: there is no image here")
         found += inside
@@ -93,6 +98,8 @@ def detect(args: argparse.Namespace) -> int:
         raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
     print(f"done: {images} images, {found} detections\n  wrote {args.out}")
     code = conclude(remarks, args.strict)
+    if failed and not images:
+        raise SourceError(f"none of {len(paths)} files could be read: there are no masks")
     if failed:
         raise SourceError(f"{failed} of {len(paths)} files could not be read whole; masks of the others were written")
     return code
@@ -107,7 +114,8 @@ def write_one(out: Path, table: TextIO, name: str, detector: NetworkDetector, im
     mask = detections.mask
     assert mask is not None
     code = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-    (out / f"{Path(name).stem}.png").write_bytes(code.tobytes())
+    with replacing(out / f"{Path(name).stem}.png") as part:  # a disk that is full leaves no half a mask
+        part.write_bytes(code.tobytes())
     csv.writer(table).writerows(detection_rows(name, detections))
     table.flush()
     return len(detections)

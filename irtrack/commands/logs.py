@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
 from irtrack.config import OTHERS
-from irtrack.core import Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
+from irtrack.core import Clock, Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
+
+if TYPE_CHECKING:
+    from irtrack.track.tables import Table
+
+DEFAULT_FPS = 30.0
+"""Of detections whose file has no times."""
 
 MEMORY_S = 5.0
 """A gap is walked through for this long beyond `coast_s`: by then the tracker has forgotten what was before it."""
@@ -21,52 +27,64 @@ def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import claim, make_sinks, make_tracker
     from irtrack.track.files import frames_of
+    from irtrack.track.tables import Table
 
-    if not 0 < args.fps < 1e9:
+    if args.fps is not None and not 0 < args.fps < 1e9:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
     settings = settings_from(args, OTHERS)
     outputs = outputs_from(args, csv=args.out)
     targets = claim(outputs, (args.detections, args.config))
     remarks = Remarks()
     try:
-        rows, step, reach = read(args.detections, args.fps, settings.tracker.coast_s, remarks)
+        table = Table(args.detections)
+        fps, clock = rate(table, args.fps)
+        rows, step, reach = read(table, fps, settings.tracker.coast_s, remarks)
+        tracker = make_tracker(settings)
     except BaseException:
         targets.abandon()
         raise
-    tracker = make_tracker(settings)
-    sinks: list[Sink] = make_sinks(outputs, settings, args.fps, targets)
+    sinks: list[Sink] = make_sinks(outputs, settings, fps, targets)
     blank = np.zeros((1, 1), np.uint8)
     seen: set[int] = set()
     try:
         for frame, detections in frames_of(rows, step, reach):
-            tracks = tracker(detections, frame / args.fps)
+            tracks = tracker(detections, frame / fps)
             seen.update(t.id for t in tracks if t.confirmed)
-            result = FrameResult(Frame(frame, frame / args.fps, blank), detections, tracks, {})
+            result = FrameResult(Frame(frame, frame / fps, blank), detections, tracks, {})
             for sink in sinks:
                 sink.write(result)
     finally:
         for sink in sinks:
             sink.close()
-    print(f"done: {len(rows)} detections in {described(rows, step)}, {len(seen)} tracks\n  wrote {args.out}")
+    print(f"done: {len(rows)} detections in {described(rows, step)}, {len(seen)} tracks")
+    print(f"  read at {fps:.4g} frames a second, {clock.value}\n  wrote {args.out}")
     return conclude(remarks, args.strict)
 
 
-def read(path: Path, fps: float, coast_s: float, remarks: Remarks) -> tuple[Floats, int, int]:
+def rate(table: Table, given: float | None) -> tuple[float, Clock]:
+    """Frames a second, and where that comes from: an option, the table's own times, or nowhere."""
+    if given is not None:
+        return given, Clock.GIVEN
+    told = table.rate()
+    return (told, Clock.FILE) if told is not None else (DEFAULT_FPS, Clock.ASSUMED)
+
+
+def read(table: Table, fps: float, coast_s: float, remarks: Remarks) -> tuple[Floats, int, int]:
     """Detections of a file, by how much its frame numbers rise, and how far into a gap frames are walked through.
 
     Raises IrtrackError, also where frames are so far apart that no track lives from one to the next.
     """
     from irtrack.track.files import frame_step, read_detections
 
-    rows = read_detections(path, remarks)
+    rows = read_detections(table, remarks)
     step = frame_step(rows)
     if step / fps > coast_s:
         raise IrtrackError(
-            f"{path}: frame numbers rise by {step} at a time, {step / fps:.3g} s at {fps:g} a second, and tracks live "
-            f"{coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the rate at which they count"
+            f"{table.path}: frame numbers rise by {step} at a time, {step / fps:.3g} s at {fps:g} a second, and tracks "
+            f"live {coast_s:g} s unseen: if they are milliseconds say --fps 1000, else the rate at which they count"
         )
     if step > 1:
-        remarks.add(f"{path.name}: frame numbers rise by {step} at a time; no frame between was expected")
+        remarks.add(f"{table.path.name}: frame numbers rise by {step} at a time; no frame between was expected")
     return rows, step, math.ceil(min((coast_s + MEMORY_S) * fps / step, 10_000))
 
 
@@ -80,14 +98,13 @@ def described(rows: Floats, step: int = 1) -> str:
 
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
-    from irtrack.metrics.tracking import left_out, score_tracks
-    from irtrack.sinks.target import check_target
+    from irtrack.metrics.tracking import left_out, score_tracks, shift_of
+    from irtrack.sinks.target import check_outputs, write_output
     from irtrack.track.files import read_tracks, read_truth
 
     if not 0 < args.distance < math.inf:
         raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
-    if args.json:
-        check_target(args.json, args.force)
+    check_outputs([args.json], args.force, [args.truth, args.tracks])
     remarks = Remarks()
     truth, counted = read_truth(args.truth, remarks)
     tracks = read_tracks(args.tracks, remarks)
@@ -95,6 +112,11 @@ def score(args: argparse.Namespace) -> int:
         remarks.add(f"{args.truth.name} has no rows")
     if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
         remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
+    elif shift := shift_of(truth, tracks, args.distance):
+        remarks.add(
+            f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
+            "does one of the files count frames from 0 and the other from 1?"
+        )
     truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
     if dropped:
         remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
@@ -103,5 +125,5 @@ def score(args: argparse.Namespace) -> int:
     for name, rows in (("truth", truth), ("tracks", tracks)):
         print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        write_output(args.json, json.dumps(figures, indent=1))
     return conclude(remarks, args.strict)

@@ -68,11 +68,14 @@ def export(args: argparse.Namespace) -> int:
     """`irtrack export`: a model as ONNX, compared with the torch form where an engine is installed."""
     from irtrack.detect.backends import OWN, available, export_onnx, make_backend
     from irtrack.detect.weights import load_weights
-    from irtrack.sinks.target import check_target
+    from irtrack.sinks.target import check_outputs
 
-    check_target(args.out, args.force)
+    check_outputs([args.out], args.force, [args.weights])
     network = load_weights(args.weights).network
-    export_onnx(network, args.out)
+    try:
+        export_onnx(network, args.out)
+    except OSError as error:
+        raise SinkError(f"cannot write {args.out}: {error.strerror or error}") from error
     engines = [name for name in available() if name not in OWN]
     for name in engines:
         make_backend(name, network, args.out)
@@ -84,11 +87,9 @@ def export(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """`irtrack bench`: timings."""
     from irtrack.bench.report import plot, table, write_json
-    from irtrack.sinks.target import check_target
+    from irtrack.sinks.target import check_outputs
 
-    for path in (args.json, args.plot):
-        if path:
-            check_target(path, args.force)
+    check_outputs([args.json, args.plot], args.force)
     if args.what == "tracker":
         from irtrack.bench import tracker
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, Source, SourceInfo, status_of
+from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, SinkError, Source, SourceInfo, status_of
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
     use_credentials(args.credentials)
     outputs = outputs_from(args, pretrigger_s=args.pretrigger)
     several = len(sources) > 1
+    if args.events is not None and args.events.resolve() in [path.resolve() for path in outputs.files.values()]:
+        raise SinkError(f"{args.events} is named for two outputs: give each its own file")
     read = (*sources, args.config, args.correction, args.weights, args.credentials, *(args.pose or ()))
     shared: SharedDetector | None = None
     try:
@@ -295,15 +297,20 @@ def flat(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import correction_path
-    from irtrack.imaging.correction import correction_from
+    from irtrack.imaging.correction import correction_from, load_correction
 
     use_credentials(args.credentials)
+    if args.out is not None and args.out.exists():
+        try:
+            load_correction(args.out)
+        except IrtrackError as error:  # one is made anew where it was; any other file is kept
+            raise IrtrackError(f"{args.out} exists and is no correction: choose another name") from error
     source = open_source(args.source)
     frames: list[Image] = []
     try:
         for frame in source:
             frames.append(frame.image)
-            if len(frames) >= max(args.frames, 1):
+            if len(frames) >= args.frames:
                 break
     finally:
         source.close()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from irtrack.commands.common import conclude, settings_from
-from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, SinkError, Source
+from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, Source
 from irtrack.station.faint import Sight, kind_of, read_sight
 from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
 from irtrack.stopping import Stop
@@ -28,15 +28,14 @@ def selftest(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import corrected
-    from irtrack.sinks.target import check_target, write_whole
+    from irtrack.sinks.target import check_outputs, write_output
 
     stop: Stop = args.stop
     stop.polled = True
     wanted, reference = wanted_from(args), reference_from(args.reference)
     settings = settings_from(args)
     use_credentials(args.credentials)
-    if args.json:
-        check_target(args.json, args.force)
+    check_outputs([args.json], args.force, [args.source, args.reference])
     if args.mode in ("video", "live"):
         raise IrtrackError(f"a test looks at whole frames, not in mode {args.mode}: leave --mode out")
     source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
@@ -62,10 +61,7 @@ def selftest(args: argparse.Namespace) -> int:
     print(f"done: {done} times {args.seconds:g} s of {source.info.name}, {report.frames} frames")
     if args.json:
         values = to_dict(report, test.reference)
-        try:
-            write_whole(args.json, json.dumps(values, indent=1, allow_nan=False) + "\n")
-        except OSError as error:
-            raise SinkError(f"cannot write {args.json}: {error.strerror or error}") from error
+        write_output(args.json, json.dumps(values, indent=1, allow_nan=False) + "\n")
         print(f"  wrote {args.json}")
     return conclude(source.info.remarks, args.strict)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from irtrack.commands.common import conclude, settings_from
 from irtrack.core import Floats, IrtrackError, Remarks
+from irtrack.track.tables import Table
 
 BORDER_PX, LEAST_SIDE_PX = 3.0, 9.0
 """How far from a target's box a track may lie and still be on it, and the side that a smaller box is taken to have."""
@@ -21,13 +20,13 @@ def tune(args: argparse.Namespace) -> int:
     from irtrack.build import at_rate, load_detector, make_tracker
     from irtrack.capture.open import open_source
     from irtrack.pipeline import process
-    from irtrack.sinks.target import check_target, write_whole
+    from irtrack.sinks.target import check_outputs, write_output
     from irtrack.track.belief import beliefs, text_of
     from irtrack.track.learn import Watch, learn, told
     from irtrack.track.tracker import KalmanTracker
 
     settings, remarks = settings_from(args), Remarks()
-    check_target(args.out, args.force)
+    check_outputs([args.out], args.force, args.clips)
     clips = [(clip, boxes_of(clip)) for clip in args.clips]
     detector, watch = load_detector(settings.detector), Watch()
     for clip, boxes in clips:
@@ -47,7 +46,7 @@ def tune(args: argparse.Namespace) -> int:
         print(f"{clip}: {watch.last}")
     samples, before = watch.samples(), beliefs(settings.tracker.beliefs, "picture")
     made = learn(samples, before)
-    write_whole(args.out, text_of(made, "picture", f"Learned by irtrack tune from {len(clips)} clips."))
+    write_output(args.out, text_of(made, "picture", f"Learned by irtrack tune from {len(clips)} clips."))
     print(told(before, made, samples, settings.tracker.caution))
     print(f"  wrote {args.out}: use it with --beliefs {args.out}")
     return conclude(remarks, args.strict)
@@ -69,19 +68,24 @@ def boxes_of(clip: Path) -> dict[int, Floats]:
 
 def read_boxes(path: Path) -> dict[int, Floats]:
     """Boxes of a file, grown by what a track may be off. Raises IrtrackError."""
-    found: dict[int, list[tuple[float, float, float, float]]] = defaultdict(list)
-    try:
-        with path.open(encoding="utf-8", newline="") as f:
-            for row in csv.DictReader(f):
-                w, h = (float(row[k] if k in row else row[f"{k}_px"] or 0.0) for k in ("w", "h"))
-                if "x_px" in row:
-                    left, top = float(row["x_px"]) - w / 2, float(row["y_px"]) - h / 2
-                else:
-                    left, top = float(row["x"]) - 0.5, float(row["y"]) - 0.5
-                gx, gy = (BORDER_PX + max(LEAST_SIDE_PX - side, 0.0) / 2 for side in (w, h))
-                found[int(row["frame"])].append((left - gx, top - gy, left + w + gx, top + h + gy))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise IrtrackError(f"{path} has no rows frame,x,y,w,h, nor is it a track log ({error!r})") from error
-    if not found:
+    table = Table(path)
+    columns = [
+        table.column(names) for names in (("frame",), ("x_px", "x"), ("y_px", "y"), ("w_px", "w"), ("h_px", "h"))
+    ]
+    if None in columns:
+        raise IrtrackError(f"{path} has no columns frame,x,y,w,h, nor is it a track log")
+    rows = table.numbers(columns)
+    if not len(rows):
         raise IrtrackError(f"{path} has no rows: tune learns from targets")
-    return {frame: np.array(rows) for frame, rows in found.items()}
+    line, frame, x, y = rows[:, :4].T
+    side = np.nan_to_num(rows[:, 4:])
+    wrong = ~(np.isfinite(x + y) & (frame >= 0) & (frame == np.floor(frame)) & (side >= 0).all(1))
+    if wrong.any():
+        raise IrtrackError(
+            f"{path} line {line[wrong][0]:.0f} is no box: a frame from 0 on, a place, and sides from 0 on"
+        )
+    centred = "x_px" in table.header
+    low = np.column_stack([x, y]) - (side / 2 if centred else 0.5)
+    more = BORDER_PX + np.maximum(LEAST_SIDE_PX - side, 0.0) / 2
+    boxes = np.hstack([low - more, low + side + more])
+    return {int(n): boxes[frame == n] for n in np.unique(frame)}

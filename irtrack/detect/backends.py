@@ -33,6 +33,7 @@ from irtrack.detect.native import NativeKernels
 from irtrack.detect.native.build import compiler, is_own, make_private, multiplies_bfloat16
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import Weights
+from irtrack.paths import replacing
 from irtrack.text import read_text
 
 CPU = torch.device("cpu")
@@ -88,9 +89,8 @@ def export_onnx(network: DATransNet, path: Path) -> None:
         exporter.setLevel(level)
     assert program is not None
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    program.save(str(part), external_data=False)
-    part.replace(path)
+    with replacing(path) as part:
+        program.save(str(part), external_data=False)
 
 
 def cached_onnx(network: DATransNet) -> Path:

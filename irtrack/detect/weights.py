@@ -19,7 +19,7 @@ from irtrack.core import WeightsError
 from irtrack.detect.architectures import OWN, architecture_of, build_other, check_architecture
 from irtrack.detect.manifest import models_folder, read_manifest
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
-from irtrack.text import meant
+from irtrack.text import instead_of, meant
 
 DEFAULT_IMG_SIZE = 256
 """Attention scale of a checkpoint that does not say: the authors' NUDT and SIRST weights (IRSTD-1K has 512)."""
@@ -118,6 +118,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         check_bytes(path)
+        with path.open("rb") as f:
+            stand_in = instead_of(f.read(64))
+        if stand_in:
+            raise WeightsError(f"{path} is {stand_in}")
         if path.suffix == ".safetensors":
             return load_file(path)
         with torch.serialization.safe_globals([(Inert, name) for name in foreign_names(path)]):

@@ -70,7 +70,7 @@ def read_points(path: Path) -> Points:
         raise IrtrackError(f"{path} is empty: a header {FEWEST_LETTERS}, and a line for each point")
     mark = max(",;\t", key=lines[at[0]].count)
     header = columns_of(path, next(csv.reader([lines[at[0]]], delimiter=mark)))
-    rows = [row_of(path, i + 1, next(csv.reader([lines[i]], delimiter=mark)), header) for i in at[1:]]
+    rows = [row_of(path, i + 1, next(csv.reader([lines[i]], delimiter=mark)), header, mark) for i in at[1:]]
     return points_of(rows)
 
 
@@ -101,8 +101,8 @@ def columns_of(path: Path, header: Sequence[str]) -> list[str]:
     return out
 
 
-def row_of(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> dict[str, float | str]:
-    """A line's values. Raises IrtrackError."""
+def row_of(path: Path, line: int, cells: Sequence[str], header: Sequence[str], mark: str) -> dict[str, float | str]:
+    """A line's values; numbers may have decimal commas where cells are separated otherwise. Raises IrtrackError."""
     if len(cells) > len(header):
         raise IrtrackError(f"{path}, line {line}: {len(cells)} cells under {len(header)} columns")
     row: dict[str, float | str] = {}
@@ -111,7 +111,7 @@ def row_of(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -
             row[name] = text
         elif text:
             try:
-                row[name] = value = float(text)
+                row[name] = value = float(text if mark == "," else text.replace(",", "."))
             except ValueError:
                 raise IrtrackError(f"{path}, line {line}: {name} {text[:40]!r} is no number") from None
             low, high = BOUNDS[name]

@@ -13,6 +13,10 @@ import numpy as np
 
 from irtrack.core import Floats, IrtrackError, Remarks
 from irtrack.direction.camera import CAMERA_BESIDE, Camera, load_camera
+from irtrack.direction.lens import Lens
+
+MOST_OUTSIDE = 1.1
+"""How far from its middle a place may lie in a picture whose border is at 1: tracks go on a little beyond."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
     began: datetime | None = None
     turned = 0
     try:
-        with log.open("r", encoding="utf-8") as file:
+        with log.open("r", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -76,9 +80,18 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
             f"{log.name}: frames left out, since the picture had moved and the camera may have been turned", turned
         )
     tracks = [sighting(log, name, np.array(found, float)) for name, found in sorted(rows.items())]
+    if outside := sum(outside_of(made.lens, track.xy_px) for track in tracks):
+        size = f"{made.lens.width}x{made.lens.height}"
+        remarks.add(f"{log.name}: places outside of its camera's {size} pixels: is it the log of another?", outside)
     if not tracks:
         raise IrtrackError(f"{log} holds no tracks that could be used")
     return Station(log.name, made, tuple(tracks), began)
+
+
+def outside_of(lens: Lens, xy_px: Floats) -> int:
+    """How many places (N, 2) lie outside of a camera's pictures."""
+    shares = 2 * xy_px / (lens.width - 1, lens.height - 1) - 1
+    return int((np.abs(shares) > MOST_OUTSIDE).any(1).sum())
 
 
 def parsed(log: Path, number: int, line: str) -> Mapping[str, Any]:

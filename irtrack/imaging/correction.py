@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from irtrack.core import LARGEST_SIDE_PX, Floats, Image, IrtrackError
+from irtrack.paths import replacing
 
 BAD_SIGMAS = 8.0
 """A pixel whose offset lies so many robust deviations from its neighbours' is bad."""
@@ -49,7 +50,7 @@ class Correction:
         """Write it. Raises IrtrackError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as f:
+            with replacing(path) as part, part.open("wb") as f:
                 np.savez_compressed(f, offset=self.offset, bad=self.bad)
         except OSError as error:
             raise IrtrackError(f"cannot write {path}: {error.strerror}") from error

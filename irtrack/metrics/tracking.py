@@ -18,6 +18,9 @@ from irtrack.core import Floats, IrtrackError
 ALPHAS = np.arange(0.05, 0.99, 0.05)
 """Similarity thresholds over which HOTA is averaged."""
 
+MOST_JITTER_PX = 0.3
+"""Tracks that are no further off than this lie in the right frame."""
+
 MOST_PAIRS = 1 << 24
 """Of identities of truth and tracks: tables of more than these take more memory than a figure is worth."""
 
@@ -60,6 +63,26 @@ def as_sequence(truth: Floats, tracks: Floats) -> Sequence:
         distance.append(np.linalg.norm(truth[g, None, 2:4] - tracks[None, r, 2:4], axis=2))
     length = int(frames[-1] - frames[0]) + 1 if len(frames) else 0
     return Sequence(ours, theirs, distance, len(t_names), len(r_names), length)
+
+
+def shift_of(truth: Floats, tracks: Floats, limit_px: float) -> int:
+    """By how many frames (-1, 0, 1) tracks would have to be moved to lie on the truth much better than they do.
+
+    Files that count from 0 and from 1 differ by one: each position is then that of the frame beside.
+    """
+    if not len(truth) or not len(tracks):
+        return 0
+    off = {}
+    for shift in (0, -1, 1):
+        moved = tracks + np.array([shift, 0.0, 0.0, 0.0])
+        frames = np.intersect1d(truth[:, 0], moved[:, 0])
+        pairs = zip(by_frame(truth, frames), by_frame(moved, frames), strict=True)
+        nearest = [np.linalg.norm(truth[g, None, 2:4] - moved[None, r, 2:4], axis=2).min(1) for g, r in pairs]
+        near = np.concatenate([*nearest, np.zeros(0)])
+        near = near[near <= 2 * limit_px]
+        off[shift] = float(np.median(near)) if len(near) > len(truth) / 2 else np.inf
+    best = min(off, key=lambda shift: off[shift])
+    return best if off[best] < off[0] / 2 and off[0] > MOST_JITTER_PX else 0
 
 
 def left_out(truth: Floats, counted: NDArray[np.bool_], tracks: Floats, limit_px: float) -> tuple[Floats, Floats, int]:

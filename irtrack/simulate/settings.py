@@ -120,6 +120,8 @@ def scene_from_text(text: str) -> SceneSettings:
         key, _, value = pair.partition("=")
         if key not in known:
             raise ConfigError(f"unknown setting {key!r}{meant(key, known)}: it is one of {', '.join(known)}")
+        if key in values:
+            raise ConfigError(f"{key} is set twice: leave one of them out")
         try:
             values[key] = known[key](value)
         except ValueError as error:

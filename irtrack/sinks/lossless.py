@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from irtrack.core import Image, SinkError
-from irtrack.paths import ffmpeg_url
+from irtrack.paths import ffmpeg_url, replacing
 from irtrack.sinks.target import reason
 
 
@@ -41,6 +41,7 @@ def write_images(folder: Path, images: Iterable[Image], force: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(images):
-            (folder / f"{i:06d}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            with replacing(folder / f"{i:06d}.png") as part:
+                part.write_bytes(cv2.imencode(".png", image)[1].tobytes())
     except OSError as error:
         raise SinkError(f"cannot write to {folder}: {reason(error)}") from error

@@ -6,6 +6,7 @@ A claimed file exists, can be written, is locked against other runs, and is none
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -68,9 +69,13 @@ class Target:
         except FileExistsError:
             if not self.force:
                 raise SinkError(f"{self.path} exists: choose another name, or overwrite it with --force") from None
+            if is_pipe(self.path):  # which would be waited for without end where nobody reads from it
+                flags |= os.O_NONBLOCK
             try:
                 fd = os.open(self.path, flags)
             except OSError as error:
+                if error.errno == errno.ENXIO:
+                    raise SinkError(f"{self.path} is a pipe from which no program reads: start that first") from None
                 raise SinkError(f"cannot write {self.path}: {reason(error)}") from error
         except OSError as error:
             raise SinkError(f"cannot write {self.path}: {reason(error)}") from error
@@ -168,6 +173,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether what is written to it goes to another program."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def identity(file: int | Path) -> Identity | None:
     """Of an open file or a path; None of what is no regular file, or not there."""
     try:
@@ -175,6 +188,23 @@ def identity(file: int | Path) -> Identity | None:
     except OSError:
         return None
     return (about.st_dev, about.st_ino) if stat.S_ISREG(about.st_mode) else None
+
+
+def check_outputs(paths: Iterable[Path | None], force: bool, inputs: Iterable[Path | str | None] = ()) -> list[Path]:
+    """`check_target` of a command's outputs, as far as they are wanted: each a file of its own and none of the inputs.
+
+    `inputs` that are no files (names of models, URLs) are passed over. Raises SinkError."""
+    wanted = [path for path in paths if path is not None]
+    Targets(wanted, force, [Path(read) for read in inputs if read is not None]).abandon()
+    return wanted
+
+
+def write_output(path: Path, text: str) -> None:
+    """`write_whole`, whose failure is one line. Raises SinkError."""
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {reason(error)}") from error
 
 
 class Targets:

@@ -186,6 +186,7 @@ def misplaced(frame: Picture, expected: Picture, known: NDArray[np.uint8]) -> Fl
     slope = np.stack([across.ravel()[use], down.ravel()[use]]).astype(float)
     off = off[use].astype(float)
     square = slope @ slope.T
-    if np.linalg.eigvalsh(square)[0] < LEAST_STRUCTURE * float(off @ off) / len(off):
+    least, most = np.linalg.eigvalsh(square)
+    if least <= 1e-9 * most or least < LEAST_STRUCTURE * float(off @ off) / len(off):  # a lens cap; bare stripes
         return np.zeros(2)
     return np.clip(-np.linalg.solve(square, slope @ off), -0.5, 0.5)

@@ -145,6 +145,8 @@ def beliefs(path: str, name: str) -> Beliefs:
             raise ConfigError(f"cannot read beliefs {path}: {error}") from error
         if f"[{name}]" in text:
             return parse(text, name, path)
+        if not any(f"[{other}]" in text for other in ("picture", "bare")):
+            raise ConfigError(f"{path} holds no table of beliefs: make it with irtrack tune")
     return shipped(name)
 
 

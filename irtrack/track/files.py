@@ -27,9 +27,9 @@ NAMES = {
     "id": ("track_id", "id"),
     "x": ("x_px", "x", "position_x"),
     "y": ("y_px", "y", "position_y"),
-    "w": ("w_px", "w"),
-    "h": ("h_px", "h"),
-    "score": ("score", "confidence"),
+    "w": ("w_px", "w", "width"),
+    "h": ("h_px", "h", "height"),
+    "score": ("score", "confidence", "conf"),
     "image": ("image",),
 }
 """What the columns of a CSV are called."""
@@ -40,21 +40,29 @@ LARGEST_JUMP = 1e8
 
 FARTHEST_PX = 1e6
 
+FEW = 10
+"""Of fewer rows, positions tell nothing."""
+
 UNKNOWN_SCORE = -1.0
 """What MOTChallenge files and those like them write for a confidence that is not given."""
 
 LINE, FRAME, ID, X, Y, W, H, SCORE = range(8)
 
 
-def read_detections(path: Path, remarks: Remarks | None = None) -> Floats:
+def read_detections(table: Path | Table, remarks: Remarks | None = None) -> Floats:
     """Rows (N, 6) of frame (0-based), x, y (centre), w, h, score, by frames; NaN where the file does not say.
 
     CSV with header `frame,x,y[,w,h][,score]`, what `irtrack detect` writes (images in natural order are frames), or
     MOTChallenge rows (1-based frames and pixels, top-left boxes). Raises DetectionFileError with the line at fault.
     """
     remarks = remarks if remarks is not None else Remarks()
-    rows = read_rows(Table(path), remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
+    table = table if isinstance(table, Table) else Table(table)
+    path = table.path
+    rows = read_rows(table, remarks, f"neither a CSV row ({COLUMNS}) nor MOTChallenge", False)
     rows[:, SCORE] = as_scores(rows[:, SCORE], path, remarks)
+    if not (rows[:, ID] >= 0).any():
+        remark_beginnings(path, rows, remarks)
+        rows = without_copies(path, rows, remarks)
     return rows[np.argsort(rows[:, FRAME], kind="stable")][:, [FRAME, X, Y, W, H, SCORE]]
 
 
@@ -94,6 +102,8 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
     if not table.first:
         raise DetectionFileError(f"{path} is empty: expected the header {COLUMNS}, or MOTChallenge rows")
     rows = from_csv(table, remarks, tracks, otherwise) if table.header else from_mot(table, remarks, otherwise)
+    if table.cut:
+        remarks.add(f"{path.name}: the last row was cut off while it was written, and left out")
     size = rows[:, W : H + 1]
     size[~(size >= 0)] = np.nan  # -1: not given
     check_frames(path, rows)
@@ -108,7 +118,35 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
         row = rows[far.any(1)][0]
         largest = np.nanmax(np.abs(row[X : H + 1]))
         raise DetectionFileError(f"{path} line {row[LINE]:.0f}: there is no place or size of {largest:g} px")
+    places = rows[:, X : Y + 1]
+    if len(rows) >= FEW and places.min() >= 0 and places.max() <= 1 and len(np.unique(places)) > 2:
+        raise DetectionFileError(
+            f"{path}: all positions lie from 0 to 1, as shares of the picture: multiply x and w by its width, y and h "
+            "by its height"
+        )
     return rows
+
+
+def remark_beginnings(path: Path, rows: Floats, remarks: Remarks) -> None:
+    """Say where frame numbers of rows begin anew, as in recordings that were joined."""
+    frames = rows[:, FRAME]
+    anew = (
+        np.flatnonzero((np.diff(frames) < 0) & (frames[1:] == frames.min())) if len(frames) else np.zeros(0, np.int64)
+    )
+    if len(anew):
+        remarks.add(
+            f"{path.name}: frame numbers begin anew at line {rows[anew[0] + 1, LINE]:.0f}: rows of one number are "
+            "taken as of one frame",
+            len(anew),
+        )
+
+
+def without_copies(path: Path, rows: Floats, remarks: Remarks) -> Floats:
+    """Rows of detections, of equal ones the first: one target cannot be there twice."""
+    first = np.unique(np.nan_to_num(rows[:, FRAME:], nan=-np.pi), axis=0, return_index=True)[1]
+    if len(first) < len(rows):
+        remarks.add(f"{path.name}: rows that are there twice were left out", len(rows) - len(first))
+    return rows[np.sort(first)]
 
 
 def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Floats:
@@ -122,6 +160,8 @@ def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Fl
         if not any(columns[name] is not None for name in ("frame", "x", "y")):
             raise DetectionFileError(f"{table.path} line 1 is {otherwise}: {table.first[:60]!r}")
         raise DetectionFileError(f"{table.path}: the header is {','.join(table.header)[:200]}, expected {expected}")
+    if "width" in table.header and columns["w"] == table.header.index("width"):
+        remarks.add(f"{table.path.name}: x and y are taken as the centre of boxes of width and height")
     rows = table.numbers([columns[name] for name in ("frame", "id", "x", "y", "w", "h", "score")])
     if columns["frame"] is None and columns["image"] is not None:
         rows[:, FRAME] = frames_of_images(table.texts(columns["image"]), table.path, remarks)
@@ -150,6 +190,13 @@ def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
     if short.any():
         line = int(rows[short][0, LINE])
         raise DetectionFileError(f"{table.path} line {line} is {otherwise}: it has too few numbers")
+    broken = rows[:, ID] != np.rint(rows[:, ID])
+    if broken.any():
+        raise DetectionFileError(
+            f"{table.path} line {rows[broken][0, LINE]:.0f} has an identity of {rows[broken][0, ID]:g}: without a "
+            "header rows are MOTChallenge's (frame, identity, left, top, width, height); else give the header "
+            f"{COLUMNS}"
+        )
     rows[:, X : Y + 1] += np.maximum(rows[:, W : H + 1], 0) / 2 - 1
     if len(rows) and rows[:, FRAME].min() == 0:
         remarks.add(f"{table.path.name}: frames count from 0, where MOTChallenge counts from 1, and were taken so")

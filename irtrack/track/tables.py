@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from irtrack.core import Floats, IrtrackError
-from irtrack.text import read_text
+from irtrack.text import decoded, read_bytes
+
+BOOKS = {b"PK\x03\x04": "a workbook or an archive", b"\xd0\xcf\x11\xe0": "a workbook"}
+"""First bytes of what spreadsheets keep for themselves."""
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
 """What stands in a cell whose value is not known."""
@@ -37,7 +40,10 @@ class Table:
         """Raises DetectionFileError."""
         self.path = path
         try:
-            text = read_text(path, LARGEST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
+            data = read_bytes(path, LARGEST_BYTES)
+            if book := BOOKS.get(data[:4]):
+                raise DetectionFileError(f"{path} is {book}: save its table as CSV")
+            text = decoded(data).replace("\r\n", "\n").replace("\r", "\n")
         except OSError as error:
             raise DetectionFileError(f"{path} cannot be read: {error.strerror or error}") from error
         except ValueError as error:
@@ -57,18 +63,23 @@ class Table:
             first = ""
         self.first = first
         self._delimiter = next((d for d in DELIMITERS if d in first), " ")
-        names = [c.strip().lower() for c in self._cells([first])] if first else []
+        cells = self._cells([first]) if first else []
+        self._width = len(cells)
+        names = [c.strip().lower() for c in cells]
         self.header = names if names and not any(is_number(n) for n in names) else []
         if not self.header:
             self._skipped = 0
         self._trackmate = "position_x" in self.header  # whose header has four lines
+        self.cut = False
+        """Whether the last row was cut off while it was written, and left out."""
 
     def _cells(self, lines: Sequence[str]) -> list[str]:
         return next(csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True), [])
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and cells. Raises DetectionFileError."""
+        """Line numbers and cells. Raises DetectionFileError, also where cells are more than columns."""
         lines = lines_of(self._text)
+        unended = 0 if self._text.endswith("\n") else self._text.count("\n") + 1
         for _ in range(self._skipped):
             next(lines, "")
         plain = ("" if line.startswith("#") or line.lower().startswith("sep=") else line for line in lines)
@@ -77,8 +88,18 @@ class Table:
         reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
         try:
             for cells in reader:
-                if any(c.strip() for c in cells) and not (self._trackmate and not any(map(is_number, cells))):
-                    yield self._skipped + reader.line_num, cells
+                line = self._skipped + reader.line_num
+                if not any(c.strip() for c in cells) or (self._trackmate and not any(map(is_number, cells))):
+                    continue
+                if self.header and any(c.strip() for c in cells[self._width :]):
+                    raise DetectionFileError(
+                        f"{self.path} line {line} has {len(cells)} cells, the header {self._width}: with decimal "
+                        "commas, cells must be separated by semicolons"
+                    )
+                if len(cells) < self._width and line == unended:
+                    self.cut = True
+                    return
+                yield line, cells
         except csv.Error as error:
             raise DetectionFileError(f"{self.path} line {self._skipped + reader.line_num}: {error}") from error
 
@@ -107,9 +128,27 @@ class Table:
         """One column as it stands, a text for each row."""
         return [cells[column].strip() if column < len(cells) else "" for _, cells in self.rows()]
 
+    def rate(self) -> float | None:
+        """Frames a second by the columns frame and time_s; None where they are not there, or do not tell."""
+        frame, time = self.column(["frame"]), self.column(["time_s"])
+        if frame is None or time is None:
+            return None
+        rows = np.unique(self.numbers([frame, time])[:, 1:], axis=0)
+        steps = np.diff(rows[np.isfinite(rows).all(1)], axis=0)
+        steps = steps[(steps > 0).all(1)]
+        if not len(steps):
+            return None
+        usual, mean = float(np.median(steps[:, 0] / steps[:, 1])), float(np.divide(*steps.sum(0)))
+        return mean if abs(mean / usual - 1) < 0.02 else usual  # the mean is surer, where times have few digits
+
     def column(self, names: Sequence[str]) -> int | None:
-        """Where the first of these names stands in the header."""
-        return next((self.header.index(n) for n in names if n in self.header), None)
+        """Where the first of these names stands in the header. Raises DetectionFileError where it stands twice."""
+        name = next((n for n in names if n in self.header), None)
+        if name is None:
+            return None
+        if self.header.count(name) > 1:
+            raise DetectionFileError(f"{self.path}: two columns are called {name!r}: rename the one that is not meant")
+        return self.header.index(name)
 
 
 def lines_of(text: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from irtrack.core import ConfigError, Remarks
+from irtrack.core import ConfigError, IrtrackError, Remarks
 from irtrack.detect.detector import keep_large_blocks, pick_device, pick_weights
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
@@ -168,13 +168,13 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
 
 def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
     """`irtrack evaluate`: the field's figures at native resolution; `remarks` as in `train`."""
-    from irtrack.sinks.target import check_target
+    from irtrack.sinks.target import check_outputs, write_output
     from irtrack.train.evaluation import evaluate_fully
     from irtrack.train.report import write_plot, write_table, write_worst
 
-    outputs = [p for p in (args.json, args.table, args.plot, args.worst) if p]
-    for path in outputs:
-        check_target(path, args.force)
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise IrtrackError(f"a threshold of {args.threshold:g} makes no sense: give one from 0 to 1")
+    outputs = check_outputs([args.json, args.table, args.plot, args.worst], args.force, [args.weights])
     device = pick_device(args.device)
     weights = load_weights(pick_weights(args.weights, device))
     samples = load_dataset(args.data, args.split, remarks)
@@ -195,7 +195,7 @@ def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
             "sweep": result.sweep.table(),
             "images": result.table,
         }
-        args.json.write_text(json.dumps(body, indent=1), encoding="utf-8")
+        write_output(args.json, json.dumps(body, indent=1))
     if args.table:
         write_table(result, args.table)
     if args.plot:
