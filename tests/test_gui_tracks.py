@@ -205,10 +205,11 @@ def test_only_tracks_that_follow_one_another_can_be_one(
     window.session.store.add(later)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
     qtbot.mouseClick(window.side.track.merge, Qt.MouseButton.LeftButton)
-    assert window.canvas.selected == 99
-    assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {99, second}
-    assert window.session.lives()[99][1] == 24
-    assert window.side.track.head.text().startswith("Track 99")
+    assert window.canvas.selected == first, "the number is that of the one that begins first"
+    assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {first, second}
+    assert window.session.lives()[first][1] == 24
+    assert window.side.track.head.text().startswith(f"Track {first}")
+    assert window.status.currentMessage() == f"tracks {first} and 99 are one now, {first}"
 
 
 def test_the_menu_of_a_row(qtbot: QtBot, window: MainWindow, clip: Path) -> None:

@@ -30,10 +30,10 @@ class TrackEditor(Editor):
     def ask_merge(self) -> None:
         """Those that are selected, or the only one with another."""
         if len(self.session.selection) > 1:
-            self.merge_selected()
+            self.merge()
             return
         none = "no other track lives before or after this one"
-        into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", self.apart(), none)
+        into = self._ask_other("Merge tracks", f"Track {self._label()} and this one are one:", self.apart(), none)
         if into is not None:
             self.merge(into)
 
@@ -46,7 +46,7 @@ class TrackEditor(Editor):
             self.swap(*beside)
             return
         none = "no other track lives from this frame on"
-        question = f"From this frame on, track {self.selected} is"
+        question = f"From this frame on, track {self._label()} changes places with"
         other = self._ask_other("Swap tracks", question, self.still_there(), none)
         if other is not None:
             self.swap(other)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from irtrack.config import Settings
 from irtrack.core import FrameResult
@@ -74,6 +74,8 @@ class MainWindow(QMainWindow):
             self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
+        for field in self.findChildren(QLineEdit):
+            field.setAcceptDrops(False)  # it would take a file's name for text
         Keyboard(self, self.banner)
         self._take_layout(preferences)
         if trouble:
@@ -215,17 +217,19 @@ class MainWindow(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
-            event.acceptProposedAction()
+            event.setDropAction(Qt.DropAction.CopyAction)  # what is moved, the program it comes from may delete
+            event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        urls = event.mimeData().urls()
-        if urls:
-            self.drop(urls[0].toLocalFile() or urls[0].toString())
-            event.acceptProposedAction()
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        self.drop(*(url.toLocalFile() or url.toString() for url in event.mimeData().urls()))
 
-    def drop(self, source: str) -> None:
-        """What was dropped on the window: tracks go over the open recording, all else is opened."""
+    def drop(self, source: str, *others: str) -> None:
+        """What was dropped on the window, of several the first: tracks go over what is open, else it is opened."""
         self.session.open_log(Path(source)) if Path(source).suffix.lower() in SUFFIXES else self.open(source)
+        if others:
+            self.status.say(f"the first of {1 + len(others)}: drop one at a time, or a folder of images")
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""
