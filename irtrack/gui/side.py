@@ -9,9 +9,11 @@ from PySide6.QtWidgets import QSizePolicy, QSplitter, QTabWidget, QVBoxLayout, Q
 from irtrack.detect.manifest import read_manifest
 from irtrack.gui.alarms import AlarmPanel
 from irtrack.gui.controls import DetectionControls, DisplayControls
+from irtrack.gui.outputs import Outputs
 from irtrack.gui.table import TrackModel
 from irtrack.gui.track_list import TrackList
 from irtrack.gui.track_panel import TrackPanel
+from irtrack.gui.tracks import TrackEditor
 from irtrack.session.session import Session
 
 CONTROLS_PX, LIST_PX = 300, 260
@@ -22,11 +24,11 @@ class SidePanel(QWidget):
     """Tabs and list, with a line between them that can be moved. Until it is, the tabs are no higher on a small screen
     than their page needs, so that the list has what is left."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, editor: TrackEditor, outputs: Outputs) -> None:
         super().__init__()
         self.detection = DetectionControls(session, sorted(read_manifest()))
         self.display = DisplayControls(session)
-        self.track, self.alarms, self.tracks = TrackPanel(), AlarmPanel(session), TrackList(session)
+        self.track, self.alarms, self.tracks = TrackPanel(editor, outputs), AlarmPanel(session), TrackList(session)
         self.tabs = QTabWidget()
         self.tabs.setAccessibleName("Controls")
         self.tabs.setToolTip("Controls by subject")

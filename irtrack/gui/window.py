@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
@@ -57,12 +57,13 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         preferences, trouble = load_preferences(preferences_path())
         self.session = s = Session(settings or Settings(), preferences)
-        self.canvas, self.status, self.transport, self.side = Canvas(), StatusLine(), Transport(s), SidePanel(s)
+        self.keeping = Keeping(s)
+        self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
+        self.canvas, self.status, self.transport = Canvas(), StatusLine(), Transport(s)
+        self.side = SidePanel(s, self.editor, self.outputs)
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         words = Words(self.status.say, self.banner.show_error)
-        self.keeping = Keeping(s)
-        self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
         self.teaching = Teaching(s, self.keeping, self, words)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)
@@ -113,7 +114,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
 
     def _connect(self) -> None:
-        s, side, panel = self.session, self.side, self.side.track
+        s, side = self.session, self.side
         s.opened_one.connect(self._opened)
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
@@ -123,14 +124,11 @@ class MainWindow(QMainWindow):
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)
-        side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
-        panel.plots.time_picked.connect(s.seek_time)
-        panel.plots.export_wanted.connect(self.outputs.ask_series)
-        panel.renamed.connect(self.editor.rename)
-        panel.marked.connect(self.editor.mark)
-        panel.merge_wanted.connect(self.editor.ask_merge)
-        panel.deleted.connect(self.editor.delete)
-        panel.export_wanted.connect(self.outputs.ask_export_selected)
+        side.tracks.menu_wanted.connect(self._show_menu)
+
+    def _show_menu(self, at: QPoint) -> None:
+        if self.session.selected.value is not None:
+            self.menus.of_track.popup(at)
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
