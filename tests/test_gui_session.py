@@ -22,10 +22,10 @@ from irtrack.config import DetectorSettings, DisplaySettings, Settings
 from irtrack.core import ConfigError
 from irtrack.gui.fields import about
 from irtrack.gui.start import sample_path
-from irtrack.gui.thumbnails import thumbnail_path
 from irtrack.gui.window import MainWindow
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.shown import Shown
+from irtrack.session.thumbnails import thumbnail_path
 
 
 @pytest.fixture

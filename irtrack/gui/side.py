@@ -57,9 +57,9 @@ class SidePanel(QWidget):
 
     def _share(self) -> None:
         """The height among tabs and list."""
-        for i in range(self.tabs.count()):  # only the page on top counts for what the tabs need
-            needed = QSizePolicy.Policy.Preferred if i == self.tabs.currentIndex() else QSizePolicy.Policy.Ignored
-            self.tabs.widget(i).setSizePolicy(QSizePolicy.Policy.Preferred, needed)
+        preferred, ignored = QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored
+        for page in (self.detection, self.display, self.track, self.alarms):  # the one on top alone claims height
+            page.setSizePolicy(preferred, preferred if page is self.tabs.currentWidget() else ignored)
         if not self._moved:
             room = self._split.height()
             upper = max(self.tabs.minimumSizeHint().height(), min(CONTROLS_PX, room - LIST_PX))

@@ -192,6 +192,11 @@ class Session(Moves):
         return min(1.0, analysis.done / frames)
 
     @property
+    def anew(self) -> bool:
+        """Whether the results of the pass under way are to take the place of others."""
+        return self.analysis is not None and self.analysis.store is not self.store
+
+    @property
     def again_s(self) -> float | None:
         """About so long another pass would take; None where that cannot be said."""
         each, frames = self.passes.frame_s, self.frames
