@@ -29,7 +29,7 @@ from irtrack.gui.target_tool import TargetTool
 from irtrack.gui.teaching import Teaching
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
-from irtrack.gui.words import Words, name_of
+from irtrack.gui.words import name_of
 from irtrack.session.alarms import Alarm
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
@@ -63,12 +63,11 @@ class MainWindow(QMainWindow):
         self.side = SidePanel(s, self.editor, self.outputs)
         self._build()
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
-        words = Words(self.status.say, self.banner.show_error)
-        self.teaching = Teaching(s, self.keeping, self, words)
+        self.teaching = Teaching(s, self.keeping, self)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)
         self.regions, self.opener = RegionTool(s, self.canvas, self.badges), Opener(s, self, self.open)
-        self.targets = TargetTool(s, self.canvas, self.badges, words)
+        self.targets = TargetTool(s, self.canvas, self.badges)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
             s, self.opener, self.outputs, self.editor, self.targets, self.teaching, self.transport, self.canvas,
