@@ -121,7 +121,9 @@ class Detector:
         made = DetectorSettings().updated({"weights": os.fspath(weights), **settings})
         if live_fps is not None and not 0 < live_fps < 1e6:
             raise IrtrackError(f"live_fps = {live_fps} makes no sense: give pictures a second above 0")
+        self._asked, self._live_fps = made, live_fps
         self._network = make_loaded(made, live_fps)
+        self.come_at()
 
     def __call__(self, image: NDArray[Any]) -> Detections:
         """Detections in a picture (H, W), uint8 or uint16 counts. Raises IrtrackError for what is none."""
@@ -168,8 +170,16 @@ class Detector:
         if isinstance(self._network, Attentive):
             self._network.look_at(tracks, spent_s)
 
+    def come_at(self, fps: float | None = None) -> None:
+        """The next pictures come so often, where it is known; `process` tells it. What moves is sought over time where
+        that is often enough; `status` says where it is not."""
+        from irtrack.build import at_rate
+
+        fit, self._network.without = at_rate(self._asked, fps or self._live_fps)
+        self._network.seek_over_time(fit.temporal)
+
     def status(self) -> DetectorStatus:
-        """Model, device, and the frames of a scan."""
+        """Model, device, the frames of a scan, and what is left out of what was asked for."""
         return self._network.status()
 
     def forget(self) -> None:
@@ -225,6 +235,9 @@ def process(
     """
     from irtrack.pipeline import process_frame
 
+    rate = frames.info.fps if isinstance(frames, Source | SourceProtocol) else fps
+    if isinstance(detector, Detector):
+        detector.come_at(rate)
     connection: int | None = None
     for frame in timed(frames, fps):
         if frame.connection != connection:

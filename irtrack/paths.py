@@ -1,8 +1,9 @@
-"""Names of files, whatever bytes and characters they are made of."""
+"""Names of files, whatever bytes and characters they are made of, and what tells one file's content from another's."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,3 +39,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def is_dropping(path: Path) -> bool:
     """Whether a system left the file there and nobody means it: `._0001.png` of a Mac, `Thumbs.db`, hidden files."""
     return path.name.startswith(".") or path.name.lower() in DROPPINGS
+
+
+def sha256_of(path: Path) -> str:
+    """Of all that is in a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

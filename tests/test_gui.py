@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from conftest import hold, open_and_play_to, seen_whole
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 
 from irtrack.gui.lines import joined
@@ -172,6 +173,25 @@ def test_a_dropped_file_opens(qtbot: QtBot, window: MainWindow, clip: Path) -> N
     window.dropEvent(event)
     wait(qtbot, lambda: window.session.position is not None)
     assert clip.name in window.windowTitle()
+
+
+def test_what_is_dropped_stays_where_it_is(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
+    """A file that is accepted as moved may be deleted by the program that it is dragged from."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(clip)), QUrl.fromLocalFile("/nowhere/other.mkv")])
+    either = Qt.DropAction.CopyAction | Qt.DropAction.MoveAction
+    left, shift = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier  # which stands for moving
+    entering = QDragEnterEvent(QPoint(50, 50), either, mime, left, shift)
+    dropped = QDropEvent(QPointF(50, 50), either, mime, left, shift)
+    for event in (entering, dropped):
+        assert event.proposedAction() == Qt.DropAction.MoveAction
+        QApplication.sendEvent(window, event)
+        assert event.isAccepted()
+        assert event.dropAction() == Qt.DropAction.CopyAction
+    assert "the first of 2" in window.status.currentMessage()
+    wait(qtbot, lambda: window.session.position is not None)
+    assert clip.name in window.windowTitle()
+    assert not any(field.acceptDrops() for field in window.findChildren(QLineEdit)), "nor is it text of a field"
 
 
 def test_errors_stay_in_the_window(qtbot: QtBot, window: MainWindow, clip: Path, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from irtrack.config import DetectorSettings, DisplaySettings, Settings
 from irtrack.core import ConfigError
 from irtrack.gui.fields import about
 from irtrack.gui.start import sample_path
-from irtrack.gui.thumbnails import thumbnail_path
 from irtrack.gui.window import MainWindow
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.shown import Shown
+from irtrack.session.thumbnails import thumbnail_path
 
 
 @pytest.fixture
@@ -252,6 +252,38 @@ def test_the_side_panel_hides_and_a_first_start_fits_the_screen(qtbot: QtBot, wi
         transport = window.transport
         assert transport.mapTo(window, QPoint(0, transport.height())).y() <= height
         assert transport.play_button.isVisible()
+
+
+def test_the_list_of_tracks_has_several_rows_on_a_small_screen(qtbot: QtBot, quick: Callable[[], MainWindow]) -> None:
+    window = quick()
+    view, tabs = window.side.tracks.view, window.side.tabs
+
+    def rows() -> int:
+        return view.viewport().height() // view.verticalHeader().defaultSectionSize()
+
+    for size, least in (((960, 540), 4), ((1024, 600), 6), ((1024, 700), 9), ((1280, 720), 10)):
+        window.resize(*size)
+        for page in range(tabs.count()):
+            tabs.setCurrentIndex(page)
+            qtbot.wait(20)
+            assert (window.width(), window.height()) == size
+            assert rows() >= least, (size, tabs.tabText(page))
+            shown = tabs.currentWidget()
+            assert shown.height() >= shown.minimumSizeHint().height()
+    window.resize(960, 540)
+    tabs.setCurrentIndex(0)
+    qtbot.wait(20)
+    assert rows() >= 6
+    handle = window.side._split.handle(1)
+    qtbot.mousePress(handle, Qt.MouseButton.LeftButton, pos=QPoint(5, 2))
+    qtbot.mouseMove(handle, QPoint(5, 62))
+    qtbot.mouseRelease(handle, Qt.MouseButton.LeftButton, pos=QPoint(5, 2))
+    moved = tabs.height()
+    tabs.setCurrentIndex(1)
+    tabs.setCurrentIndex(0)
+    qtbot.wait(20)
+    assert tabs.height() == moved > 220, "where the operator has moved the line, it stays"
+    window.close()
 
 
 def test_an_error_leaves_the_recording_on_screen(qtbot: QtBot, quick: Callable[[], MainWindow], tmp_path: Path) -> None:

@@ -205,25 +205,31 @@ def test_only_tracks_that_follow_one_another_can_be_one(
     window.session.store.add(later)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *a: (a[3][0], True))
     qtbot.mouseClick(window.side.track.merge, Qt.MouseButton.LeftButton)
-    assert window.canvas.selected == 99
-    assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {99, second}
-    assert window.session.lives()[99][1] == 24
-    assert window.side.track.head.text().startswith("Track 99")
+    assert window.canvas.selected == first, "the number is that of the one that begins first"
+    assert {t.id for t in window.canvas.result.tracks if t.confirmed and window.canvas.result} >= {first, second}
+    assert window.session.lives()[first][1] == 24
+    assert window.side.track.head.text().startswith(f"Track {first}")
+    assert window.status.currentMessage() == f"tracks {first} and 99 are one now, {first}"
 
 
 def test_the_menu_of_a_row(qtbot: QtBot, window: MainWindow, clip: Path) -> None:
     seen_whole(qtbot, window, clip)
     window.side.tracks.view.customContextMenuRequested.emit(QPoint(10, 10))
     menu = next(m for m in window.findChildren(QMenu) if m.isVisible())
-    texts = [a.text() for a in menu.actions()]
-    assert texts == [
-        "Rename ...", "Star", "Merge ...", "Split here", "Cut the tail from here", "Swap from here ...", "Delete",
-        "To its start", "Export ...", "It is",
+    actions = {a.text().replace("&", ""): a for a in menu.actions() if a.text()}
+    assert list(actions) == [
+        "To its start", "Follow it, or no longer", "Rename...", "Star", "Merge into...", "Split here",
+        "Cut the tail from here", "Swap from here...", "Delete", "It is", "Export the selected track...",
     ]  # fmt: skip
-    menu.actions()[1].trigger()
+    actions["Star"].trigger()
     assert window.canvas.selected in window.session.edits.value.marked
-    menu.actions()[7].trigger()
+    actions["To its start"].trigger()
     assert window.session.position == window.session.store.lives()[window.canvas.selected or 0][0]
+    window.editor.judge("bird")
+    verdicts = actions["It is"].menu()
+    assert isinstance(verdicts, QMenu)
+    verdicts.aboutToShow.emit()
+    assert [a.text() for a in verdicts.actions() if a.isChecked()] == ["Bird"]
     menu.close()
 
 

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import QInputDialog, QLabel
 from pytestqt.qtbot import QtBot
 
 from irtrack.gui.help import HelpSheet, shortcuts
-from irtrack.gui.seekbar import LANES, lanes
 from irtrack.gui.window import MainWindow
+from irtrack.session.course import LANES, lanes
 from irtrack.session.preferences import RECENT, Preferences, load_preferences, preferences_path, save_preferences
 
 

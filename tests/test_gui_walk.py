@@ -14,8 +14,9 @@ from test_session import SCENE, SETTINGS, Bright, opened_camera
 
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.lines import LabelsItem
-from irtrack.gui.seekbar import Course, SeekBar
+from irtrack.gui.seekbar import SeekBar
 from irtrack.gui.window import MainWindow
+from irtrack.session.course import Course
 from irtrack.session.session import Session
 
 

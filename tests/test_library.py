@@ -131,6 +131,26 @@ def test_plain_pictures_give_what_a_source_gives(detector: irtrack.Detector) -> 
             assert a.frame.time_s == pytest.approx(b.frame.time_s)
 
 
+def test_what_moves_is_sought_where_pictures_come_often_enough(detector: irtrack.Detector) -> None:
+    """One rule for the whole program, `build.at_rate`."""
+    network = detector._network
+    slow = np.zeros((2, 64, 64), np.uint8)
+    detector.threshold = 0.7
+    list(irtrack.process(slow, detector, irtrack.Tracker(), fps=2))
+    assert not network.temporal
+    assert "8 frames a second or more" in detector.status().without
+    list(irtrack.process(slow, detector, irtrack.Tracker(), fps=25))
+    assert network.temporal
+    assert detector.status().without == ""
+    list(irtrack.process(irtrack.open("sim:crossing,frames=2,fps=3"), detector, irtrack.Tracker()))
+    assert not network.temporal, "by the source's own rate"
+    list(irtrack.process(irtrack.open("sim:crossing,frames=2"), detector, irtrack.Tracker()))
+    assert network.temporal
+    assert detector.threshold == 0.7, "nothing else changes"
+    detector.threshold = 0.5
+    assert not irtrack.Detector("datransnet-s", live_fps=2)._network.temporal
+
+
 def test_a_callers_array_is_left_alone_and_looked_at_anew(detector: irtrack.Detector) -> None:
     """A buffer that is filled again and again, as cv2.VideoCapture.read does, and turned views of it."""
     first, second = (np.array(f.image) for f in list(irtrack.open("sim:crossing,frames=40"))[::39])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from test_session import SCENE, SETTINGS, Bright, until, whole
 
+from irtrack.core import Floats
 from irtrack.session.editor import Editor
 from irtrack.session.session import Session
 
@@ -64,8 +66,51 @@ def test_a_cut_says_what_it_did_or_why_it_could_not(editor: Editor) -> None:
     editor.cut_tail()
     assert failed == [f"track {one} lives in frames {first} to 29: go to a later frame of it to cut it there"]
     editor.merge(tail)
-    assert editor.selected == tail
-    assert session.lives()[tail] == (first, last)
+    assert editor.selected == one
+    assert session.lives()[one] == (first, last)
+    assert editor.edits.names == {}, "a name that the cut gave goes with it"
+    assert heard[-1] == f"tracks {one} and {one}b are one now, {one}"
+
+
+def test_trails_are_of_what_a_track_is_made_of_now(editor: Editor) -> None:
+    """What is drawn behind a track has to be where the exports say that it was."""
+    session = editor.session
+
+    def trail(track: int, length: int) -> Floats:
+        picture = session.present()
+        assert picture is not None
+        return next(t.trail[-length:] for t in picture.result.tracks if t.id == track)
+
+    one, two = [track for track, (first, last) in session.lives().items() if first < 20 and last > 40][:2]
+    one_before, two_before = trail(one, 12), trail(two, 12)  # of frames 19 to 30
+    assert len(one_before) == len(two_before) == 12
+    session.seek(25)
+    session.selected.set(one)
+    heard = list[str]()
+    session.said.connect(heard.append)
+    editor.swap(two)
+    assert heard == [f"tracks {one} and {two} change places from this frame on"]
+    session.seek(30)
+    np.testing.assert_allclose(trail(one, 12), np.concatenate([one_before[:6], two_before[6:]]), atol=0.1)
+    np.testing.assert_allclose(trail(two, 12), np.concatenate([two_before[:6], one_before[6:]]), atol=0.1)
+    editor.undo()
+    editor.split()
+    np.testing.assert_array_equal(trail(max(session.lives()), 99), one_before[-1:])
+    editor.merge(max(session.lives()))
+    np.testing.assert_allclose(trail(one, 12), one_before, atol=0.1)
+
+
+def test_the_nearest_is_offered_first_to_swap_with(editor: Editor) -> None:
+    session = editor.session
+    picture = session.present()
+    assert picture is not None
+    places = {t.id: t.xy_px for t in picture.result.tracks if t.id in session.lives()}
+    for one in places:
+        session.selected.set(one)
+        offered = [track for track in editor.still_there() if track in places]
+        distances = [np.hypot(*(places[track] - places[one])) for track in offered]
+        assert len(offered) == len(places) - 1
+        assert distances == sorted(distances)
 
 
 def test_next_and_previous_go_round_by_their_first_frames(editor: Editor) -> None:

@@ -10,9 +10,11 @@ import cv2
 import pytest
 from test_session import SETTINGS, Bright, until, whole
 
+from irtrack.core import FrameResult
 from irtrack.session.keeping import Keeping
 from irtrack.session.session import Session
 from irtrack.session.writer import Writer
+from irtrack.sinks.video import VideoSink
 
 
 class Desk:
@@ -92,3 +94,16 @@ def test_a_video_is_told_of_when_it_is_written(desk: Desk, tmp_path: Path) -> No
     assert (tmp_path / "v.mkv").stat().st_size > 1000
     desk.writer.upkeep()
     assert len(desk.said) == 1  # once
+
+
+def test_a_video_has_trails_that_are_not_kept_too(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of a session that was opened again come without them."""
+    drawn: list[FrameResult] = []
+    monkeypatch.setattr(VideoSink, "write", lambda self, result: drawn.append(result))
+    store = desk.session.store
+    for result in list(store.results()):
+        store.add(result, limit=len(store))
+    desk.writer.export_video(tmp_path / "v.mkv")
+    until(desk.session, lambda: desk.writer.video is None or desk.writer.video.running is False)
+    assert len(drawn) == 20
+    assert min(len(t.trail) for t in drawn[-1].tracks if t.confirmed) > 5

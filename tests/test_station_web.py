@@ -34,6 +34,7 @@ from websockets.sync.client import connect
 from irtrack.core import ConfigError, SinkError
 from irtrack.station.settings import ClipSettings, WebSettings
 from irtrack.station.station import Station
+from irtrack.station.web.live import Live
 from irtrack.station.web.server import WebServer
 
 
@@ -251,6 +252,20 @@ def test_live_pictures(client: Client, station: Station) -> None:
     assert cv2.imdecode(np.frombuffer(data[start : start + length], np.uint8), cv2.IMREAD_COLOR).shape == shown.shape
     assert station.web is not None
     wait_for(lambda: station.web is not None and station.web._pages._viewers == 0, "who has gone is noticed")
+
+
+def test_viewers_that_take_nothing_are_cut_off_without_an_error(
+    client: Client, station: Station, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Live, "jpeg", lambda self: bytes(1 << 25))  # more than all buffers on the way
+    token = (station.folder / "token").read_text().strip()
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as raw:
+        raw.sendall(f"GET /api/cameras/north/live HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        data = b""
+        while b"Content-Length" not in data:
+            data += raw.recv(4096)
+        station.close()
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
 
 
 def test_tracks_and_news_over_a_websocket(client: Client, station: Station, cameras: Cameras) -> None:

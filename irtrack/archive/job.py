@@ -12,6 +12,7 @@ from typing import Any
 from irtrack import __version__
 from irtrack.config import Settings
 from irtrack.core import ConfigError, IrtrackError
+from irtrack.paths import sha256_of
 
 FORMAT = 1
 """Of the files in an archive's folder."""
@@ -62,7 +63,7 @@ def job_of(out: Path, settings: Settings, fps: float | None, part_s: float) -> J
     if not 1.0 <= part_s < 1e6:
         raise ConfigError(f"--part {part_s / 60:g} makes no sense: give minutes, such as 10")
     named = (settings.capture.correction, settings.tracker.beliefs)
-    inputs = {path: sha256_of(Path(path)) for path in named if path}
+    inputs = {path: input_hash(Path(path)) for path in named if path}
     # One thread, unless told otherwise: another number rounds otherwise, and results must not hang on the machine.
     whole = replace(detector, mode="exact" if detector.mode == "auto" else detector.mode, threads=detector.threads or 1)
     return Job(out, replace(settings, detector=whole), fps, part_s, inputs=inputs)
@@ -79,10 +80,10 @@ def settled(job: Job, before: Mapping[str, Any]) -> Job:
     return replace(job, settings=replace(job.settings, detector=replace(detector, **same)))
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file that the settings name. Raises ConfigError."""
+def input_hash(path: Path) -> str:
+    """SHA-256 of a file that the settings name. Raises ConfigError."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 

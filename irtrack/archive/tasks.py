@@ -16,7 +16,7 @@ import cv2
 
 from irtrack import __version__
 from irtrack.archive.found import content_of, stamp_of
-from irtrack.archive.job import Job, Unfit, check_version, sha256_of
+from irtrack.archive.job import Job, Unfit, check_version, input_hash
 from irtrack.archive.parts import SETTLE_FRAMES, Foreseen, Looker, find_in_part
 from irtrack.archive.store import SHORT, Known, Result, Store, writing
 from irtrack.archive.tables import write_tracks
@@ -108,7 +108,7 @@ MODEL = Model()
 def model_of(network: NetworkDetector) -> str:
     """SHA-256 of its weights."""
     entry = network.weights.entry
-    return str(entry.get("sha256") or sha256_of(Path(str(entry["file"]))))
+    return str(entry.get("sha256") or input_hash(Path(str(entry["file"]))))
 
 
 @told

@@ -156,12 +156,16 @@ class NetworkDetector:
         self.fixed_levels = settings.fixed_levels()
         self._scaling = Scaling(self.fixed_levels)
         self._scored: tuple[Image, Scores] | None = None
-        self.temporal = settings.temporal
-        """Whether what moves is sought over time; a session asks, since it does the same from stored scores."""
-        self._temporal = TemporalStage() if settings.temporal else None
+        self.seek_over_time(settings.temporal)
         if isinstance(self._run, VideoNetwork):
             self._run.forget()
         self.without = self.without if without is None else without
+
+    def seek_over_time(self, on: bool) -> None:
+        """Whether what moves is sought over time from now on."""
+        self.temporal = on
+        """A session asks, since it does the same from stored scores."""
+        self._temporal = TemporalStage() if on else None
 
     @property
     def can_be_twice(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import textwrap
 import zipfile
@@ -19,6 +18,7 @@ from irtrack.core import WeightsError
 from irtrack.detect.architectures import OWN, architecture_of, build_other, check_architecture
 from irtrack.detect.manifest import models_folder, read_manifest
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
+from irtrack.paths import sha256_of
 from irtrack.text import instead_of, meant
 
 DEFAULT_IMG_SIZE = 256
@@ -90,7 +90,7 @@ def made(architecture: str, tensors: dict[str, Tensor], img_size: int, path: Pat
 def check_hash(path: Path, expected: str) -> None:
     """Raises WeightsError where the file is missing or is not the one the manifest speaks of."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
     except OSError as error:
         raise WeightsError(f"weights {path} cannot be read: {error.strerror}; reinstall irtrack") from error
     if found != expected:
@@ -223,4 +223,4 @@ def build(tensors: dict[str, Tensor], img_size: int, path: Path) -> DATransNet:
 def save_weights(network: DATransNet, path: Path) -> str:
     """Write safetensors; returns the sha256 for the manifest."""
     save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)

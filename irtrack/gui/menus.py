@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,7 +61,7 @@ class Menus:
         file.addSeparator()
         self.needs_picture = (
             self._add(file, "&Export tracks...", "Ctrl+E", out.ask_export),
-            self._add(file, "Export the &selected track...", "Ctrl+Shift+E", out.ask_export_selected),
+            export := self._add(file, "Export the &selected track...", "Ctrl+Shift+E", out.ask_export_selected),
             self._add(file, "Save sess&ion as...", "Ctrl+Alt+S", out.ask_session),
             self._add(file, "&Save snapshot...", "Ctrl+S", out.ask_snapshot),
             self._add(file, "Save the &plain picture...", "Ctrl+Shift+S", partial(out.ask_snapshot, True)),
@@ -86,7 +86,9 @@ class Menus:
         self._fill(tracks, (
             ("&Undo", standard.Undo, ed.undo), ("Red&o", "Ctrl+Shift+Z", ed.redo), None,
             ("&Add a missed target...", "A", p.targets.start),
-            ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)),
+            ("&Next", "N", lambda: ed.select_next(1)), ("&Previous", "P", lambda: ed.select_next(-1)), None,
+        ))  # fmt: skip
+        edits = self._fill(tracks, (
             ("To its s&tart", "T", s.seek_track), ("&Follow it, or no longer", "C", s.follow), None,
             ("&Rename...", "F2", ed.ask_name), ("&Star", "S", ed.toggle_mark),
             ("Merge &into...", "Ctrl+M", ed.ask_merge), ("Split &here", "X", ed.split),
@@ -95,8 +97,12 @@ class Menus:
         ))  # fmt: skip
         judged = tracks.addMenu("It &is")
         for number, verdict in enumerate(VERDICTS, 1):
-            self._add(judged, verdict.capitalize(), f"Alt+{number}", partial(ed.judge, verdict))
+            self._add(judged, verdict.capitalize(), f"Alt+{number}", partial(ed.judge, verdict)).setCheckable(True)
+        judged.aboutToShow.connect(lambda: self._check_verdict(judged.actions()))
         self._add(tracks, "&Learn from this...", None, p.teaching.start)
+        self.of_track = QMenu(owner)
+        """Of a right click on a track: what the bar's menu does to it."""
+        self.of_track.addActions([*edits, judged.menuAction(), export])
         self._fill(bar.addMenu("&Playback"), (
             ("&Play or pause", "Space", s.toggle_play),
             ("One frame &on", "Right", lambda: s.step(1)), ("One frame &back", "Left", lambda: s.step(-1)),
@@ -108,12 +114,15 @@ class Menus:
         ))  # fmt: skip
         self._add(bar.addMenu("&Help"), "&Keyboard and mouse", "F1", lambda: HelpSheet(bar, owner).show())
 
-    def _fill(self, menu: QMenu, entries: tuple[Entry, ...]) -> None:
-        for entry in entries:
-            if entry is None:
-                menu.addSeparator()
-            else:
-                self._add(menu, *entry)
+    def _fill(self, menu: QMenu, entries: tuple[Entry, ...]) -> list[QAction]:
+        return [menu.addSeparator() if entry is None else self._add(menu, *entry) for entry in entries]
+
+    def _check_verdict(self, actions: Sequence[QAction]) -> None:
+        """What was said of the selected track."""
+        session = self._parts.session
+        said = session.edits.value.verdicts.get(session.selected.value or -1)
+        for verdict, action in zip(VERDICTS, actions, strict=True):
+            action.setChecked(verdict == said)
 
     def _add(self, menu: QMenu, text: str, key: Key, act: Callable[[], object], icon: QIcon | None = None) -> QAction:
         made = QAction(text, self._owner)

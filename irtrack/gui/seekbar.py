@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy
 
 from irtrack.gui.theme import ACCENT, BACKGROUND, DIM, TEXT
+from irtrack.session.course import LANES, Course, lanes
 from irtrack.sinks.draw import identity_colour
 
-LANES, LANE_PX, BAND_PX = 6, 5, 8
+LANE_PX, BAND_PX = 5, 8
 SPAN, ANALYSED, OLDER, AGAIN = "#2d343a", "#56616b", "#8a6a1f", "#4fb286"
 JUMP = 30
 """Frames that playing does not leave out."""
 
 FEWEST = 10
 """Frames that are in view when it is zoomed in as far as it goes."""
-
-
-def lanes(lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """A lane for each track so that lives that overlap lie in different ones, as far as `LANES` go."""
-    ends: list[int] = []
-    out = {}
-    for track, (first, last) in sorted(lives.items(), key=lambda item: item[1]):
-        lane = next((i for i, end in enumerate(ends) if end < first), len(ends))
-        if lane == len(ends) and lane < LANES:
-            ends.append(last)
-        lane = min(lane, LANES - 1)
-        ends[lane] = max(ends[lane], last)
-        out[track] = lane
-    return out
-
-
-@dataclass(frozen=True)
-class Course:
-    """What the bar shows beside the position: first and last frame that has results, whether these are of older
-    settings, how far a new pass is, the lives of tracks, and the part that is played."""
-
-    analysed: tuple[int, int] | None = None
-    older: bool = False
-    again: float | None = None
-    lives: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    span: tuple[int, int] | None = None
-    selected: int | None = None
 
 
 class SeekBar(QAbstractSlider):

@@ -15,10 +15,10 @@ from irtrack.capture.open import is_file
 from irtrack.gui.fields import named
 from irtrack.gui.opening import Opener
 from irtrack.gui.theme import app_icon, camera_icon, open_icon, pictures_icon
-from irtrack.gui.thumbnails import keep_thumbnail, thumbnail_path, tidy_thumbnails
 from irtrack.gui.words import name_of
 from irtrack.session.loading import Opened
 from irtrack.session.session import Session
+from irtrack.session.thumbnails import keep_thumbnail, thumbnail_path, tidy_thumbnails
 
 HINT = "Drop an infrared recording here, or press Ctrl+O"
 RECENT = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 from irtrack.core import IrtrackError
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
-from irtrack.gui.words import Words
 from irtrack.session.byhand import Click
 from irtrack.session.session import Session
 
@@ -16,8 +15,8 @@ LATER_S = 0.5
 class TargetTool:
     """Takes the clicks from the canvas, and tells the session."""
 
-    def __init__(self, session: Session, canvas: Canvas, badges: Badges, words: Words) -> None:
-        self._session, self._canvas, self._badges, self._words = session, canvas, badges, words
+    def __init__(self, session: Session, canvas: Canvas, badges: Badges) -> None:
+        self._session, self._canvas, self._badges = session, canvas, badges
         self._first: Click | None = None
         canvas.placed.connect(self._placed)
         canvas.placing_ended.connect(self._end)
@@ -48,11 +47,11 @@ class TargetTool:
         try:
             made = session.add_target(self._first, click)
         except IrtrackError as error:
-            self._words.error(str(error))
+            self._session.failed(str(error))
             return
         self._canvas.end_placing()
         first, last = session.lives()[made]
-        self._words.say(f"added by hand in frames {first} to {last}; Ctrl+Z takes it back")
+        self._session.said(f"added by hand in frames {first} to {last}; Ctrl+Z takes it back")
 
     def _end(self) -> None:
         self._first = None

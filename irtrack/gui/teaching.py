@@ -17,7 +17,6 @@ from PySide6.QtWidgets import QMessageBox, QWidget
 
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.theme import ACCENT, DIM
-from irtrack.gui.words import Words
 from irtrack.session.export import new_name
 from irtrack.session.keeping import Keeping, file_stem
 from irtrack.session.session import Session
@@ -32,9 +31,9 @@ FIGURES = {"Pd": "targets found, %", "false_objects_per_image": "false detection
 class Teaching(QObject):
     """`irtrack teach` on the open session."""
 
-    def __init__(self, session: Session, keeping: Keeping, parent: QWidget, words: Words) -> None:
+    def __init__(self, session: Session, keeping: Keeping, parent: QWidget) -> None:
         super().__init__(parent)
-        self._session, self._keeping, self._parent, self._words = session, keeping, parent, words
+        self._session, self._keeping, self._parent = session, keeping, parent
         self.options: tuple[str, ...] = ()
         """More of them for the program."""
         self.progress = ProgressRow("Learning", "Give up learning")
@@ -47,9 +46,9 @@ class Teaching(QObject):
         """Begin, if there is something to learn from and nothing is being learned."""
         edits = self._session.edits.value
         if self.process is not None:
-            self._words.error("something is being learned: wait for it, or cancel it")
+            self._session.failed("something is being learned: wait for it, or cancel it")
         elif self._keeping.file is None or not (edits.verdicts or edits.added):
-            self._words.error("say first what tracks are (Alt+1 to 6), or add targets that were missed (A)")
+            self._session.failed("say first what tracks are (Alt+1 to 6), or add targets that were missed (A)")
         else:
             self._said, self._stopped = "", False
             self.process = QProcess(self)
@@ -80,7 +79,7 @@ class Teaching(QObject):
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart:
-            self._words.error("the program that learns cannot be started")
+            self._session.failed("the program that learns cannot be started")
             self._end()
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
@@ -89,10 +88,10 @@ class Teaching(QObject):
         self._end()
         if self._stopped:
             shutil.rmtree(self._out, ignore_errors=True)
-            self._words.say("gave up learning")
+            self._session.said("gave up learning")
         elif code or status is QProcess.ExitStatus.CrashExit:
             lines = [line.removeprefix("irtrack: ") for line in why.splitlines() if line.startswith("irtrack: ")]
-            self._words.error(lines[-1] if lines else "the program that learns broke off")
+            self._session.failed(lines[-1] if lines else "the program that learns broke off")
         else:
             compared = json.loads((self._out / "compared.json").read_text(encoding="utf-8"))
             self.decide(self._ask(compared))
@@ -112,7 +111,7 @@ class Teaching(QObject):
         """Use the new weights, or delete them."""
         if keep:
             self._session.choose(weights=str(self._out / "best.pt"))
-            self._words.say(f"the new weights are in {self._out}; Analyse again uses them")
+            self._session.said(f"the new weights are in {self._out}; Analyse again uses them")
         else:
             shutil.rmtree(self._out, ignore_errors=True)
 

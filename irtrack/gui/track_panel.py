@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from irtrack.core import Floats
 from irtrack.gui.fields import named
+from irtrack.gui.outputs import Outputs
 from irtrack.gui.plots import TrackPlots
 from irtrack.gui.theme import ACCENT
+from irtrack.gui.tracks import TrackEditor
 from irtrack.session.edited import joined
 from irtrack.session.edits import Edits
 
@@ -20,13 +21,7 @@ NONE = "No track is selected: click one"
 class TrackPanel(QWidget):
     """Plots, a field for the name, and buttons to mark, merge, delete and export."""
 
-    renamed = Signal(str)
-    marked = Signal(bool)
-    merge_wanted = Signal()
-    deleted = Signal()
-    export_wanted = Signal()
-
-    def __init__(self) -> None:
+    def __init__(self, editor: TrackEditor, outputs: Outputs) -> None:
         super().__init__()
         self.head = QLabel(NONE)
         self.name = QLineEdit()
@@ -49,11 +44,13 @@ class TrackPanel(QWidget):
         layout.addLayout(name)
         layout.addLayout(row)
         layout.addWidget(self.plots, 1)
-        self.name.editingFinished.connect(lambda: self.renamed.emit(self.name.text()))
-        self.mark.clicked.connect(self.marked)
-        self.merge.clicked.connect(self.merge_wanted)
-        self.delete.clicked.connect(self.deleted)
-        self.export.clicked.connect(self.export_wanted)
+        self.name.editingFinished.connect(lambda: editor.rename(self.name.text()))
+        self.mark.clicked.connect(editor.mark)
+        self.merge.clicked.connect(editor.ask_merge)
+        self.delete.clicked.connect(editor.delete)
+        self.export.clicked.connect(outputs.ask_export_selected)
+        self.plots.time_picked.connect(editor.session.seek_time)
+        self.plots.export_wanted.connect(outputs.ask_series)
 
     def show_track(self, track: int | None, edits: Edits, parts: Sequence[Floats], now_s: float | None) -> None:
         """The selected track, or none. parts (T, len(SERIES)) each: the series of what it was merged from."""

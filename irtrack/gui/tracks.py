@@ -1,15 +1,12 @@
-"""What is asked of the operator who edits tracks: which other one, what name; and the menu of a track."""
+"""What is asked of the operator who edits tracks: which other one, what name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
-from PySide6.QtCore import QPoint
-from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
+from PySide6.QtWidgets import QInputDialog, QWidget
 
 from irtrack.session.editor import Editor
-from irtrack.session.edits import VERDICTS
 from irtrack.session.session import Session
 
 
@@ -30,10 +27,10 @@ class TrackEditor(Editor):
     def ask_merge(self) -> None:
         """Those that are selected, or the only one with another."""
         if len(self.session.selection) > 1:
-            self.merge_selected()
+            self.merge()
             return
         none = "no other track lives before or after this one"
-        into = self._ask_other("Merge tracks", f"Track {self.selected} goes on in, or follows", self.apart(), none)
+        into = self._ask_other("Merge tracks", f"Track {self._label()} and this one are one:", self.apart(), none)
         if into is not None:
             self.merge(into)
 
@@ -46,7 +43,7 @@ class TrackEditor(Editor):
             self.swap(*beside)
             return
         none = "no other track lives from this frame on"
-        question = f"From this frame on, track {self.selected} is"
+        question = f"From this frame on, track {self._label()} changes places with"
         other = self._ask_other("Swap tracks", question, self.still_there(), none)
         if other is not None:
             self.swap(other)
@@ -57,26 +54,3 @@ class TrackEditor(Editor):
             name, ok = QInputDialog.getText(self._parent, "Rename track", f"Name of track {self.selected}", text=before)
             if ok:
                 self.rename(name)
-
-    def show_menu(self, at: QPoint, export: Callable[[], None]) -> None:
-        """On a right click."""
-        if self.selected is None:
-            return
-        menu = QMenu(self._parent)
-        for text, action in (
-            ("Rename ...", self.ask_name), ("Star", self.toggle_mark), ("Merge ...", self.ask_merge),
-            ("Split here", self.split), ("Cut the tail from here", self.cut_tail),
-            ("Swap from here ...", self.ask_swap),
-            ("Delete", self.delete), ("To its start", self.session.seek_track), ("Export ...", export),
-        ):  # fmt: skip
-            menu.addAction(text).triggered.connect(lambda _=False, run=action: run())
-        judged = menu.addMenu("It is")
-        for verdict in VERDICTS:
-            entry = judged.addAction(verdict)
-            entry.setCheckable(True)
-            entry.setChecked(self.edits.verdicts.get(self.selected) == verdict)
-            entry.triggered.connect(partial(self._judge, verdict))
-        menu.popup(at)
-
-    def _judge(self, verdict: str, checked: bool = False) -> None:
-        self.judge(verdict)

@@ -20,8 +20,9 @@ from PySide6.QtWidgets import (
 from irtrack.core import Frame
 from irtrack.gui.controls import small_button
 from irtrack.gui.fields import Elided
-from irtrack.gui.seekbar import Course, SeekBar
+from irtrack.gui.seekbar import SeekBar
 from irtrack.gui.theme import pause_icon, play_icon, step_icon
+from irtrack.session.course import Course, course_of
 from irtrack.session.playback import Playback
 from irtrack.session.session import Session
 from irtrack.session.standing import clock_text, notice_of
@@ -176,14 +177,7 @@ class Transport(QWidget):
             self.seek_bar.show_course(Course(), (0, 0))
             self.time_label.setText("")
             return
-        again = (
-            session.analysing if session.analysis is not None and session.analysis.store is not session.store else None
-        )
-        course = Course(
-            session.store.reach(), bool(session.older) or again is not None, again, session.lives(), view.span,
-            session.selected.value,
-        )  # fmt: skip
-        self.seek_bar.show_course(course, view.reach)
+        self.seek_bar.show_course(course_of(session), view.reach)
 
 
 def button(icon: QIcon, tip: str) -> QToolButton:

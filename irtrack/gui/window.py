@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer
+from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
 from irtrack.config import Settings
 from irtrack.core import FrameResult
@@ -29,7 +29,7 @@ from irtrack.gui.target_tool import TargetTool
 from irtrack.gui.teaching import Teaching
 from irtrack.gui.tracks import TrackEditor
 from irtrack.gui.transport import Transport
-from irtrack.gui.words import Words, name_of
+from irtrack.gui.words import name_of
 from irtrack.session.alarms import Alarm
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
@@ -57,23 +57,25 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         preferences, trouble = load_preferences(preferences_path())
         self.session = s = Session(settings or Settings(), preferences)
-        self.canvas, self.status, self.transport, self.side = Canvas(), StatusLine(), Transport(s), SidePanel(s)
-        self._build()
-        self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
-        words = Words(self.status.say, self.banner.show_error)
         self.keeping = Keeping(s)
         self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
-        self.teaching = Teaching(s, self.keeping, self, words)
+        self.canvas, self.status, self.transport = Canvas(), StatusLine(), Transport(s)
+        self.side = SidePanel(s, self.editor, self.outputs)
+        self._build()
+        self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
+        self.teaching = Teaching(s, self.keeping, self)
         for row in (self.outputs.progress, self.teaching.progress):
             self.status.addPermanentWidget(row)
         self.regions, self.opener = RegionTool(s, self.canvas, self.badges), Opener(s, self, self.open)
-        self.targets = TargetTool(s, self.canvas, self.badges, words)
+        self.targets = TargetTool(s, self.canvas, self.badges)
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
             s, self.opener, self.outputs, self.editor, self.targets, self.teaching, self.transport, self.canvas,
             self.side.display, self._toggle_side, self._toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
+        for field in self.findChildren(QLineEdit):
+            field.setAcceptDrops(False)  # it would take a file's name for text
         Keyboard(self, self.banner)
         self._take_layout(preferences)
         if trouble:
@@ -111,7 +113,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
 
     def _connect(self) -> None:
-        s, side, panel = self.session, self.side, self.side.track
+        s, side = self.session, self.side
         s.opened_one.connect(self._opened)
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
@@ -121,14 +123,11 @@ class MainWindow(QMainWindow):
         side.detection.file_wanted.connect(self._ask_model)
         side.detection.region_wanted.connect(self.regions.draw)
         side.detection.regions_cleared.connect(self.regions.clear)
-        side.tracks.menu_wanted.connect(lambda at: self.editor.show_menu(at, self.outputs.ask_export_selected))
-        panel.plots.time_picked.connect(s.seek_time)
-        panel.plots.export_wanted.connect(self.outputs.ask_series)
-        panel.renamed.connect(self.editor.rename)
-        panel.marked.connect(self.editor.mark)
-        panel.merge_wanted.connect(self.editor.ask_merge)
-        panel.deleted.connect(self.editor.delete)
-        panel.export_wanted.connect(self.outputs.ask_export_selected)
+        side.tracks.menu_wanted.connect(self._show_menu)
+
+    def _show_menu(self, at: QPoint) -> None:
+        if self.session.selected.value is not None:
+            self.menus.of_track.popup(at)
 
     # -- layout ---------------------------------------------------------------------------------------------------
 
@@ -215,17 +214,19 @@ class MainWindow(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
-            event.acceptProposedAction()
+            event.setDropAction(Qt.DropAction.CopyAction)  # what is moved, the program it comes from may delete
+            event.accept()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        urls = event.mimeData().urls()
-        if urls:
-            self.drop(urls[0].toLocalFile() or urls[0].toString())
-            event.acceptProposedAction()
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        self.drop(*(url.toLocalFile() or url.toString() for url in event.mimeData().urls()))
 
-    def drop(self, source: str) -> None:
-        """What was dropped on the window: tracks go over the open recording, all else is opened."""
+    def drop(self, source: str, *others: str) -> None:
+        """What was dropped on the window, of several the first: tracks go over what is open, else it is opened."""
         self.session.open_log(Path(source)) if Path(source).suffix.lower() in SUFFIXES else self.open(source)
+        if others:
+            self.status.say(f"the first of {1 + len(others)}: drop one at a time, or a folder of images")
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""

@@ -1,17 +1,53 @@
-"""Figures of tracks as edited: of what each is made of, by the tracker or by hand."""
+"""Tracks as edited, by what each is made of: results with their trails, and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from irtrack.core import Floats
-from irtrack.session.byhand import series_of, sums_of
-from irtrack.session.edits import Edits
+from irtrack.core import Floats, FrameResult
+from irtrack.imaging.motion import moved, moved_back
+from irtrack.session.byhand import as_tracks, series_of, sums_of
+from irtrack.session.edits import Edits, Piece
 from irtrack.session.looks import Look
+from irtrack.session.picture import with_trails
 from irtrack.session.series import SERIES, Sums
 from irtrack.session.store import ResultStore
+
+
+def as_edited(result: FrameResult, store: ResultStore, edits: Edits, trail_s: float) -> FrameResult:
+    """A result as edited. A track that was cut, joined or swapped has the trail of what it is made of now, up to
+    `trail_s` long."""
+    made, changed = edits.apply(result), edits.changed_tracks()
+    if not any(track.id in changed for track in made.tracks):
+        return made
+    pieces = edits.pieces({track: life for track, life in store.lives().items() if track in changed})
+    tracks = []
+    for track in made.tracks:
+        own = [p for p in pieces if p.now == track.id and p.first <= made.frame.index] if track.id in changed else []
+        if own:
+            *past, now = sorted(own, key=lambda piece: piece.first)
+            before = [trail_of(piece, made, store, edits, trail_s) for piece in past]
+            since = len(store.numbers(now.first, made.frame.index)) or 1
+            track = replace(track, trail=np.concatenate([*before, track.trail[-since:]]))
+        tracks.append(track)
+    return replace(made, tracks=tuple(tracks))
+
+
+def trail_of(piece: Piece, at: FrameResult, store: ResultStore, edits: Edits, trail_s: float) -> Floats:
+    """(T, 2): where a piece of a track lies in the scene of a later frame, as far as it is `trail_s` old at most."""
+    end, none = store.before(piece.last + 1), np.zeros((0, 2))
+    if end is None or end.frame.time_s < at.frame.time_s - trail_s:
+        return none
+    rows = edits.added.get(piece.track)
+    end = with_trails(end if rows is None else as_tracks(piece.track, rows, end), store, trail_s)
+    trail = next((track.trail for track in end.tracks if track.id == piece.track), none)
+    trail = trail[-len(store.numbers(piece.first, piece.last)) :]
+    if end.scene is None or at.scene is None:
+        return trail
+    return moved(at.scene, moved_back(end.scene, trail))
 
 
 def sums_of_all(store: ResultStore, edits: Edits) -> dict[int, Sums]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
+
+import numpy as np
 
 from irtrack.core import IrtrackError
 from irtrack.session.edits import Edits
@@ -103,23 +106,24 @@ class Editor:
 
     def swap(self, other: int) -> None:
         """Have the selected track and another one change places from the frame on screen on."""
-        self._edit(lambda track: self.edits.swapped(track, other, self.frame))
+        if self._edit(lambda track: self.edits.swapped(track, other, self.frame)):
+            self.session.said(f"tracks {self._label()} and {self.edits.label(other)} change places from this frame on")
 
-    def merge(self, into: int) -> None:
-        """Make the selected track and another one a single track, under the other's number."""
-        if self._edit(lambda track: self.edits.joined(track, into, self.session.lives())):
-            self.session.selected.set(into)
-
-    def merge_selected(self) -> None:
-        """All that are selected, into the one that begins first."""
+    def merge(self, *others: int) -> None:
+        """Make the selected track and others a single track: that which begins first."""
         lives = self.session.lives()
-        into, *others = sorted(self.session.selection, key=lambda track: lives.get(track, (0, 0)))
+        into, *rest = sorted({*others, *self.session.selection}, key=lambda track: lives.get(track, (0, 0)))
 
         def joined(edits: Edits, track: int) -> Edits:
             return edits.joined(track, into, edits.lives(self.session.store.lives()))
 
-        if self._edit(lambda _: reduce(joined, others, self.edits)):
+        names = [self.edits.label(track) for track in (into, *rest)]
+        if self._edit(lambda _: reduce(joined, rest, self.edits)):
             self.session.select(into)
+            self.session.said(f"tracks {', '.join(names[:-1])} and {names[-1]} are one now, {self._label()}")
+
+    def _label(self) -> str:
+        return "" if self.selected is None else self.edits.label(self.selected)
 
     def apart(self) -> dict[int, str]:
         """Tracks that the selected one can be merged with, the nearest in time first, and when they live."""
@@ -131,9 +135,17 @@ class Editor:
         return {k: self._life(k, lives[k]) for k in sorted(gaps, key=lambda k: gaps[k])}
 
     def still_there(self) -> dict[int, str]:
-        """Tracks that the selected one can be swapped with from the frame on screen on, and when they live."""
-        lives = self.session.lives().items()
-        return {k: self._life(k, life) for k, life in lives if k != self.selected and life[1] >= self.frame}
+        """Tracks that the selected one can be swapped with from the frame on screen on, the nearest in the picture
+        first, and when they live."""
+        lives, picture = self.session.lives(), self.session.picture
+        places = {t.id: t.xy_px for t in picture.result.tracks} if picture is not None else {}
+        own = places.get(self.selected) if self.selected is not None else None
+
+        def distance(track: int) -> float:
+            return float(np.hypot(*(places[track] - own))) if own is not None and track in places else math.inf
+
+        others = [k for k, (_, last) in lives.items() if k != self.selected and last >= self.frame]
+        return {k: self._life(k, lives[k]) for k in sorted(others, key=distance)}
 
     def _life(self, track: int, life: tuple[int, int]) -> str:
         return f"{self.edits.label(track)}: frames {life[0]} to {life[1]}"

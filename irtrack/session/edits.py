@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -108,14 +108,15 @@ class Edits:
         check_there(lives, track, into)
         (a, b), (c, d) = lives[track], lives[into]
         if a <= d and c <= b:
+            one, other = sorted((track, into))
             raise IrtrackError(
-                f"tracks {track} and {into} are both there in frames {max(a, c)} to {min(b, d)}: "
-                "only tracks that follow one another can be one"
+                f"tracks {one} and {other} are both there in frames {max(a, c)} to {min(b, d)}: only "
+                " tracks that follow one another can be one"
             )
         names = {k: v for k, v in self.names.items() if k != track}
         verdicts = {k: v for k, v in self.verdicts.items() if k != track}
         for kept, before in ((names, self.names), (verdicts, self.verdicts)):
-            if track in before:
+            if track in before and before[track] != self._tail_name(into):
                 kept.setdefault(into, before[track])
         marked = self.marked - {track} | ({into} if track in self.marked else set())
         made = replace(self, names=names, verdicts=verdicts, marked=frozenset(marked))
@@ -126,8 +127,10 @@ class Edits:
         to cut off."""
         self._check_cut(track, frame, lives)
         made = self._new_number()
-        name = self.names.get(track, str(track))
-        return self.changed(Change(Kind.SPLIT, track, made, frame)).renamed(made, f"{name}b"), made
+        return self.changed(Change(Kind.SPLIT, track, made, frame)).renamed(made, self._tail_name(track)), made
+
+    def _tail_name(self, track: int) -> str:
+        return f"{self.names.get(track, str(track))}b"
 
     def _new_number(self) -> int:
         return 1 + max([MADE_FROM - 1, *(c.other for c in self.changes), *self.added])
@@ -259,8 +262,11 @@ class Edits:
 
     def touched(self) -> set[int]:
         """Every track that something is said of."""
-        of_changes: Iterable[int] = (t for c in self.changes for t in (c.track, c.other) if t >= 0)
-        return {*self.names, *self.marked, *self.verdicts, *of_changes}
+        return {*self.names, *self.marked, *self.verdicts, *self.changed_tracks()}
+
+    def changed_tracks(self) -> set[int]:
+        """Those that were cut, joined, swapped or left out, and what came of them."""
+        return {t for c in self.changes for t in (c.track, c.other) if t >= 0}
 
 
 def check_there(lives: Lives, *tracks: int) -> None:

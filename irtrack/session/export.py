@@ -19,7 +19,9 @@ from irtrack.capture.corrected import corrected
 from irtrack.config import DisplaySettings, Settings
 from irtrack.core import Floats, FrameResult, IrtrackError, SinkError
 from irtrack.imaging.agc import Agc
+from irtrack.session.edited import as_edited
 from irtrack.session.edits import Edits
+from irtrack.session.picture import with_trails
 from irtrack.session.recipe import Recipe
 from irtrack.session.session import Session
 from irtrack.session.store import ResultStore
@@ -215,7 +217,8 @@ class VideoExport:
                     if self._cancelled or self.done == self.total:
                         break
                     if frame.index in store:
-                        sink.write(edits.apply(store.get(frame)))
+                        result = with_trails(store.get(frame), store, settings.tracker.trail_s)
+                        sink.write(as_edited(result, store, edits, settings.tracker.trail_s))
                         self.done += 1
             finally:
                 sink.close()

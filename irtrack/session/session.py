@@ -18,7 +18,7 @@ from irtrack.core import Floats, Frame
 from irtrack.session import tracklog
 from irtrack.session.analysis import Analysis
 from irtrack.session.byhand import Click, follow
-from irtrack.session.edited import looks_of_all, parts_of, sums_of_all
+from irtrack.session.edited import as_edited, looks_of_all, parts_of, sums_of_all
 from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
@@ -192,6 +192,11 @@ class Session(Moves):
         return min(1.0, analysis.done / frames)
 
     @property
+    def anew(self) -> bool:
+        """Whether the results of the pass under way are to take the place of others."""
+        return self.analysis is not None and self.analysis.store is not self.store
+
+    @property
     def again_s(self) -> float | None:
         """About so long another pass would take; None where that cannot be said."""
         each, frames = self.passes.frame_s, self.frames
@@ -311,7 +316,8 @@ class Session(Moves):
             return None
         made = self._known(frame)
         self._presented = (frame, made.analysed)
-        self.picture = replace(made, result=self.edits.value.apply(made.result))
+        result = as_edited(made.result, self.store, self.edits.value, self.settings.tracker.trail_s)
+        self.picture = replace(made, result=result)
         return self.picture
 
     def _known(self, frame: Frame) -> Picture:

@@ -129,7 +129,7 @@ def notice_of(session: Session) -> str:
     if share is None:
         return f"analysing: {count_of(analysis.done)}{changed}"
     left = clock_text(analysis.left_s(session.frames))
-    doing = "analysing" if analysis.store is session.store else "analysing again"
+    doing = "analysing again" if session.anew else "analysing"
     return f"{doing}: {share:.0%}{f', {left} left' if left else ''}{changed}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from irtrack.core import FrameResult, IrtrackError
-from irtrack.session.edited import joined
+from irtrack.session.edited import as_edited, joined
 from irtrack.session.export import (
     VideoExport,
     export_tracks,
@@ -105,7 +105,8 @@ class Writer:
 
     def alarm_snapshot(self, result: FrameResult) -> None:
         """A picture of an alarm, under a new name."""
-        edited = self.session.edits.value.apply(result)
+        s = self.session
+        edited = as_edited(result, s.store, s.edits.value, s.settings.tracker.trail_s)
         self.snapshot(new_name(self.folder, "alarm", ".png"), result=edited)
 
     # -- recording ------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from irtrack.core import WeightsError
 from irtrack.detect.manifest import models_folder, read_manifest
+from irtrack.paths import sha256_of
 from irtrack.station.settings import CameraSettings, OutputSettings, StationSettings
 
 Hashes = Mapping[str, str]
@@ -59,14 +59,13 @@ def weights_file(name: str) -> str:
 
 def hashes(files: Mapping[str, str]) -> dict[str, str]:
     """Of those that are named."""
-    return {name: sha256_of(Path(path)) for name, path in files.items() if path}
+    return {name: hash_now(Path(path)) for name, path in files.items() if path}
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file; empty where it cannot be read."""
+def hash_now(path: Path) -> str:
+    """SHA-256 of a file as it is now; empty where it cannot be read, which whoever opens it says."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return ""
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from irtrack.build import LIVE_FPS, make_detector, make_loaded, make_view
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detector, Source
-from irtrack.station.contents import sha256_of, weights_file
+from irtrack.station.contents import hash_now, weights_file
 
 if TYPE_CHECKING:
     from irtrack.detect.shared import SharedDetector
@@ -50,7 +50,7 @@ class Networks:
         size, fps = (source.info.height, source.info.width), source.info.fps or LIVE_FPS
         alike = common(detector)
         chosen = (fps, size) if detector.weights == "auto" else None
-        key = alike, chosen, sha256_of(Path(weights_file(detector.weights)))
+        key = alike, chosen, hash_now(Path(weights_file(detector.weights)))
         with self._control:
             lock = self._locks[key]
         with lock:  # cameras with another network do not wait while this one is loaded

@@ -17,7 +17,7 @@ from irtrack.capture.address import use_credentials
 from irtrack.core import ConfigError
 from irtrack.sinks.target import reason
 from irtrack.station.camera import Camera, MakeDetector
-from irtrack.station.contents import Contents, changed, sha256_of
+from irtrack.station.contents import Contents, changed, hash_now
 from irtrack.station.database import Database
 from irtrack.station.disk import Disk
 from irtrack.station.events import Change
@@ -140,7 +140,7 @@ class Station:
         return self._make_web(self, new, self.web if (old.host, old.port) == (new.host, new.port) else None)
 
     def _token_now(self) -> str:
-        return sha256_of(self.folder / "token")
+        return hash_now(self.folder / "token")
 
     def _begin(self, camera: CameraSettings) -> None:
         self.cameras[camera.name] = Camera(camera, self.settings, self.disk, self.tell, self._make).start()

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from irtrack.core import IrtrackError
+from irtrack.paths import sha256_of
 
 FOLDER = Path(__file__).parent
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
@@ -135,7 +136,7 @@ def is_own(path: Path) -> bool:
 
 def digest(path: Path) -> str:
     """Of a file's bytes, short enough for a name."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    return sha256_of(path)[:32]
 
 
 def compile_into(folder: Path, key: str, command: list[str]) -> Path:

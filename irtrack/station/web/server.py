@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import socket
@@ -20,10 +21,25 @@ if TYPE_CHECKING:
     from irtrack.station.station import Station
 
 END_S = 10.0
+PATIENCE_S = 1.0
 SHOWN = 4
 """Letters of the token that the log shows."""
 
 log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """At its end, whoever takes nothing of what is sent is disconnected, before uvicorn takes that for an error."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answers that are begun have `PATIENCE_S` to be taken."""
+        asyncio.get_running_loop().call_later(PATIENCE_S, self._disconnect)
+        await super().shutdown(sockets)
+
+    def _disconnect(self) -> None:
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
 
 class WebServer:
@@ -44,10 +60,10 @@ class WebServer:
         self.host, self.port = settings.host, int(self._socket.getsockname()[1])
         app, self._pages = make_app(station, settings.fps, self._token)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1, lifespan="off",
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="off",
             ws="websockets-sansio",
         )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._thread = threading.Thread(target=self._serve, name="irtrack-web", daemon=True)
         self._started = False
 

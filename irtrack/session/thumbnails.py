@@ -8,14 +8,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import platformdirs
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QImage
 
 from irtrack.core import Image
 from irtrack.imaging.agc import Agc
 
-SIDES = QSize(224, 160)
+WIDTH_PX, HEIGHT_PX = 224, 160
 """Twice what is shown, for screens of small pixels."""
 
 
@@ -31,14 +30,12 @@ def thumbnail_path(source: str) -> Path:
 
 def keep_thumbnail(source: str, image: Image) -> None:
     """Keep how a picture (H, W) looks; where it cannot be written, there is none."""
-    grey = Agc()(image)
-    h, w = grey.shape
-    small = QImage(grey.tobytes(), w, h, w, QImage.Format.Format_Grayscale8).scaled(
-        SIDES, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
-    )
+    scale = min(WIDTH_PX / image.shape[1], HEIGHT_PX / image.shape[0])
+    size = max(1, round(scale * image.shape[1])), max(1, round(scale * image.shape[0]))
+    small = cv2.resize(Agc()(image), size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     with contextlib.suppress(OSError):
         thumbnails_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-        small.save(str(thumbnail_path(source)))
+        thumbnail_path(source).write_bytes(cv2.imencode(".png", small)[1].tobytes())
 
 
 def tidy_thumbnails(sources: Iterable[str]) -> None:
