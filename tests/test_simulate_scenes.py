@@ -21,7 +21,10 @@ ALL = f"{SWING},hovering=0.3,arriving=0.3,creeping=0.2,waver=0.3,city=0.5,lamps=
 
 
 def scene(text: str) -> Scene:
-    return Scene(scene_from_text(text))
+    """Of a text in which a later setting stands for an earlier one."""
+    name, *pairs = text.split(",")
+    settings = dict(pair.split("=") for pair in pairs)
+    return Scene(scene_from_text(",".join([name, *(f"{key}={value}" for key, value in settings.items())])))
 
 
 def picture(of: Scene, index: int) -> Floats:
