@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def replacing(path: Path) -> Iterator[Path]:
 def is_dropping(path: Path) -> bool:
     """Whether a system left the file there and nobody means it: `._0001.png` of a Mac, `Thumbs.db`, hidden files."""
     return path.name.startswith(".") or path.name.lower() in DROPPINGS
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether it leads to or from another program."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from irtrack.train.boxes import from_boxes
 from irtrack.train.evaluation import worth
-from irtrack.train.spots import found_and_broken, joined
+from irtrack.train.spots import as_one, found_and_broken
 from irtrack.train.synthetic import inject_targets
 
 NO_BOXES = np.zeros((0, 4))
@@ -46,13 +46,13 @@ def test_what_reaches_out_of_the_box_is_not_a_spot() -> None:
 
 def test_spots_are_joined_to_the_nearest_and_one_stays_as_it_is() -> None:
     _, spots = drone(0)
-    whole = joined(spots)
+    whole = as_one(spots)
     assert count(whole) == 1
     assert whole[spots].all()
     one = ndimage.label(spots, EIGHT)[0] == 1
-    assert np.array_equal(joined(one), one)
+    assert np.array_equal(as_one(one), one)
     nothing = np.zeros_like(spots)
-    assert not joined(nothing).any()
+    assert not as_one(nothing).any()
 
 
 def test_drawn_targets_are_labelled_as_one() -> None:

@@ -136,6 +136,9 @@ FILES = (
 )  # fmt: skip
 """In this order: the last takes what no other does."""
 
+RECORDINGS = frozenset(suffix for kind in FILES if kind.name != "images" for suffix in kind.suffixes)
+"""Suffixes of files that are recordings, by their names."""
+
 TEXTS = (
     SourceKind(
         "stream", "a URL", "rtsp://, http:// (MJPEG), udp:// and tcp:// (MPEG-TS; NUT with 16-bit raw video)",

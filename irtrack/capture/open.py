@@ -5,15 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from irtrack.capture.address import like_a_url, redact
-from irtrack.capture.kinds import forms, kind_of_file, kind_of_text
+from irtrack.capture.kinds import RECORDINGS, forms, kind_of_file, kind_of_text
 from irtrack.capture.schemes import STREAMS, check_scheme
 from irtrack.core import Clock, Source, SourceError
+from irtrack.paths import is_pipe
 from irtrack.text import instead_of
 
 NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
@@ -127,11 +127,9 @@ def open_path(text: str, fps: float | None) -> Source:
 def instead_of_images(folder: Path) -> str:
     """What to name instead of a folder without images, where that can be seen."""
     from irtrack.capture.images import image_files
-    from irtrack.capture.kinds import FILES
 
-    films = {suffix for kind in FILES if kind.name != "images" for suffix in kind.suffixes}
     for inside in sorted(folder.iterdir()):
-        if inside.suffix.lower() in films and inside.is_file():
+        if inside.suffix.lower() in RECORDINGS and inside.is_file():
             return f"; it holds recordings, each of which is a source of its own, such as {inside}"
         if inside.is_dir() and image_files(inside):
             return f"; images lie in the folder {inside}"
@@ -156,7 +154,7 @@ def open_file(path: Path, fps: float | None) -> Source:
     from irtrack.capture.reading import reading
 
     with reading(path, "cannot be read"):
-        if stat.S_ISFIFO(path.stat().st_mode):  # to wait for what may never come is no way to say so
+        if is_pipe(path):  # to wait for what may never come is no way to say so
             raise SourceError(f"{path} is a pipe, and a recording is read more than once: save it as a file first")
         with path.open("rb") as f:
             head, more = f.read(16), f.read(64)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
     from irtrack.capture.images import image_files, natural_key
-    from irtrack.capture.kinds import FILES
+    from irtrack.capture.kinds import RECORDINGS
     from irtrack.capture.open import matching
     from irtrack.paths import is_dropping
 
@@ -38,8 +38,7 @@ def named_images(texts: list[str]) -> list[Path]:
             inside = [] if is_dropping(path) and len(texts) > 1 else [path]
         else:
             inside = sorted(matching(path), key=natural_key)
-        films = {s for kind in FILES if kind.name != "images" for s in kind.suffixes}
-        if path.suffix.lower() in films and path.is_file():
+        if path.suffix.lower() in RECORDINGS and path.is_file():
             raise IrtrackError(f"{text} is a recording, and detect takes single images: use irtrack run")
         if not inside and not is_dropping(path):
             raise IrtrackError(f"{text}: there is no image here")

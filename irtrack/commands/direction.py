@@ -32,7 +32,7 @@ def calibrate(args: argparse.Namespace) -> int:
     """`irtrack calibrate`: lens and pose of a camera by known points."""
     from irtrack.direction.calibrate import calibrate as run_calibration
     from irtrack.direction.points import read_points
-    from irtrack.sinks.target import check_target, write_whole
+    from irtrack.sinks.target import check_target, write_output
 
     known = known_from(args)
     points = read_points(args.points)
@@ -46,10 +46,7 @@ def calibrate(args: argparse.Namespace) -> int:
         "left_out": [n for n, used in zip(points.names, made.used.tolist(), strict=True) if not used],
     }  # fmt: skip
     camera = replace(made.camera, fixed=args.fixed, notes=notes)
-    try:
-        write_whole(args.out, camera.save_text())
-    except OSError as error:
-        raise SinkError(f"cannot write {args.out}: {error.strerror or error}") from error
+    write_output(args.out, camera.save_text())
     print("\n".join(described(made, known)))
     print(f"  wrote {args.out}")
     return 0

@@ -9,12 +9,10 @@ than the other two wherever it was measured; where it is missing, they are tried
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import json
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -257,15 +255,12 @@ def read_memory(path: Path) -> dict[str, str]:
 
 def remember(path: Path, known: dict[str, str]) -> None:
     """Keep what trials found; where it cannot be kept, the next run tries again."""
-    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(known, indent=1), encoding="utf-8")
     except OSError as error:
         log.warning("which engine is the fastest is not kept, since %s cannot be written: %s", path, error.strerror)
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def seconds(backend: Backend, x: Tensor) -> float:

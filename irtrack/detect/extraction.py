@@ -46,7 +46,8 @@ def extract(
     window: Any = np.ix_(rows, columns)
     if 2 * len(rows) * len(columns) > mask.size:  # not worth the copies
         rows, columns, window = np.arange(mask.shape[0]), np.arange(mask.shape[1]), np.s_[:, :]
-    labels = joined(scores[window], mask[window], threshold)
+    scored = scores[window]
+    labels = joined(scored, mask[window], threshold)
     where = np.flatnonzero(labels)
     label = labels.ravel()[where] - 1
     area = np.bincount(label)
@@ -68,7 +69,7 @@ def extract(
     if allowed is not None:
         column, row = np.clip(np.round(xy).astype(int), 0, [image.shape[1] - 1, image.shape[0] - 1]).T
         keep &= allowed[row, column]
-    best = np.maximum.reduceat(scores[window].ravel()[where][order], starts)
+    best = np.maximum.reduceat(scored.ravel()[where][order], starts)
     box = np.concatenate([corner - 0.5, size], 1)
     if not keep.all():
         mask[window] = np.concatenate(([False], keep))[labels]

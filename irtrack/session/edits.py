@@ -111,7 +111,7 @@ class Edits:
             one, other = sorted((track, into))
             raise IrtrackError(
                 f"tracks {one} and {other} are both there in frames {max(a, c)} to {min(b, d)}: only "
-                " tracks that follow one another can be one"
+                "tracks that follow one another can be one"
             )
         names = {k: v for k, v in self.names.items() if k != track}
         verdicts = {k: v for k, v in self.verdicts.items() if k != track}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from irtrack.core import SinkError
+from irtrack.paths import is_pipe, replacing
 
 try:
     import fcntl
@@ -148,19 +149,12 @@ def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
         return
-    path = path.resolve()  # the file that a link leads to, not the link
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path.resolve()) as part:  # of a link the file that it leads to
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
             os.fsync(fd)
-        part.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager
@@ -171,14 +165,6 @@ def locked(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def is_pipe(path: Path) -> bool:
-    """Whether what is written to it goes to another program."""
-    try:
-        return stat.S_ISFIFO(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def identity(file: int | Path) -> Identity | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask
-from irtrack.train.spots import joined
+from irtrack.train.spots import as_one
 
 RING_PX = 6
 """Width of the ring round a box that tells its background."""
@@ -99,8 +99,8 @@ def standing_out(above: Grey, inner: tuple[slice, ...], ground: Mask) -> Mask | 
     everywhere = cv2.connectedComponents(strong, connectivity=8)[1]
     outside = everywhere.copy()
     outside[inner] = 0
-    spots = strong[inner].astype(bool) & ~np.isin(everywhere[inner], np.unique(outside))
-    return joined(core | spots)
+    spots = strong[inner].astype(bool) & ~np.isin(everywhere[inner], outside)
+    return as_one(core | spots)
 
 
 def from_boxes(image: Grey, targets: Floats, others: Floats, largest_px: float = 40.0) -> tuple[Mask, Mask]:

@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from irtrack.train.data import Mask
+
 ARM_PX = 2
 """Width of what joins two spots in a mask."""
 
 BESIDE_PX = 2
 """What is found this near to a target's mask is a piece of it."""
 
-Mask = NDArray[np.bool_]
 
-
-def joined(mask: Mask) -> Mask:
+def as_one(mask: Mask) -> Mask:
     """A target's spots (H, W) as one: from the largest on, each is joined to the nearest that has its place."""
     count, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:

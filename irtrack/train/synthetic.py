@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng
-from irtrack.train.spots import joined
+from irtrack.train.spots import as_one
 
 AREA_PX, SCR, CONTRAST_LEVELS = (20.0, 0.8), (10.5, 0.75), (52.0, 0.55)
 """Medians and logarithmic spreads of real targets: pixels, signal-to-clutter ratio, grey levels of 255."""
@@ -148,7 +148,7 @@ def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng
             dark, room = not dark, 255 - room
         levels = min(levels, room)
         image[window] = np.clip(patch + (-levels if dark else levels) * shape, 0, 255)
-        mask[window] |= joined(shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE)))
+        mask[window] |= as_one(shape > max(WEAKEST_SHAPE, min(4.0 / levels, WEAKEST_DIM_SHAPE)))
     return image, mask
 
 
