@@ -18,7 +18,11 @@ from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng, Sample, turn
 from irtrack.train.losses import UNKNOWN
 from irtrack.train.paste import erased, paste_target
+from irtrack.train.structures import add_structure
 from irtrack.train.synthetic import add_clutter, inject_dim_targets, inject_targets
+
+BEFORE_STRUCTURE = 0.65
+"""Share of drawn structures with targets before them: the others teach that they are none."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class AugmentSettings(Checked):
     dim: float = option(0.0, "chance that dim synthetic targets are added", low=0.0, high=1.0)
     paste: float = option(0.0, "chance that targets of other images are added", low=0.0, high=1.0)
     erase: float = option(0.0, "chance that the image's own targets are erased", low=0.0, high=1.0)
+    structure: float = option(
+        0.0, "chance of a tower, mast, wires, wall or woods behind the targets, mostly with one before it", low=0.0, high=1.0
+    )
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
     clutter: float = option(0.2, "chance of burnt-in text, reticles and bars (never labelled)", low=0.0, high=1.0)
     sensor: float = option(0.5, "chance of each of gain, noise, blur, stripes and compression", low=0.0, high=1.0)
@@ -133,6 +140,10 @@ def training_crop(
     image, mask, unknown = crop(sample, size, settings, rng, near)
     for donor in donors:
         image, mask = paste_target(image, mask, donor, rng)
+    if settings.structure and rng.random() < settings.structure:
+        image, there = add_structure(image, mask, rng)
+        if rng.random() < BEFORE_STRUCTURE:
+            image, mask = inject_targets(image, mask, rng, near=there)
     if rng.random() < settings.invert:
         image = 255 - image
     if rng.random() < settings.inject:

@@ -31,6 +31,9 @@ LENGTH_PX = (14.0, 0.45)
 AT_EDGES, EDGE_TRIES = 0.3, 6
 """Share of injected targets that are placed where the picture changes most, of so many places."""
 
+BESIDE_PX, BESIDE_RATIO = 5.0, (2.0, 6.0)
+"""Targets at structures: how far beside their lines, and how many times as strong as what these do in the picture."""
+
 SUPERSAMPLED = 4
 
 WEAKEST_SHAPE = 0.35
@@ -105,8 +108,8 @@ def silhouette(rng: Rng) -> Floats:
     return np.asarray(shape / max(float(shape.max()), 1e-6))
 
 
-def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Add one to three targets, bright or dark, by local signal-to-clutter ratio.
+def inject_targets(image: Grey, mask: Mask, rng: Rng, near: Mask | None = None) -> tuple[Grey, Mask]:
+    """Add one to three targets, bright or dark, by local signal-to-clutter ratio; at `near`, where that is given.
 
     Areas, ratios and contrasts follow those of real targets in SIRST-v1 (Dai et al., WACV 2021), as log-normals.
     """
@@ -115,7 +118,13 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
         """The ratio where the background has texture, the contrast where it is too flat to tell."""
         return max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
 
-    return inject(image, mask, amplitude, rng)
+    def beside(patch: Grey) -> float:
+        """A few times what a structure's own lines do: the ratio above would make all of them white."""
+        return max(float(rng.uniform(*BESIDE_RATIO)) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+
+    if near is None:
+        return inject(image, mask, amplitude, rng)
+    return inject(image, mask, beside, rng, near)
 
 
 def inject_dim_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
@@ -128,8 +137,10 @@ def inject_dim_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
     return inject(image, mask, amplitude, rng)
 
 
-def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng) -> tuple[Grey, Mask]:
-    """Add one to three targets; `amplitude` tells their grey levels above a patch of the image."""
+def inject(
+    image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng, near: Mask | None = None
+) -> tuple[Grey, Mask]:
+    """Add one to three targets, at `near` if given; `amplitude` tells their grey levels above a patch of the image."""
     size = image.shape[0]
     image, mask = image.copy(), mask.copy()
     for _ in range(int(rng.integers(1, 4))):
@@ -138,7 +149,7 @@ def inject(image: Grey, mask: Mask, amplitude: Callable[[Grey], float], rng: Rng
         side = shape.shape[0]
         if size <= side + 2:
             continue
-        window = place_for(image, side, rng)
+        window = place_for(image, side, rng) if near is None else place_at(near, side, rng)
         patch = image[window]
         levels = amplitude(patch)
         dark = rng.random() < 0.3
@@ -159,6 +170,19 @@ def place_for(image: Grey, side: int, rng: Rng) -> tuple[slice, slice]:
         for y, x in rng.integers(0, image.shape[0] - side, (EDGE_TRIES if rng.random() < AT_EDGES else 1, 2))
     ]
     return max(windows, key=lambda window: float(image[window].std()))
+
+
+def place_at(near: Mask, side: int, rng: Rng) -> tuple[slice, slice]:
+    """A window for a target with its middle at one of these pixels or a little beside it; anywhere if there are none."""
+    ys, xs = np.nonzero(near)
+    room = near.shape[0] - side
+    if not len(ys):
+        y, x = (int(v) for v in rng.integers(0, room, 2))
+    else:
+        k = int(rng.integers(len(ys)))
+        aside = rng.normal(0, BESIDE_PX, 2)
+        y, x = (int(np.clip(at - side / 2 + off, 0, room - 1)) for at, off in zip((ys[k], xs[k]), aside, strict=True))
+    return np.s_[y : y + side, x : x + side]
 
 
 FONTS = tuple(range(8))
