@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from irtrack.train.losses import UNKNOWN, soft_iou_bce, soft_iou_pooled
 from irtrack.train.mining import mistakes
 from irtrack.train.pack import pack
 from irtrack.train.settings import load_recipe
+from irtrack.train.structures import KINDS, add_structure
 from irtrack.train.synthetic import add_clutter, blob, inject_dim_targets, inject_targets, point, silhouette
 
 NO_BOXES = np.zeros((0, 4))
@@ -234,6 +236,45 @@ def test_drawn_targets_are_of_many_sizes_and_shapes() -> None:
     assert min(areas) <= 5
     assert ((long[:, 0] / long[:, 1]) > 2).mean() > 0.15
     assert long[:, 0].max() < 50
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS), key=lambda kind: kind.__name__))
+def test_structures_are_drawn_in_all_places(kind: Callable[[int, np.random.Generator], NDArray[np.uint8]]) -> None:
+    drawn = [kind(128, np.random.default_rng(seed)) for seed in range(40)]
+    shares = [float((d > 0).mean()) for d in drawn]
+    assert np.mean(np.array(shares) > 0.002) > 0.7  # some stand outside
+    assert len(set(shares)) > 20
+    assert np.mean([d > 0 for d in drawn], axis=0).min() < np.mean([d > 0 for d in drawn], axis=0).max()
+
+
+def test_structures_stand_behind_targets_and_are_none() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        sky = np.full((128, 128), 90, np.float32)
+        mask = np.zeros((128, 128), bool)
+        mask[60:68, 60:70] = True
+        sky[mask] = 200
+        image, there = add_structure(sky, mask, rng)
+        assert np.abs(image[mask] - 200).max() < 8  # the target is before it
+        assert not (there & mask).any()
+        assert np.array_equal(there, there & (np.abs(image - sky) > 3))
+
+
+def test_targets_are_put_before_structures() -> None:
+    """On its lines or a few pixels beside them, and no brighter than a few times what they do in the picture."""
+    away, levels = [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        there = np.zeros((128, 128), bool)
+        there[:, 60:63] = True
+        image = np.where(there, np.float32(130), np.float32(90)) + rng.normal(0, 2, (128, 128)).astype(np.float32)
+        seen, mask = inject_targets(image, np.zeros_like(there), rng, near=there)
+        assert mask.any()
+        away.append(np.abs(np.nonzero(mask)[1] - 61).min())
+        levels.append(np.abs(seen - image)[mask].max())
+    assert np.mean(np.array(away) <= 10) > 0.9
+    assert np.percentile(levels, 10) > 8
+    assert np.median(levels) < 110
 
 
 def test_burnt_in_text_is_never_a_target() -> None:

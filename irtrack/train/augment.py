@@ -41,7 +41,10 @@ class AugmentSettings(Checked):
     paste: float = option(0.0, "chance that targets of other images are added", low=0.0, high=1.0)
     erase: float = option(0.0, "chance that the image's own targets are erased", low=0.0, high=1.0)
     structure: float = option(
-        0.0, "chance of a tower, mast, wires, wall or woods behind the targets, mostly with one before it", low=0.0, high=1.0
+        0.0,
+        "chance of a tower, mast, wires, wall or woods behind the targets, mostly with one before it",
+        low=0.0,
+        high=1.0,
     )
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
     clutter: float = option(0.2, "chance of burnt-in text, reticles and bars (never labelled)", low=0.0, high=1.0)

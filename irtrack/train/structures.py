@@ -29,6 +29,11 @@ def line(drawn: Drawing, start: Floats, end: Floats, wide: int, level: int = 255
     cv2.line(drawn, a, b, level, wide, cv2.LINE_AA, FINE)
 
 
+def between(one: Floats, other: Floats, share: float) -> Floats:
+    """The place so far from one to the other."""
+    return np.asarray(one + (other - one) * share)
+
+
 def tower(side: int, rng: Rng) -> Drawing:
     """Two legs that come together, storeys with braces between, a ladder or cables, hot boxes and antennas."""
     drawn = np.zeros((side, side), np.uint8)
@@ -40,7 +45,7 @@ def tower(side: int, rng: Rng) -> Drawing:
 
     def leg(which: int, share: float) -> Floats:
         across = (which - 0.5) * wide * (1 - (1 - narrow) * share)
-        return np.asarray(foot + up * share + [across, 0.0])
+        return np.asarray(foot + up * share + np.array([across, 0.0]))
 
     storeys = max(2, round(tall / (wide * rng.uniform(0.4, 1.2))))
     for which in (0, 1):
@@ -54,7 +59,9 @@ def tower(side: int, rng: Rng) -> Drawing:
             line(drawn, leg(1 - k % 2, low), leg(k % 2, high), 1)
     for _ in range(int(rng.integers(0, 4))):  # cables and ladders
         at = rng.uniform(0, 1)
-        line(drawn, *((1 - at) * leg(0, end) + at * leg(1, end) for end in (0, 1)), 1, int(rng.integers(120, 256)))
+        line(
+            drawn, between(leg(0, 0), leg(1, 0), at), between(leg(0, 1), leg(1, 1), at), 1, int(rng.integers(120, 256))
+        )
     hang_antennas(drawn, foot, up, wide, rng)
     return drawn
 
@@ -62,9 +69,10 @@ def tower(side: int, rng: Rng) -> Drawing:
 def hang_antennas(drawn: Drawing, foot: Floats, up: Floats, wide: float, rng: Rng) -> None:
     """Boxes and bars beside and on what stands."""
     for _ in range(int(rng.integers(0, 5))):
-        at = foot + up * rng.uniform(0.3, 1) + [rng.uniform(-0.7, 0.7) * wide, 0]
+        at = foot + up * rng.uniform(0.3, 1) + np.array([rng.uniform(-0.7, 0.7) * wide, 0])
         half = np.array([rng.uniform(0.5, 3), rng.uniform(2, 14)])
-        cv2.rectangle(drawn, *(tuple(int(v) for v in np.round(at + s * half)) for s in (-1, 1)), 255, -1)
+        low, high = (tuple(int(v) for v in np.round(at + s * half)) for s in (-1, 1))
+        cv2.rectangle(drawn, low, high, 255, -1)
 
 
 def mast(side: int, rng: Rng) -> Drawing:
@@ -75,10 +83,11 @@ def mast(side: int, rng: Rng) -> Drawing:
     line(drawn, foot, foot + up, int(rng.integers(1, 6)))
     for _ in range(int(rng.integers(0, 4))):
         at, arm = foot + up * rng.uniform(0.5, 1), rng.uniform(4, 30)
-        line(drawn, at - [arm * rng.uniform(0, 1), 0], at + [arm, rng.uniform(-3, 3)], int(rng.integers(1, 4)))
+        ends = at + np.array([[-arm * rng.uniform(0, 1), 0], [arm, rng.uniform(-3, 3)]])
+        line(drawn, ends[0], ends[1], int(rng.integers(1, 4)))
     for way in (-1, 1):
         if rng.random() < 0.4:
-            line(drawn, foot + up * rng.uniform(0.6, 1), foot + [way * rng.uniform(20, 120), 0], 1)
+            line(drawn, foot + up * rng.uniform(0.6, 1), foot + np.array([way * rng.uniform(20, 120), 0]), 1)
     hang_antennas(drawn, foot, up, 8.0, rng)
     return drawn
 

@@ -173,7 +173,7 @@ def place_for(image: Grey, side: int, rng: Rng) -> tuple[slice, slice]:
 
 
 def place_at(near: Mask, side: int, rng: Rng) -> tuple[slice, slice]:
-    """A window for a target with its middle at one of these pixels or a little beside it; anywhere if there are none."""
+    """A window for a target, its middle at one of these pixels or a little beside it; anywhere if there are none."""
     ys, xs = np.nonzero(near)
     room = near.shape[0] - side
     if not len(ys):
