@@ -326,6 +326,11 @@ def test_tables_whose_numbers_are_others_are_refused(tmp_path: Path, text: str |
         (BOXES + BOXES.partition("\n")[2], 30, "rows that are there twice were left out (30 times)"),
         (BOXES + BOXES.partition("\n")[2].replace(",0.9", ",0.8"), 60, "begin anew at line 32"),
         (BOXES[:-7], 29, "the last row was cut off"),
+        (
+            BOXES.replace(",0.9\n", "\n", 3),
+            30,
+            "rows with fewer cells than the header, which may have been damaged (3 times)",
+        ),
         (BOXES.replace(",w,h,", ",width,height,"), 30, "as the centre of boxes of width and height"),
         (BOXES + ",,,,,\n", 30, ""),
         (BOXES.rstrip("\n"), 30, ""),

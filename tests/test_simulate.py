@@ -99,4 +99,9 @@ def test_masks_are_written_beside_images_and_lie_on_the_targets(tmp_path: Path) 
         found, true = components(sample.mask)[0], scene.truth(i).xy_px
         assert len(found) == len(true)
         assert all(np.linalg.norm(found - xy, axis=1).min() < 0.7 for xy in true)
+    (out / "images/notes.txt").write_text("mine")
+    shorter = ["simulate", "sky,width=96,height=80,frames=2,targets=3,scr=30,seed=3", "--out", str(out), "--masks"]
+    assert main([*shorter, "--force"]) == 0
+    assert len(load_dataset(out)) == 2  # nothing of the longer scene follows
+    assert (out / "images/notes.txt").exists()
     assert main(["simulate", "sky", "--out", str(tmp_path / "a.mkv"), "--masks"]) == 1

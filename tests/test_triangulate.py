@@ -205,6 +205,18 @@ def test_triangulate_from_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert "no two tracks' rays meet" in capsys.readouterr().out
 
 
+def test_a_log_that_was_cut_off_is_used_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A machine that lost its power leaves half a line: the hours before it are as good as ever."""
+    rng = np.random.default_rng(7)
+    a, b, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "p.csv"
+    log_of(a, A, station("a", A, A, [FLIGHT], rng), None)
+    log_of(b, B, station("b", B, B, [FLIGHT], rng), None)
+    b.write_text(b.read_text()[:-30])
+    assert main(["triangulate", str(a), str(b), "--offset", "0", "--out", str(out)]) == 0
+    assert "b.jsonl is cut off in its last line, which was left out" in capsys.readouterr().err
+    assert 40 <= len(list(csv.DictReader(out.open()))) < 50
+
+
 def test_from_pictures_to_positions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two cameras' recordings through the network and the tracker: the sigmas of the log hold to the end."""
     paths = [straight((120.0, 780.0, 150.0), (6.0, 4.0, 2.0)), straight((160.0, 900.0, 190.0), (-8.0, 0.0, -1.0))]
@@ -262,7 +274,7 @@ def test_wrong_logs_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
     fails("has no UTC: give --offset")
     fails("makes no sense", "--offset", "nan")
     for text, word in (
-        (whole[:-30], "line 50: no JSON"), ("[]\n", "line 1: no frame"),
+        (whole[:-30] + "\n", "line 50: no JSON"), ("[]\n", "line 1: no frame"),
         ('{"time_s": 0, "tracks": [{"id": 1}]}\n', "line 1"),
         ('{"time_s": 0, "tracks": []}\n', "holds no tracks"), ("\x00\xff", "no JSON"),
     ):  # fmt: skip

@@ -58,7 +58,9 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
-                entry = parsed(log, number, line)
+                if (entry := parsed(log, number, line)) is None:
+                    remarks.add(f"{log.name} is cut off in its last line, which was left out")
+                    break
                 time_s, moment = float(entry["time_s"]), entry.get("utc")
                 if moment is not None:
                     began = began or began_at(moment, time_s)
@@ -94,11 +96,13 @@ def outside_of(lens: Lens, xy_px: Floats) -> int:
     return int((np.abs(shares) > MOST_OUTSIDE).any(1).sum())
 
 
-def parsed(log: Path, number: int, line: str) -> Mapping[str, Any]:
-    """A frame of a log. Raises IrtrackError for the line at fault."""
+def parsed(log: Path, number: int, line: str) -> Mapping[str, Any] | None:
+    """A frame of a log; None of a last line that was cut off. Raises IrtrackError for the line at fault."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
+        if number > 1 and not line.endswith("\n"):
+            return None
         raise IrtrackError(f"{log}, line {number}: no JSON; is it a log of irtrack run --jsonl, and whole?") from None
     if not isinstance(entry, dict) or not isinstance(entry.get("tracks"), list) or "time_s" not in entry:
         raise IrtrackError(f"{log}, line {number}: no frame of irtrack run --jsonl")

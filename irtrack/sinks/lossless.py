@@ -35,13 +35,17 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
 
 
 def write_images(folder: Path, images: Iterable[Image], force: bool) -> None:
-    """PNG files 000000.png and on. Raises SinkError."""
+    """PNG files 000000.png and on; with `force` in place of all that were written so before. Raises SinkError."""
     if folder.exists() and not force:
         raise SinkError(f"{folder} exists: choose another name, or write into it with --force")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        written = set()
         for i, image in enumerate(images):
+            written.add(folder / f"{i:06d}.png")
             with replacing(folder / f"{i:06d}.png") as part:
                 part.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        for former in set(folder.glob("[0-9]" * 6 + ".png")) - written:
+            former.unlink()  # a longer scene's: what is left of it would follow this one's
     except OSError as error:
         raise SinkError(f"cannot write to {folder}: {reason(error)}") from error

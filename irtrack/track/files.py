@@ -104,6 +104,8 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
     rows = from_csv(table, remarks, tracks, otherwise) if table.header else from_mot(table, remarks, otherwise)
     if table.cut:
         remarks.add(f"{path.name}: the last row was cut off while it was written, and left out")
+    if table.short:
+        remarks.add(f"{path.name}: rows with fewer cells than the header, which may have been damaged", table.short)
     size = rows[:, W : H + 1]
     size[~(size >= 0)] = np.nan  # -1: not given
     check_frames(path, rows)

@@ -72,6 +72,8 @@ class Table:
         self._trackmate = "position_x" in self.header  # whose header has four lines
         self.cut = False
         """Whether the last row was cut off while it was written, and left out."""
+        self.short = 0
+        """Rows with fewer cells than the header, before the last: what they lack reads as blank."""
 
     def _cells(self, lines: Sequence[str]) -> list[str]:
         return next(csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True), [])
@@ -86,6 +88,7 @@ class Table:
         if self._delimiter == " ":
             plain = (" ".join(line.split()) for line in plain)
         reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
+        self.short = 0
         try:
             for cells in reader:
                 line = self._skipped + reader.line_num
@@ -99,6 +102,7 @@ class Table:
                 if len(cells) < self._width and line == unended:
                     self.cut = True
                     return
+                self.short += bool(self.header) and len(cells) < self._width
                 yield line, cells
         except csv.Error as error:
             raise DetectionFileError(f"{self.path} line {self._skipped + reader.line_num}: {error}") from error
