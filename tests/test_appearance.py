@@ -129,6 +129,41 @@ def test_what_looks_otherwise_after_a_jerk_is_another() -> None:
     assert not before & after
 
 
+def test_a_jerk_may_go_half_across_the_picture() -> None:
+    tracker = over_a_wide_sky()
+    ids: set[int] = set()
+    for k, x in enumerate((40.0, 80.0, 420.0)):  # the sky is clear for a while
+        ids |= jump(x, 60.0, 20.0, tracker, 60 + 40 * k)
+    assert len(ids) == 1
+
+
+def test_a_target_that_comes_back_at_the_edge_is_known_a_frame_later() -> None:
+    """At first a part of it is in the picture, which looks like nothing known; its motion is the new one's then."""
+    tracker = over_a_wide_sky()
+    before = jump(400.0, 60.0, 20.0, tracker, 60) | jump(440.0, 60.0, 20.0, tracker, 100)
+    edge = tracker(detections(np.array([[636.0, 100.0]]), np.array([2.6])), 140 / 30)
+    assert not {t.id for t in edge if t.detection is not None} & before
+    rng, ids, off = np.random.default_rng(3), set(), []
+    for i in range(141, 180):
+        xy = np.array([[636.0 - 2 * (i - 140), 100.0]])
+        tracks = tracker(detections(xy + rng.normal(0, 0.2, (1, 2)), np.array([20.0])), i / 30)
+        found = [t for t in tracks if t.confirmed and t.detection is not None]
+        ids |= {t.id for t in found}
+        off += [np.linalg.norm(t.xy_px - xy[0]) for t in found]
+    assert ids == before
+    assert len(off) >= 37
+    assert max(off) < 1.5
+
+
+def test_what_was_seen_beside_a_target_is_another() -> None:
+    """A second target appears, alike and near, a frame before the first is lost."""
+    tracker = over_a_wide_sky()
+    before = jump(40.0, 60.0, 20.0, tracker, 60)
+    both = np.array([[80.0, 60.0], [200.0, 120.0]])
+    tracker(detections(both, np.array([20.0, 20.0])), 100 / 30)
+    assert not before & jump(201.0, 120.0, 20.0, tracker, 101)
+
+
 def test_what_is_too_far_after_a_jerk_is_another() -> None:
     tracker = over_a_wide_sky()
     before = jump(40.0, 60.0, 20.0, tracker, 60)

@@ -73,12 +73,15 @@ def riff(f: BinaryIO, size: int) -> str:
 def boxes(f: BinaryIO, size: int) -> str:
     """MP4 and MOV: boxes one behind the other."""
     end = 0
-    for _, at, length in top_boxes(f, size):
+    announced = False
+    for kind, at, length in top_boxes(f, size):
         if length < 8:  # 0: up to the end
             return ""
+        announced = kind == b"moof" or (announced and kind != b"mdat")
         end = at + length
     f.seek(min(end, size))
-    return "" if end <= size and not f.read(8).strip(b"\0") else "it ends within its data"
+    whole = end <= size and not announced and not f.read(8).strip(b"\0")
+    return "" if whole else "it ends within its data"
 
 
 def top_boxes(f: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
