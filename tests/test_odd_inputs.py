@@ -221,9 +221,9 @@ def test_a_jpeg_without_a_suffix_is_turned_as_it_says(tmp_path: Path) -> None:
 # -- ends -----------------------------------------------------------------------------------------------------------
 
 
-def stream(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", count: int = N) -> bytes:
-    """The bytes of a film of some hundred pictures that do not refer to each other."""
-    with av.open(str(path), "w") as out:
+def stream(path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", count: int = N, **container: str) -> bytes:
+    """The bytes of a film of pictures that do not refer to each other."""
+    with av.open(str(path), "w", options=container) as out:
         made = out.add_stream(codec, rate=25)
         made.width, made.height, made.pix_fmt = WIDTH, HEIGHT, pix_fmt
         made.codec_context.gop_size = 1
@@ -265,6 +265,22 @@ def test_zeros_of_a_power_cut_are_no_end(tmp_path: Path, kind: str) -> None:
     frames, problem, _ = read_all(tmp_path / f"b.{kind}")
     assert 0 < len(frames) < N
     assert "cut short" in problem
+
+
+def test_a_fragment_that_was_cut_anywhere_is_said(tmp_path: Path) -> None:
+    """Within its header, behind it, within its pictures; only between two fragments nothing can be known."""
+    whole = stream(tmp_path / "a.mp4", movflags="frag_keyframe+empty_moov")
+    at = -1
+    for _ in range(6):
+        at = whole.index(b"moof", at + 1)
+    (header,) = struct.unpack(">I", whole[at - 4 : at])
+    for cut in (4, 8, header // 2, header - 1, header, header + 4, header + 8, header + 50):
+        (tmp_path / "b.mp4").write_bytes(whole[: at - 4 + cut])
+        frames, problem, _ = read_all(tmp_path / "b.mp4")
+        assert 0 < len(frames) < N, cut
+        assert "cut short" in problem, cut
+    (tmp_path / "b.mp4").write_bytes(whole[: at - 4])
+    assert read_all(tmp_path / "b.mp4")[1] == ""
 
 
 @pytest.mark.parametrize("kind", ["mono", "420jpeg", "mono16"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from irtrack.capture.ends import cut_fragment
 from irtrack.core import Remarks, SourceError
 from irtrack.paths import ffmpeg_url
 
@@ -26,8 +27,21 @@ HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
 
 
 def open_container(path: Path) -> av.container.InputContainer:
-    """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online."""
-    return av.open(ffmpeg_url(path), "r", metadata_errors="ignore", options={"protocol_whitelist": "file,crypto,data"})
+    """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
+
+    Of fragments (MP4) those before one that was cut within its header are read: FFmpeg gives up all of them for it.
+    """
+    try:
+        return opened(ffmpeg_url(path), "file,crypto,data")
+    except av.EOFError:
+        if not (end := cut_fragment(path)):
+            raise
+        return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
+
+
+def opened(url: str, protocols: str) -> av.container.InputContainer:
+    """What FFmpeg reads by these protocols alone."""
+    return av.open(url, "r", metadata_errors="ignore", options={"protocol_whitelist": protocols})
 
 
 def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:

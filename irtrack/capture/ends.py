@@ -84,6 +84,14 @@ def boxes(f: BinaryIO, size: int) -> str:
     return "" if whole else "it ends within its data"
 
 
+def cut_fragment(path: Path) -> int:
+    """Where the fragment begins in whose header an MP4 file ends; 0 where it does not. Raises OSError."""
+    with path.open("rb") as f:
+        size = f.seek(0, 2)
+        last = max(top_boxes(f, size), key=lambda box: box[1], default=(b"", 0, 0))
+    return last[1] if last[0] == b"moof" and last[1] + last[2] > size else 0
+
+
 def top_boxes(f: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, place and length of the boxes of an MP4 file, up to one whose length is below 8."""
     at = 0
