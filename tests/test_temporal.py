@@ -9,12 +9,14 @@ import pytest
 from irtrack.build import load_detector
 from irtrack.config import DetectorSettings, TrackerSettings
 from irtrack.core import Detections, Floats, Image
+from irtrack.detect.extraction import extract
 from irtrack.imaging.motion import STILL, after, moved
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.temporal.background import Background, misplaced
+from irtrack.temporal.bodies import body_at
 from irtrack.temporal.chains import Chains
 from irtrack.temporal.points import Points, Sensor, filtered, marks, points_of, unrest
-from irtrack.temporal.stage import HIGHEST_SCORE, TAKEN_PX, Targets, TemporalStage, placed, raised
+from irtrack.temporal.stage import HIGHEST_SCORE, TAKEN_PX, Targets, TemporalStage, placed, raised, sought
 from irtrack.track.tracker import KalmanTracker
 
 
@@ -230,18 +232,64 @@ def test_scores_are_raised_where_the_network_sees_nothing() -> None:
         np.array([[30.2, 20.1], [60.0, 40.0]]), np.array([[20, 30], [40, 60]]), np.array([2.0, 12.0]), found, STILL
     )
     scores = np.full((60, 80), 0.01, np.float32)
-    out, added = raised(scores, targets, 0.5)
+    out, added = raised(scores, np.zeros((60, 80), np.uint8), targets, 0.5)
     assert (out > 0.5).sum() == 18
     assert out[20, 30] == pytest.approx(1 / (1 + np.exp(-2)))
     assert out[40, 60] == pytest.approx(HIGHEST_SCORE)
     assert added.tolist() == targets.xy.tolist()
     assert scores.max() == pytest.approx(0.01)  # the map that was given is as it was
     scores[20, 30 + TAKEN_PX] = 0.9
-    out, added = raised(scores, targets, 0.5)
+    out, added = raised(scores, np.zeros((60, 80), np.uint8), targets, 0.5)
     assert out[20, 30] == pytest.approx(0.01)
     assert added.tolist() == [[60.0, 40.0]]
     seen = placed(Detections.at([(29.0, 20.0), (60.5, 40.4)]), added)
     assert seen.tolist() == [[29.0, 20.0], [60.0, 40.0]]
+
+
+def flown_past(shape: Floats, rng: np.random.Generator, frames: int = 60) -> list[tuple[Floats, Detections]]:
+    """Where a shape (H, W) of grey levels lay in each frame, and what the stage made of it without any network."""
+    stage, scene, out = TemporalStage(), land(rng), []
+    h, w = shape.shape
+    for i in range(frames):
+        left, top = 20 + 2 * i, 60 + i // 2
+        frame = scene + 1.5 * rng.standard_normal(scene.shape)
+        frame[top : top + h, left : left + w] += shape
+        image = np.clip(frame, 0, 255).astype(np.uint8)
+        dark = np.full(image.shape, 0.01, np.float32)
+        found = sought(stage, dark, image, 0.5, lambda scores, image: extract(scores, image, 0.5))
+        out.append((np.array([left - 0.5, top - 0.5, w, h]), found))
+    return out
+
+
+def test_an_aircraft_near_by_is_one_target_with_its_whole_outline(rng: np.random.Generator) -> None:
+    """Its wings, its body and its tail would each be a point that moves."""
+    shape = np.zeros((22, 44))
+    shape[10:14], shape[:, 20:25], shape[4:10, 2:5] = 90, 90, 90
+    seen = flown_past(shape, rng)[35:]
+    whole = [np.abs(found.box_px - box).max(1).min(initial=9) <= 2 for box, found in seen]
+    assert np.mean(whole) > 0.95
+    assert np.mean([len(found) for _, found in seen]) < 1.6  # there may be traces where it was
+
+
+def test_a_point_stays_a_point_beside_what_is_large(rng: np.random.Generator) -> None:
+    """A small target before a wall that is brighter than it, but does not move: the wall is no part of it."""
+    seen = flown_past(np.array([[20.0, 40.0, 20.0], [40.0, 60.0, 40.0], [20.0, 40.0, 20.0]]), rng)[35:]
+    areas = [found.area_px.max() for _, found in seen if len(found)]
+    assert len(areas) > 0.9 * len(seen)
+    assert max(areas) <= 25
+
+
+def test_what_hardly_stands_out_is_no_body() -> None:
+    found = np.full((120, 160), 6.0, np.float32)
+    for levels, body in ((3.0, False), (40.0, True)):
+        image = np.full((120, 160), 90, np.uint8)
+        image[50:70, 60:100] += np.uint8(levels)
+        seen = body_at(image, found, 55, 65)
+        assert (seen is not None) == body
+        assert seen is None or (seen.whole and seen.mask.sum() == 800)
+    still = np.zeros_like(found)
+    still[55, 65] = 6
+    assert body_at(image, still, 55, 65) is None  # it stands where it was
 
 
 def test_the_detector_finds_with_it_what_it_does_not_find_alone() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from irtrack.core import Detections, Floats, Image, Scores
 from irtrack.imaging.registration import Registration
 from irtrack.temporal.background import Background, Picture
+from irtrack.temporal.bodies import body_at
 from irtrack.temporal.chains import LOWEST, Chains
 from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 
@@ -31,8 +32,8 @@ REACH, HALF = 2, 0.5
 """Pixels to each side of a point that may belong to it, and the share of its strength from which on they do."""
 
 TAKEN_PX = 16
-"""So near to what the network finds by itself nothing is added: in compressed video the blocks round what moves change,
-too."""
+"""So near to what the network finds by itself, and to bodies, nothing is added: in compressed video the blocks round
+what moves change, too, and what is large leaves traces where it was."""
 
 HIGHEST_SCORE = 0.95
 """The most that a chain can be scored: the network has not seen it."""
@@ -83,21 +84,30 @@ class TemporalStage:
         return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion)
 
 
-def raised(scores: Scores, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
-    """The score map (H, W) with targets that it does not show above `threshold`, and where those lie (N, 2)."""
+def raised(scores: Scores, image: Image, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
+    """The score map of a frame (both (H, W)) with targets that it does not show above `threshold`; where points were
+    added (N, 2)."""
     if targets.found is None or not len(targets.xy):
         return scores, np.zeros((0, 2))
-    out, added = scores.copy(), []
-    for xy, (row, column), worth in zip(targets.xy, targets.pixel.tolist(), targets.worth.tolist(), strict=True):
+    out, taken, added = scores.copy(), scores > threshold, []
+    for k in np.argsort(-targets.worth, kind="stable").tolist():
+        row, column = targets.pixel[k].tolist()
         near = np.s_[max(row - TAKEN_PX, 0) : row + TAKEN_PX + 1, max(column - TAKEN_PX, 0) : column + TAKEN_PX + 1]
-        if (scores[near] > threshold).any():
+        if taken[near].any():
             continue
-        part = np.s_[row - REACH : row + REACH + 1, column - REACH : column + REACH + 1]
-        found = targets.found[part] / targets.found[row, column]
-        score = min(1 / (1 + np.exp(-worth)), HIGHEST_SCORE)
-        out[part] = np.where(found >= HALF, np.maximum(out[part], np.float32(score)), out[part])
-        added.append(xy)
-    return out, np.array(added).reshape(-1, 2)
+        body = body_at(image, targets.found, row, column)
+        if body is None:
+            part = np.s_[row - REACH : row + REACH + 1, column - REACH : column + REACH + 1]
+            mine = targets.found[part] / targets.found[row, column] >= HALF
+            added.append(k)
+        else:
+            part, mine, whole = body
+            if not whole or taken[part][mine].any():
+                continue
+            taken[part] |= mine
+        score = np.float32(min(1 / (1 + np.exp(-targets.worth[k])), HIGHEST_SCORE))
+        out[part] = np.where(mine, np.maximum(out[part], score), out[part])
+    return out, targets.xy[sorted(added)]
 
 
 def placed(detections: Detections, added: Floats) -> Floats:
@@ -120,6 +130,6 @@ def sought(
 ) -> Detections:
     """Detections of a frame (H, W) from its score map, which `extracted` gives, and what a stage shows beside them."""
     targets = stage(image)
-    lifted, added = raised(scores, targets, threshold)
+    lifted, added = raised(scores, image, targets, threshold)
     found = extracted(lifted, image)
     return replace(found, xy_px=placed(found, added), motion=targets.motion)
