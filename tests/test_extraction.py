@@ -19,7 +19,13 @@ def test_components_match_scipy(rng: np.random.Generator) -> None:
     scores = ((scores - scores.min()) / np.ptp(scores)) ** 4
     found = extract(scores, image, 0.3)
     near = ndimage.binary_dilation(scores > 0.3, np.ones((3, 3)), 4)
-    wide, _ = ndimage.label((scores > np.float32(0.12)) & near, np.ones((3, 3)))
+    alone, count = ndimage.label(scores > 0.3, np.ones((3, 3)))
+    area = ndimage.sum_labels(np.ones_like(scores), alone, np.arange(1, count + 1))
+    large = np.zeros_like(near)
+    for k in range(count):
+        px = min(int(0.38 * np.sqrt(area[k])), 2)
+        large |= ndimage.binary_dilation(alone == k + 1, np.ones((2 * px + 1, 2 * px + 1)))
+    wide, _ = ndimage.label((scores > np.float32(0.12)) & near | large, np.ones((3, 3)))
     labels = np.where(scores > 0.3, wide, 0)
     index = np.unique(labels)[1:]
     labels = np.searchsorted(index, labels) * (labels > 0) + (labels > 0)
@@ -52,6 +58,23 @@ def test_pieces_of_one_target_are_joined() -> None:
     scores[10, 10:14] = scores[30, 10:14] = 0.9
     scores[10:31, 13] = np.maximum(scores[10:31, 13], 0.3)
     assert len(extract(scores, np.full((60, 80), 90, np.uint8), 0.5)) == 2
+
+
+def test_the_motors_of_a_drone_are_its_own_and_two_points_stay_two() -> None:
+    """What is large may have a gap in itself, with no score at all; of what is small the same gap parts two targets."""
+
+    def boxes(*parts: tuple[int, int, int, int]) -> list[tuple[float, ...]]:
+        scores = np.zeros((60, 80), np.float32)
+        for left, top, width, height in parts:
+            scores[top : top + height, left : left + width] = 0.9
+        found = extract(scores, np.full((60, 80), 90, np.uint8), 0.5)
+        return sorted(map(tuple, found.box_px.tolist()))
+
+    assert boxes((20, 20, 8, 6), (31, 18, 3, 3), (14, 18, 3, 3)) == [(13.5, 17.5, 20, 8)]  # gaps of 3
+    assert len(boxes((20, 20, 8, 6), (32, 18, 3, 3))) == 2  # of 4
+    assert len(boxes((20, 20, 2, 2), (23, 20, 2, 2))) == 2  # points a pixel apart
+    assert len(boxes((20, 20, 4, 4), (26, 20, 4, 4))) == 1
+    assert len(boxes((20, 20, 4, 4), (27, 20, 4, 4))) == 2  # of the usual size, 3 apart
 
 
 def test_area_limits_also_clear_the_mask() -> None:

@@ -20,6 +20,10 @@ JOIN_SHARE, JOIN_REACH_PX = 0.4, 4
 """Pieces are one target where the scores between them stay above this share of the threshold, over a gap of up to
 twice so many pixels: a drone shows as several warm spots."""
 
+GROW_SHARE, MOST_GROWN_PX = 0.38, 2
+"""Nor need there be anything between them where they lie close for their size: each piece is grown by this share of the
+side of a square of its area, by whole pixels and so many at most, and those that meet are one. Points do not grow."""
+
 QUANTISATION_STD = 12**-0.5
 """Smallest background deviation, in counts: that of rounding to whole counts."""
 
@@ -82,8 +86,8 @@ def extract(
 def joined(scores: Scores, mask: NDArray[np.bool_], threshold: float) -> NDArray[np.int32]:
     """Labels (H, W), from 1, of the 8-connected components of a mask `scores > threshold`.
 
-    Those are one that are connected by lower scores nearby: two thresholds, as Canny's edges are followed (IEEE PAMI
-    8(6), 1986).
+    Those are one that are connected by lower scores nearby (two thresholds, as Canny's edges are followed, IEEE PAMI
+    8(6), 1986), or that lie close for their size: the motors of a drone about its body.
     """
     count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     lower = max(JOIN_SHARE * threshold, SCORE_FLOOR)
@@ -91,9 +95,20 @@ def joined(scores: Scores, mask: NDArray[np.bool_], threshold: float) -> NDArray
         return np.asarray(labels, np.int32)
     reach = np.ones((2 * JOIN_REACH_PX + 1,) * 2, np.uint8)
     beside = (scores > lower).view(np.uint8) & cv2.dilate(mask.view(np.uint8), reach)
-    wide = cv2.connectedComponents(beside, connectivity=8, ltype=cv2.CV_32S)[1]
+    wide = cv2.connectedComponents(beside | grown(labels), connectivity=8, ltype=cv2.CV_32S)[1]
     labels[mask] = np.unique(wide[mask], return_inverse=True)[1] + 1
     return np.asarray(labels, np.int32)
+
+
+def grown(labels: NDArray[Any]) -> NDArray[np.uint8]:
+    """1 on the components of a map of labels (H, W), each grown by what its area allows."""
+    by = np.minimum(GROW_SHARE * np.sqrt(np.bincount(labels.ravel())), MOST_GROWN_PX).astype(np.uint8)
+    by[0] = 0
+    far = by[labels]
+    out = (labels > 0).astype(np.uint8)
+    for px in range(1, MOST_GROWN_PX + 1):
+        out |= cv2.dilate((far == px).view(np.uint8), np.ones((2 * px + 1,) * 2, np.uint8))
+    return out
 
 
 def occupied(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
