@@ -47,14 +47,16 @@ class Desk:
         self.session = Session(SETTINGS)
         self.session.use(self.detector)
         self.keeping = Keeping(self.session)
-        self.keeper = Keeper(Preferences, self.keeping)
+        self.told: list[str] = []
+        self.keeper = Keeper(Preferences, self.keeping, self.told.append)
         self.session.leaving.connect(self.keeper.flush)
         self.errors: list[str] = []
         self.session.failed.connect(self.errors.append)
 
     def seen_whole(self, text: str) -> None:
         self.session.open(text)
-        until(self.session, lambda: self.session.opened is not None and whole(self.session))
+        s = self.session
+        until(s, lambda: s.opened is not None and s.opened.text == text and whole(s))
 
     def opened(self, path: Path) -> None:
         self.session.open(str(path))
@@ -104,6 +106,15 @@ def edited(desk: Desk, path: Path, text: str) -> Edits:
     desk.session.choose(threshold=0.6)
     desk.keeper.flush()
     return edits
+
+
+def looked(desk: Desk, now: float) -> None:
+    """The keeper looks, and what it hands on is written."""
+    desk.keeper.look(now)
+    end = time.monotonic() + PATIENCE_S
+    while desk.keeper._busy:
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def exported(desk: Desk, path: Path) -> bytes:
@@ -268,9 +279,12 @@ def test_scores_of_otherwise_corrected_pictures_are_not_used(desk: Desk, desks: 
     desk.session.edits.edit(desk.session.edits.value.renamed(longest(desk)[0], "A"))
     desk.keeper.flush()
     other = another(desks)
-    other.session.given = replace(SETTINGS, capture=replace(SETTINGS.capture, destripe=True))
-    other.session.open(str(clip))
-    until(other.session, lambda: other.session.opened is not None and other.detector.looked == 20)
+    given = other.session.given
+    other.session.given = replace(given, capture=replace(given.capture, destripe=True))
+    other.opened(clip)
+    assert other.session.older == ["corrections"]
+    other.session.analyse_again()
+    until(other.session, lambda: other.detector.looked == 20 and other.session.older == [])
 
 
 def test_a_missed_target_is_followed_in_a_reopened_session_as_before(
@@ -325,17 +339,13 @@ def test_changes_are_in_the_file_after_the_next_look(desk: Desk, clip: Path) -> 
     desk.seen_whole(str(clip))
     path = own_path(fingerprint(str(clip)))
     now = 100.0
-    desk.keeper.look(now)
+    looked(desk, now)
     assert not path.exists()  # nothing was said of any track
     track = min(desk.session.lives())
     for name in ("A", "B", "C"):
         desk.session.edits.edit(desk.session.edits.value.renamed(track, name))
         now += 0.5
-        desk.keeper.look(now)
-        end = time.monotonic() + PATIENCE_S
-        while desk.keeper._busy:
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        looked(desk, now)
         assert read_session(path).edits.names == {track: name}
     desk.session.edits.edit(Edits())
     desk.keeper.flush()
@@ -591,7 +601,10 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     other.session.choose(threshold=0.6)  # its tracks may have other numbers
     s = other.session
     other.opened(moved)
-    assert s.edits.value.names == {named: "A"}  # at once, while another pass is under way
+    assert s.edits.value.names == {named: "A"}
+    assert s.older == ["threshold"]
+    assert not s.passes.due, "another pass is the operator's to ask for"
+    s.analyse_again()
     until(s, lambda: s.store.recipe == s.recipe.value and whole(s))
     assert other.detector.looked == 0, "its scores are known too"
     (again,) = s.edits.value.names

@@ -17,8 +17,9 @@ from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
 from irtrack.core import Detector, Frame, Source, SourceError
-from irtrack.session import tracklog
-from irtrack.session.recordings import fingerprint
+from irtrack.session import results, tracklog
+from irtrack.session.recipe import Recipe
+from irtrack.session.recordings import dates_of, fingerprint
 from irtrack.session.reel import Reel
 from irtrack.session.sessionfile import Kept, SessionError, is_session, own_path, read_session
 from irtrack.session.store import ResultStore
@@ -40,9 +41,10 @@ class Opened:
     first: Frame | None = None
     reel: Reel | None = None
     print: str = ""
-    """Of a recording: its fingerprint."""
+    dates: str = ""
+    """Of a recording: its fingerprint, and when its files were written."""
     kept: Kept | None = None
-    """What a session file holds of it."""
+    """What was kept of it: by the operator, or of an analysis before."""
     is_session: bool = False
     """Whether that session file is what was to be opened."""
 
@@ -90,7 +92,7 @@ def opened_recording(text: str, source: Source, kept: Kept | None, is_session: b
     try:
         first = frame_at(source, 0)
         source.seek(0)
-        return Opened(text, source, first, None, fingerprint(text), kept, is_session)
+        return Opened(text, source, first, None, fingerprint(text), dates_of(text), kept, is_session)
     except BaseException:
         source.close()
         raise
@@ -110,13 +112,18 @@ def recording_of_session(kept: Kept, moved: str) -> str:
 
 
 def known(text: str) -> Kept | None:
-    """What was kept in the data folder of a recording; nothing where that cannot be read."""
+    """What was said of the tracks of a recording or log before; nothing where that cannot be read."""
     path = own_path(fingerprint(text))
     try:
         return read_session(path) if path.exists() else None
     except SessionError as error:
         log.warning("what was said of this recording before is lost: %s", error)
         return None
+
+
+def kept_of(text: str, settings: Settings, recipe: Recipe) -> Kept | None:
+    """What there is of a recording from before: what was said of its tracks, with them, or else results alone."""
+    return known(text) or results.found(text, fingerprint(text), dates_of(text), settings, recipe)
 
 
 class Loader:
@@ -129,9 +136,9 @@ class Loader:
         self.opening = self.loading = False
         """Whether a source, or a network, is on its way."""
 
-    def open(self, text: str, settings: Settings, switch: RecordSwitch, moved: str = "") -> None:
-        """Open a source, or the session in a file. `switch`: of a recording of the camera; `moved`: where the session's
-        recording is now."""
+    def open(self, text: str, settings: Settings, recipe: Recipe, switch: RecordSwitch, moved: str = "") -> None:
+        """Open a source, or the session in a file. `settings`, `recipe`: what is to be analysed with; `switch`: of a
+        recording of the camera; `moved`: where the session's recording is now."""
         self.forget()
         self.opening = True
         request = self._requests["open"]
@@ -145,7 +152,7 @@ class Loader:
             if source.live:
                 reel = Reel()
                 return Opened(text, TeeSource(corrected(TeeSource(source, switch), settings.capture), reel), None, reel)
-            return opened_recording(text, corrected(source, settings.capture), known(text))
+            return opened_recording(text, corrected(source, settings.capture), kept_of(text, settings, recipe))
 
         self._spawn("open", work)
 

@@ -6,6 +6,7 @@ import gc
 import queue
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from irtrack.build import at_rate, make_tracker
 from irtrack.config import DetectorSettings, Settings
@@ -17,7 +18,8 @@ from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
 from irtrack.session.matching import matched
-from irtrack.session.recipe import Recipe
+from irtrack.session.program import program_of
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.store import ResultStore
 
@@ -185,7 +187,11 @@ class Passes:
                 calls.put((made, alarm, result))
 
         self._note_pace()
-        made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
+        recipe = self._at_work()
+        made = Analysis(source, detector, make_tracker(self.settings), recipe, watch)
+        made.store.made = Made(
+            self.settings, program_of(self.settings, recipe), network_of(detector), datetime.now(UTC)
+        )
         self.analysis = made
         if not len(self.store):
             self.store = made.store
@@ -300,7 +306,9 @@ class Passes:
     def older(self) -> list[str]:
         """What is chosen otherwise now than when the results that are shown were made."""
         made = self.store.recipe
-        return [] if made is None or self.live or not len(self.store) else self.recipe.value.changes(made)
+        if made is None or self.live or not len(self.store):
+            return []
+        return [*self.recipe.value.changes(made), *self.store.otherwise]
 
     @property
     def changed_since(self) -> list[str]:
@@ -309,6 +317,12 @@ class Passes:
             return []
         under_way = self.analysis is not None and not self.analysis.over
         return self.recipe.value.changes(self.analysis.recipe) if under_way and self.analysis else self.older
+
+
+def network_of(detector: Detector | None) -> str:
+    """Which network detects, and where; empty where that is not known."""
+    now = status_of(detector)
+    return f"{now.model} on {now.device}" if now.model else ""
 
 
 def one_line(error: BaseException) -> str:

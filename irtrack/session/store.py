@@ -19,7 +19,7 @@ from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, 
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
-from irtrack.session.recipe import Recipe
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SEEN, SERIES, Sums, extended, series_rows
 
@@ -74,6 +74,10 @@ class ResultStore:
     def __init__(self, recipe: Recipe | None = None) -> None:
         """`recipe`: what the results that come are made with; it may be set anew."""
         self.recipe = recipe
+        self.made: Made | None = None
+        """How they came to be; None of those of a log."""
+        self.otherwise: tuple[str, ...] = ()
+        """What else is otherwise now than when they were made, in words."""
         self.whole = False
         """Whether they are those of all the recording."""
         self.alarms: list[Alarm] = []
