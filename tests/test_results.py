@@ -10,9 +10,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from test_session import SCENE, rows, until, whole
+from test_session import SCENE, SETTINGS, rows, until, whole
 from test_sessionfile import Desk, another, looked
 
+from irtrack.build import make_detector
+from irtrack.detect.detector import NetworkDetector
 from irtrack.session import results
 from irtrack.session.recordings import fingerprint
 from irtrack.session.results import all_results
@@ -305,3 +307,38 @@ def test_those_that_were_opened_are_the_last_to_go(desk: Desk, desks: list[Desk]
     os.utime(path, (1, 1))
     reopened(desks, clip)
     assert path.stat().st_mtime > 1e9
+
+
+@pytest.mark.parametrize("scene", [SCENE, SCENE + ",bits=16"])
+def test_a_pass_that_was_broken_off_needs_the_network_for_the_rest_alone(
+    desks: list[Desk], scene: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And finds what one pass finds, to the last bit, with the temporal stage and levels that follow the frames."""
+    ran: list[int] = []
+    score = NetworkDetector._score
+    monkeypatch.setattr(NetworkDetector, "_score", lambda *a: (ran.append(1), score(*a))[1])
+    network = make_detector(SETTINGS)
+
+    def windowed() -> Desk:
+        desk = another(desks)
+        desk.session.use(network)
+        return desk
+
+    one = windowed()
+    one.seen_whole(scene)
+    expected, run = rows(one.session.store.results()), len(ran)
+    assert run == 60
+    assert len(expected) > 60
+    results.clear_results()
+    ran.clear()
+    half = windowed()
+    half.session.open(scene)
+    until(half.session, lambda: len(half.session.store) > 20)
+    half.close()
+    known = len(read_session(all_results()[0]).store)
+    assert 20 < known < 60
+    ran.clear()
+    rest = windowed()
+    rest.seen_whole(scene)
+    assert len(ran) == 60 - known
+    assert rows(rest.session.store.results()) == expected

@@ -12,7 +12,7 @@ from irtrack.build import at_rate, make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detector, FrameResult, IrtrackError, Source, status_of
 from irtrack.session.alarms import Alarm, Alarms
-from irtrack.session.analysis import Analysis, Recalled
+from irtrack.session.analysis import Analysis, Recalled, Recalling, Resumed
 from irtrack.session.choices import Choices
 from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
@@ -231,14 +231,19 @@ class Passes:
         return not self._given_up and (self.analysis is None or self.analysis.over)
 
     def _for_pass(self, detector: Detector) -> Detector:
-        """The network, or its scores, where all of them are kept from the pass before."""
-        maps = self._recallable()
-        return detector if maps is None else Recalled(maps, self.recipe.value, detector)
+        """The network, or its scores, as far as they are kept from the pass before."""
+        maps, chosen = self._recallable(), self.recipe.value
+        if maps is None:
+            return detector
+        if self.store.whole:
+            return Recalled(maps, chosen, detector)
+        alone = chosen.detector.mode in ("auto", "exact")  # in other modes a network goes by the frames before
+        return Resumed(maps, detector) if alone and isinstance(detector, Recalling) else detector
 
     def _recallable(self) -> Iterator[ScoreMap] | None:
-        """The score maps of all frames, where those shown are what the chosen network would say."""
+        """The score maps of all frames that are shown, where they are what the chosen network would say."""
         before = self.store.recipe
-        if before is None or not self.store.whole or not len(self.store) or not before.same_scores(self.recipe.value):
+        if before is None or not len(self.store) or not before.same_scores(self.recipe.value):
             return None
         return self.store.maps()
 
@@ -257,7 +262,7 @@ class Passes:
     def frame_s(self) -> float | None:
         """About so long another pass would take for a frame; None where nothing like it was seen yet."""
         self._note_pace()
-        if self._recallable() is not None:
+        if self.store.whole and self._recallable() is not None:
             return self._recalled_s
         return self._took_s.get(self.recipe.value.network)
 
