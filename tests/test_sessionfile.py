@@ -23,7 +23,7 @@ import pytest
 from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, truth, until, whole
 
 from irtrack.cli import main
-from irtrack.core import SourceError
+from irtrack.core import SourceError, Tracks
 from irtrack.session import blocks, sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import Block, to_bytes
@@ -32,9 +32,10 @@ from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
+from irtrack.session.picture import with_trails
 from irtrack.session.preferences import Preferences
 from irtrack.session.recordings import MovedError, fingerprint
-from irtrack.session.session import Session
+from irtrack.session.session import TRAIL_S, Session
 from irtrack.session.sessionfile import BLOCK, SessionError, SessionFile, is_session, own_path, read_session
 from irtrack.session.store import ResultStore
 
@@ -190,12 +191,42 @@ def test_blocks_of_an_earlier_version_are_read(desk: Desk) -> None:
     now = Block(to_bytes(some, recipes), recipes)
     before = now._arrays | blocks.unpacked(now._second)
     before["series"] = before["series"][:, :7]
+    for name in ("scene", "track_why", "why_kinds", "why_parts"):
+        del before[name]
     again = Block(blocks.packed(before), recipes)
+    assert again.scenes == [None] * 60
+    assert {track.why for stored in again.opened() for track in stored.result.tracks} == {dict}
     assert rows(s.result for s in again.opened()) == rows(s.result for s in some)
     for (track, numbers, series), other in zip(again.series(), now.series(), strict=True):
         assert (track, numbers) == other[:2]
         np.testing.assert_array_equal(series[:, :7], other[2][:, :7])
         assert np.isnan(series[:, 7]).all()
+
+
+SHAKEN = "sim:sky,width=160,height=120,frames=60,targets=3,scr=14,seed=5,swing_px=12,roll_deg=4,shake_px=1"
+
+
+def test_trails_under_a_moving_camera_and_reasons_are_in_the_file(
+    desk: Desk, desks: list[Desk], tmp_path: Path
+) -> None:
+    desk.seen_whole(SHAKEN)
+    desk.keeping.save_as(tmp_path / "s.irtrack")
+    desk.keeper.flush()
+    other = another(desks)
+    other.opened(tmp_path / "s.irtrack")
+    store, compared = other.session.store, 0
+    for before, after in zip(desk.session.store.results(), store.results(), strict=True):
+        np.testing.assert_array_equal(before.scene, after.scene)
+        assert isinstance(after.tracks, Tracks)
+        np.testing.assert_array_equal(before.tracks.scene, after.tracks.scene)  # type: ignore[attr-defined]
+        for one, two in zip(before.tracks, with_trails(after, store, TRAIL_S).tracks, strict=True):
+            for kind, parts in one.why().items():
+                assert two.why().get(kind, {}) == pytest.approx(parts, rel=1e-6)
+            if one.confirmed and len(two.trail) > 12:
+                np.testing.assert_allclose(two.trail, one.trail[-len(two.trail) :], atol=1e-6)
+                first = store.places(two.id)[after.frame.index - 11]
+                compared += np.abs(first - two.trail[-12]).max() > 2  # in the picture it was elsewhere then
+    assert compared > 20
 
 
 def test_a_damaged_block_is_found_when_the_session_is_opened(desk: Desk) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from irtrack.core import Detections, Floats, Frame, FrameResult, IrtrackError, Remarks, Track, TrackStatus
 from irtrack.session.packing import packed
 from irtrack.session.series import series_row
-from irtrack.session.store import ResultStore, Stored
+from irtrack.session.store import ResultStore
+from irtrack.session.stored import Stored
 from irtrack.sinks.columns import CSV_HEADER
 from irtrack.track.files import read_tracks
 from irtrack.track.tables import Table
