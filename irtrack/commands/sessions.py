@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irtrack.commands.common import given, outputs_from
+from irtrack.commands.common import conclude, given, outputs_from
 from irtrack.config import DEFAULTS
 from irtrack.core import FrameResult, IrtrackError, Sink
 
@@ -55,7 +55,7 @@ def run_session(args: argparse.Namespace) -> int:
         print(f"done: {frames}{of} frames from {path.name}, {len(tracks)} tracks, as edited")
         for written in targets.finished:
             print(f"  wrote {written}")
-    return 0
+    return conclude(kept.store.remarks, args.strict)
 
 
 def refuse(args: argparse.Namespace, path: Path) -> None:

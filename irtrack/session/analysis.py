@@ -78,6 +78,7 @@ class Analysis:
         """`on_result` is called in the worker's thread, with each frame's result and its picture."""
         self.recipe, self.live = recipe, source.live
         self.store = ResultStore(recipe)
+        self.store.remarks = source.info.remarks
         self.pipeline = Pipeline(source, None, tracker, on_result=self._take)
         self.latest: FrameResult | None = None
         """The last result, with its picture."""

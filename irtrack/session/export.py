@@ -24,6 +24,7 @@ from irtrack.session.edits import Edits
 from irtrack.session.picture import with_trails
 from irtrack.session.recipe import Made, Recipe
 from irtrack.session.session import Session
+from irtrack.session.standing import remarks_of
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.kinds import About, SinkKind, log_kinds
@@ -102,6 +103,7 @@ def write_about(path: Path, session: Session) -> None:
         "capture": made.settings.capture.to_dict(),
         "analysed_by": made.program or None,
         "analysed_utc": made.at.isoformat(timespec="seconds") if made.at is not None else None,
+        "remarks": remarks_of(session).lines(),
         "edits": session.edits.value.to_dict(),
         "started_utc": session.started.isoformat(timespec="milliseconds") if session.started else None,
         "exported_utc": datetime.now(UTC).isoformat(timespec="seconds"),

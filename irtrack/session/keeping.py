@@ -16,7 +16,7 @@ from irtrack.session.edits import Edits
 from irtrack.session.export import new_name
 from irtrack.session.loading import LogRead, Opened
 from irtrack.session.program import program_of
-from irtrack.session.recordings import Recording, recording_of
+from irtrack.session.recordings import Recording, is_told, recording_of
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import (
     BLOCK,
@@ -137,7 +137,8 @@ class Keeping:
         if session.edits.value != Edits():
             self._own = self._own or self._own_path()
             return self._own
-        if session.live or store.made is None or store.recipe is None or not len(store):
+        told = not session.live and is_told(opened.text, opened.dates)
+        if not told or store.made is None or store.recipe is None or not len(store):
             return None
         return results.results_path(opened.print, store.made.settings, store.recipe, store.made.program)
 
@@ -162,6 +163,7 @@ class Keeping:
             "made": made.at.isoformat() if made is not None and made.at is not None else None,
             "made_by": made.program if made is not None else program_of(settings, session.recipe.value),
             "model": made.model if made is not None else "",
+            "remarks": store.remarks.counts(),
             "whole": store.whole,
         }
 

@@ -21,7 +21,7 @@ from irtrack.session import results, tracklog
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import dates_of, fingerprint
 from irtrack.session.reel import Reel
-from irtrack.session.sessionfile import Kept, SessionError, is_session, own_path, read_session
+from irtrack.session.sessionfile import Kept, SessionError, check_named, is_session, own_path, read_session
 from irtrack.session.store import ResultStore
 from irtrack.session.viewer import frame_at
 from irtrack.sinks.record import RecordSwitch
@@ -144,6 +144,7 @@ class Loader:
         request = self._requests["open"]
 
         def work() -> Opened:
+            check_named(text)
             if is_session(text):
                 kept = read_session(Path(text))
                 there = recording_of_session(kept, moved)
@@ -162,10 +163,16 @@ class Loader:
         self.loading = True
         self._spawn("load", lambda: make_detector(settings, source))
 
-    def reopen(self, text: str, settings: Settings) -> None:
+    def reopen(self, opened: Opened, settings: Settings) -> None:
         """Open a recording once more."""
         self._requests["again"] += 1
-        self._spawn("again", lambda: Reopened(recording(text, settings)))
+
+        def work() -> Reopened:
+            if opened.dates and dates_of(opened.text) and fingerprint(opened.text) != opened.print:
+                raise SourceError(f"{opened.text} is another recording by now: open it, and its results begin anew")
+            return Reopened(recording(opened.text, settings))
+
+        self._spawn("again", work)
 
     def read_log(self, path: Path, recording: tracklog.Opened) -> None:
         """Read a track log for a recording."""

@@ -173,7 +173,7 @@ class Passes:
             self._again = True
             if self.analysis is not None:
                 self.analysis.stop()
-            self.loader.reopen(self.opened.text, self.settings)
+            self.loader.reopen(self.opened, self.settings)
 
     def _begin(self, source: Source, detector: Detector | None) -> None:
         """A pass; of a camera, without end."""

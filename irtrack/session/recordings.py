@@ -9,6 +9,7 @@ from pathlib import Path
 
 from irtrack.build import files_of
 from irtrack.capture.images import image_files
+from irtrack.capture.open import local, matching
 from irtrack.core import SourceError
 
 PART_BYTES = 1 << 20
@@ -78,14 +79,27 @@ def recording_of(text: str, print: str, session: Path, fps: float | None, dates:
 
 def with_whole_paths(text: str) -> str:
     """A SOURCE text that names the same from every folder; what names no files stays as it is."""
-    if "://" in text or not next(files_of([text]), None):
+    text = local(text)
+    if "://" in text or not (next(files_of([text]), None) or sequence(text)):
         return text
     return "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
 
 
 def parts_of(text: str) -> list[Path]:
     """The files that a recording is made of; of a folder the pictures, others come and go. Raises OSError."""
-    return image_files(Path(text)) if os.path.isdir(text) else sorted(files_of([text]))
+    if os.path.isdir(text):
+        return image_files(Path(text))
+    return sorted(files_of([text])) or sequence(text)
+
+
+def sequence(text: str) -> list[Path]:
+    """The images that a pattern names as FFmpeg writes it, such as shot_%04d.png."""
+    return sorted(matching(Path(text))) if "%" in text and "\n" not in text and "://" not in text else []
+
+
+def is_told(text: str, dates: str) -> bool:
+    """Whether its fingerprint tells a recording from every other: that of files (`dates`: theirs), or of a scene."""
+    return bool(dates) or text.startswith("sim:")
 
 
 def dates_of(text: str) -> str:

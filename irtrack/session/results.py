@@ -18,6 +18,7 @@ import platformdirs
 from irtrack.config import Settings
 from irtrack.session.program import program_of
 from irtrack.session.recipe import Recipe
+from irtrack.session.recordings import is_told
 from irtrack.session.sessionfile import SUFFIX, Kept, SessionError, read_session, recipe_to
 
 MOST_BYTES, SHARE_FREE = 4 << 30, 0.1
@@ -46,6 +47,8 @@ def in_cache(path: Path) -> bool:
 def found(text: str, print: str, dates: str, settings: Settings, recipe: Recipe) -> Kept | None:
     """The results of a recording that were made in this way, or else those that were used last. `dates`: of its files;
     those of a recording that was written anew in its place are not taken."""
+    if not is_told(text, dates):
+        return None
     asked = results_path(print, settings, recipe, program_of(settings, recipe))
     others = newest_first(results_folder().glob(f"{print[:PRINT]}-*{SUFFIX}"))
     for path in [p for p in others if p == asked] + [p for p in others if p != asked]:

@@ -90,7 +90,7 @@ class Session(Moves):
         one; a camera is let go of first, most serve one user only."""
         text = with_whole_paths(text)
         self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
-        if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
+        if self.live or (self.opened is not None and text in (self.opened.text, self.opened.name)):
             self.close()
         self._opening, self._log = text, log
         recipe = self.recipe_with(self.preferences.regions_of(text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 import uuid
@@ -21,7 +22,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 import platformdirs
 
-from irtrack.config import Settings
+from irtrack.config import Settings, polygons, polygons_text
 from irtrack.core import IrtrackError
 from irtrack.imaging.regions import Regions as Areas
 from irtrack.session.alarms import Alarm
@@ -100,6 +101,8 @@ class Kept:
 
 def is_session(text: str) -> bool:
     """Whether a SOURCE text names a session file."""
+    if not os.path.isfile(text):  # a pipe would be waited for
+        return False
     try:
         with open(text, "rb") as file:
             head = file.read(72)
@@ -143,7 +146,8 @@ class SessionFile:
                 raise
         except (sqlite3.Error, OSError) as error:
             raise SessionError(
-                f"the session {self.path} cannot be written: {error}; what was kept before stays"
+                f"the session {self.path} cannot be written: {error}; what was kept before stays, what is changed now "
+                "is lost when the window closes: save it under another name"
             ) from error
 
     def _opened(self) -> sqlite3.Connection:
@@ -230,6 +234,12 @@ class SessionFile:
             self.path.unlink(missing_ok=True)
 
 
+def check_named(text: str) -> None:
+    """Raises SessionError where a file has a session's name and is none."""
+    if Path(text).suffix.lower() == SUFFIX and os.path.isfile(text) and not is_session(text):
+        raise SessionError(f"{text} is no session of irtrack, or what was written of it is lost")
+
+
 def read_session(path: Path) -> Kept:
     """What a session file holds. Raises SessionError with one line."""
     try:
@@ -256,6 +266,8 @@ def read_session(path: Path) -> Kept:
             at, program = said.get("made"), str(said["made_by"])
             store.made = Made(settings, program, str(said.get("model", "")), at and datetime.fromisoformat(at))
             store.recallable = program == program_of(settings, store.recipe)
+        for remark, count in said.get("remarks", {}).items():
+            store.remarks.add(remark, count)
         store.alarms = [Alarm(*alarm) for alarm in said["alarms"]]
         recording, started = said["recording"], said["started"]
         return Kept(
@@ -326,8 +338,11 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
 
 def regions_from(values: Mapping[str, Any]) -> Regions:
     """Polygons by kind. Raises what comes of other values."""
-    return {
+    made = {
         kind: tuple(tuple((float(x), float(y)) for x, y in outline) for outline in values[kind])
         for kind in REGION_KINDS
         if kind in values
     }
+    for outlines in made.values():
+        polygons(polygons_text(outlines))
+    return made

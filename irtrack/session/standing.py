@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 import numpy as np
 
-from irtrack.core import Detector, Frame, status_of
+from irtrack.core import Clock, Detector, Frame, Remarks, status_of
 from irtrack.session.passes import network_of
 from irtrack.session.picture import Picture
 from irtrack.session.reel import LiveView
@@ -126,6 +126,18 @@ def day_text(at: datetime, today: date | None = None) -> str:
     """A day, where this machine is, for people: with its year, if that is another one than today's."""
     day, now = at.astimezone().date(), today or datetime.now().astimezone().date()
     return f"{day.day} {MONTHS[day.month - 1]}" + (f" {day.year}" if day.year != now.year else "")
+
+
+def remarks_of(session: Session) -> Remarks:
+    """What should be known of the open source and of the results that are shown: what is not quite what it seems."""
+    told, opened = Remarks(), session.opened
+    there = [session.store.remarks] + ([opened.source.info.remarks] if opened is not None else [])
+    if opened is not None and opened.source.info.clock is Clock.ASSUMED:
+        told.add(f"how many pictures a second it has is not known: times and speeds are those of {session.fps:g}")
+    counts = [remarks.counts() for remarks in there]
+    for text in dict.fromkeys(text for each in counts for text in each):
+        told.add(text, max(each.get(text, 0) for each in counts))
+    return told
 
 
 def notice_of(session: Session) -> str:

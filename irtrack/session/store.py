@@ -13,7 +13,7 @@ from functools import reduce
 
 import numpy as np
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Tracks
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Remarks, Scores, Tracks
 from irtrack.imaging.motion import as_it_lies
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
@@ -42,6 +42,8 @@ class ResultStore:
         self.recipe = recipe
         self.made: Made | None = None
         """How they came to be; None of those of a log."""
+        self.remarks = Remarks()
+        """What is not quite what it seems in what they were made of."""
         self.otherwise: tuple[str, ...] = ()
         """What else is otherwise now than when they were made, in words."""
         self.whole = False
