@@ -147,7 +147,7 @@ def test_several_at_once(qtbot: QtBot, seen: MainWindow, clip: Path, scene: Scen
     wait(qtbot, lambda: opened(seen, str(other)) and list(seen.session.lives()) == [1])
     drop(seen, clip, Path(other))
     wait(qtbot, lambda: opened(seen, str(clip)))
-    assert seen.status.currentMessage().startswith("1 more were dropped")
+    assert seen.status.currentMessage().startswith("of several the first is opened")
     named = tmp_path / "named.csv"
     pictures(named, scene)
     drop(seen, named)

@@ -236,8 +236,8 @@ class MainWindow(QMainWindow):
             self.open(sources[0], Path(logs[0]) if logs else None)
         elif logs:
             self.open(logs[0])
-        if (left := max(0, len(sources) - 1) + max(0, len(logs) - 1)) > 0:
-            self.status.say(f"{left} more were dropped: one at a time, or images of one folder")
+        if len(sources) > 1 or len(logs) > 1:
+            self.status.say("of several the first is opened: drop one at a time, or images of one folder")
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""

@@ -190,6 +190,8 @@ class Keeping:
                 file.put(store, frames[0], frames[-1])
             if whole:  # not before its results are in the file
                 file.say({"whole": True})
+            if whole and results.in_cache(file.path):  # it has its size now
+                results.tidy_results(file.path)
             if left is not None:
                 self._leave(left)
         except SessionError as error:
