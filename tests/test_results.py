@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
-from test_session import SCENE, SETTINGS, rows, until, whole
+from test_session import SCENE, SETTINGS, Bright, rows, until, whole
 from test_sessionfile import Desk, another, looked
 
 from irtrack.build import make_detector
+from irtrack.core import DetectorStatus
 from irtrack.detect.detector import NetworkDetector
 from irtrack.session import results
 from irtrack.session.recordings import fingerprint
@@ -272,13 +273,13 @@ def test_those_used_least_lately_go_first_and_what_the_operator_said_never(
     folder.mkdir(parents=True)
     for number in range(5):
         path = folder / f"{number}.irtrack"
-        path.write_bytes(bytes(100_000))
+        path.write_bytes(bytes(1_000_000))
         os.utime(path, (1e9 + number, 1e9 + number))
     own = own_path("said")
     own.parent.mkdir(parents=True)
     own.write_bytes(bytes(1_000_000))
     os.utime(own, (1, 1))
-    monkeypatch.setattr(results, "MOST_BYTES", 250_000)
+    monkeypatch.setattr(results, "MOST_BYTES", 2_600_000)
     desk.seen_whole(str(clip))
     desk.keeper.flush()
     names = {path.stem for path in all_results()}
@@ -342,3 +343,22 @@ def test_a_pass_that_was_broken_off_needs_the_network_for_the_rest_alone(
     rest.seen_whole(scene)
     assert len(ran) == 60 - known
     assert rows(rest.session.store.results()) == expected
+
+
+def test_results_of_another_network_than_auto_means_now_are_older(
+    desk: Desk, desks: list[Desk], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graphics card came, or went."""
+
+    def status(self: Bright) -> DetectorStatus:
+        return DetectorStatus("datransnet-s", "cpu")
+
+    monkeypatch.setattr(Bright, "status", status, raising=False)
+    desk.seen_whole(str(clip))
+    desk.keeper.flush()
+    same = reopened(desks, clip)
+    assert same.session.older == []
+    monkeypatch.setattr(Bright, "status", lambda self: DetectorStatus("datransnet", "cuda"), raising=False)
+    other = reopened(desks, clip)
+    assert other.session.older == ["what `auto` stands for"]
+    assert not other.session.passes.due

@@ -313,7 +313,18 @@ class Passes:
         made = self.store.recipe
         if made is None or self.live or not len(self.store):
             return []
-        return [*self.recipe.value.changes(made), *self.store.otherwise]
+        changes = [*self.recipe.value.changes(made), *self.store.otherwise]
+        return changes or (["what `auto` stands for"] if self._auto_is_other else [])
+
+    @property
+    def _auto_is_other(self) -> bool:
+        """Whether the same choice means another network or device than when the results that are shown were made, as
+        where a graphics card came or went."""
+        made, loaded = self.store.made, self._loaded
+        if made is None or loaded is None or not Recipe.of(loaded).same_scores(self.recipe.value):
+            return False
+        now = network_of(self._detector)
+        return bool(made.model and now) and made.model != now
 
     @property
     def changed_since(self) -> list[str]:
