@@ -193,6 +193,12 @@ def test_sessions_that_are_damaged(qtbot: QtBot, seen: MainWindow, clip: Path, t
     with pytest.raises(SessionError, match="three corners"):
         read_session(path)
     refused(qtbot, seen, clip, lambda: window_open(seen, path), "three corners")
+    edits = '{"names": {}, "stars": [], "verdicts": {}, "changes": [], "added_by_hand": {"1000000": []}}'
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE said SET value = '{}' WHERE name = 'regions'")
+        database.execute("UPDATE said SET value = ? WHERE name = 'edits'", (edits,))
+    database.close()
+    refused(qtbot, seen, clip, lambda: window_open(seen, path), "added by hand is nowhere")
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
