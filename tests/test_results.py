@@ -48,6 +48,7 @@ def test_a_recording_that_was_analysed_is_not_analysed_again(desk: Desk, desks: 
     desk.seen_whole(str(clip))
     desk.keeper.flush()
     assert not own_path(fingerprint(str(clip))).exists(), "nothing was said of its tracks"
+    assert results.results_folder().stat().st_mode & 0o077 == 0, "for the user's eyes alone"
     again = reopened(desks, clip)
     s = again.session
     assert s.store.whole

@@ -86,6 +86,8 @@ def bytes_of(paths: Iterable[Path]) -> int:
 
 def tidy_results(spared: Path) -> None:
     """Those that were used least lately go, until what is left is not too much; but for the one that is in use."""
+    with suppress(OSError):  # whoever writes says it
+        results_folder().mkdir(mode=0o700, parents=True, exist_ok=True)  # for the user's eyes alone
     files = all_results()
     most, total = MOST_BYTES, bytes_of(files)
     with suppress(OSError):
