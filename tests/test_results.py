@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -18,7 +19,7 @@ from irtrack.core import DetectorStatus
 from irtrack.detect.detector import NetworkDetector
 from irtrack.session import results
 from irtrack.session.recordings import fingerprint
-from irtrack.session.results import all_results
+from irtrack.session.results import all_results, results_folder
 from irtrack.session.sessionfile import SessionFile, own_path, read_session
 from irtrack.session.standing import day_text, notice_of
 
@@ -253,6 +254,11 @@ def test_a_cache_that_cannot_be_written_is_said_once_and_work_goes_on(
     desk.session.edits.edit(desk.session.edits.value.renamed(min(desk.session.lives()), "A"))
     looked(desk, 200.0)
     assert own_path(fingerprint(SCENE)).exists(), "what was said is kept elsewhere"
+    desk.keeping._left.clear()
+    desk.session.edits.undo()
+    looked(desk, 300.0)
+    assert not own_path(fingerprint(SCENE)).exists(), "what was taken back does not come again"
+    assert len(desk.told) == 1
 
 
 def test_a_damaged_file_is_as_none(desk: Desk, desks: list[Desk], clip: Path) -> None:
@@ -363,3 +369,9 @@ def test_results_of_another_network_than_auto_means_now_are_older(
     other = reopened(desks, clip)
     assert other.session.older == ["what `auto` stands for"]
     assert not other.session.passes.due
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is another one there")
+def test_they_lie_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert results_folder() == tmp_path / "irtrack" / "results"

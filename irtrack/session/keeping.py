@@ -200,6 +200,8 @@ class Keeping:
                 self._not_before = time.monotonic() + RETRY_S
                 raise
             self._left.add(file.path)
+            if left is not None:
+                self._leave(left)
             if not isinstance(error, LostError):
                 folder = results.results_folder()
                 raise SessionError(f"results cannot be kept in {folder} for another time: {error.__cause__}") from error
