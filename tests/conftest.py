@@ -21,6 +21,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one core for it and fo
 
 import cv2  # noqa: F401  # before Qt and av
 import numpy as np
+import platformdirs
 import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
@@ -30,6 +31,7 @@ from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.app import clean_environment
 from irtrack.gui.theme import apply_theme
 from irtrack.gui.window import MainWindow
+from irtrack.session import results
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.sinks.lossless import write_video
 
@@ -55,6 +57,17 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the settings of whoever runs it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-of-the-test"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-of-the-test"))
+    monkeypatch.setattr(results, "results_folder", lambda: tmp_path / "results-of-the-test")
+
+
+def own_cache(folder: Path) -> str:
+    """A cache folder for another program, with what was compiled in this one's, and no results."""
+    made = folder / "cache-of-the-test"
+    (made / "irtrack").mkdir(parents=True)
+    for path in Path(platformdirs.user_cache_dir("irtrack", appauthor=False)).glob("*"):
+        if path.is_file():
+            (made / "irtrack" / path.name).symlink_to(path)
+    return str(made)
 
 
 @pytest.fixture(autouse=True)

@@ -188,7 +188,7 @@ def test_what_is_dropped_stays_where_it_is(qtbot: QtBot, window: MainWindow, cli
         QApplication.sendEvent(window, event)
         assert event.isAccepted()
         assert event.dropAction() == Qt.DropAction.CopyAction
-    assert "the first of 2" in window.status.currentMessage()
+    assert "of several the first is opened" in window.status.currentMessage()
     wait(qtbot, lambda: window.session.position is not None)
     assert clip.name in window.windowTitle()
     assert not any(field.acceptDrops() for field in window.findChildren(QLineEdit)), "nor is it text of a field"

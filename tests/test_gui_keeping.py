@@ -15,7 +15,7 @@ from pathlib import Path
 
 import conftest
 import pytest
-from conftest import ROOT, make_window, shared_data
+from conftest import ROOT, make_window, own_cache, shared_data
 from mjpeg import Mjpeg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMessageBox
@@ -39,6 +39,11 @@ SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
 
 def wait(qtbot: QtBot, condition: Callable[[], bool]) -> None:
     qtbot.waitUntil(condition, timeout=60_000)
+
+
+def own_folders(tmp_path: Path) -> dict[str, str]:
+    folders = {"XDG_CONFIG_HOME": str(tmp_path / "c"), "XDG_DATA_HOME": str(tmp_path / "d")}
+    return os.environ | folders | {"XDG_CACHE_HOME": own_cache(tmp_path)}
 
 
 def kept() -> Preferences:
@@ -133,7 +138,7 @@ def test_settings_are_whole_or_as_they_were(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_kill_loses_nothing_older_than_a_second(clip: Path, tmp_path: Path) -> None:
     """The real program, killed once its settings say that the recording was opened."""
-    environment = os.environ | {"XDG_CONFIG_HOME": str(tmp_path / "c"), "XDG_DATA_HOME": str(tmp_path / "d")}
+    environment = own_folders(tmp_path)
     path = tmp_path / "c" / "irtrack" / "window.toml"
     process = subprocess.Popen([sys.executable, str(ROOT / "main.py"), str(clip)], env=environment)
     try:
@@ -151,7 +156,7 @@ def test_a_signal_closes_the_window_cleanly(clip: Path, tmp_path: Path, number: 
     """Also on a file whose name is no text, and with a camera that is away."""
     odd = os.fsencode(tmp_path) + b"/caf\xe9.mkv"
     shutil.copy(clip, odd)
-    environment = os.environ | {"XDG_CONFIG_HOME": str(tmp_path / "c"), "XDG_DATA_HOME": str(tmp_path / "d")}
+    environment = own_folders(tmp_path)
     path = tmp_path / "c" / "irtrack" / "window.toml"
     process = subprocess.Popen(
         [os.fsencode(sys.executable), os.fsencode(ROOT / "main.py"), odd],

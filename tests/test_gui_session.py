@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conftest import go, make_window, opened, seen_whole, settled
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QWheelEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QToolButton
+from PySide6.QtWidgets import QApplication, QInputDialog, QMessageBox, QToolButton
 from pytestqt.qtbot import QtBot
 from test_gui import on_screen, pixels
 from test_gui_picture import crowd, track
@@ -24,6 +25,7 @@ from irtrack.gui.fields import about
 from irtrack.gui.start import sample_path
 from irtrack.gui.window import MainWindow
 from irtrack.session.alarms import AlarmRules
+from irtrack.session.results import all_results
 from irtrack.session.shown import Shown
 from irtrack.session.thumbnails import thumbnail_path
 
@@ -439,3 +441,33 @@ def test_what_is_known_of_a_recording_is_back_in_another_window(
     seen_whole(qtbot, again, clip)
     wait(qtbot, lambda: again.session.edits.value.names == {track: "drone A"})  # the same pass, the same number
     again.close()
+
+
+def test_results_of_before_are_said_offered_anew_and_forgotten(
+    qtbot: QtBot, quick: Callable[[], MainWindow], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = quick()
+    seen_whole(qtbot, window, clip)
+    window.close()
+    again = quick()
+    seen_whole(qtbot, again, clip)
+    t = again.transport
+    wait(qtbot, lambda: re.fullmatch(r"results of \d+ \w+, made with these settings", t.notice.toolTip()))
+    assert t.again_button.isVisible()
+    assert not t.seek_bar.course.older
+    assert again.session.analysis is None
+    again.side.detection.threshold.setValue(60)
+    wait(qtbot, lambda: t.notice.toolTip().endswith("; threshold changed since"))
+    assert t.seek_bar.course.older
+    qtbot.mouseClick(t.again_button, Qt.MouseButton.LeftButton)
+    made, recipe = again.session, again.session.recipe.value
+    wait(qtbot, lambda: made.store.recipe == recipe and made.store.whole and not t.again_button.isVisible())
+    asked: list[str] = []
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: (asked.append(a[2]), QMessageBox.StandardButton.Yes)[1])
+    again.close()
+    assert len(all_results()) == 2
+    again.opener.ask_forget()
+    assert "2 analyses" in asked[0]
+    assert all_results() == []
+    again.opener.ask_forget()
+    assert len(asked) == 1, "there is nothing to forget"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from test_session import DIM, SCENE, truth
 
 from irtrack.gui.window import MainWindow
 from irtrack.session.sessionfile import read_session
+from irtrack.session.why import nearest
 
 Maker = Callable[[], MainWindow]
 
@@ -204,3 +206,42 @@ def test_degrees_under_the_cursor_and_in_the_plot(qtbot: QtBot, quick: Maker, tm
     assert plots.curves["brightness"].getData()[1].tolist() == [count, count]
     assert "Brightness" in plots.plots[0].getPlotItem().titleLabel.text
     window.close()
+
+
+def test_why_in_a_session_that_was_opened_again_with_edits(qtbot: QtBot, quick: Maker, tmp_path: Path) -> None:
+    """What is no track yet, what was left out by hand, what is found since the threshold was changed."""
+    window = quick()
+    seen_whole(qtbot, window, SCENE, 60)
+    s = window.session
+    frame = 40
+    stored = s.store.part(frame, frame)[0].result
+    sure = [t for t in stored.tracks if t.confirmed]
+    loose = next(t for t in stored.tracks if not t.confirmed and t.why() and nearest(sure, *t.xy_px.tolist()) is None)
+    gone = next(t for t in sure if nearest([u for u in sure if u is not t], *t.xy_px.tolist()) is None)
+    go(qtbot, window, frame)
+    window.canvas.picked.emit(*loose.xy_px.tolist())
+    said = window.status.currentMessage()
+    assert re.match(r"No track yet, \d+\.\d nats short: it could be", said)
+    s.selected.set(gone.id)
+    window.editor.delete()
+    window.outputs.save_session(tmp_path / "s.irtrack")
+    window.close()
+    again = quick()
+    again.open(str(tmp_path / "s.irtrack"))
+    wait(qtbot, lambda: again.session.opened is not None and again.session.store.whole)
+    go(qtbot, again, frame)
+    again.canvas.picked.emit(*loose.xy_px.tolist())
+    assert again.status.currentMessage() == said
+    again.canvas.picked.emit(*gone.xy_px.tolist())
+    assert again.session.selected.value is None
+    assert again.status.currentMessage() == f"No track: {gone.id} was left out here by hand"
+    again.session.choose(threshold=0.1)
+    wait(
+        qtbot, lambda: again.canvas.result is not None and len(again.canvas.result.detections) > len(stored.detections)
+    )
+    shown = again.canvas.result
+    assert shown is not None
+    alone = next(xy for xy in shown.detections.xy_px.tolist() if nearest(stored.tracks, *xy) is None)
+    again.canvas.picked.emit(*alone)
+    assert again.status.currentMessage().endswith("it is found with what is chosen now; Analyse again follows it")
+    again.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import own_cache
 from scipy import ndimage
 
 from irtrack.simulate import Scene
@@ -91,6 +92,7 @@ def fitted(places: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray, fl
 def test_a_clip_is_played_with_keys_and_mouse(screen: Screen, clip: Path, scene: Scene, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("QT_QPA_PLATFORM", "WAYLAND_DISPLAY")}
     environment |= {"DISPLAY": screen.name, "QT_QPA_PLATFORM": "xcb", "XDG_CONFIG_HOME": str(tmp_path)}
+    environment["XDG_CACHE_HOME"] = own_cache(tmp_path)
     command = [sys.executable, str(ROOT / "main.py"), str(clip), "--weights", "datransnet-s", "--backend", "torch"]
     with (tmp_path / "log").open("w+") as log:
         program = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

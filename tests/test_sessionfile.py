@@ -23,7 +23,7 @@ import pytest
 from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, truth, until, whole
 
 from irtrack.cli import main
-from irtrack.core import SourceError
+from irtrack.core import SourceError, Tracks
 from irtrack.session import blocks, sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import Block, to_bytes
@@ -32,9 +32,10 @@ from irtrack.session.edits import Edits
 from irtrack.session.export import export_tracks
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
+from irtrack.session.picture import with_trails
 from irtrack.session.preferences import Preferences
 from irtrack.session.recordings import MovedError, fingerprint
-from irtrack.session.session import Session
+from irtrack.session.session import TRAIL_S, Session
 from irtrack.session.sessionfile import BLOCK, SessionError, SessionFile, is_session, own_path, read_session
 from irtrack.session.store import ResultStore
 
@@ -47,14 +48,16 @@ class Desk:
         self.session = Session(SETTINGS)
         self.session.use(self.detector)
         self.keeping = Keeping(self.session)
-        self.keeper = Keeper(Preferences, self.keeping)
+        self.told: list[str] = []
+        self.keeper = Keeper(Preferences, self.keeping, self.told.append)
         self.session.leaving.connect(self.keeper.flush)
         self.errors: list[str] = []
         self.session.failed.connect(self.errors.append)
 
     def seen_whole(self, text: str) -> None:
         self.session.open(text)
-        until(self.session, lambda: self.session.opened is not None and whole(self.session))
+        s = self.session
+        until(s, lambda: s.opened is not None and s.opened.text == text and whole(s))
 
     def opened(self, path: Path) -> None:
         self.session.open(str(path))
@@ -104,6 +107,15 @@ def edited(desk: Desk, path: Path, text: str) -> Edits:
     desk.session.choose(threshold=0.6)
     desk.keeper.flush()
     return edits
+
+
+def looked(desk: Desk, now: float) -> None:
+    """The keeper looks, and what it hands on is written."""
+    desk.keeper.look(now)
+    end = time.monotonic() + PATIENCE_S
+    while desk.keeper._busy:
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def exported(desk: Desk, path: Path) -> bytes:
@@ -179,12 +191,42 @@ def test_blocks_of_an_earlier_version_are_read(desk: Desk) -> None:
     now = Block(to_bytes(some, recipes), recipes)
     before = now._arrays | blocks.unpacked(now._second)
     before["series"] = before["series"][:, :7]
+    for name in ("scene", "track_why", "why_kinds", "why_parts"):
+        del before[name]
     again = Block(blocks.packed(before), recipes)
+    assert again.scenes == [None] * 60
+    assert {track.why for stored in again.opened() for track in stored.result.tracks} == {dict}
     assert rows(s.result for s in again.opened()) == rows(s.result for s in some)
     for (track, numbers, series), other in zip(again.series(), now.series(), strict=True):
         assert (track, numbers) == other[:2]
         np.testing.assert_array_equal(series[:, :7], other[2][:, :7])
         assert np.isnan(series[:, 7]).all()
+
+
+SHAKEN = "sim:sky,width=160,height=120,frames=60,targets=3,scr=14,seed=5,swing_px=12,roll_deg=4,shake_px=1"
+
+
+def test_trails_under_a_moving_camera_and_reasons_are_in_the_file(
+    desk: Desk, desks: list[Desk], tmp_path: Path
+) -> None:
+    desk.seen_whole(SHAKEN)
+    desk.keeping.save_as(tmp_path / "s.irtrack")
+    desk.keeper.flush()
+    other = another(desks)
+    other.opened(tmp_path / "s.irtrack")
+    store, compared = other.session.store, 0
+    for before, after in zip(desk.session.store.results(), store.results(), strict=True):
+        np.testing.assert_array_equal(before.scene, after.scene)
+        assert isinstance(after.tracks, Tracks)
+        np.testing.assert_array_equal(before.tracks.scene, after.tracks.scene)  # type: ignore[attr-defined]
+        for one, two in zip(before.tracks, with_trails(after, store, TRAIL_S).tracks, strict=True):
+            for kind, parts in one.why().items():
+                assert two.why().get(kind, {}) == pytest.approx(parts, rel=1e-6)
+            if one.confirmed and len(two.trail) > 12:
+                np.testing.assert_allclose(two.trail, one.trail[-len(two.trail) :], atol=1e-6)
+                first = store.places(two.id)[after.frame.index - 11]
+                compared += np.abs(first - two.trail[-12]).max() > 2  # in the picture it was elsewhere then
+    assert compared > 20
 
 
 def test_a_damaged_block_is_found_when_the_session_is_opened(desk: Desk) -> None:
@@ -268,9 +310,12 @@ def test_scores_of_otherwise_corrected_pictures_are_not_used(desk: Desk, desks: 
     desk.session.edits.edit(desk.session.edits.value.renamed(longest(desk)[0], "A"))
     desk.keeper.flush()
     other = another(desks)
-    other.session.given = replace(SETTINGS, capture=replace(SETTINGS.capture, destripe=True))
-    other.session.open(str(clip))
-    until(other.session, lambda: other.session.opened is not None and other.detector.looked == 20)
+    given = other.session.given
+    other.session.given = replace(given, capture=replace(given.capture, destripe=True))
+    other.opened(clip)
+    assert other.session.older == ["corrections"]
+    other.session.analyse_again()
+    until(other.session, lambda: other.detector.looked == 20 and other.session.older == [])
 
 
 def test_a_missed_target_is_followed_in_a_reopened_session_as_before(
@@ -325,17 +370,13 @@ def test_changes_are_in_the_file_after_the_next_look(desk: Desk, clip: Path) -> 
     desk.seen_whole(str(clip))
     path = own_path(fingerprint(str(clip)))
     now = 100.0
-    desk.keeper.look(now)
+    looked(desk, now)
     assert not path.exists()  # nothing was said of any track
     track = min(desk.session.lives())
     for name in ("A", "B", "C"):
         desk.session.edits.edit(desk.session.edits.value.renamed(track, name))
         now += 0.5
-        desk.keeper.look(now)
-        end = time.monotonic() + PATIENCE_S
-        while desk.keeper._busy:
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        looked(desk, now)
         assert read_session(path).edits.names == {track: name}
     desk.session.edits.edit(Edits())
     desk.keeper.flush()
@@ -591,7 +632,10 @@ def test_what_is_known_of_a_recording_is_there_under_another_name_and_after_othe
     other.session.choose(threshold=0.6)  # its tracks may have other numbers
     s = other.session
     other.opened(moved)
-    assert s.edits.value.names == {named: "A"}  # at once, while another pass is under way
+    assert s.edits.value.names == {named: "A"}
+    assert s.older == ["threshold"]
+    assert not s.passes.due, "another pass is the operator's to ask for"
+    s.analyse_again()
     until(s, lambda: s.store.recipe == s.recipe.value and whole(s))
     assert other.detector.looked == 0, "its scores are known too"
     (again,) = s.edits.value.names

@@ -208,7 +208,7 @@ def as_text(paths: Sequence[Path]) -> str:
     for pattern in (f"*{Path(names[0]).suffix}", f"{glob.escape(start)}*{glob.escape(end)}"):
         if set(matching(paths[0].parent / pattern)) == kept:
             return str(paths[0].parent / pattern)
-    return "\n".join(str(p) for p in kept)
+    return "\n".join(str(p) for p in dict.fromkeys(paths) if p in kept)
 
 
 def common_start(names: Sequence[str]) -> str:

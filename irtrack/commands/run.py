@@ -31,9 +31,11 @@ FINISH_S = 60.0
 def run(args: argparse.Namespace) -> int:
     """`irtrack run`: sources through the whole chain, headless."""
     from irtrack.commands.sessions import run_session
-    from irtrack.session.sessionfile import is_session
+    from irtrack.session.sessionfile import check_named, is_session
 
     stop: Stop = args.stop
+    for text in args.source:
+        check_named(text)
     if any(map(is_session, args.source)):
         return run_session(args)
     stop.polled = True

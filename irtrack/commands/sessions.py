@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from irtrack.commands.common import given, outputs_from
+from irtrack.commands.common import conclude, given, outputs_from
 from irtrack.config import DEFAULTS
 from irtrack.core import FrameResult, IrtrackError, Sink
 
@@ -55,7 +55,7 @@ def run_session(args: argparse.Namespace) -> int:
         print(f"done: {frames}{of} frames from {path.name}, {len(tracks)} tracks, as edited")
         for written in targets.finished:
             print(f"  wrote {written}")
-    return 0
+    return conclude(kept.store.remarks, args.strict)
 
 
 def refuse(args: argparse.Namespace, path: Path) -> None:
@@ -75,6 +75,7 @@ def results_of(kept: Kept, outputs: Outputs) -> Iterator[FrameResult]:
     """Every result as edited; with its picture where an output shows it. Raises IrtrackError."""
     from irtrack.capture import open_source
     from irtrack.capture.corrected import corrected
+    from irtrack.session.edited import as_edited
     from irtrack.session.picture import with_trails
 
     if "video" not in outputs.files:
@@ -86,11 +87,12 @@ def results_of(kept: Kept, outputs: Outputs) -> Iterator[FrameResult]:
     source = corrected(open_source(kept.recording.found(kept.path)), kept.settings.capture)
 
     def drawn() -> Iterator[FrameResult]:
+        trail_s = kept.settings.tracker.trail_s
         try:
             for frame in source:
                 if frame.index in kept.store:
-                    result = with_trails(kept.store.get(frame), kept.store, kept.settings.tracker.trail_s)
-                    yield kept.edits.apply(result)
+                    result = with_trails(kept.store.get(frame), kept.store, trail_s)
+                    yield as_edited(result, kept.store, kept.edits, trail_s)
         finally:
             source.close()
 

@@ -191,6 +191,11 @@ class NetworkDetector:
         self._scored = (image, np.ascontiguousarray(scores))
         return self._scored[1]
 
+    def recall(self, image: Image, scores: Scores) -> None:
+        """The score map (H, W) of the frame that comes next, where it is known: the network need not say it again."""
+        self._scaling.follow(image)
+        self._scored = (image, scores)
+
     def status(self) -> DetectorStatus:
         """Model, device, and why this model."""
         return DetectorStatus(self.weights.name, str(self.device), choice=self.choice, without=self.without)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton
 
 from irtrack.gui.fields import named
+
+MOST = 500
+"""Letters of a message that are shown: names of files may be longer than the screen."""
+
+LONG_WORD = re.compile(r"\S{60}(?=\S)")
 
 
 class Banner(QFrame):
@@ -28,9 +35,10 @@ class Banner(QFrame):
 
     def text(self) -> str:
         """What it says."""
-        return self.label.text()
+        return self.label.text().replace("\u200b", "")
 
     def show_error(self, text: str) -> None:
         """In place of the one before."""
-        self.label.setText(text)
+        short = text if len(text) <= MOST else f"{text[: MOST // 2]} ... {text[-MOST // 2 :]}"
+        self.label.setText(LONG_WORD.sub("\\g<0>\u200b", short))  # it may be broken there
         self.show()

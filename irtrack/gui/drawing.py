@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from irtrack.core import Track
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
@@ -12,20 +10,11 @@ from irtrack.gui.status import StatusLine
 from irtrack.gui.transport import Transport
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
-from irtrack.session.why import why_not
+from irtrack.session.why import nearest, why_none
 
 TABLE_S = 0.2
 MANY, MANY_TABLE_S = 50, 0.5
 """With so many rows the table is renewed less often: nobody reads them faster."""
-
-PICK_PX = 15.0
-"""A click selects a track that is no further away than this, in pixels of the frame."""
-
-
-def nearest(tracks: Sequence[Track], x: float, y: float) -> Track | None:
-    """The track that is closest to a place and within reach of a click."""
-    near = min(tracks, key=lambda t: float(((t.xy_px - (x, y)) ** 2).sum()), default=None)
-    return near if near is not None and float(((near.xy_px - (x, y)) ** 2).sum()) < PICK_PX**2 else None
 
 
 class Drawing:
@@ -81,9 +70,10 @@ class Drawing:
         """Select the track at a place; of what is none there, say why."""
         near = nearest(self.confirmed(), x, y)
         self._session.select(near.id if near is not None else None)
-        if near is None and self.canvas.result is not None:
-            other = nearest([t for t in self.canvas.result.tracks if not t.confirmed], x, y)
-            if other is not None and (said := why_not(other)):
+        shown, session = self.canvas.result, self._session
+        if near is None and shown is not None:
+            said = why_none(x, y, shown, session.store, session.edits.value, bool(session.older))
+            if said:
                 self.status.say(said)
 
     def draw(self, picture: Picture | None) -> None:

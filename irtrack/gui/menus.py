@@ -74,6 +74,7 @@ class Menus:
         self.record = self._add(file, "&Record the camera", "Ctrl+R", self._record)
         self.record.setCheckable(True)
         file.addSeparator()
+        self._add(file, "For&get kept results...", None, p.opener.ask_forget)
         self._add(file, "&Quit", "Ctrl+Q", p.quit)
         self._fill(bar.addMenu("&View"), (
             ("&Fit picture", "F", self._fit), ("&1:1", "1", p.canvas.one_to_one), None,

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.filters import recordings
+from irtrack.session import results
 from irtrack.session.session import Session
 
 
@@ -50,6 +51,21 @@ class Opener:
         dialog = CameraDialog(self._parent, self._session.preferences.cameras)
         dialog.accepted.connect(lambda: self._open(dialog.source))
         dialog.open()
+
+    def ask_forget(self) -> None:
+        """Whether results that are kept for another time are to go."""
+        files = results.all_results()
+        if not files:
+            self._session.said("no results are kept for another time")
+            return
+        text = (
+            f"Results of {len(files)} analyses ({results.bytes_of(files) / 1e6:.0f} MB) are kept, so that their "
+            "recordings are opened at once. Forget them? What you said of tracks and what you saved stays."
+        )
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        if QMessageBox.question(self._parent, "Forget kept results", text, yes | no, no) == yes:
+            results.clear_results()
+            self._session.said("kept results are forgotten")
 
     def ask_model(self) -> None:
         """A checkpoint of one's own."""

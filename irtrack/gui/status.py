@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtWidgets import QLabel, QStatusBar
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QMessageBox, QStatusBar
 
 from irtrack.core import Frame, Remarks, status_of
+from irtrack.gui.controls import small_button
 from irtrack.gui.fields import Elided
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
-from irtrack.session.standing import Figures
+from irtrack.session.standing import Figures, remarks_of
+
+NOTES = "What should be known of what was read"
 
 
 class StatusLine(QStatusBar):
@@ -19,9 +23,13 @@ class StatusLine(QStatusBar):
     def __init__(self) -> None:
         super().__init__()
         self._rates, self._where = Elided(), QLabel()
+        self.notes = small_button("", NOTES)
+        self.notes.clicked.connect(self._show_notes)
+        self.notes.hide()
         self._rates.setAccessibleName("Rates and latency")
         self._where.setAccessibleName("Pixel under the cursor")
         self.addWidget(self._rates, 1)
+        self.addPermanentWidget(self.notes)
         self.addPermanentWidget(self._where)
         self.reset()
 
@@ -30,6 +38,7 @@ class StatusLine(QStatusBar):
         self._figures = Figures()
         self._said: set[str] = set()
         self._rates.show_text("")
+        self.notes.hide()
 
     def drew(self, picture: Picture) -> None:
         """A picture was put on screen just now."""
@@ -39,12 +48,20 @@ class StatusLine(QStatusBar):
         """A passing message."""
         self.showMessage(text, 6000)
 
-    def _say_remarks(self, remarks: Remarks) -> None:
-        """What became known of a camera, once each: pictures left out, another size."""
-        for text in remarks.counts():
-            if text not in self._said:
-                self._said.add(text)
-                self.say(text)
+    def _note(self, remarks: Remarks) -> None:
+        """What became known of what is read: in passing, once each, and all of it behind a button."""
+        texts = remarks.counts().keys()
+        for text in texts - self._said:
+            self.say(text)
+        self._said = set(texts)
+        self.notes.setText(f"{len(texts)} note{'s' * (len(texts) != 1)}")
+        self.notes.setToolTip("\n".join(remarks.lines()) or NOTES)
+        self.notes.setVisible(bool(texts))
+
+    def _show_notes(self) -> None:
+        box = QMessageBox(QMessageBox.Icon.Information, "Notes", self.notes.toolTip(), parent=self.window())
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.open()
 
     def point(self, x: int, y: int, frame: Frame | None) -> None:
         """Position and value under the cursor, in degrees too where the picture says how; nothing outside of it."""
@@ -61,5 +78,5 @@ class StatusLine(QStatusBar):
         analysis = session.analysis
         status = status_of(analysis.pipeline.detector if analysis is not None else None)
         self._rates.show_text(self._figures.text(session), status.choice)
-        if analysis is not None and session.camera_state == "live":  # what is said of a loss is true once it is over
-            self._say_remarks(analysis.pipeline.source.info.remarks)
+        if session.camera_state in ("live", ""):  # what is said of a loss is true once it is over
+            self._note(remarks_of(session))

@@ -169,7 +169,7 @@ class Transport(QWidget):
             box.setVisible(not session.live)
             box.setEnabled(opened)
         self.live_button.setVisible(session.live and not session.playing)
-        self.again_button.setVisible(bool(session.changed_since))
+        self.again_button.setVisible(bool(session.changed_since) or session.before is not None)
         about = clock_text(session.again_s)
         self.again_button.setText(f"Analyse again (about {about})" if about else "Analyse again")
         self.notice.show_text(notice_of(session))

@@ -11,6 +11,7 @@ from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
 
+from irtrack.capture.open import grouped
 from irtrack.config import Settings
 from irtrack.core import FrameResult
 from irtrack.gui.badges import Badges
@@ -36,7 +37,7 @@ from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
 from irtrack.session.preferences import Preferences, load_preferences, preferences_path
 from irtrack.session.session import Session
-from irtrack.session.tracklog import SUFFIXES
+from irtrack.session.tracklog import is_log
 from irtrack.stopping import Stop
 
 log = logging.getLogger(__name__)
@@ -156,8 +157,12 @@ class MainWindow(QMainWindow):
     # -- opening --------------------------------------------------------------------------------------------------
 
     def open(self, source: str, tracks: Path | None = None) -> None:
-        """Open a source: a path or any SOURCE text; `tracks`: a log to be shown over it."""
+        """Open a source: a path or any SOURCE text; `tracks`: a log to be shown over it. A log alone goes over what is
+        open."""
         self.banner.hide()
+        if is_log(source):
+            self.session.open_log(Path(source))
+            return
         self.session.open(source, log=tracks)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
@@ -177,6 +182,8 @@ class MainWindow(QMainWindow):
     def _failed(self, text: str) -> None:
         self.banner.show_error(text)
         self.start.hint.setText(HINT)
+        if self.session.opened is None:
+            self.setWindowTitle("irtrack")
         self.start.list_recent()
 
     def _ask_model(self) -> None:
@@ -222,11 +229,15 @@ class MainWindow(QMainWindow):
         event.accept()
         self.drop(*(url.toLocalFile() or url.toString() for url in event.mimeData().urls()))
 
-    def drop(self, source: str, *others: str) -> None:
-        """What was dropped on the window, of several the first: tracks go over what is open, else it is opened."""
-        self.session.open_log(Path(source)) if Path(source).suffix.lower() in SUFFIXES else self.open(source)
-        if others:
-            self.status.say(f"the first of {1 + len(others)}: drop one at a time, or a folder of images")
+    def drop(self, *dropped: str) -> None:
+        """What was dropped on the window: a recording (images of one folder are one), a log of tracks, or both."""
+        logs, sources = [text for text in dropped if is_log(text)], grouped([t for t in dropped if t and not is_log(t)])
+        if sources:
+            self.open(sources[0], Path(logs[0]) if logs else None)
+        elif logs:
+            self.open(logs[0])
+        if len(sources) > 1 or len(logs) > 1:
+            self.status.say("of several the first is opened: drop one at a time, or images of one folder")
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""

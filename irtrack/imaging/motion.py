@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from irtrack.core import Floats, frozen
@@ -27,6 +29,19 @@ def moved_back(motion: Floats, xy: Floats) -> Floats:
         return xy
     out: Floats = (xy - motion[:, 2]) @ np.linalg.inv(motion[:, :2]).T
     return out
+
+
+def as_it_lies(places: Floats, scenes: Sequence[Floats | None]) -> Floats:
+    """Points (N, 2), each of a frame with its own scene (2, 3), as they lie in the last of them; as they are, where one
+    is not known."""
+    if all(scene is None or is_still(scene) for scene in scenes):
+        return places
+    known = [scene for scene in scenes if scene is not None]
+    if len(known) < len(scenes):
+        return places
+    motions = np.array(known)
+    first = np.linalg.solve(motions[:, :, :2], places[:, :, None] - motions[:, :, 2:])[:, :, 0]
+    return moved(known[-1], np.asarray(first, np.float64))
 
 
 def carried(motion: Floats, x: Floats, P: Floats) -> tuple[Floats, Floats]:

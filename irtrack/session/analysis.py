@@ -42,6 +42,23 @@ class Scoring(Protocol):
         ...
 
 
+@runtime_checkable
+class Recalling(Detector, Protocol):
+    """A detector that can be told what its network said of a frame."""
+
+    def recall(self, image: Image, scores: Scores) -> None:
+        """The score map (H, W) of the frame that comes next, from an earlier pass."""
+        ...
+
+    def scores(self, image: Image) -> Scores:
+        """As of `Scoring`."""
+        ...
+
+    def forget(self) -> None:
+        """As of `Forgetful`."""
+        ...
+
+
 class Analysis:
     """A pass with one recipe, into a store of its own.
 
@@ -61,6 +78,7 @@ class Analysis:
         """`on_result` is called in the worker's thread, with each frame's result and its picture."""
         self.recipe, self.live = recipe, source.live
         self.store = ResultStore(recipe)
+        self.store.remarks = source.info.remarks
         self.pipeline = Pipeline(source, None, tracker, on_result=self._take)
         self.latest: FrameResult | None = None
         """The last result, with its picture."""
@@ -186,6 +204,35 @@ class Recalled:
 
     def _extracted(self, scores: Scores, image: Image) -> Detections:
         return found_in(scores, image, self._recipe)
+
+
+class Resumed:
+    """A detector that goes on where an earlier pass was broken off: of the frames before, the network's scores are
+    known. What it finds is what the network would find, to the last bit."""
+
+    def __init__(self, maps: Iterator[ScoreMap], detector: Recalling) -> None:
+        """maps: of the first frames of the recording, in order."""
+        self._maps, self._detector = maps, detector
+        self.threshold, self.min_area_px, self.regions = detector.threshold, detector.min_area_px, detector.regions
+
+    def status(self) -> DetectorStatus:
+        """As of the detector."""
+        return status_of(self._detector)
+
+    def forget(self) -> None:
+        """The next frame is the first."""
+        self._detector.forget()
+
+    def scores(self, image: Image) -> Scores:
+        """Those of the last frame that was asked for."""
+        return self._detector.scores(image)
+
+    def __call__(self, image: Image) -> Detections:
+        d = self._detector
+        d.threshold, d.min_area_px, d.regions = self.threshold, self.min_area_px, self.regions
+        if (known := next(self._maps, None)) is not None:
+            d.recall(image, known.network())
+        return d(image)
 
 
 def found_in(scores: Scores, image: Image, recipe: Recipe) -> Detections:

@@ -16,17 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Frame, FrameResult
-from irtrack.session.packing import columns_of, tracks_of
+from irtrack.imaging.motion import STILL
+from irtrack.session.packing import columns_of, reasons_of, tracks_of
 from irtrack.session.recipe import Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SERIES
-from irtrack.session.store import Stored
+from irtrack.session.stored import Stored
+from irtrack.track.belief import CLUTTER, PARTS
 
 LARGEST = 256 << 20
 """Bytes of a block: more come of a damaged file."""
 
 DETECTIONS = ("xy_px", "score", "area_px", "box_px", "snr")
 TRACKS = ("numbers", "x", "covariance", "rest")
+
+UNKNOWN = np.full((2, 3), np.nan)
+"""The motion of a frame's scene, where that is not known."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -36,9 +41,9 @@ MARK = b"irb2"
 are one part with everything, without score maps."""
 
 HEADER = struct.Struct("<4sIII")
-FIRST = ("frames", "time_s", "recipes", "rows", "row_tracks", "series", "mapped")
-"""Arrays of the first part, which all frames are asked for at once: times, recipes, the series of tracks. The second
-has detections, tracks and masks, the third score maps."""
+FIRST = ("frames", "time_s", "scene", "recipes", "rows", "row_tracks", "series", "mapped")
+"""Arrays of the first part, which all frames are asked for at once: times, motions, recipes, the series of tracks. The
+second has detections, tracks and masks, the third score maps."""
 
 
 def to_bytes(
@@ -47,7 +52,7 @@ def to_bytes(
     """Results of frames, each of which was made with one of `recipes`; `maps`: score maps, by frames."""
     maps = maps or {}
     results = [s.result for s in some]
-    columns = [columns_of(r.tracks) for r in results]
+    columns = [columns_of(r.tracks) | {"why": reasons_of(r.tracks)} for r in results]
     rows = [list(s.rows.items()) for s in some]
     stages = sorted({stage for r in results for stage in r.stage_ms})
     arrays: Arrays = {
@@ -57,6 +62,7 @@ def to_bytes(
         ).reshape(-1, 6),
         "recipes": np.array([recipes.index(s.recipe) for s in some], np.int64),
         "time_s": np.array([r.frame.time_s for r in results], np.float64),
+        "scene": np.array([UNKNOWN if r.scene is None else r.scene for r in results], np.float64).reshape(-1, 2, 3),
         "stages": np.array(stages, "U32"),
         "stage_ms": np.array([[r.stage_ms.get(stage, np.nan) for stage in stages] for r in results]),
         "detections": counts(r.detections for r in results),
@@ -69,7 +75,8 @@ def to_bytes(
         "series": np.array([row for part in rows for _, row in part], np.float64).reshape(-1, len(SERIES)),
     }  # fmt: skip
     arrays |= {name: np.concatenate([getattr(r.detections, name) for r in results]) for name in DETECTIONS}
-    arrays |= {f"track_{name}": np.concatenate([c[name] for c in columns]) for name in TRACKS}
+    arrays |= {f"track_{name}": np.concatenate([c[name] for c in columns]) for name in (*TRACKS, "why")}
+    arrays |= {"why_kinds": np.array(CLUTTER), "why_parts": np.array(PARTS)}
     first, second = packed({name: arrays.pop(name) for name in FIRST}), packed(arrays)
     third = packed({
         "shapes": np.array([m.shape for m in maps.values()], np.int64).reshape(-1, 2),
@@ -110,6 +117,16 @@ def slices(lengths: NDArray[np.int64]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([0, *np.cumsum(lengths).tolist()])]
 
 
+def scenes_of(motions: Floats) -> list[Floats | None]:
+    """Of each of (N, 2, 3): None where it is not known, and one array for all scenes that stand."""
+    known = ~np.isnan(motions[:, 0, 0])
+    moving = (motions != STILL).any((1, 2))
+    return [
+        (motion if moves else STILL) if there else None
+        for motion, moves, there in zip(motions, moving.tolist(), known.tolist(), strict=True)
+    ]
+
+
 class Block:
     """Results of some frames as a file has them; what belongs to single frames is unpacked when one is asked for."""
 
@@ -129,6 +146,7 @@ class Block:
         self.mapped: Collection[int] = a["mapped"].tolist() if self._third else []
         self.numbers: Sequence[int] = a["frames"][:, 0].tolist()
         self.times_s: Sequence[float] = a["time_s"].tolist()
+        self.scenes: Sequence[Floats | None] = scenes_of(a["scene"]) if "scene" in a else [None] * len(self.numbers)
         self.recipes: Sequence[Recipe | None] = [recipes[i] for i in a["recipes"].tolist()]
 
     def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
@@ -146,6 +164,8 @@ class Block:
         names = ("detections", "tracks", "masks", "rows")
         parts = zip(*(slices(a[name]) for name in names), strict=True)
         stages, out = a["stages"].tolist(), []
+        known = [name for name in (*TRACKS, "why") if f"track_{name}" in a]  # an earlier version did not keep all
+        names_of = {name: a[name] for name in ("why_kinds", "why_parts") if name in a}
         series, tracks = list(map(tuple, a["series"].tolist())), a["row_tracks"].tolist()
         for i, (d, t, m, r) in enumerate(parts):
             index, connection, dropped, height, width, size = a["frames"][i].tolist()
@@ -154,7 +174,8 @@ class Block:
             result = FrameResult(
                 Frame(index, self.times_s[i], blank, connection),
                 Detections(**{name: a[name][d] for name in DETECTIONS}),  # type: ignore[arg-type]
-                tracks_of({name: a[f"track_{name}"][t] for name in TRACKS}), took, dropped,
+                tracks_of({name: a[f"track_{name}"][t] for name in known} | names_of, self.scenes[i]), took, dropped,
+                scene=self.scenes[i],
             )  # fmt: skip
             rows = dict(zip(tracks[r], series[r], strict=True))
             out.append(Stored(result, a["mask_px"][m], self.recipes[i], rows))

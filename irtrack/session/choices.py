@@ -69,6 +69,10 @@ class Choices:
 
     def use_regions(self) -> None:
         """Those drawn count from now on, beside those of the settings."""
-        given, drawn = Regions.of(self.recipe.value.detector), self.regions.value
+        self.recipe.set(self.recipe_with(self.regions.value))
+
+    def recipe_with(self, drawn: Outlines) -> Recipe:
+        """What is chosen, with these regions of a source."""
+        given = Regions.of(self.recipe.value.detector)
         include, exclude = given.include + drawn.get("include", ()), given.exclude + drawn.get("exclude", ())
-        self.recipe.change(regions=Regions(include, exclude))
+        return replace(self.recipe.value, regions=Regions(include, exclude))

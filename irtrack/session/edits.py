@@ -252,6 +252,8 @@ class Edits:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Edits:
         """As `to_dict` wrote them. Raises what comes of values that it did not write."""
+        if not all(values["added_by_hand"].values()):
+            raise ValueError("a target that was added by hand is nowhere")
         return Edits(
             {int(k): str(v) for k, v in values["names"].items()},
             frozenset(int(k) for k in values["stars"]),

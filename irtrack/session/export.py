@@ -22,8 +22,9 @@ from irtrack.imaging.agc import Agc
 from irtrack.session.edited import as_edited
 from irtrack.session.edits import Edits
 from irtrack.session.picture import with_trails
-from irtrack.session.recipe import Recipe
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.session import Session
+from irtrack.session.standing import remarks_of
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.kinds import About, SinkKind, log_kinds
@@ -83,6 +84,7 @@ def write_about(path: Path, session: Session) -> None:
     """Beside an export: of what it is, how much of it, and what it was made with. Raises SinkError."""
     store, opened = session.store, session.opened
     reach, fps = store.reach(), opened.source.info.fps if opened is not None else None
+    made = store.made or Made(session.settings, "")
 
     def used(recipe: Recipe) -> dict[str, Any]:
         return recipe.to_dict() | {"temporal": at_rate(recipe.detector, fps)[0].temporal}
@@ -97,8 +99,11 @@ def write_about(path: Path, session: Session) -> None:
             for first, last, recipe in store.recipes()
         ],
         "chosen_since": session.older,
-        "tracker": session.settings.tracker.to_dict(),
-        "capture": session.settings.capture.to_dict(),
+        "tracker": made.settings.tracker.to_dict(),
+        "capture": made.settings.capture.to_dict(),
+        "analysed_by": made.program or None,
+        "analysed_utc": made.at.isoformat(timespec="seconds") if made.at is not None else None,
+        "remarks": remarks_of(session).lines(),
         "edits": session.edits.value.to_dict(),
         "started_utc": session.started.isoformat(timespec="milliseconds") if session.started else None,
         "exported_utc": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -95,7 +95,7 @@ class Keeper:
         if self._work.closed:
             return
         self._look()
-        for write in (self._keeping.unsaved(), self._keeping.end()):
+        for write in (self._keeping.unsaved(closing=True), self._keeping.end()):
             if write is not None:
                 self._work.put(write)
         written = threading.Event()

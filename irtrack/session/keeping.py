@@ -1,5 +1,5 @@
-"""Keeps the open session in its file: the one that the operator chose, else, once something was said of its tracks, one
-in the user's data folder, which is there again when the recording is opened again."""
+"""Keeps what is open in a file. What the operator chose, or what was said of tracks, is in a session file: the one that
+was chosen, or one in the user's data folder. Results alone are in the user's cache folder (`results.py`)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from functools import partial
 from pathlib import Path
 
 from irtrack.capture.address import address_of
+from irtrack.session import results
 from irtrack.session.edits import Edits
 from irtrack.session.export import new_name
 from irtrack.session.loading import LogRead, Opened
-from irtrack.session.recordings import Recording, recording_of
+from irtrack.session.program import program_of
+from irtrack.session.recordings import Recording, is_told, recording_of
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import (
+    BLOCK,
     SUFFIX,
     Kept,
+    LostError,
     SessionError,
     SessionFile,
     is_session,
-    made_by,
     own_path,
     recipe_to,
     sessions_folder,
@@ -45,6 +48,10 @@ class Keeping:
         self._forget()
         self._print = ""
         """What the file in the data folder is called after: the recording, or a log of its tracks."""
+        self._own: Path | None = None
+        """That file, once something was said."""
+        self._left: set[Path] = set()
+        """Files of the cache that other windows have taken over, or somebody has taken away."""
         session.opened_one.connect(self._begin)
         session.replaced.connect(self._replaced)
 
@@ -63,6 +70,9 @@ class Keeping:
         if opened.kept is not None:  # its results are in the file already
             reach = opened.kept.store.reach()
             self._store, self._until = opened.kept.store, reach[1] if reach is not None else -1
+            if results.in_cache(opened.kept.path):  # as it was found: another window may have it, too
+                self._recording = opened.kept.recording
+                self._said = self._values(opened.kept.path)
 
     def _replaced(self, log: LogRead) -> None:
         """Tracks of a log are shown over the recording: what is said of them is not said of the recording's own."""
@@ -72,6 +82,7 @@ class Keeping:
         self._forget()
         self._print, self.chosen = print, False
         self.file = SessionFile(kept.path) if kept is not None else None
+        self._own = kept.path if kept is not None and not results.in_cache(kept.path) else None
 
     def save_as(self, path: Path) -> None:
         """Keep the session in this file from now on; what was in it goes. Raises SessionError."""
@@ -85,64 +96,119 @@ class Keeping:
             self._forget()
             self.file, self.chosen = SessionFile(path), True
 
-    def unsaved(self) -> Callable[[], None] | None:
-        """What writes that which has changed, in any thread."""
-        session, edits = self._session, self._session.edits.value
+    def unsaved(self, closing: bool = False) -> Callable[[], None] | None:
+        """What writes that which has changed, in any thread. `closing`: nothing more will come."""
+        session = self._session
         if session.opened is None or time.monotonic() < self._not_before:
             return None
-        if self.file is None:
-            if edits == Edits():
-                return None
-            self.file = SessionFile(self._own_path())
-        file, store, reach = self.file, session.store, session.store.reach()
-        if edits == Edits() and not self.chosen:  # nothing of it is worth keeping
-            self._forget()
+        place, before = self._place(), self.file
+        if place is None or place in self._left:
             self.file = None
-            return partial(file.close, remove=True)
-        values = self._values(file.path)
+            self._forget()
+            return partial(self._leave, before) if before is not None else None
+        store, reach = session.store, session.store.reach()
         fresh, last = store is not self._store, reach[1] if reach is not None else -1
-        if not fresh and values == self._said and last == self._until:
+        if results.in_cache(place) and not closing and not store.whole:  # whole blocks: they are not written twice
+            last = max((last + 1) // BLOCK * BLOCK - 1, -1 if fresh else self._until)
+            if last < 0:
+                return None
+        if before is None or before.path != place:
+            self.file = SessionFile(place)
+            if fresh:
+                self._forget()
+        assert self.file is not None
+        values = self._values(place)
+        if self.file is before and not fresh and values == self._said and last == self._until:
             return None
-        changed = {name: value for name, value in values.items() if fresh or self._said.get(name) != value}
+        said = {} if fresh or self.file is not before else self._said
+        changed = {name: value for name, value in values.items() if name not in said or said[name] != value}
         first = 0 if fresh else self._until + 1
         self._store, self._until, self._said = store, last, values
-        return partial(self._write, file, changed, store, range(first, last + 1), fresh)
+        left = before if self.file is not before else None
+        return partial(self._write, self.file, left, changed, store, range(first, last + 1), fresh)
+
+    def _place(self) -> Path | None:
+        """The file in which what is open belongs; None where nothing of it is worth keeping."""
+        session = self._session
+        opened, store = session.opened, session.store
+        assert opened is not None
+        if self.chosen and self.file is not None:
+            return self.file.path
+        if session.edits.value != Edits():
+            self._own = self._own or self._own_path()
+            return self._own
+        told = not session.live and is_told(opened.text, opened.dates)
+        if not told or store.made is None or store.recipe is None or not len(store):
+            return None
+        return results.results_path(opened.print, store.made.settings, store.recipe, store.made.program)
 
     def _values(self, path: Path) -> dict[str, object]:
         """All but the results."""
         session = self._session
-        opened = session.opened
+        opened, store, made = session.opened, session.store, session.store.made
         assert opened is not None
         if self._recording is None and not session.live:
-            self._recording = recording_of(opened.text, opened.print, path, opened.source.info.fps)
+            fps = opened.source.info.fps
+            self._recording = recording_of(opened.text, opened.print, path, fps, opened.dates)
         recording = replace(self._recording, frames=session.frames) if self._recording is not None else None
+        settings = made.settings if made is not None else session.settings
         return {
             "recording": None if recording is None else recording.to_dict(),
-            "settings": session.settings.to_dict(),
+            "settings": settings.to_dict(),
             "chosen": recipe_to(session.recipe.value),
             "regions": session.regions.value,
             "edits": session.edits.value.to_dict(),
-            "alarms": [astuple(alarm) for alarm in session.store.alarms],
+            "alarms": [astuple(alarm) for alarm in store.alarms],
             "started": session.started.isoformat() if session.started is not None else None,
-            "made_by": made_by(session.store.recipe or session.recipe.value),
-            "whole": session.store.whole,
+            "made": made.at.isoformat() if made is not None and made.at is not None else None,
+            "made_by": made.program if made is not None else program_of(settings, session.recipe.value),
+            "model": made.model if made is not None else "",
+            "remarks": store.remarks.counts(),
+            "whole": store.whole,
         }
 
     def _write(
-        self, file: SessionFile, values: dict[str, object], store: ResultStore, frames: range, fresh: bool
+        self,
+        file: SessionFile,
+        left: SessionFile | None,
+        values: dict[str, object],
+        store: ResultStore,
+        frames: range,
+        fresh: bool,
     ) -> None:
-        """Raises SessionError."""
+        """`left`: the file that all of it was in until now. Raises SessionError."""
         try:
+            if fresh and results.in_cache(file.path):
+                file.close()
+                results.remove(file.path)  # it may be damaged
+                results.tidy_results(file.path)
+            if left is not None and not fresh and not file.copied(left.path):
+                fresh, frames = True, range(frames.stop)
             whole = values.pop("whole", None)
             file.say(values | ({"whole": False} if whole is not None else {}), fresh)
             if frames:
                 file.put(store, frames[0], frames[-1])
             if whole:  # not before its results are in the file
                 file.say({"whole": True})
-        except SessionError:
+            if whole and results.in_cache(file.path):  # it has its size now
+                results.tidy_results(file.path)
+            if left is not None:
+                self._leave(left)
+        except SessionError as error:
             self._forget()
-            self._not_before = time.monotonic() + RETRY_S
-            raise
+            if not results.in_cache(file.path):
+                self._not_before = time.monotonic() + RETRY_S
+                raise
+            self._left.add(file.path)
+            if left is not None:
+                self._leave(left)
+            if not isinstance(error, LostError):
+                folder = results.results_folder()
+                raise SessionError(f"results cannot be kept in {folder} for another time: {error.__cause__}") from error
+
+    def _leave(self, file: SessionFile) -> None:
+        """What is kept is kept elsewhere, or not at all: what was the operator's word goes with that."""
+        file.close(remove=not results.in_cache(file.path))
 
     def _own_path(self) -> Path:
         """In the data folder; the oldest there go."""
@@ -156,6 +222,7 @@ class Keeping:
     def end(self) -> Callable[[], None] | None:
         """Another source is opened: what closes the file."""
         file, self.file = self.file, None
+        self._own = None
         self._forget()
         return file.close if file is not None else None
 

@@ -17,10 +17,11 @@ from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
 from irtrack.core import Detector, Frame, Source, SourceError
-from irtrack.session import tracklog
-from irtrack.session.recordings import fingerprint
+from irtrack.session import results, tracklog
+from irtrack.session.recipe import Recipe
+from irtrack.session.recordings import dates_of, fingerprint
 from irtrack.session.reel import Reel
-from irtrack.session.sessionfile import Kept, SessionError, is_session, own_path, read_session
+from irtrack.session.sessionfile import Kept, SessionError, check_named, is_session, own_path, read_session
 from irtrack.session.store import ResultStore
 from irtrack.session.viewer import frame_at
 from irtrack.sinks.record import RecordSwitch
@@ -40,9 +41,10 @@ class Opened:
     first: Frame | None = None
     reel: Reel | None = None
     print: str = ""
-    """Of a recording: its fingerprint."""
+    dates: str = ""
+    """Of a recording: its fingerprint, and when its files were written."""
     kept: Kept | None = None
-    """What a session file holds of it."""
+    """What was kept of it: by the operator, or of an analysis before."""
     is_session: bool = False
     """Whether that session file is what was to be opened."""
 
@@ -90,7 +92,7 @@ def opened_recording(text: str, source: Source, kept: Kept | None, is_session: b
     try:
         first = frame_at(source, 0)
         source.seek(0)
-        return Opened(text, source, first, None, fingerprint(text), kept, is_session)
+        return Opened(text, source, first, None, fingerprint(text), dates_of(text), kept, is_session)
     except BaseException:
         source.close()
         raise
@@ -110,13 +112,18 @@ def recording_of_session(kept: Kept, moved: str) -> str:
 
 
 def known(text: str) -> Kept | None:
-    """What was kept in the data folder of a recording; nothing where that cannot be read."""
+    """What was said of the tracks of a recording or log before; nothing where that cannot be read."""
     path = own_path(fingerprint(text))
     try:
         return read_session(path) if path.exists() else None
     except SessionError as error:
         log.warning("what was said of this recording before is lost: %s", error)
         return None
+
+
+def kept_of(text: str, settings: Settings, recipe: Recipe) -> Kept | None:
+    """What there is of a recording from before: what was said of its tracks, with them, or else results alone."""
+    return known(text) or results.found(text, fingerprint(text), dates_of(text), settings, recipe)
 
 
 class Loader:
@@ -129,14 +136,15 @@ class Loader:
         self.opening = self.loading = False
         """Whether a source, or a network, is on its way."""
 
-    def open(self, text: str, settings: Settings, switch: RecordSwitch, moved: str = "") -> None:
-        """Open a source, or the session in a file. `switch`: of a recording of the camera; `moved`: where the session's
-        recording is now."""
+    def open(self, text: str, settings: Settings, recipe: Recipe, switch: RecordSwitch, moved: str = "") -> None:
+        """Open a source, or the session in a file. `settings`, `recipe`: what is to be analysed with; `switch`: of a
+        recording of the camera; `moved`: where the session's recording is now."""
         self.forget()
         self.opening = True
         request = self._requests["open"]
 
         def work() -> Opened:
+            check_named(text)
             if is_session(text):
                 kept = read_session(Path(text))
                 there = recording_of_session(kept, moved)
@@ -145,7 +153,7 @@ class Loader:
             if source.live:
                 reel = Reel()
                 return Opened(text, TeeSource(corrected(TeeSource(source, switch), settings.capture), reel), None, reel)
-            return opened_recording(text, corrected(source, settings.capture), known(text))
+            return opened_recording(text, corrected(source, settings.capture), kept_of(text, settings, recipe))
 
         self._spawn("open", work)
 
@@ -155,10 +163,16 @@ class Loader:
         self.loading = True
         self._spawn("load", lambda: make_detector(settings, source))
 
-    def reopen(self, text: str, settings: Settings) -> None:
+    def reopen(self, opened: Opened, settings: Settings) -> None:
         """Open a recording once more."""
         self._requests["again"] += 1
-        self._spawn("again", lambda: Reopened(recording(text, settings)))
+
+        def work() -> Reopened:
+            if opened.dates and dates_of(opened.text) and fingerprint(opened.text) != opened.print:
+                raise SourceError(f"{opened.text} is another recording by now: open it, and its results begin anew")
+            return Reopened(recording(opened.text, settings))
+
+        self._spawn("again", work)
 
     def read_log(self, path: Path, recording: tracklog.Opened) -> None:
         """Read a track log for a recording."""

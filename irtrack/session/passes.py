@@ -6,18 +6,20 @@ import gc
 import queue
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from irtrack.build import at_rate, make_tracker
 from irtrack.config import DetectorSettings, Settings
 from irtrack.core import Detector, FrameResult, IrtrackError, Source, status_of
 from irtrack.session.alarms import Alarm, Alarms
-from irtrack.session.analysis import Analysis, Recalled
+from irtrack.session.analysis import Analysis, Recalled, Recalling, Resumed
 from irtrack.session.choices import Choices
 from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
 from irtrack.session.matching import matched
-from irtrack.session.recipe import Recipe
+from irtrack.session.program import program_of
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.store import ResultStore
 
@@ -171,7 +173,7 @@ class Passes:
             self._again = True
             if self.analysis is not None:
                 self.analysis.stop()
-            self.loader.reopen(self.opened.text, self.settings)
+            self.loader.reopen(self.opened, self.settings)
 
     def _begin(self, source: Source, detector: Detector | None) -> None:
         """A pass; of a camera, without end."""
@@ -185,7 +187,11 @@ class Passes:
                 calls.put((made, alarm, result))
 
         self._note_pace()
-        made = Analysis(source, detector, make_tracker(self.settings), self._at_work(), watch)
+        recipe = self._at_work()
+        made = Analysis(source, detector, make_tracker(self.settings), recipe, watch)
+        made.store.made = Made(
+            self.settings, program_of(self.settings, recipe), network_of(detector), datetime.now(UTC)
+        )
         self.analysis = made
         if not len(self.store):
             self.store = made.store
@@ -225,14 +231,19 @@ class Passes:
         return not self._given_up and (self.analysis is None or self.analysis.over)
 
     def _for_pass(self, detector: Detector) -> Detector:
-        """The network, or its scores, where all of them are kept from the pass before."""
-        maps = self._recallable()
-        return detector if maps is None else Recalled(maps, self.recipe.value, detector)
+        """The network, or its scores, as far as they are kept from the pass before."""
+        maps, chosen = self._recallable(), self.recipe.value
+        if maps is None:
+            return detector
+        if self.store.whole:
+            return Recalled(maps, chosen, detector)
+        alone = chosen.detector.mode in ("auto", "exact")  # in other modes a network goes by the frames before
+        return Resumed(maps, detector) if alone and isinstance(detector, Recalling) else detector
 
     def _recallable(self) -> Iterator[ScoreMap] | None:
-        """The score maps of all frames, where those shown are what the chosen network would say."""
+        """The score maps of all frames that are shown, where they are what the chosen network would say."""
         before = self.store.recipe
-        if before is None or not self.store.whole or not len(self.store) or not before.same_scores(self.recipe.value):
+        if before is None or not len(self.store) or not before.same_scores(self.recipe.value):
             return None
         return self.store.maps()
 
@@ -251,7 +262,7 @@ class Passes:
     def frame_s(self) -> float | None:
         """About so long another pass would take for a frame; None where nothing like it was seen yet."""
         self._note_pace()
-        if self._recallable() is not None:
+        if self.store.whole and self._recallable() is not None:
             return self._recalled_s
         return self._took_s.get(self.recipe.value.network)
 
@@ -300,7 +311,20 @@ class Passes:
     def older(self) -> list[str]:
         """What is chosen otherwise now than when the results that are shown were made."""
         made = self.store.recipe
-        return [] if made is None or self.live or not len(self.store) else self.recipe.value.changes(made)
+        if made is None or self.live or not len(self.store):
+            return []
+        changes = [*self.recipe.value.changes(made), *self.store.otherwise]
+        return changes or (["what `auto` stands for"] if self._auto_is_other else [])
+
+    @property
+    def _auto_is_other(self) -> bool:
+        """Whether the same choice means another network or device than when the results that are shown were made, as
+        where a graphics card came or went."""
+        made, loaded = self.store.made, self._loaded
+        if made is None or loaded is None or not Recipe.of(loaded).same_scores(self.recipe.value):
+            return False
+        now = network_of(self._detector)
+        return bool(made.model and now) and made.model != now
 
     @property
     def changed_since(self) -> list[str]:
@@ -309,6 +333,12 @@ class Passes:
             return []
         under_way = self.analysis is not None and not self.analysis.over
         return self.recipe.value.changes(self.analysis.recipe) if under_way and self.analysis else self.older
+
+
+def network_of(detector: Detector | None) -> str:
+    """Which network detects, and where; empty where that is not known."""
+    now = status_of(detector)
+    return f"{now.model} on {now.device}" if now.model else ""
 
 
 def one_line(error: BaseException) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from irtrack.config import DetectorSettings, polygons_text
+from irtrack.config import DetectorSettings, Settings, polygons_text
 from irtrack.core import Detector
 from irtrack.imaging.regions import Regions
 
@@ -45,10 +46,25 @@ class Recipe:
 
     def changes(self, other: Recipe) -> list[str]:
         """What differs, in words."""
-        out = [word for name, word in NAMES.items() if getattr(self.detector, name) != getattr(other.detector, name)]
-        return out + ["regions"] * (self.regions != other.regions)
+        mine, theirs = self.detector.to_dict(), other.detector.to_dict()
+        differs = {name for name in mine if mine[name] != theirs[name]}
+        out = [word for name, word in NAMES.items() if name in differs]
+        out += ["regions"] * (self.regions != other.regions)
+        return out + ["other settings of the detector"] * bool(differs - NAMES.keys() - {"include", "exclude"})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for what lies beside an export."""
         regions = {"include": polygons_text(self.regions.include), "exclude": polygons_text(self.regions.exclude)}
         return self.detector.to_dict() | regions
+
+
+@dataclass(frozen=True)
+class Made:
+    """How results came to be, beside their recipe. `settings`: those of tracker and capture; `program`: as of
+    `program_of`; `model`: the network and its device. `at`: when their pass began, UTC; None of files of an earlier
+    version."""
+
+    settings: Settings
+    program: str
+    model: str = ""
+    at: datetime | None = None

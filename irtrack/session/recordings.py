@@ -9,6 +9,7 @@ from pathlib import Path
 
 from irtrack.build import files_of
 from irtrack.capture.images import image_files
+from irtrack.capture.open import local, matching
 from irtrack.core import SourceError
 
 PART_BYTES = 1 << 20
@@ -22,13 +23,14 @@ class MovedError(SourceError):
 @dataclass(frozen=True)
 class Recording:
     """`text`: its SOURCE text, with whole paths. `beside`: its path from the session file's folder, if it is a single
-    file or folder. `print`: its fingerprint. `frames` and `fps`: as its source said."""
+    file or folder. `print`: its fingerprint. `frames` and `fps`: as its source said. `dates`: as of `dates_of`."""
 
     text: str
     beside: str
     print: str
     frames: int | None = None
     fps: float | None = None
+    dates: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -38,6 +40,10 @@ class Recording:
     def name(self) -> str:
         """What it is called."""
         return Path(self.text.partition("\n")[0]).name
+
+    def rewritten(self, text: str, dates: str) -> bool:
+        """Whether it was written anew where it was, which its fingerprint need not show. `dates`: of what is there."""
+        return text == self.text and bool(self.dates) and dates != self.dates
 
     def found(self, session: Path) -> str:
         """Its SOURCE text now. Raises MovedError, or SourceError where only other recordings are in its place."""
@@ -62,20 +68,47 @@ class Recording:
             )
 
 
-def recording_of(text: str, print: str, session: Path, fps: float | None) -> Recording:
+def recording_of(text: str, print: str, session: Path, fps: float | None, dates: str) -> Recording:
     """What a session file says of the recording that is open, but for its frames."""
     if "://" in text or not next(files_of([text]), None):
         return Recording(text, "", print, fps=fps)
     text = with_whole_paths(text)
     beside = os.path.relpath(text, session.absolute().parent) if "\n" not in text else text
-    return Recording(text, beside, print, fps=fps)
+    return Recording(text, beside, print, fps=fps, dates=dates)
 
 
 def with_whole_paths(text: str) -> str:
     """A SOURCE text that names the same from every folder; what names no files stays as it is."""
-    if "://" in text or not next(files_of([text]), None):
+    text = local(text)
+    if "://" in text or not (next(files_of([text]), None) or sequence(text)):
         return text
     return "\n".join(os.path.abspath(os.path.expanduser(line)) for line in text.splitlines())
+
+
+def parts_of(text: str) -> list[Path]:
+    """The files that a recording is made of; of a folder the pictures, others come and go. Raises OSError."""
+    if os.path.isdir(text):
+        return image_files(Path(text))
+    return sorted(files_of([text])) or sequence(text)
+
+
+def sequence(text: str) -> list[Path]:
+    """The images that a pattern names as FFmpeg writes it, such as shot_%04d.png."""
+    return sorted(matching(Path(text))) if "%" in text and "\n" not in text and "://" not in text else []
+
+
+def is_told(text: str, dates: str) -> bool:
+    """Whether its fingerprint tells a recording from every other: that of files (`dates`: theirs), or of a scene."""
+    return bool(dates) or text.startswith("sim:")
+
+
+def dates_of(text: str) -> str:
+    """When the files of a recording were written, as a short text; empty where it has none. Raises SourceError."""
+    try:
+        dates = [path.stat().st_mtime_ns for path in parts_of(text)]
+    except OSError as error:
+        raise SourceError(f"{text} cannot be read: {error.strerror}") from error
+    return hashlib.sha256(repr(dates).encode()).hexdigest()[:16] if dates else ""
 
 
 def fingerprint(text: str) -> str:
@@ -83,9 +116,7 @@ def fingerprint(text: str) -> str:
     first and the last like that; of a simulated scene its text. Raises SourceError."""
     digest = hashlib.sha256()
     try:
-        files = sorted(files_of([text]))
-        if os.path.isdir(text):  # of a folder the pictures: others come and go
-            files = image_files(Path(text))
+        files = parts_of(text)
         if not files:
             digest.update(text.encode("utf-8", "surrogateescape"))
         if len(files) > 1:

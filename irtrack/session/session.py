@@ -29,6 +29,7 @@ from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.preferences import Preferences
 from irtrack.session.preferences import Regions as Outlines
+from irtrack.session.recipe import Made
 from irtrack.session.recordings import MovedError, with_whole_paths
 from irtrack.session.reel import LiveView
 from irtrack.session.series import Sums
@@ -89,10 +90,11 @@ class Session(Moves):
         one; a camera is let go of first, most serve one user only."""
         text = with_whole_paths(text)
         self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
-        if self.live or (self.opened is not None and text in (self.opened.text, self._opening)):
+        if self.live or (self.opened is not None and text in (self.opened.text, self.opened.name)):
             self.close()
         self._opening, self._log = text, log
-        self.loader.open(text, self.given, self.recording, moved)
+        recipe = self.recipe_with(self.preferences.regions_of(text))
+        self.loader.open(text, self.given, recipe, self.recording, moved)
         self.passes.want_detector()
 
     def open_log(self, path: Path) -> None:
@@ -148,9 +150,11 @@ class Session(Moves):
             self.view = Playback(reopen, opened.first, info.frames, fps)
         self.passes.attach()
         if kept is not None:
-            kept.store.recallable &= kept.settings.capture == self.settings.capture
-            settled = opened.is_session or kept.is_of(self.settings, self.recipe.value)
-            self.passes.show(kept.store, settled and kept.store.whole)
+            store = kept.store
+            store.otherwise = kept.otherwise(self.settings, opened.text, opened.dates)
+            same_pictures = not kept.rewritten(opened.text, opened.dates)
+            store.recallable &= kept.settings.capture == self.settings.capture and same_pictures
+            self.passes.show(store, store.whole)
             self.edits.reset(kept.edits)
         self.opened_one(opened)
         if self._log is not None:
@@ -182,6 +186,11 @@ class Session(Moves):
     def changed_since(self) -> list[str]:
         """What is chosen otherwise now than when the last pass began: what takes another one."""
         return self.passes.changed_since
+
+    @property
+    def before(self) -> Made | None:
+        """How the results that are shown came to be, where that was before they were opened; None of others."""
+        return self.store.made if self.analysis is None and not self.passes.due and len(self.store) else None
 
     @property
     def analysing(self) -> float | None:

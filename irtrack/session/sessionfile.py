@@ -7,15 +7,14 @@ as JSON; `results` has blocks of frames (`blocks.py`), `looks` a little picture 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
+import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -23,22 +22,21 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 import platformdirs
 
-from irtrack import __version__
-from irtrack.config import Settings
+from irtrack.config import Settings, polygons, polygons_text
 from irtrack.core import IrtrackError
-from irtrack.detect.manifest import models_folder
 from irtrack.imaging.regions import Regions as Areas
 from irtrack.session.alarms import Alarm
 from irtrack.session.blocks import Block, to_bytes
 from irtrack.session.edits import Edits
 from irtrack.session.looks import LOOK_PX, Look
 from irtrack.session.preferences import REGION_KINDS, Regions
-from irtrack.session.recipe import Recipe
+from irtrack.session.program import program_of
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.recordings import Recording
 from irtrack.session.store import ResultStore
 
 SUFFIX = ".irtrack"
-MARK, VERSION = 0x69727472, 2
+MARK, VERSION = 0x69727472, 3
 """What SQLite's header says of the file: "irtr", and how it is laid out."""
 
 BLOCK = 64
@@ -64,6 +62,10 @@ class SessionError(IrtrackError):
     """A session file cannot be read or written."""
 
 
+class LostError(SessionError):
+    """Another program has the file now, or it is gone."""
+
+
 @dataclass(frozen=True)
 class Kept:
     """What a session file holds. `chosen`: settings and regions as they were chosen last, which may be others than
@@ -77,17 +79,30 @@ class Kept:
     edits: Edits
     store: ResultStore
     started: datetime | None
-    made_by: str
 
-    def is_of(self, settings: Settings, recipe: Recipe) -> bool:
-        """Whether an analysis now would find what is kept: with the same settings, program and models."""
-        made = self.store.recipe
-        same = (self.settings.tracker, self.settings.capture, made) == (settings.tracker, settings.capture, recipe)
-        return same and self.made_by == made_by(recipe)
+    def otherwise(self, settings: Settings, text: str, dates: str) -> tuple[str, ...]:
+        """What is otherwise now than when the results were made, beside the recipe, in words. `dates`: of the
+        recording's files, as it is now at `text`."""
+        made, recipe = self.store.made, self.store.recipe
+        if made is None or recipe is None:
+            return ()
+        differs = {
+            "settings of the tracker": made.settings.tracker != settings.tracker,
+            "corrections": made.settings.capture != settings.capture,
+            "irtrack or its models": made.program != program_of(made.settings, recipe),
+            "the recording's file": self.rewritten(text, dates),
+        }
+        return tuple(word for word, is_so in differs.items() if is_so)
+
+    def rewritten(self, text: str, dates: str) -> bool:
+        """Whether the recording was written anew since."""
+        return self.recording is not None and self.recording.rewritten(text, dates)
 
 
 def is_session(text: str) -> bool:
     """Whether a SOURCE text names a session file."""
+    if not os.path.isfile(text):  # a pipe would be waited for
+        return False
     try:
         with open(text, "rb") as file:
             head = file.read(72)
@@ -114,7 +129,7 @@ class SessionFile:
         try:
             if self._database is not None and not self.path.exists():
                 self.close()
-                raise SessionError(f"the session {self.path} is not there any more: it is written anew")
+                raise LostError(f"the session {self.path} is not there any more: it is written anew")
             new = self._database is None
             if self._database is None:
                 self._database = self._opened()
@@ -131,7 +146,8 @@ class SessionFile:
                 raise
         except (sqlite3.Error, OSError) as error:
             raise SessionError(
-                f"the session {self.path} cannot be written: {error}; what was kept before stays"
+                f"the session {self.path} cannot be written: {error}; what was kept before stays, what is changed now "
+                "is lost when the window closes: save it under another name"
             ) from error
 
     def _opened(self) -> sqlite3.Connection:
@@ -161,7 +177,20 @@ class SessionFile:
     def _check_writer(self, database: sqlite3.Connection) -> None:
         (writer,) = database.execute("SELECT value FROM said WHERE name = 'writer'").fetchone()
         if writer != self._writer:
-            raise SessionError(f"{self.path.name} is kept by another window now: what is changed here is not saved")
+            raise LostError(f"{self.path.name} is kept by another window now: what is changed here is not saved")
+
+    def copied(self, other: Path) -> bool:
+        """Take all that another session file holds, in place of what was in this one; whether that could be done."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (
+                contextlib.closing(sqlite3.connect(f"file:{quoted(other)}?mode=ro", uri=True)) as source,
+                contextlib.closing(sqlite3.connect(self.path, timeout=WAIT_S)) as target,
+            ):
+                source.backup(target)
+        except (sqlite3.Error, OSError):
+            return False
+        return True
 
     def say(self, values: Mapping[str, object], fresh: bool = False) -> None:
         """Named values, in place of those before. `fresh`: results of another pass come, those before go."""
@@ -205,6 +234,12 @@ class SessionFile:
             self.path.unlink(missing_ok=True)
 
 
+def check_named(text: str) -> None:
+    """Raises SessionError where a file has a session's name and is none."""
+    if Path(text).suffix.lower() == SUFFIX and os.path.isfile(text) and not is_session(text):
+        raise SessionError(f"{text} is no session of irtrack, or what was written of it is lost")
+
+
 def read_session(path: Path) -> Kept:
     """What a session file holds. Raises SessionError with one line."""
     try:
@@ -226,13 +261,19 @@ def read_session(path: Path) -> Kept:
                 square = np.frombuffer(grey, np.uint8).reshape(LOOK_PX, LOOK_PX)
                 store.put_look(int(track), Look(float(snr), square))
         store.whole = bool(said["whole"])
-        store.recallable = store.recipe is not None and said["made_by"] == made_by(store.recipe)
+        settings = Settings.from_dict(said["settings"])
+        if store.recipe is not None:
+            at, program = said.get("made"), str(said["made_by"])
+            store.made = Made(settings, program, str(said.get("model", "")), at and datetime.fromisoformat(at))
+            store.recallable = program == program_of(settings, store.recipe)
+        for remark, count in said.get("remarks", {}).items():
+            store.remarks.add(remark, count)
         store.alarms = [Alarm(*alarm) for alarm in said["alarms"]]
         recording, started = said["recording"], said["started"]
         return Kept(
-            path, None if recording is None else Recording(**recording), Settings.from_dict(said["settings"]),
+            path, None if recording is None else Recording(**recording), settings,
             recipe_from(said["chosen"]), regions_from(said["regions"]), Edits.from_dict(said["edits"]), store,
-            None if started is None else datetime.fromisoformat(started), str(said["made_by"]),
+            None if started is None else datetime.fromisoformat(started),
         )  # fmt: skip
     except SessionError:
         raise
@@ -259,19 +300,6 @@ def tidy(folder: Path) -> None:
         total += path.stat().st_size
         if number >= MOST_FILES or total > MOST_BYTES:
             path.unlink(missing_ok=True)
-
-
-def made_by(recipe: Recipe) -> str:
-    """Which program and models make results by a recipe: others may make others."""
-    weights = Path(recipe.detector.weights)
-    own = f" {weights.stat().st_mtime_ns}" if weights.is_file() else ""
-    return f"irtrack {__version__} {models_print()}{own}"
-
-
-@cache
-def models_print() -> str:
-    """Of the models that come with irtrack."""
-    return hashlib.sha256((models_folder() / "manifest.toml").read_bytes()).hexdigest()[:16]
 
 
 def quoted(path: Path) -> str:
@@ -310,8 +338,11 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
 
 def regions_from(values: Mapping[str, Any]) -> Regions:
     """Polygons by kind. Raises what comes of other values."""
-    return {
+    made = {
         kind: tuple(tuple((float(x), float(y)) for x, y in outline) for outline in values[kind])
         for kind in REGION_KINDS
         if kind in values
     }
+    for outlines in made.values():
+        polygons(polygons_text(outlines))
+    return made

@@ -6,16 +6,24 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import date, datetime
 
 import numpy as np
 
-from irtrack.core import Detector, Frame, status_of
+from irtrack.core import Clock, Detector, Frame, Remarks, status_of
+from irtrack.session.passes import network_of
 from irtrack.session.picture import Picture
 from irtrack.session.reel import LiveView
 from irtrack.session.session import Session
 
 WINDOW_S = 2.0
 """Rates are those of so many seconds."""
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+"""In the language of the rest, whatever the system's is."""
 
 LOADING = "loading the network ..."
 STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture"}
@@ -61,7 +69,8 @@ class Figures:
     def _parts(self, session: Session) -> list[str]:
         analysis, shown = session.analysis, f"display {self._display.note(self._drawn):.1f} fps"
         if analysis is None:  # what is shown was made before, or waits for the network
-            return [shown, f"{count_of(len(session.store))} from before" if len(session.store) else ""]
+            kept, made = len(session.store), session.store.made
+            return [shown, f"{count_of(kept)} from before" if kept else "", made.model if made is not None else ""]
         pipeline = analysis.pipeline
         captured, analysed = self._capture.note(pipeline.captured), self._infer.note(pipeline.processed)
         parts = [shown]
@@ -95,7 +104,7 @@ def model_of(detector: Detector | None) -> str:
         return LOADING
     now = status_of(detector)
     scan = f", all of the picture every {now.scan_frames} frames" if now.scan_frames > 1 else ""
-    return (f"{now.model} on {now.device}" if now.model else "") + scan
+    return network_of(detector) + scan
 
 
 def count_of(frames: int) -> str:
@@ -113,6 +122,24 @@ def clock_text(seconds: float | None) -> str:
     return f"{minutes}:{rest:02d} min"
 
 
+def day_text(at: datetime, today: date | None = None) -> str:
+    """A day, where this machine is, for people: with its year, if that is another one than today's."""
+    day, now = at.astimezone().date(), today or datetime.now().astimezone().date()
+    return f"{day.day} {MONTHS[day.month - 1]}" + (f" {day.year}" if day.year != now.year else "")
+
+
+def remarks_of(session: Session) -> Remarks:
+    """What should be known of the open source and of the results that are shown: what is not quite what it seems."""
+    told, opened = Remarks(), session.opened
+    there = [session.store.remarks] + ([opened.source.info.remarks] if opened is not None else [])
+    if opened is not None and opened.source.info.clock is Clock.ASSUMED:
+        told.add(f"how many pictures a second it has is not known: times and speeds are those of {session.fps:g}")
+    counts = [remarks.counts() for remarks in there]
+    for text in dict.fromkeys(text for each in counts for text in each):
+        told.add(text, max(each.get(text, 0) for each in counts))
+    return told
+
+
 def notice_of(session: Session) -> str:
     """How the analysis stands, in a line."""
     view, analysis = session.view, session.analysis
@@ -122,6 +149,9 @@ def notice_of(session: Session) -> str:
     if session.passes.due:
         return LOADING if session.loader.loading else "the analysis begins when the frame in the network is done ..."
     since = " and ".join(session.changed_since)
+    if session.before is not None and session.before.at is not None:
+        since = f"; {since} changed since" if since else ", made with these settings"
+        return f"results of {day_text(session.before.at)}{since}"
     if analysis is None or analysis.over:
         return f"{since} changed since the analysis" if since else ""
     changed = f"; {since} changed since it began" if since else ""

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Scores, Tracks
+from irtrack.core import Detections, Floats, Frame, FrameResult, Image, Remarks, Scores, Tracks
+from irtrack.imaging.motion import as_it_lies
 from irtrack.session.alarms import Alarm
 from irtrack.session.looks import Look, look_of
 from irtrack.session.packing import packed
-from irtrack.session.recipe import Recipe
+from irtrack.session.recipe import Made, Recipe
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SEEN, SERIES, Sums, extended, series_rows
+from irtrack.session.stored import Shut, Stored
 
 LIVE_FRAMES = 54_000
 """Half an hour of a camera at 30 frames a second."""
@@ -34,46 +34,18 @@ CLEARER = 1.2
 """A track's little picture is taken anew where it stands out so many times as much as before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A result whose picture is blank; the mask as the flat indices of its pixels. `recipe`: what it was made with.
-    `rows`: SERIES of each of its confirmed tracks."""
-
-    result: FrameResult
-    mask_px: NDArray[np.uint32]
-    recipe: Recipe | None
-    rows: Mapping[int, tuple[float, ...]]
-
-
-class Shut(Protocol):
-    """Results of frames that follow each other, as a file has them; they are made when one of them is asked for."""
-
-    numbers: Sequence[int]
-    """Of the frames."""
-    times_s: Sequence[float]
-    recipes: Sequence[Recipe | None]
-    mapped: Collection[int]
-    """Frames of which there are score maps."""
-
-    def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
-        """Each track with its frames and its rows (T, len(SERIES)) there, in the order in which they begin."""
-        ...
-
-    def opened(self) -> Sequence[Stored]:
-        """The results."""
-        ...
-
-    def maps(self) -> Mapping[int, ScoreMap]:
-        """The score maps, by frames."""
-        ...
-
-
 class ResultStore:
     """Written by the worker thread, read by the window."""
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         """`recipe`: what the results that come are made with; it may be set anew."""
         self.recipe = recipe
+        self.made: Made | None = None
+        """How they came to be; None of those of a log."""
+        self.remarks = Remarks()
+        """What is not quite what it seems in what they were made of."""
+        self.otherwise: tuple[str, ...] = ()
+        """What else is otherwise now than when they were made, in words."""
         self.whole = False
         """Whether they are those of all the recording."""
         self.alarms: list[Alarm] = []
@@ -82,6 +54,8 @@ class ResultStore:
         self._stored: dict[int, Stored | Shut] = {}
         self._made_with: dict[int, Recipe | None] = {}
         self._time_s: dict[int, float] = {}
+        self._scene: dict[int, Floats | None] = {}
+        """As `FrameResult.scene`; of frames whose scene stands, one array."""
         self._order: list[int] = []
         self._maps: dict[int, ScoreMap] = {}
         self._maps_bytes = 0
@@ -165,6 +139,7 @@ class ResultStore:
                 self._series.setdefault(track, {})[index] = row
             self._stored[index] = stored
             self._made_with[index], self._time_s[index] = stored.recipe, stored.result.frame.time_s
+            self._scene[index] = stored.result.scene
 
     def put_shut(self, block: Shut) -> None:
         """Keep results of later frames than all before; their figures at once, the rest as it is asked for."""
@@ -174,6 +149,7 @@ class ResultStore:
             self._stored |= dict.fromkeys(block.numbers, block)
             self._made_with |= zip(block.numbers, block.recipes, strict=True)
             self._time_s |= zip(block.numbers, block.times_s, strict=True)
+            self._scene |= zip(block.numbers, block.scenes, strict=True)
             self._shut_maps |= dict.fromkeys(block.mapped, block)
             for track, numbers, rows in block.series():
                 self._note(track, numbers, rows)
@@ -230,7 +206,7 @@ class ResultStore:
     def _drop(self, index: int) -> None:
         self._drop_map(index)
         gone = self._opened(index)
-        del self._stored[index], self._made_with[index], self._time_s[index]
+        del self._stored[index], self._made_with[index], self._time_s[index], self._scene[index]
         for track in gone.result.tracks:
             rows = self._series.get(track.id, {})
             rows.pop(index, None)
@@ -354,16 +330,19 @@ class ResultStore:
             return np.array([rows[i] for i in sorted(rows) if first <= i <= last]).reshape(-1, len(SERIES))
 
     def trail(self, track_id: int, index: int, since_s: float) -> Floats:
-        """(T, 2): where a track was from `since_s` up to a frame, in frames that follow each other without a gap."""
+        """(T, 2): where what a track was at from `since_s` on lies in a frame, in frames that follow each other without
+        a gap."""
         x = SERIES.index("x_px")
-        out: list[tuple[float, ...]] = []
+        places: list[tuple[float, ...]] = []
+        scenes: list[Floats | None] = []
         with self._lock:
             rows = self._series.get(track_id, {})
             at = bisect_right(self._order, index) - 1
-            while at >= 0 and (row := rows.get(self._order[at])) is not None and row[0] >= since_s:
-                out.append(row[x : x + 2])
+            while at >= 0 and (row := rows.get(number := self._order[at])) is not None and row[0] >= since_s:
+                places.append(row[x : x + 2])
+                scenes.append(self._scene[number])
                 at -= 1
-        return np.array(out[::-1]).reshape(-1, 2)
+        return as_it_lies(np.array(places[::-1]).reshape(-1, 2), scenes[::-1])
 
     def sums(self, track_id: int, first: int, last: int) -> Sums | None:
         """A track's figures over its frames from `first` to `last`; None where it has none there."""
@@ -379,18 +358,3 @@ class ResultStore:
         x, y = SERIES.index("x_px"), SERIES.index("y_px")
         with self._lock:
             return {i: (row[x], row[y]) for i, row in self._series.get(track_id, {}).items()}
-
-    def clear(self) -> None:
-        with self._lock:
-            self._maps.clear()
-            self._shut_maps.clear()
-            self._maps_bytes = 0
-            self._series.clear()
-            self._sums.clear()
-            self._looks.clear()
-            self._lives.clear()
-            self._coasts.clear()
-            self._stored.clear()
-            self._made_with.clear()
-            self._time_s.clear()
-            self._order.clear()

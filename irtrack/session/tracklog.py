@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from irtrack.core import Detections, Floats, Frame, FrameResult, IrtrackError, Remarks, Track, TrackStatus
 from irtrack.session.packing import packed
 from irtrack.session.series import series_row
-from irtrack.session.store import ResultStore, Stored
+from irtrack.session.store import ResultStore
+from irtrack.session.stored import Stored
 from irtrack.sinks.columns import CSV_HEADER
 from irtrack.track.files import read_tracks
 from irtrack.track.tables import Table
@@ -32,12 +34,17 @@ class Opened:
     shape: tuple[int, int]
 
 
+def is_log(text: str) -> bool:
+    """Whether a SOURCE text names a file that is a track log by its name."""
+    return Path(text).suffix.lower() in SUFFIXES and not os.path.isdir(text)
+
+
 def read_log(path: Path, recording: Opened) -> ResultStore:
     """Results of every frame of a recording, as a log has them: ours with all it holds, any other kind that
     `irtrack score` reads with its places. Raises IrtrackError."""
-    rows = own_rows(path)
+    rows, remarks = own_rows(path), Remarks()
     if rows is None:
-        rows = other_rows(path, recording.fps)
+        rows = other_rows(path, recording.fps, remarks)
     check(path, rows, recording)
     rows = rows[np.lexsort((rows[:, TRACK], rows[:, FRAME]))]
     times = times_of(rows, max(int(rows[-1, FRAME]) + 1, recording.frames or 0), recording.fps)
@@ -46,7 +53,7 @@ def read_log(path: Path, recording: Opened) -> ResultStore:
     born: dict[int, float] = {}
     for index, time_s in enumerate(times.tolist()):
         store.put(stored_of(Frame(index, time_s, blank), rows[starts[index] : starts[index + 1]], born))
-    store.whole = True
+    store.whole, store.remarks = True, remarks
     return store
 
 
@@ -79,9 +86,9 @@ def own_rows(path: Path) -> Floats | None:
     return rows
 
 
-def other_rows(path: Path, fps: float) -> Floats:
+def other_rows(path: Path, fps: float, remarks: Remarks) -> Floats:
     """Rows of another program's log: places, and speeds from one to the next. Raises IrtrackError."""
-    found = read_tracks(path, Remarks())
+    found = read_tracks(path, remarks)
     found = found[np.lexsort((found[:, 0], found[:, 1]))]
     rows = np.full((len(found), len(NUMBERS)), np.nan)
     rows[:, [FRAME, TRACK, X, Y]] = found
