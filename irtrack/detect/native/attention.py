@@ -1,0 +1,236 @@
+"""DATrans blocks in training, on a CPU: their sums, attention times values and the gradients of both in C.
+
+Without keys, as in `autocorrelation.py`: what scores need is a linear function of products of pixels, summed over a frame.
+So its gradient is a 5x5 convolution of the block's input by a kernel that follows from the gradients of those sums, the
+gradient of the weights is a product of small matrices, and no map of 8 x hidden channels is made in either direction.
+`attention.c` has the loops; all that is small stays in torch, in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ctypes import c_long, c_void_p
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irtrack.detect.autocorrelation import CENTRE, statistics_of_pairs
+from irtrack.detect.directional import (
+    Sums,
+    attended_kernels,
+    attention_from_scores,
+    cosines,
+    fused_attention,
+    interleave,
+    stencil,
+)
+from irtrack.detect.native import NativeKernels, channels_last, check_memory, coarse
+from irtrack.detect.native.build import load_library
+
+ZONE = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]).float()
+"""Which taps of a side see a place of the padded picture, by its zone: the border's, the next one, the middle, and so on."""
+
+ALONG = torch.zeros(5, 5, 3, 3)
+"""Of a zone, by the lag from tap s to tap t, each from -2 to 2 shifts: whether a place sees another as those two do."""
+for _s in range(3):
+    for _t in range(3):
+        ALONG[:, _t - _s + 2, _s, _t] = ZONE[:, _s]
+
+TIMES = 2.0 * torch.ones(9, 9).tril() - torch.eye(9)
+"""How often a pair of taps stands in a quadratic form of `pair_sums`: once, twice where they differ, each in one order."""
+
+
+class NativeAttention:
+    """`fused_attention` with gradients by kernels in C, for maps of float32 or, if `half`, of bfloat16."""
+
+    def __init__(self, cache: Path, half: bool = False) -> None:
+        """Compile into the folder `cache` what is not there yet. Raises IrtrackError."""
+        self.kernels = NativeKernels(cache, half)
+        library = load_library(cache, half)
+        self.centre, self.sums, self.attend = library.centre, library.pair_sums_of, library.attend
+        self.attend_kernels, self.spread_back = library.attend_kernels, library.spread_back
+        at, size = c_void_p, c_long
+        self.centre.argtypes = [at, *[size] * 4, at, size, at]
+        self.sums.argtypes = [at, *[size] * 5, at, at, at]
+        self.attend.argtypes = [size, at, at, at, *[size] * 5, at]
+        self.attend_kernels.argtypes = [at, at, *[size] * 6, at]
+        self.spread_back.argtypes = [*[at] * 5, *[size] * 6, at]
+        for procedure in (self.centre, self.attend_kernels):
+            procedure.restype = None
+        self.pair: Any = None
+        if half:
+            self.pair = library.paired
+            self.pair.argtypes, self.pair.restype = [at, size, size, size, at], None
+
+    def __call__(
+        self,
+        x: Tensor,
+        query_weights: Sequence[Tensor],
+        key_weights: Sequence[Tensor],
+        value_weights: Sequence[Tensor],
+        shifts: Sequence[int],
+        area_px: int,
+    ) -> tuple[Tensor, Tensor]:
+        """As `fused_attention`, which is asked where these kernels do not fit or pay."""
+        c, height, width = x.shape[1:]
+        if x.dtype != self.kernels.dtype or not pays(c, len(key_weights[0]), height, width, max(shifts)):
+            return fused_attention(x, query_weights, key_weights, value_weights, shifts, area_px)
+        with torch.autocast("cpu", enabled=False):
+            # Keys and values do not see a constant, and so neither does the gradient.
+            mean = x.detach().mean((2, 3), dtype=torch.float32)
+            frames = Frames(self, channels_last(x.detach()), coarse(mean) if self.pair else mean, shifts)
+            sums = score_sums(frames.mean, PairSums.apply(x, frames), key_weights, height * width)  # type: ignore[no-untyped-call]
+            wq = interleave([w.flatten(1) for w in query_weights], 0)
+            attention = attention_from_scores(cosines(sums, wq), area_px)
+            made = attended_kernels(attention, [stencil(w, c) for w in value_weights])
+            return Attend.apply(x, frames, *made), attention  # type: ignore[no-untyped-call]
+
+    def paired(self, x: Tensor) -> Tensor:
+        """Maps (B, C, H, W) as sums over pixels take them: (B, H, W, C) words of a pixel and the one behind it."""
+        pixels = x.permute(0, 2, 3, 1)
+        if self.pair is None:
+            return pixels
+        words = torch.empty(pixels.shape)
+        count, height, width, c = pixels.shape
+        self.pair(pixels.data_ptr(), count * height, width, c, words.data_ptr())
+        return words
+
+
+class Frames:
+    """The pictures of a batch less their means, padded for each shift."""
+
+    def __init__(self, native: NativeAttention, x: Tensor, mean: Tensor, shifts: Sequence[int]) -> None:
+        """x (B, C, H, W), channels last; mean (B, C), float32."""
+        self.native, self.mean, self.shifts = native, mean.contiguous(), shifts
+        count, c, height, width = x.shape
+        self.size = (count, height, width, c)
+        self.padded = [native.kernels.empty(count, c, height + 2 * d, width + 2 * d) for d in shifts]
+        for p, d in zip(self.padded, shifts, strict=True):
+            native.centre(x.data_ptr(), *self.size, self.mean.data_ptr(), d, p.data_ptr())
+        self.words = [native.paired(p) for p in self.padded]
+
+    def pair_sums(self, shift: int, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `autocorrelation.pair_sums`, of each picture, of pairs in one order alone."""
+        count, c = self.size[0], self.size[3]
+        made = torch.zeros(count, 9 * c, 9 * c), torch.zeros(count, 9 * c, c), torch.zeros(count, 9 * c)
+        check_memory(self.native.sums(words.data_ptr(), *self.size, shift, *(m.data_ptr() for m in made)))
+        return made
+
+    def attend(self, kernels: Sequence[Tensor]) -> Tensor:
+        """Convolutions by kernels (B, O, C, 3, 3) of each shift, added up: (B, O, H, W)."""
+        weights = [self.native.kernels.matrices(k.permute(0, 3, 4, 2, 1).flatten(1, 2)) for k in kernels]
+        count, height, width, _ = self.size
+        outputs, shifts = kernels[0].shape[1], (c_long * len(weights))(*self.shifts)
+        out = self.native.kernels.empty(count, outputs, height, width)
+        given = (len(weights), pointers(self.padded), shifts, pointers(weights))
+        check_memory(self.native.attend(*given, *self.size, outputs, out.data_ptr()))
+        return out
+
+    def attend_kernels(self, gradient: Tensor) -> list[Tensor]:
+        """Gradients of the kernels, from that of what `attend` gave."""
+        words, (count, _, _, c), outputs = self.native.paired(gradient), self.size, gradient.shape[1]
+        made = []
+        for shift, padded in zip(self.shifts, self.words, strict=True):
+            out = torch.zeros(count, 3, 3, outputs, c)
+            self.native.attend_kernels(
+                padded.data_ptr(), words.data_ptr(), *self.size, outputs, shift, out.data_ptr()
+            )
+            made.append(out.permute(0, 3, 4, 1, 2))
+        return made
+
+    def sums_back(self, gradients: Sequence[Tensor]) -> Tensor:
+        """Gradient of the pictures from those of `pair_sums`, three tensors for each shift."""
+        count, _, _, c = self.size
+        out = self.zeros()
+        for n, (shift, padded) in enumerate(zip(self.shifts, self.padded, strict=True)):
+            lags, lone = (m.contiguous() for m in by_zone(*gradients[3 * n : 3 * n + 3]))
+            lags = self.native.kernels.matrices(lags)
+            given = (padded.data_ptr(), lags.data_ptr(), lone.data_ptr(), None, None)
+            check_memory(self.native.spread_back(*given, *self.size, 0, shift, out.data_ptr()))
+        return out.to(padded.dtype)
+
+    def attend_back(self, gradient: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        """Gradient of the pictures from that of what `attend` gave."""
+        out = self.zeros()
+        for shift, kernel in zip(self.shifts, kernels, strict=True):
+            turned = self.native.kernels.matrices(kernel.permute(0, 3, 4, 1, 2).flatten(1, 2))
+            given = (None, None, None, gradient.data_ptr(), turned.data_ptr())
+            check_memory(self.native.spread_back(*given, *self.size, gradient.shape[1], shift, out.data_ptr()))
+        return out.to(gradient.dtype)
+
+    def zeros(self) -> Tensor:
+        """Room for the pictures' gradient (B, C, H, W), float32."""
+        count, height, width, c = self.size
+        return torch.zeros(count, height, width, c).permute(0, 3, 1, 2)
+
+
+class PairSums(torch.autograd.Function):
+    """`Frames.pair_sums` of all shifts, one after the other, with the gradient of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: Frames) -> tuple[Tensor, ...]:
+        ctx.frames = frames
+        return tuple(m for d, w in zip(frames.shifts, frames.words, strict=True) for m in frames.pair_sums(d, w))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.frames.sums_back(gradients), None
+
+
+class Attend(torch.autograd.Function):
+    """`Frames.attend` with the gradients of x and of the kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: Frames, *kernels: Tensor) -> Tensor:
+        ctx.frames = frames
+        ctx.save_for_backward(*kernels)
+        return frames.attend(kernels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = channels_last(gradient)
+        return ctx.frames.attend_back(gradient, ctx.saved_tensors), None, *ctx.frames.attend_kernels(gradient)
+
+
+def score_sums(mean: Tensor, sums: Sequence[Tensor], key_weights: Sequence[Tensor], pixels: int) -> Sums:
+    """As `directional.score_sums`, from `PairSums`; mean (B, C)."""
+    c = mean.shape[1]
+    gram: Tensor | None = None
+    products, squares = [], []
+    for n, weight in enumerate(key_weights):
+        by_tap = stencil(weight, c).permute(0, 2, 3, 1).flatten(1)
+        pairs, centre, taps = sums[3 * n : 3 * n + 3]
+        gram, product, square = statistics_of_pairs(mean, by_tap, (pairs, centre, taps), pixels)
+        products.append(product)
+        squares.append(square)
+    assert gram is not None
+    return Sums(gram, products, squares)
+
+
+def by_zone(pairs: Tensor, centre: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of `pair_sums` as kernels of the pictures' gradient: (B, 5, 5, 5, 5, C, C) and (B, 5, 5, C).
+
+    By zones of rows and columns, then by rows and columns between a place and what it is multiplied by; last the channels
+    of that and of the place.
+    """
+    count, c = len(centre), centre.shape[2]
+    once = pairs.unflatten(2, (9, c)).unflatten(1, (9, c)) * TIMES[:, None, :, None]
+    once[:, :, :, CENTRE] += centre.unflatten(1, (9, c))
+    both = once + once.permute(0, 3, 4, 1, 2)  # a product has two factors
+    both = both.reshape(count, 3, 3, c, 3, 3, c)
+    rows = torch.einsum("zisu,nstbuva->nzitvba", ALONG, both)
+    lags = torch.einsum("wjtv,nzitvba->nzwijab", ALONG, rows)
+    lone = torch.einsum("zs,wt,nstb->nzwb", ZONE, ZONE, taps.unflatten(1, (3, 3, c)))
+    return lags, lone
+
+
+def pointers(tensors: Sequence[Tensor]) -> Any:
+    """Their addresses as an array."""
+    return (c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
+
+
+def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:
+    """Whether this is expected to be faster than making keys."""
+    return min(height, width) >= 2 * shift
