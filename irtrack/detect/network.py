@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from irtrack.detect.directional import fused_attention
+from irtrack.detect.operations import TORCH, Operations
 
 UNUSED_PREFIXES = ("encoder5.", "decoder5.")
 """Modules that the authors' checkpoints carry and their network never runs."""
@@ -30,20 +30,22 @@ NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut (1x1 where the channel count changes)."""
 
+    operations: Operations = TORCH
+
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(c_out)
-        self.shortcut: nn.Module | None = None
+        self.shortcut: nn.Sequential | None = None
         if c_in != c_out:
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.shortcut is None else self.shortcut(x)
-        x = F.leaky_relu(self.bn1(self.conv1(x)), 0.01)
-        return F.leaky_relu(self.bn2(self.conv2(x)) + identity, 0.01)
+        identity = x if self.shortcut is None else self.operations.normalise(self.shortcut[1], self.shortcut[0](x))
+        x = self.operations.normalise(self.bn1, self.conv1(x), 0.01)
+        return self.operations.normalise(self.bn2, self.conv2(x), 0.01, identity)
 
 
 class DATrans(nn.Module):
@@ -52,6 +54,8 @@ class DATrans(nn.Module):
     For each shift d the eight reflected neighbours at distance d, minus the centre, give keys and values; the centre
     gives queries. Attention is between channels: (hidden x 8 hidden) for each head, whatever the frame's size.
     """
+
+    operations: Operations = TORCH
 
     def __init__(self, channels: int, hidden: int, shifts: tuple[int, ...], area_px: int) -> None:
         """`area_px`: pixels of this level at the training size; a constant of the weights, not of the frame."""
@@ -67,13 +71,14 @@ class DATrans(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W); `fused` chooses the algebraically equal form of `directional.py`."""
-        return self.out_conv(self.attended(x)[0])
+        conv, norm, _ = self.out_conv
+        return self.operations.normalise(norm, conv(self.attended(x)[0]), 0.0)
 
     def attended(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attention times values (B, heads*hidden, H, W), and the attention (B, heads, hidden, 8*hidden)."""
         if self.fused:
             q_w, k_w, v_w = (kernels(m) for m in (self.query_convs, self.key_convs, self.value_convs))
-            return fused_attention(x, q_w, k_w, v_w, self.shifts, self.area_px)
+            return self.operations.attend(x, q_w, k_w, v_w, self.shifts, self.area_px)
         b, _, h, w = x.shape
         differences = [directional_differences(x, d) for d in self.shifts]
         n = len(self.shifts)
@@ -145,13 +150,15 @@ class GFEM(nn.Module):
 class ConvNormRelu(nn.Module):
     """3x3 convolution, BatchNorm, ReLU."""
 
+    operations: Operations = TORCH
+
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.norm = nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)))
+        return self.operations.normalise(self.norm, self.conv(x), 0.0)
 
 
 class Decoder(nn.Module):
@@ -228,4 +235,11 @@ class DATransNet(nn.Module):
         for module in self.modules():
             if isinstance(module, DATrans):
                 module.fused = fused
+        return self
+
+    def set_operations(self, operations: Operations) -> DATransNet:
+        """Choose how training computes; `operations.TORCH` at first."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock | DATrans | ConvNormRelu):
+                module.operations = operations
         return self

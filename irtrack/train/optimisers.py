@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +13,57 @@ from irtrack.train.settings import TrainSettings
 
 MUON_FACTOR = 13.0
 """Rate over AdamW's: steps have unit spectral norm. Of 13 and 26, 13 was better (450 steps on NUDT-SIRST)."""
+
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Factors of G, G G' G and G G' G G' G in a step towards the nearest orthogonal matrix (Jordan et al.)."""
+
+
+class MatricesTogether(torch.optim.Muon):
+    """torch's Muon; on a CPU matrices of one small side take their products together, in float32.
+
+    One by one in bfloat16, some 600 products of small matrices took a tenth of a step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """As torch's; `closure` is not used."""
+        if any(p.device.type != "cpu" for group in self.param_groups for p in group["params"]):
+            return super().step(closure)
+        for group in self.param_groups:
+            moved = [p for p in group["params"] if p.grad is not None]
+            gradients = [p.grad for p in moved]
+            momenta = [self.state[p].setdefault("momentum_buffer", torch.zeros_like(p)) for p in moved]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            steps = orthogonal(torch._foreach_lerp(gradients, momenta, group["momentum"]))
+            torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+            for p, step in zip(moved, steps, strict=True):
+                p.add_(step, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+        return None
+
+
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Orthogonal matrices near these, by five steps of Newton and Schulz on the smaller of G G' and G' G.
+
+    The steps of G are products with polynomials in G G', which are squares of the small side: only those are made.
+    """
+    a, b, c = NEWTON_SCHULZ
+    sides = defaultdict(list)
+    for n, m in enumerate(matrices):
+        sides[min(m.shape)].append(n)
+    out = list(matrices)
+    for side, numbers in sides.items():
+        flat = [matrices[n] if len(matrices[n]) == side else matrices[n].T for n in numbers]
+        size = torch.stack([m.norm() for m in flat]).clamp_min(1e-7)
+        gram = torch.stack([m @ m.T for m in flat]) / size.square()[:, None, None]
+        own = torch.eye(side).expand_as(gram)
+        turn = own
+        for _ in range(5):
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * own
+            turn, gram = factor @ turn, factor @ gram @ factor
+        for n, m, t in zip(numbers, flat, turn / size[:, None, None], strict=True):
+            out[n] = t @ m if len(matrices[n]) == side else (t @ m).T
+    return out
 
 
 class Muon:
@@ -28,7 +81,7 @@ class Muon:
         rest = [p for p in network.parameters() if id(p) not in ids]
         self._matrices = [(p, nn.Parameter(matrix(p.detach()))) for p in hidden]
         self._parts: tuple[torch.optim.Optimizer, ...] = (
-            torch.optim.Muon([m for _, m in self._matrices], lr=rate, weight_decay=weight_decay),
+            MatricesTogether([m for _, m in self._matrices], lr=rate, weight_decay=weight_decay),
             torch.optim.AdamW(rest, lr=rate, weight_decay=0.0),
         )
         self._parts[0].param_groups[0]["factor"] = MUON_FACTOR

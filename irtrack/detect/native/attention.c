@@ -146,13 +146,15 @@ static int lags_at(const struct spread *of, long picture, long y, int row, long 
 {
     const long high = of->height + 2 * of->shift, wide = of->width + 2 * of->shift;
     const pixel *here = of->padded + ((picture * high + y) * wide + x) * of->c;
-    const pixel *kernels = of->lags + ((picture * ZONES + row) * ZONES + column) * MOST_TAPS * of->c * of->c;
     int count = 0;
     /* In zone 0 a place is seen by the taps of one side alone, in zone 1 by those and the middle ones. */
     for (int i = row < REACH ? -row : -REACH; i <= (row > REACH ? 2 * REACH - row : REACH); i++)
         for (int j = column < REACH ? -column : -REACH; j <= (column > REACH ? 2 * REACH - column : REACH); j++)
-            taps[count++] = (struct tap){here + (i * wide + j) * of->shift * of->c,
-                                         kernels + ((i + REACH) * SPAN + j + REACH) * of->c * of->c};
+        {
+            const long kernel = (((picture * ZONES + row) * SPAN + i + REACH) * ZONES + column) * SPAN + j + REACH;
+            taps[count++] =
+                (struct tap){here + (i * wide + j) * of->shift * of->c, of->lags + kernel * of->c * of->c};
+        }
     return count;
 }
 
@@ -171,8 +173,8 @@ static int given_at(const struct spread *of, long picture, long y, long x, long 
 
 /* Gradients of pictures by one shift, added to out (height, width, c), floats.
 
-   By sums over pixels, where `lags` is given: padded times lags (ZONES, ZONES, SPAN, SPAN, c, c), of zones of rows and columns
-   and by rows and columns between, plus lone (ZONES, ZONES, c). By `attend`, where given (height, width, o) is: times turned
+   By sums over pixels, where `lags` is given: padded times lags (ZONES, SPAN, ZONES, SPAN, c, c), by the zone of rows and the
+   rows between, then by columns, plus lone (ZONES, ZONES, c). By `attend`, where given (height, width, o) is: times turned
    (9, o, c), by the tap that saw the place. Returns 1 where memory is short, else 0. */
 int spread_back(const pixel *padded, const pixel *lags, const float *lone, const pixel *given, const pixel *turned,
                 long pictures, long height, long width, long c, long o, long shift, float *out)

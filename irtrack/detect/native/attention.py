@@ -22,7 +22,6 @@ from irtrack.detect.directional import (
     attended_kernels,
     attention_from_scores,
     cosines,
-    fused_attention,
     interleave,
     stencil,
 )
@@ -32,11 +31,9 @@ from irtrack.detect.native.build import load_library
 ZONE = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]).float()
 """Which taps of a side see a place of the padded picture, by its zone: the border's, the next one, the middle, and so on."""
 
-ALONG = torch.zeros(5, 5, 3, 3)
-"""Of a zone, by the lag from tap s to tap t, each from -2 to 2 shifts: whether a place sees another as those two do."""
-for _s in range(3):
-    for _t in range(3):
-        ALONG[:, _t - _s + 2, _s, _t] = ZONE[:, _s]
+LAG = torch.tensor([[[t - s == lag for t in range(3)] for s in range(3)] for lag in range(-2, 3)]).float()
+ALONG = torch.einsum("zs,lst->zlst", ZONE, LAG).reshape(25, 9)
+"""By zone and lag, in shifts, and by taps s and t of a side: whether a place is seen by s while t is that far from it."""
 
 TIMES = 2.0 * torch.ones(9, 9).tril() - torch.eye(9)
 """How often a pair of taps stands in a quadratic form of `pair_sums`: once, twice where they differ, each in one order."""
@@ -73,10 +70,8 @@ class NativeAttention:
         shifts: Sequence[int],
         area_px: int,
     ) -> tuple[Tensor, Tensor]:
-        """As `fused_attention`, which is asked where these kernels do not fit or pay."""
+        """As `fused_attention`."""
         c, height, width = x.shape[1:]
-        if x.dtype != self.kernels.dtype or not pays(c, len(key_weights[0]), height, width, max(shifts)):
-            return fused_attention(x, query_weights, key_weights, value_weights, shifts, area_px)
         with torch.autocast("cpu", enabled=False):
             # Keys and values do not see a constant, and so neither does the gradient.
             mean = x.detach().mean((2, 3), dtype=torch.float32)
@@ -86,6 +81,10 @@ class NativeAttention:
             attention = attention_from_scores(cosines(sums, wq), area_px)
             made = attended_kernels(attention, [stencil(w, c) for w in value_weights])
             return Attend.apply(x, frames, *made), attention  # type: ignore[no-untyped-call]
+
+    def pays(self, x: Tensor, key_weights: Sequence[Tensor], shifts: Sequence[int]) -> bool:
+        """Whether this is expected to be faster than making keys."""
+        return pays(x.shape[1], len(key_weights[0]), *x.shape[2:], max(shifts))
 
     def paired(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) as sums over pixels take them: (B, H, W, C) words of a pixel and the one behind it."""
@@ -145,8 +144,8 @@ class Frames:
         count, _, _, c = self.size
         out = self.zeros()
         for n, (shift, padded) in enumerate(zip(self.shifts, self.padded, strict=True)):
-            lags, lone = (m.contiguous() for m in by_zone(*gradients[3 * n : 3 * n + 3]))
-            lags = self.native.kernels.matrices(lags)
+            lags, lone = by_zone(*gradients[3 * n : 3 * n + 3], 4 // padded.element_size())
+            lags = lags.to(padded.dtype)
             given = (padded.data_ptr(), lags.data_ptr(), lone.data_ptr(), None, None)
             check_memory(self.native.spread_back(*given, *self.size, 0, shift, out.data_ptr()))
         return out.to(padded.dtype)
@@ -209,21 +208,21 @@ def score_sums(mean: Tensor, sums: Sequence[Tensor], key_weights: Sequence[Tenso
     return Sums(gram, products, squares)
 
 
-def by_zone(pairs: Tensor, centre: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradients of `pair_sums` as kernels of the pictures' gradient: (B, 5, 5, 5, 5, C, C) and (B, 5, 5, C).
+def by_zone(pairs: Tensor, centre: Tensor, taps: Tensor, in_word: int) -> tuple[Tensor, Tensor]:
+    """The gradients of `pair_sums` as kernels of the pictures' gradient: (B, 25, 25, C * C) and (B, 5, 5, C).
 
-    By zones of rows and columns, then by rows and columns between a place and what it is multiplied by; last the channels
-    of that and of the place.
+    By the zone of rows and the rows between a place and what it is multiplied by, then by columns likewise; last the
+    channels of what it is multiplied by, `in_word` of them side by side as in `NativeKernels.matrices`, and of the place.
     """
-    count, c = len(centre), centre.shape[2]
+    c = centre.shape[2]
     once = pairs.unflatten(2, (9, c)).unflatten(1, (9, c)) * TIMES[:, None, :, None]
     once[:, :, :, CENTRE] += centre.unflatten(1, (9, c))
     both = once + once.permute(0, 3, 4, 1, 2)  # a product has two factors
-    both = both.reshape(count, 3, 3, c, 3, 3, c)
-    rows = torch.einsum("zisu,nstbuva->nzitvba", ALONG, both)
-    lags = torch.einsum("wjtv,nzitvba->nzwijab", ALONG, rows)
+    taps_apart = both.unflatten(4, (-1, in_word)).unflatten(3, (3, 3)).unflatten(1, (3, 3))
+    by_row = ALONG @ taps_apart.permute(0, 1, 4, 2, 5, 6, 3, 7).reshape(len(both), 9, -1)  # rows, columns, channels
+    lags = ALONG @ by_row.unflatten(2, (9, -1))
     lone = torch.einsum("zs,wt,nstb->nzwb", ZONE, ZONE, taps.unflatten(1, (3, 3, c)))
-    return lags, lone
+    return lags, lone.contiguous()
 
 
 def pointers(tensors: Sequence[Tensor]) -> Any:
@@ -233,4 +232,4 @@ def pointers(tensors: Sequence[Tensor]) -> Any:
 
 def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:
     """Whether this is expected to be faster than making keys."""
-    return min(height, width) >= 2 * shift
+    return min(height, width) >= 2 * shift and height * width >= 64 * outputs

@@ -1,0 +1,35 @@
+"""The operations of the network that training spends its time in: by torch here, on any device, in any precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from irtrack.detect.directional import fused_attention
+
+
+class Operations:
+    """What the network's modules ask for. `native/training.py` has the same, with gradients, in C."""
+
+    def attend(
+        self,
+        x: Tensor,
+        query_weights: Sequence[Tensor],
+        key_weights: Sequence[Tensor],
+        value_weights: Sequence[Tensor],
+        shifts: Sequence[int],
+        area_px: int,
+    ) -> tuple[Tensor, Tensor]:
+        """As `directional.fused_attention`."""
+        return fused_attention(x, query_weights, key_weights, value_weights, shifts, area_px)
+
+    def normalise(self, norm: nn.BatchNorm2d, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
+        """Batch normalisation of x (B, C, H, W), plus `onto`; negative values are multiplied by `slope`."""
+        y = norm(x)
+        y = y if onto is None else y + onto
+        return y if slope == 1.0 else F.leaky_relu(y, slope) if slope else F.relu(y)
+
+
+TORCH = Operations()
