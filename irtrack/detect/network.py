@@ -44,8 +44,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         identity = x if self.shortcut is None else self.operations.normalise(self.shortcut[1], self.shortcut[0](x))
-        x = self.operations.normalise(self.bn1, self.conv1(x), 0.01)
-        return self.operations.normalise(self.bn2, self.conv2(x), 0.01, identity)
+        x = self.operations.normalise(self.bn1, self.operations.convolve(self.conv1, x), 0.01)
+        return self.operations.normalise(self.bn2, self.operations.convolve(self.conv2, x), 0.01, identity)
 
 
 class DATrans(nn.Module):
@@ -158,7 +158,7 @@ class ConvNormRelu(nn.Module):
         self.norm = nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.operations.normalise(self.norm, self.conv(x), 0.0)
+        return self.operations.normalise(self.norm, self.operations.convolve(self.conv, x), 0.0)
 
 
 class Decoder(nn.Module):
@@ -192,6 +192,8 @@ class InceptionDepthwise(nn.Module):
 
 class DATransNet(nn.Module):
     """Five-level U-shaped network with a DATrans block on each skip and a GFEM at the bottom."""
+
+    operations: Operations = TORCH
 
     def __init__(self, base: int = 16, img_size: int = 256) -> None:
         """`base`: channels of the first level, 16 in the paper. `img_size`: the training size in pixels, which scales
@@ -228,7 +230,7 @@ class DATransNet(nn.Module):
         d = self.decoder3(d, self.contras3(x3), x3)
         d = self.decoder2(d, self.contras2(x2), x2)
         d = self.decoder1(d, self.contras1(x1), x1)
-        return self.outc(d)
+        return self.operations.head(*self.outc, d)
 
     def set_fused(self, fused: bool) -> DATransNet:
         """Choose the readable (False) or the algebraically equal, faster form of every DATrans block."""
@@ -240,6 +242,6 @@ class DATransNet(nn.Module):
     def set_operations(self, operations: Operations) -> DATransNet:
         """Choose how training computes; `operations.TORCH` at first."""
         for module in self.modules():
-            if isinstance(module, ResidualBlock | DATrans | ConvNormRelu):
+            if isinstance(module, DATransNet | ResidualBlock | DATrans | ConvNormRelu):
                 module.operations = operations
         return self

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ctypes import c_float, c_long, c_void_p
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from irtrack.detect.native import channels_last, check_memory
+from irtrack.detect.inference import head_stencils, head_taps
+from irtrack.detect.native import NativeKernels, addresses, channels_last, check_memory
 from irtrack.detect.native.attention import NativeAttention
 from irtrack.detect.native.build import load_library, multiplies_bfloat16
+from irtrack.detect.network import InceptionDepthwise
 from irtrack.detect.operations import Operations
+
+REACH = 5
+"""Of the head's stencils, in pixels."""
 
 
 class NativeOperations(Operations):
@@ -24,6 +30,7 @@ class NativeOperations(Operations):
         halves = {torch.float32: False} | ({torch.bfloat16: True} if multiplies_bfloat16() else {})
         self.attention = {dtype: NativeAttention(cache, half) for dtype, half in halves.items()}
         self.norms = {dtype: Norms(cache, half) for dtype, half in halves.items()}
+        self.heads = {dtype: Heads(cache, half) for dtype, half in halves.items()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NativeOperations:
         return self  # nothing in it belongs to a network
@@ -43,6 +50,14 @@ class NativeOperations(Operations):
             return super().attend(x, query_weights, key_weights, value_weights, shifts, area_px)
         return native(x, query_weights, key_weights, value_weights, shifts, area_px)
 
+    def convolve(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """As `Operations.convolve`; in bfloat16 torch's are as fast, and round less than minimal filtering."""
+        halved = torch.is_autocast_enabled("cpu") or x.dtype != torch.float32
+        if halved or x.device.type != "cpu" or conv.in_channels % 4 or conv.out_channels % 4:
+            return super().convolve(conv, x)
+        native = self.attention[torch.float32].kernels
+        return Convolve.apply(x, conv.weight, conv.bias, native)  # type: ignore[no-untyped-call]
+
     def normalise(self, norm: nn.BatchNorm2d, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
         """As `Operations.normalise`."""
         native = self.norms.get(x.dtype) if x.device.type == "cpu" and norm.training else None
@@ -55,6 +70,35 @@ class NativeOperations(Operations):
             norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
             norm.num_batches_tracked.add_(1)
         return y
+
+    def head(self, depthwise: nn.Module, point: nn.Conv2d, x: Tensor) -> Tensor:
+        """As `Operations.head`, its stencils made one."""
+        native = self.heads.get(x.dtype) if x.device.type == "cpu" else None
+        if native is None or not native.fits(x):
+            return super().head(depthwise, point, x)
+        with torch.autocast("cpu", enabled=False):
+            square, wide, high, bias = head_stencils(cast(InceptionDepthwise, depthwise), point)
+            return Head.apply(x, head_taps(square, wide, high), native) + bias  # type: ignore[no-untyped-call]
+
+
+class Convolve(torch.autograd.Function):
+    """A 3x3 convolution of x (B, C, H, W) by minimal filtering; so is the gradient of x, by the kernel turned."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, native: NativeKernels) -> Tensor:
+        x = channels_last(x)
+        ctx.save_for_backward(x, kernel)
+        ctx.native = native
+        return native.convolve([x], native.weights(kernel), bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (x, kernel), gradient = ctx.saved_tensors, channels_last(gradient)
+        _, of_kernel, of_bias = torch.ops.aten.convolution_backward(
+            *(gradient, x, kernel, [len(kernel)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, True])
+        )
+        turned = ctx.native.weights(kernel.flip(2, 3).transpose(0, 1))
+        return ctx.native.convolve([gradient], turned), of_kernel, of_bias, None
 
 
 class Norms:
@@ -123,3 +167,43 @@ class Normalise(torch.autograd.Function):
         aside_at = None if aside is None else aside.data_ptr()
         ctx.native.unscale(*given, factors.data_ptr(), slope, aside_at, out.data_ptr())
         return out, of_weight.to(weight.dtype), of_bias.to(weight.dtype), aside, None, None, None
+
+
+class Heads:
+    """The procedures of `head.c` for maps of one type."""
+
+    def __init__(self, cache: Path, half: bool) -> None:
+        library = load_library(cache, half)
+        at, size = c_void_p, c_long
+        self.head, self.head_back, self.dtype = library.head, library.head_back, torch.bfloat16 if half else torch.float32
+        self.head.argtypes, self.head.restype = [at, *[size] * 3, at, c_float, at], None
+        self.head_back.argtypes = [at, at, *[size] * 4, at, at, at]
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether a pixel is a whole number of the smallest vectors."""
+        return x.dtype == self.dtype and x.shape[1] * x.element_size() % 16 == 0
+
+
+class Head(torch.autograd.Function):
+    """x (B, C, H, W) by taps (25, C) at `HEAD_PLACES`: (B, 1, H, W), float32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, native: Heads) -> Tensor:
+        x, weights = channels_last(x), taps.to(x.dtype)
+        count, c, height, width = x.shape
+        out = torch.empty(count, 1, height, width)
+        for picture, logits in zip(addresses(x), addresses(out), strict=True):
+            native.head(picture, height, width, c, weights.data_ptr(), 0.0, logits)
+        ctx.save_for_backward(x, taps)
+        ctx.native = native
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, taps = ctx.saved_tensors
+        count, c, height, width = x.shape
+        wide, weights = F.pad(gradient, (REACH,) * 4), taps.contiguous()
+        out, sums = torch.empty_like(x), torch.empty(taps.shape, dtype=torch.float64)
+        given = (x.data_ptr(), wide.data_ptr(), count, height, width, c, weights.data_ptr())
+        check_memory(ctx.native.head_back(*given, sums.data_ptr(), out.data_ptr()))
+        return out, sums.float(), None
