@@ -56,11 +56,12 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
         flat = [matrices[n] if len(matrices[n]) == side else matrices[n].T for n in numbers]
         size = torch.stack([m.norm() for m in flat]).clamp_min(1e-7)
         gram = torch.stack([m @ m.T for m in flat]) / size.square()[:, None, None]
-        own = torch.eye(side).expand_as(gram)
-        turn = own
-        for _ in range(5):
-            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * own
-            turn, gram = factor @ turn, factor @ gram @ factor
+        own = a * torch.eye(side)
+        factor = turn = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + own
+        for _ in range(4):
+            gram = factor @ gram @ factor
+            factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + own
+            turn = factor @ turn
         for n, m, t in zip(numbers, flat, turn / size[:, None, None], strict=True):
             out[n] = t @ m if len(matrices[n]) == side else (t @ m).T
     return out

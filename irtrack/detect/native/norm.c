@@ -4,84 +4,131 @@
 #include "shares.h"
 #include "vectors.h"
 
-enum { STRETCH = 1024 /* pixels */ };
+#include <math.h>
+
+enum { AT_ONCE = 8192 /* values: what stays in a core's nearest cache */ };
 
 #define TEMPLATE "norm.inc"
 #include "lanes.h"
 
-INLINE long stretches(long pixels) { return (pixels + STRETCH - 1) / STRETCH; }
-INLINE long length(long n, long pixels) { return (n + 1) * STRETCH < pixels ? STRETCH : pixels - n * STRETCH; }
+/* Maps as they are gone through: pixels side by side so that they fill the widest vectors. */
+struct maps {
+    long pixels, c, beside, stretch;
+};
 
-/* Sums of stretches (count, size) added up: out (size). */
-static void add_stretches(const float *part, long count, long size, double *out)
+static struct maps maps_of(long pixels, long c)
 {
-    memset(out, 0, sizeof(double) * size);
-    for (long n = 0; n < count; n++)
-        for (long k = 0; k < size; k++)
-            out[k] += part[n * size + k];
+    long beside = c % WIDEST == 0 ? 1 : c % (WIDEST / 2) == 0 ? 2 : 4;
+    beside = pixels % beside ? 1 : beside;
+    const long all = c * beside, stretch = AT_ONCE / all;
+    return (struct maps){pixels / beside, all, beside, stretch ? stretch : 1};
 }
 
-/* Sums over x (pixels, c) less `about` (c), and of its squares: out (2, c). Returns 1 where memory is short, else 0. */
-int moments(const pixel *x, long pixels, long c, const float *about, double *out)
+INLINE long stretches(const struct maps *of) { return (of->pixels + of->stretch - 1) / of->stretch; }
+
+INLINE long length(const struct maps *of, long n)
 {
-    const long count = stretches(pixels);
-    float *part = malloc(sizeof(float) * count * 2 * c);
-    if (!part)
+    const long first = n * of->stretch;
+    return first + of->stretch < of->pixels ? of->stretch : of->pixels - first;
+}
+
+/* Sums of stretches, (2, c) each, by channels: out (2, c). */
+static void add_stretches(const float *part, const struct maps *of, double *out)
+{
+    const long channels = of->c / of->beside;
+    memset(out, 0, 2 * channels * sizeof(double));
+    for (long n = 0; n < stretches(of); n++, part += 2 * of->c)
+        for (long k = 0; k < of->c; k++) {
+            out[k % channels] += part[k];
+            out[channels + k % channels] += part[of->c + k];
+        }
+}
+
+/* The same number for each of the pixels side by side. */
+INLINE void repeat(const struct maps *of, long channel, float value, float *out)
+{
+    for (long k = channel; k < of->c; k += of->c / of->beside)
+        out[k] = value;
+}
+
+/* y (pixels, c) = x normalised over all pixels, times weight (c), plus bias (c), plus `onto` if it is not NULL, negative values
+   times slope. moments: (2, c), mean and variance of x. Returns 1 where memory is short, else 0. */
+int normalise(const pixel *x, long pixels, long c, const float *weight, const float *bias, float eps, const pixel *onto,
+              float slope, double *moments, pixel *y)
+{
+    const struct maps of = maps_of(pixels, c);
+    float *about = malloc(sizeof(float) * of.c * (3 + 2 * stretches(&of)));
+    if (!about)
         return 1;
+    float *scale = about + of.c, *offset = scale + of.c, *part = offset + of.c;
+    for (long k = 0; k < of.c; k++) { /* sums of what is near zero lose no digits */
+#ifdef HALF
+        const unsigned bits = (unsigned)x[k % c] << 16;
+        memcpy(about + k, &bits, sizeof bits);
+#else
+        about[k] = x[k % c];
+#endif
+    }
     SHARES(shares);
 #pragma omp parallel
-    EACH_PIECE(n, shares, count)
-    CHOOSE(c, moments_some, x + n * STRETCH * c, length(n, pixels), c, about, part + n * 2 * c);
-    add_stretches(part, count, 2 * c, out);
-    free(part);
+    EACH_PIECE(n, shares, stretches(&of))
+    CHOOSE(of.c, moments_some, x + n * of.stretch * of.c, length(&of, n), of.c, about, part + n * 2 * of.c);
+    add_stretches(part, &of, moments);
+    for (long k = 0; k < c; k++) {
+        const double mean = moments[k] / pixels, variance = moments[c + k] / pixels - mean * mean;
+        moments[k] = mean + about[k];
+        moments[c + k] = variance > 0 ? variance : variance < 0 ? 0 : variance; /* what is no number stays none */
+        const double times = weight[k] / sqrt(moments[c + k] + eps);
+        repeat(&of, k, times, scale);
+        repeat(&of, k, bias[k] - moments[k] * times, offset);
+    }
+    SHARES(again);
+#pragma omp parallel
+    EACH_PIECE(n, again, stretches(&of))
+    {
+        const long at = n * of.stretch * of.c;
+        CHOOSE(of.c, scale_some, x + at, length(&of, n), of.c, scale, offset, onto ? onto + at : NULL, slope, y + at);
+    }
+    free(about);
     return 0;
 }
 
-/* out (pixels, c) = x scale (c) + offset (c), plus `onto` if given, negative values times slope. */
-void scale(const pixel *x, long pixels, long c, const float *scale, const float *offset, const pixel *onto, float slope,
-           pixel *out)
+/* Gradients of `normalise`: of x to out, of `onto` to aside if that is not NULL, of weight and bias to sums (2, c), bias first.
+   Returns 1 where memory is short, else 0. */
+int normalise_back(const pixel *gradient, const pixel *y, const pixel *x, long pixels, long c, const float *weight, float eps,
+                   float slope, const double *moments, double *sums, pixel *aside, pixel *out)
 {
-    SHARES(shares);
-#pragma omp parallel
-    EACH_PIECE(n, shares, stretches(pixels))
-    {
-        const long at = n * STRETCH * c;
-        CHOOSE(c, scale_some, x + at, length(n, pixels), c, scale, offset, onto ? onto + at : NULL, slope, out + at);
-    }
-}
-
-/* Of gradients (pixels, c) of y, which `scale` made of x: sums of those before the rectifier, and of them times x less `about`:
-   out (2, c). Returns 1 where memory is short, else 0. */
-int unscale_moments(const pixel *gradient, const pixel *y, const pixel *x, long pixels, long c, const float *about,
-                    float slope, double *out)
-{
-    const long count = stretches(pixels);
-    float *part = malloc(sizeof(float) * count * 2 * c);
-    if (!part)
+    const struct maps of = maps_of(pixels, c);
+    float *about = malloc(sizeof(float) * of.c * (4 + 2 * stretches(&of)));
+    if (!about)
         return 1;
+    float *factors = about + of.c, *part = factors + 3 * of.c;
+    for (long k = 0; k < c; k++)
+        repeat(&of, k, moments[k], about);
     SHARES(shares);
 #pragma omp parallel
-    EACH_PIECE(n, shares, count)
+    EACH_PIECE(n, shares, stretches(&of))
     {
-        const long at = n * STRETCH * c;
-        CHOOSE(c, unscale_sums, gradient + at, y + at, x + at, length(n, pixels), c, about, slope, part + n * 2 * c);
+        const long at = n * of.stretch * of.c;
+        CHOOSE(of.c, unscale_sums, gradient + at, y + at, x + at, length(&of, n), of.c, about, slope, part + n * 2 * of.c);
     }
-    add_stretches(part, count, 2 * c, out);
-    free(part);
+    add_stretches(part, &of, sums);
+    for (long k = 0; k < c; k++) {
+        const double inverse = 1 / sqrt(moments[c + k] + eps), own = weight[k] * inverse;
+        sums[c + k] *= inverse;
+        const double times = -own * inverse * sums[c + k] / pixels;
+        repeat(&of, k, own, factors);
+        repeat(&of, k, times, factors + of.c);
+        repeat(&of, k, -own * sums[k] / pixels - times * about[k], factors + 2 * of.c);
+    }
+    SHARES(again);
+#pragma omp parallel
+    EACH_PIECE(n, again, stretches(&of))
+    {
+        const long at = n * of.stretch * of.c;
+        CHOOSE(of.c, unscale_some, gradient + at, y + at, x + at, length(&of, n), of.c, factors, slope,
+               aside ? aside + at : NULL, out + at);
+    }
+    free(about);
     return 0;
-}
-
-/* out (pixels, c): the gradient before the rectifier times factors (3, c), the first, plus x times the second, plus the third;
-   that gradient itself to `aside`, if not NULL. */
-void unscale(const pixel *gradient, const pixel *y, const pixel *x, long pixels, long c, const float *factors, float slope,
-             pixel *aside, pixel *out)
-{
-    SHARES(shares);
-#pragma omp parallel
-    EACH_PIECE(n, shares, stretches(pixels))
-    {
-        const long at = n * STRETCH * c;
-        CHOOSE(c, unscale_some, gradient + at, y + at, x + at, length(n, pixels), c, factors, slope, aside ? aside + at : NULL,
-               out + at);
-    }
 }

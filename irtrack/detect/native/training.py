@@ -63,9 +63,10 @@ class NativeOperations(Operations):
         native = self.norms.get(x.dtype) if x.device.type == "cpu" and norm.training else None
         if native is None or not (onto is None or onto.dtype == x.dtype):
             return super().normalise(norm, x, slope, onto)
-        y, mean, variance = Normalise.apply(x, norm.weight, norm.bias, onto, slope, norm.eps, native)  # type: ignore[no-untyped-call]
+        y, moments = Normalise.apply(x, norm.weight, norm.bias, onto, slope, norm.eps, native)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             count = x.numel() // x.shape[1]
+            mean, variance = moments.float()
             norm.running_mean.lerp_(mean, norm.momentum)
             norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
             norm.num_batches_tracked.add_(1)
@@ -107,17 +108,13 @@ class Norms:
     def __init__(self, cache: Path, half: bool) -> None:
         library = load_library(cache, half)
         at, size = c_void_p, c_long
-        self.moments, self.scale = library.moments, library.scale
-        self.unscale_moments, self.unscale = library.unscale_moments, library.unscale
-        self.moments.argtypes = [at, size, size, at, at]
-        self.scale.argtypes = [at, size, size, at, at, at, c_float, at]
-        self.unscale_moments.argtypes = [at, at, at, size, size, at, c_float, at]
-        self.unscale.argtypes = [at, at, at, size, size, at, c_float, at, at]
-        self.scale.restype = self.unscale.restype = None
+        self.normalise, self.normalise_back = library.normalise, library.normalise_back
+        self.normalise.argtypes = [at, size, size, at, at, c_float, at, c_float, at, at]
+        self.normalise_back.argtypes = [at, at, at, size, size, at, c_float, c_float, at, at, at, at]
 
 
 class Normalise(torch.autograd.Function):
-    """x (B, C, H, W) normalised over the batch, times weight, plus bias and `onto`, rectified; its mean and variance."""
+    """x (B, C, H, W) normalised over the batch, times weight, plus bias and `onto`, rectified; mean and variance (2, C)."""
 
     @staticmethod
     def forward(
@@ -129,44 +126,28 @@ class Normalise(torch.autograd.Function):
         slope: float,
         eps: float,
         native: Norms,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        x = channels_last(x)
-        c, pixels = x.shape[1], x.numel() // x.shape[1]
-        about = x[0, :, 0, 0].float()  # sums of what is near zero lose no digits
-        sums = torch.empty(2, c, dtype=torch.float64)
-        check_memory(native.moments(x.data_ptr(), pixels, c, about.data_ptr(), sums.data_ptr()))
-        first, second = sums / pixels
-        mean, variance = first + about, (second - first.square()).clamp_min(0)
-        inverse = (variance + eps).rsqrt()
-        scale = inverse * weight
-        offset = (bias - mean * scale).float()
-        y, scale = torch.empty_like(x), scale.float()
-        onto = None if onto is None else channels_last(onto)
-        given = (x.data_ptr(), pixels, c, scale.data_ptr(), offset.data_ptr(), None if onto is None else onto.data_ptr())
-        native.scale(*given, slope, y.data_ptr())
-        ctx.save_for_backward(x, y, weight, mean, inverse)
-        ctx.slope, ctx.native, ctx.onto = slope, native, onto is not None
-        made = mean.float(), variance.float()
-        ctx.mark_non_differentiable(*made)
-        return y, *made
+    ) -> tuple[Tensor, Tensor]:
+        x, onto = channels_last(x), None if onto is None else channels_last(onto)
+        c = x.shape[1]
+        y, moments = torch.empty_like(x), torch.empty(2, c, dtype=torch.float64)
+        given = (x.data_ptr(), x.numel() // c, c, weight.data_ptr(), bias.data_ptr(), eps)
+        onto_at = None if onto is None else onto.data_ptr()
+        check_memory(native.normalise(*given, onto_at, slope, moments.data_ptr(), y.data_ptr()))
+        ctx.save_for_backward(x, y, weight, moments)
+        ctx.given = eps, slope, native, onto is not None
+        ctx.mark_non_differentiable(moments)
+        return y, moments
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, weight, mean, inverse = ctx.saved_tensors
-        gradient = channels_last(gradient)
-        c, pixels, slope = x.shape[1], x.numel() // x.shape[1], ctx.slope
-        sums = torch.empty(2, c, dtype=torch.float64)
-        given = (gradient.data_ptr(), y.data_ptr(), x.data_ptr(), pixels, c)
-        about = mean.float()
-        check_memory(ctx.native.unscale_moments(*given, about.data_ptr(), slope, sums.data_ptr()))
-        of_bias, of_weight = sums[0], sums[1] * inverse
-        own = weight * inverse
-        times = -own * inverse * of_weight / pixels
-        factors = torch.stack([own, times, -own * of_bias / pixels - times * mean]).float()
-        out, aside = torch.empty_like(x), torch.empty_like(x) if ctx.onto else None
-        aside_at = None if aside is None else aside.data_ptr()
-        ctx.native.unscale(*given, factors.data_ptr(), slope, aside_at, out.data_ptr())
-        return out, of_weight.to(weight.dtype), of_bias.to(weight.dtype), aside, None, None, None
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        (x, y, weight, moments), (eps, slope, native, joined) = ctx.saved_tensors, ctx.given
+        gradient, c = channels_last(gradient), x.shape[1]
+        out, aside, sums = torch.empty_like(x), torch.empty_like(x) if joined else None, torch.empty_like(moments)
+        maps = (gradient.data_ptr(), y.data_ptr(), x.data_ptr(), x.numel() // c, c)
+        made = (sums.data_ptr(), None if aside is None else aside.data_ptr(), out.data_ptr())
+        check_memory(native.normalise_back(*maps, weight.data_ptr(), eps, slope, moments.data_ptr(), *made))
+        of_bias, of_weight = sums.to(weight.dtype)
+        return out, of_weight, of_bias, aside, None, None, None
 
 
 class Heads:
