@@ -184,12 +184,12 @@ def statistics_of_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """X X' (..., C, C), X K' (..., C, O) and |K|^2 (..., O) of pictures X = P + mean.
 
-    mean (..., C); by_tap (O, 9C): the kernel of the keys, whose taps sum to zero; sums: `pair_sums` of P.
+    mean (..., C); by_tap (..., O, 9C): the kernel of the keys, whose taps sum to zero; sums: `pair_sums` of P.
     """
     pairs, centre, taps = sums
     c = mean.shape[-1]
     own = slice(CENTRE * c, (CENTRE + 1) * c)
-    product = (by_tap @ centre).mT + mean.unsqueeze(-1) * (taps @ by_tap.T).unsqueeze(-2)
+    product = (by_tap @ centre).mT + mean.unsqueeze(-1) * (taps.unsqueeze(-2) @ by_tap.mT)
     square = ((by_tap @ pairs) * by_tap).sum(-1)
     # The sum of P P' is that of the centre tap with itself, that of P the centre tap's.
     aside = mean.unsqueeze(-1) * (taps[..., own] + mean * (pixels / 2)).unsqueeze(-2)

@@ -289,7 +289,7 @@ class FastHead(nn.Module):
 
 
 def head_stencils(depthwise: InceptionDepthwise, point: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A 3x3 stencil (1, 2c, 3, 3), a 1x11 and an 11x1 one (1, c), and the bias (1,), for 4c channels; see `Kernels.head`."""
+    """A 3x3 stencil (1, 2c, 3, 3), a 1x11 and an 11x1 one (1, c), and the bias (1,): see `Kernels.head`."""
     c = point.in_channels // 4
     w = point.weight.flatten(1)
     same, square, wide, high = (w[:, i * c : (i + 1) * c, None, None] for i in range(4))

@@ -38,12 +38,15 @@ class ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(c_out)
-        self.shortcut: nn.Sequential | None = None
+        self.shortcut: nn.Module | None = None
         if c_in != c_out:
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.shortcut is None else self.operations.normalise(self.shortcut[1], self.shortcut[0](x))
+        identity = x
+        if isinstance(self.shortcut, nn.Sequential):
+            conv, norm = self.shortcut
+            identity = self.operations.normalise(norm, conv(x))
         x = self.operations.normalise(self.bn1, self.operations.convolve(self.conv1, x), 0.01)
         return self.operations.normalise(self.bn2, self.operations.convolve(self.conv2, x), 0.01, identity)
 
@@ -230,7 +233,8 @@ class DATransNet(nn.Module):
         d = self.decoder3(d, self.contras3(x3), x3)
         d = self.decoder2(d, self.contras2(x2), x2)
         d = self.decoder1(d, self.contras1(x1), x1)
-        return self.operations.head(*self.outc, d)
+        depthwise, point = self.outc
+        return self.operations.head(depthwise, point, d)
 
     def set_fused(self, fused: bool) -> DATransNet:
         """Choose the readable (False) or the algebraically equal, faster form of every DATrans block."""

@@ -25,17 +25,17 @@ class Operations:
         """As `directional.fused_attention`."""
         return fused_attention(x, query_weights, key_weights, value_weights, shifts, area_px)
 
-    def convolve(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
         """A 3x3 convolution with its bias, zero outside."""
         return conv(x)
 
-    def normalise(self, norm: nn.BatchNorm2d, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
+    def normalise(self, norm: nn.Module, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
         """Batch normalisation of x (B, C, H, W), plus `onto`; negative values are multiplied by `slope`."""
         y = norm(x)
         y = y if onto is None else y + onto
         return y if slope == 1.0 else F.leaky_relu(y, slope) if slope else F.relu(y)
 
-    def head(self, depthwise: nn.Module, point: nn.Conv2d, x: Tensor) -> Tensor:
+    def head(self, depthwise: nn.Module, point: nn.Module, x: Tensor) -> Tensor:
         """The network's last stencils, all channels of x (B, C, H, W) to logits (B, 1, H, W)."""
         return point(depthwise(x))
 

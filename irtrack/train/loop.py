@@ -34,6 +34,7 @@ from irtrack.train.gpu import quick_steps, within_memory
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
+from irtrack.train.native import operations_for
 from irtrack.train.optimisers import Muon, make_optimiser
 from irtrack.train.parallel import Team, team
 from irtrack.train.settings import TrainSettings, drop_fractions
@@ -119,7 +120,8 @@ class Run:
             # Into memory first: counts of steps stay there, where optimisers keep them, and the rest is copied over.
             state = torch.load(path, map_location="cpu", weights_only=True)
             saved = TrainSettings.from_dict(state["settings"])
-            same = replace(saved, bf16=settings.bf16) == settings  # another machine's arithmetic may go on with it
+            # Another machine's arithmetic may go on with it.
+            same = replace(saved, bf16=settings.bf16, native=settings.native) == settings
         except IrtrackError:
             same = False
         except Exception as error:  # whatever torch's unpickler stumbles over
@@ -139,6 +141,7 @@ def start(settings: TrainSettings, device: str, init: dict[str, Tensor] | None) 
     torch.manual_seed(settings.seed)
     network = DATransNet(settings.base, settings.img_size).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.set_operations(operations_for(settings, device))
     if init is not None:
         network.load_state_dict(init)
     else:

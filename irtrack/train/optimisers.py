@@ -29,7 +29,7 @@ class MatricesTogether(torch.optim.Muon):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """As torch's; `closure` is not used."""
         if any(p.device.type != "cpu" for group in self.param_groups for p in group["params"]):
-            return super().step(closure)
+            return super().step(closure)  # type: ignore[no-untyped-call]
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             gradients = [p.grad for p in moved]
@@ -76,13 +76,15 @@ class Muon:
     validation): IoU 70.4 and Pd 98.7 where AdamW came to 66.3 and 96.2.
     """
 
-    def __init__(self, network: nn.Module, rate: float, weight_decay: float) -> None:
+    def __init__(self, network: nn.Module, rate: float, weight_decay: float, together: bool = True) -> None:
+        """`together`: take `MatricesTogether` for torch's own."""
         hidden = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[:2]) > 1]
         ids = {id(p) for p in hidden}
         rest = [p for p in network.parameters() if id(p) not in ids]
         self._matrices = [(p, nn.Parameter(matrix(p.detach()))) for p in hidden]
+        kind = MatricesTogether if together else torch.optim.Muon
         self._parts: tuple[torch.optim.Optimizer, ...] = (
-            MatricesTogether([m for _, m in self._matrices], lr=rate, weight_decay=weight_decay),
+            kind([m for _, m in self._matrices], lr=rate, weight_decay=weight_decay),
             torch.optim.AdamW(rest, lr=rate, weight_decay=0.0),
         )
         self._parts[0].param_groups[0]["factor"] = MUON_FACTOR
@@ -123,7 +125,7 @@ def matrix(kernel: Tensor) -> Tensor:
 def make_optimiser(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer | Muon:
     """Muon, AdamW, whose decay spares biases and norms, or plain Adam."""
     if settings.optimiser == "muon":
-        return Muon(network, settings.rate, settings.weight_decay)
+        return Muon(network, settings.rate, settings.weight_decay, settings.native)
     if settings.optimiser == "adam":
         return torch.optim.Adam(network.parameters(), lr=settings.rate)
     decayed = [p for p in network.parameters() if p.ndim > 1]

@@ -1,8 +1,8 @@
 """DATrans blocks in training, on a CPU: their sums, attention times values and the gradients of both in C.
 
-Without keys, as in `autocorrelation.py`: what scores need is a linear function of products of pixels, summed over a frame.
-So its gradient is a 5x5 convolution of the block's input by a kernel that follows from the gradients of those sums, the
-gradient of the weights is a product of small matrices, and no map of 8 x hidden channels is made in either direction.
+Without keys, as in `autocorrelation.py`: what scores need is a linear function of products of pixels, summed over a
+frame. So its gradient is a 5x5 convolution of the block's input by a kernel that follows from the gradients of those
+sums, the gradient of the weights is a product of small matrices, and no map of 8 x hidden channels is made either way.
 `attention.c` has the loops; all that is small stays in torch, in float32.
 """
 
@@ -28,15 +28,18 @@ from irtrack.detect.directional import (
 from irtrack.detect.native import NativeKernels, channels_last, check_memory, coarse
 from irtrack.detect.native.build import load_library
 
-ZONE = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]).float()
-"""Which taps of a side see a place of the padded picture, by its zone: the border's, the next one, the middle, and so on."""
+SEEN = torch.tensor([[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 1], [0, 0, 1]]).float()
+"""Which taps of a side see a place of the padded picture, by its zone: the border, the line within, the middle, ..."""
 
 LAG = torch.tensor([[[t - s == lag for t in range(3)] for s in range(3)] for lag in range(-2, 3)]).float()
-ALONG = torch.einsum("zs,lst->zlst", ZONE, LAG).reshape(25, 9)
-"""By zone and lag, in shifts, and by taps s and t of a side: whether a place is seen by s while t is that far from it."""
+ALONG = torch.einsum("zs,lst->zlst", SEEN, LAG).reshape(25, 9)
+"""By zone and lag, in shifts, and by taps s and t of a side: whether s sees a place there while t is so far from it."""
+
+LEAST_PX = 64
+"""Pixels of a frame for each channel of its keys, below which products of small matrices take longer than keys."""
 
 TIMES = 2.0 * torch.ones(9, 9).tril() - torch.eye(9)
-"""How often a pair of taps stands in a quadratic form of `pair_sums`: once, twice where they differ, each in one order."""
+"""How often pairs of taps stand in a quadratic form of `pair_sums`: once, twice if they differ, in one order alone."""
 
 
 class NativeAttention:
@@ -70,21 +73,22 @@ class NativeAttention:
         shifts: Sequence[int],
         area_px: int,
     ) -> tuple[Tensor, Tensor]:
-        """As `fused_attention`."""
-        c, height, width = x.shape[1:]
+        """As `fused_attention`, for x that `pays`."""
+        c = x.shape[1]
         with torch.autocast("cpu", enabled=False):
             # Keys and values do not see a constant, and so neither does the gradient.
             mean = x.detach().mean((2, 3), dtype=torch.float32)
             frames = Frames(self, channels_last(x.detach()), coarse(mean) if self.pair else mean, shifts)
-            sums = score_sums(frames.mean, PairSums.apply(x, frames), key_weights, height * width)  # type: ignore[no-untyped-call]
+            sums = PairSums.apply(x, frames)  # type: ignore[no-untyped-call]
             wq = interleave([w.flatten(1) for w in query_weights], 0)
-            attention = attention_from_scores(cosines(sums, wq), area_px)
-            made = attended_kernels(attention, [stencil(w, c) for w in value_weights])
-            return Attend.apply(x, frames, *made), attention  # type: ignore[no-untyped-call]
+            attention = attention_from_scores(cosines(score_sums(frames, sums, key_weights), wq), area_px)
+            values = stencil(torch.cat(list(value_weights)), c).chunk(len(shifts))
+            return Attend.apply(x, frames, *attended_kernels(attention, values)), attention  # type: ignore[no-untyped-call]
 
     def pays(self, x: Tensor, key_weights: Sequence[Tensor], shifts: Sequence[int]) -> bool:
-        """Whether this is expected to be faster than making keys."""
-        return pays(x.shape[1], len(key_weights[0]), *x.shape[2:], max(shifts))
+        """Whether x (B, C, H, W) can be taken, and this is expected to be faster than making keys."""
+        height, width = x.shape[2:]
+        return min(height, width) >= 2 * max(shifts) and height * width >= LEAST_PX * len(key_weights[0])
 
     def paired(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) as sums over pixels take them: (B, H, W, C) words of a pixel and the one behind it."""
@@ -110,11 +114,13 @@ class Frames:
             native.centre(x.data_ptr(), *self.size, self.mean.data_ptr(), d, p.data_ptr())
         self.words = [native.paired(p) for p in self.padded]
 
-    def pair_sums(self, shift: int, words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `autocorrelation.pair_sums`, of each picture, of pairs in one order alone."""
-        count, c = self.size[0], self.size[3]
-        made = torch.zeros(count, 9 * c, 9 * c), torch.zeros(count, 9 * c, c), torch.zeros(count, 9 * c)
-        check_memory(self.native.sums(words.data_ptr(), *self.size, shift, *(m.data_ptr() for m in made)))
+    def pair_sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As `autocorrelation.pair_sums`, by shift and picture; of pairs in one order alone."""
+        count, c, n = self.size[0], self.size[3], len(self.shifts)
+        made = torch.zeros(n, count, 9 * c, 9 * c), torch.zeros(n, count, 9 * c, c), torch.zeros(n, count, 9 * c)
+        for shift, words, *of_shift in zip(self.shifts, self.words, *made, strict=True):
+            outputs = (m.data_ptr() for m in of_shift)
+            check_memory(self.native.sums(words.data_ptr(), *self.size, shift, *outputs))
         return made
 
     def attend(self, kernels: Sequence[Tensor]) -> Tensor:
@@ -133,22 +139,18 @@ class Frames:
         made = []
         for shift, padded in zip(self.shifts, self.words, strict=True):
             out = torch.zeros(count, 3, 3, outputs, c)
-            self.native.attend_kernels(
-                padded.data_ptr(), words.data_ptr(), *self.size, outputs, shift, out.data_ptr()
-            )
+            self.native.attend_kernels(padded.data_ptr(), words.data_ptr(), *self.size, outputs, shift, out.data_ptr())
             made.append(out.permute(0, 3, 4, 1, 2))
         return made
 
-    def sums_back(self, gradients: Sequence[Tensor]) -> Tensor:
-        """Gradient of the pictures from those of `pair_sums`, three tensors for each shift."""
-        count, _, _, c = self.size
-        out = self.zeros()
-        for n, (shift, padded) in enumerate(zip(self.shifts, self.padded, strict=True)):
-            lags, lone = by_zone(*gradients[3 * n : 3 * n + 3], 4 // padded.element_size())
-            lags = lags.to(padded.dtype)
-            given = (padded.data_ptr(), lags.data_ptr(), lone.data_ptr(), None, None)
+    def sums_back(self, pairs: Tensor, centre: Tensor, taps: Tensor) -> Tensor:
+        """Gradient of the pictures from those of `pair_sums`."""
+        out, dtype = self.zeros(), self.native.kernels.dtype
+        lags, lone = by_zone(pairs, centre, taps, 4 // dtype.itemsize)
+        for shift, padded, lag, own in zip(self.shifts, self.padded, lags.to(dtype), lone, strict=True):
+            given = (padded.data_ptr(), lag.data_ptr(), own.data_ptr(), None, None)
             check_memory(self.native.spread_back(*given, *self.size, 0, shift, out.data_ptr()))
-        return out.to(padded.dtype)
+        return out.to(dtype)
 
     def attend_back(self, gradient: Tensor, kernels: Sequence[Tensor]) -> Tensor:
         """Gradient of the pictures from that of what `attend` gave."""
@@ -166,16 +168,16 @@ class Frames:
 
 
 class PairSums(torch.autograd.Function):
-    """`Frames.pair_sums` of all shifts, one after the other, with the gradient of x."""
+    """`Frames.pair_sums` with the gradient of x."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frames: Frames) -> tuple[Tensor, ...]:
         ctx.frames = frames
-        return tuple(m for d, w in zip(frames.shifts, frames.words, strict=True) for m in frames.pair_sums(d, w))
+        return frames.pair_sums()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return ctx.frames.sums_back(gradients), None
+    def backward(ctx: Any, pairs: Tensor, centre: Tensor, taps: Tensor) -> tuple[Tensor, None]:
+        return ctx.frames.sums_back(pairs, centre, taps), None
 
 
 class Attend(torch.autograd.Function):
@@ -193,43 +195,32 @@ class Attend(torch.autograd.Function):
         return ctx.frames.attend_back(gradient, ctx.saved_tensors), None, *ctx.frames.attend_kernels(gradient)
 
 
-def score_sums(mean: Tensor, sums: Sequence[Tensor], key_weights: Sequence[Tensor], pixels: int) -> Sums:
-    """As `directional.score_sums`, from `PairSums`; mean (B, C)."""
-    c = mean.shape[1]
-    gram: Tensor | None = None
-    products, squares = [], []
-    for n, weight in enumerate(key_weights):
-        by_tap = stencil(weight, c).permute(0, 2, 3, 1).flatten(1)
-        pairs, centre, taps = sums[3 * n : 3 * n + 3]
-        gram, product, square = statistics_of_pairs(mean, by_tap, (pairs, centre, taps), pixels)
-        products.append(product)
-        squares.append(square)
-    assert gram is not None
-    return Sums(gram, products, squares)
+def score_sums(frames: Frames, sums: tuple[Tensor, Tensor, Tensor], key_weights: Sequence[Tensor]) -> Sums:
+    """As `directional.score_sums`, from `PairSums`."""
+    _, height, width, c = frames.size
+    by_tap = stencil(torch.cat(list(key_weights)), c).permute(0, 2, 3, 1).flatten(1)
+    by_tap = by_tap.unflatten(0, (len(key_weights), 1, -1))  # the same for all pictures
+    grams, products, squares = statistics_of_pairs(frames.mean, by_tap, sums, height * width)
+    return Sums(grams[0], list(products), list(squares))
 
 
 def by_zone(pairs: Tensor, centre: Tensor, taps: Tensor, in_word: int) -> tuple[Tensor, Tensor]:
-    """The gradients of `pair_sums` as kernels of the pictures' gradient: (B, 25, 25, C * C) and (B, 5, 5, C).
+    """The gradients of `pair_sums` as kernels of the pictures' gradient: (n, B, 25, 25, C * C) and (n, B, 5, 5, C).
 
     By the zone of rows and the rows between a place and what it is multiplied by, then by columns likewise; last the
-    channels of what it is multiplied by, `in_word` of them side by side as in `NativeKernels.matrices`, and of the place.
+    channels of what it is multiplied by, `in_word` of them together as in `NativeKernels.matrices`, and of the place.
     """
-    c = centre.shape[2]
-    once = pairs.unflatten(2, (9, c)).unflatten(1, (9, c)) * TIMES[:, None, :, None]
-    once[:, :, :, CENTRE] += centre.unflatten(1, (9, c))
+    c, shape = centre.shape[3], centre.shape[:2]
+    once = pairs.flatten(0, 1).unflatten(2, (9, c)).unflatten(1, (9, c)) * TIMES[:, None, :, None]
+    once[:, :, :, CENTRE] += centre.flatten(0, 1).unflatten(1, (9, c))
     both = once + once.permute(0, 3, 4, 1, 2)  # a product has two factors
-    taps_apart = both.unflatten(4, (-1, in_word)).unflatten(3, (3, 3)).unflatten(1, (3, 3))
-    by_row = ALONG @ taps_apart.permute(0, 1, 4, 2, 5, 6, 3, 7).reshape(len(both), 9, -1)  # rows, columns, channels
+    apart = both.unflatten(4, (-1, in_word)).unflatten(3, (3, 3)).unflatten(1, (3, 3))
+    by_row = ALONG @ apart.permute(0, 1, 4, 2, 5, 6, 3, 7).reshape(len(both), 9, -1)  # rows, columns, channels
     lags = ALONG @ by_row.unflatten(2, (9, -1))
-    lone = torch.einsum("zs,wt,nstb->nzwb", ZONE, ZONE, taps.unflatten(1, (3, 3, c)))
-    return lags, lone.contiguous()
+    lone = torch.einsum("zs,wt,nbstc->nbzwc", SEEN, SEEN, taps.unflatten(2, (3, 3, c)))
+    return lags.unflatten(0, shape), lone.contiguous()
 
 
 def pointers(tensors: Sequence[Tensor]) -> Any:
     """Their addresses as an array."""
     return (c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))
-
-
-def pays(channels: int, outputs: int, height: int, width: int, shift: int) -> bool:
-    """Whether this is expected to be faster than making keys."""
-    return min(height, width) >= 2 * shift and height * width >= 64 * outputs

@@ -23,14 +23,13 @@ REACH = 5
 
 
 class NativeOperations(Operations):
-    """What the kernels do not take is done by torch: other types, other devices, running statistics."""
+    """What the kernels do not take, other types, numbers of channels and devices, is done by torch."""
 
     def __init__(self, cache: Path) -> None:
         """Compile into the folder `cache` what is not there yet. Raises IrtrackError."""
         halves = {torch.float32: False} | ({torch.bfloat16: True} if multiplies_bfloat16() else {})
-        self.attention = {dtype: NativeAttention(cache, half) for dtype, half in halves.items()}
-        self.norms = {dtype: Norms(cache, half) for dtype, half in halves.items()}
-        self.heads = {dtype: Heads(cache, half) for dtype, half in halves.items()}
+        self._attention = {dtype: NativeAttention(cache, half) for dtype, half in halves.items()}
+        self._elements = {dtype: Elements(cache, half) for dtype, half in halves.items()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NativeOperations:
         return self  # nothing in it belongs to a network
@@ -44,66 +43,71 @@ class NativeOperations(Operations):
         shifts: Sequence[int],
         area_px: int,
     ) -> tuple[Tensor, Tensor]:
-        """As `Operations.attend`."""
-        native = self.attention.get(x.dtype) if x.device.type == "cpu" else None
-        if native is None or not native.pays(x, key_weights, shifts):
+        """As `Operations.attend`, without keys where that pays."""
+        native = self._attention.get(x.dtype)
+        if native is None or not taken(x) or not native.pays(x, key_weights, shifts):
             return super().attend(x, query_weights, key_weights, value_weights, shifts, area_px)
         return native(x, query_weights, key_weights, value_weights, shifts, area_px)
 
-    def convolve(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
         """As `Operations.convolve`; in bfloat16 torch's are as fast, and round less than minimal filtering."""
         halved = torch.is_autocast_enabled("cpu") or x.dtype != torch.float32
-        if halved or x.device.type != "cpu" or conv.in_channels % 4 or conv.out_channels % 4:
+        if halved or not taken(x) or len(cast(Tensor, conv.weight)) % 4:
             return super().convolve(conv, x)
-        native = self.attention[torch.float32].kernels
-        return Convolve.apply(x, conv.weight, conv.bias, native)  # type: ignore[no-untyped-call]
+        kernels = self._attention[torch.float32].kernels
+        return Convolve.apply(x, conv.weight, conv.bias, kernels)  # type: ignore[no-untyped-call]
 
-    def normalise(self, norm: nn.BatchNorm2d, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
+    def normalise(self, norm: nn.Module, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
         """As `Operations.normalise`."""
-        native = self.norms.get(x.dtype) if x.device.type == "cpu" and norm.training else None
-        if native is None or not (onto is None or onto.dtype == x.dtype):
+        native, same = self._elements.get(x.dtype), onto is None or onto.dtype == x.dtype
+        if native is None or not norm.training or not taken(x) or not same:
             return super().normalise(norm, x, slope, onto)
-        y, moments = Normalise.apply(x, norm.weight, norm.bias, onto, slope, norm.eps, native)  # type: ignore[no-untyped-call]
+        batch_norm = cast(nn.BatchNorm2d, norm)
+        y, moments = Normalise.apply(x, norm.weight, norm.bias, onto, slope, batch_norm.eps, native)  # type: ignore[no-untyped-call]
+        count, rate = x.numel() // x.shape[1], cast(float, batch_norm.momentum)
+        mean, variance = moments.float()
         with torch.no_grad():
-            count = x.numel() // x.shape[1]
-            mean, variance = moments.float()
-            norm.running_mean.lerp_(mean, norm.momentum)
-            norm.running_var.lerp_(variance * (count / (count - 1)), norm.momentum)
-            norm.num_batches_tracked.add_(1)
+            cast(Tensor, norm.running_mean).lerp_(mean, rate)
+            cast(Tensor, norm.running_var).lerp_(variance * (count / (count - 1)), rate)
+            cast(Tensor, norm.num_batches_tracked).add_(1)
         return y
 
-    def head(self, depthwise: nn.Module, point: nn.Conv2d, x: Tensor) -> Tensor:
-        """As `Operations.head`, its stencils made one."""
-        native = self.heads.get(x.dtype) if x.device.type == "cpu" else None
-        if native is None or not native.fits(x):
+    def head(self, depthwise: nn.Module, point: nn.Module, x: Tensor) -> Tensor:
+        """As `Operations.head`, its stencils made one; the logits are float32."""
+        native = self._elements.get(x.dtype)
+        if native is None or not taken(x) or x.shape[1] * x.element_size() % 16:  # the smallest vectors
             return super().head(depthwise, point, x)
         with torch.autocast("cpu", enabled=False):
-            square, wide, high, bias = head_stencils(cast(InceptionDepthwise, depthwise), point)
+            square, wide, high, bias = head_stencils(cast(InceptionDepthwise, depthwise), cast(nn.Conv2d, point))
             return Head.apply(x, head_taps(square, wide, high), native) + bias  # type: ignore[no-untyped-call]
 
 
+def taken(x: Tensor) -> bool:
+    """Whether the kernels take maps (B, C, H, W) of these sizes and where they are."""
+    return x.device.type == "cpu" and x.shape[1] % 4 == 0
+
+
 class Convolve(torch.autograd.Function):
-    """A 3x3 convolution of x (B, C, H, W) by minimal filtering; so is the gradient of x, by the kernel turned."""
+    """A 3x3 convolution of x (B, C, H, W) and its gradient by minimal filtering; that of the kernel is torch's."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, native: NativeKernels) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, kernels: NativeKernels) -> Tensor:
         x = channels_last(x)
         ctx.save_for_backward(x, kernel)
-        ctx.native = native
-        return native.convolve([x], native.weights(kernel), bias)
+        ctx.kernels = kernels
+        return kernels.convolve([x], kernels.weights(kernel), bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         (x, kernel), gradient = ctx.saved_tensors, channels_last(gradient)
-        _, of_kernel, of_bias = torch.ops.aten.convolution_backward(
-            *(gradient, x, kernel, [len(kernel)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [False, True, True])
-        )
-        turned = ctx.native.weights(kernel.flip(2, 3).transpose(0, 1))
-        return ctx.native.convolve([gradient], turned), of_kernel, of_bias, None
+        sizes = ([len(kernel)], [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+        _, of_kernel, of_bias = torch.ops.aten.convolution_backward(gradient, x, kernel, *sizes, [False, True, True])
+        turned = ctx.kernels.weights(kernel.flip(2, 3).transpose(0, 1))
+        return ctx.kernels.convolve([gradient], turned), of_kernel, of_bias, None
 
 
-class Norms:
-    """The procedures of `norm.c` for maps of one type."""
+class Elements:
+    """The procedures of `norm.c` and `head.c` for maps of one type."""
 
     def __init__(self, cache: Path, half: bool) -> None:
         library = load_library(cache, half)
@@ -111,10 +115,16 @@ class Norms:
         self.normalise, self.normalise_back = library.normalise, library.normalise_back
         self.normalise.argtypes = [at, size, size, at, at, c_float, at, c_float, at, at]
         self.normalise_back.argtypes = [at, at, at, size, size, at, c_float, c_float, at, at, at, at]
+        self.head, self.head_back = library.head, library.head_back
+        self.head.argtypes, self.head.restype = [at, *[size] * 3, at, c_float, at], None
+        self.head_back.argtypes = [at, at, *[size] * 4, at, at, at]
 
 
 class Normalise(torch.autograd.Function):
-    """x (B, C, H, W) normalised over the batch, times weight, plus bias and `onto`, rectified; mean and variance (2, C)."""
+    """x (B, C, H, W) normalised over the batch, times weight, plus bias and `onto`, rectified.
+
+    Beside it its mean and variance (2, C), float64.
+    """
 
     @staticmethod
     def forward(
@@ -125,7 +135,7 @@ class Normalise(torch.autograd.Function):
         onto: Tensor | None,
         slope: float,
         eps: float,
-        native: Norms,
+        native: Elements,
     ) -> tuple[Tensor, Tensor]:
         x, onto = channels_last(x), None if onto is None else channels_last(onto)
         c = x.shape[1]
@@ -150,26 +160,11 @@ class Normalise(torch.autograd.Function):
         return out, of_weight, of_bias, aside, None, None, None
 
 
-class Heads:
-    """The procedures of `head.c` for maps of one type."""
-
-    def __init__(self, cache: Path, half: bool) -> None:
-        library = load_library(cache, half)
-        at, size = c_void_p, c_long
-        self.head, self.head_back, self.dtype = library.head, library.head_back, torch.bfloat16 if half else torch.float32
-        self.head.argtypes, self.head.restype = [at, *[size] * 3, at, c_float, at], None
-        self.head_back.argtypes = [at, at, *[size] * 4, at, at, at]
-
-    def fits(self, x: Tensor) -> bool:
-        """Whether a pixel is a whole number of the smallest vectors."""
-        return x.dtype == self.dtype and x.shape[1] * x.element_size() % 16 == 0
-
-
 class Head(torch.autograd.Function):
     """x (B, C, H, W) by taps (25, C) at `HEAD_PLACES`: (B, 1, H, W), float32."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor, native: Heads) -> Tensor:
+    def forward(ctx: Any, x: Tensor, taps: Tensor, native: Elements) -> Tensor:
         x, weights = channels_last(x), taps.to(x.dtype)
         count, c, height, width = x.shape
         out = torch.empty(count, 1, height, width)
@@ -183,8 +178,8 @@ class Head(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         x, taps = ctx.saved_tensors
         count, c, height, width = x.shape
-        wide, weights = F.pad(gradient, (REACH,) * 4), taps.contiguous()
+        wide = F.pad(gradient.contiguous(), (REACH,) * 4)
         out, sums = torch.empty_like(x), torch.empty(taps.shape, dtype=torch.float64)
-        given = (x.data_ptr(), wide.data_ptr(), count, height, width, c, weights.data_ptr())
+        given = (x.data_ptr(), wide.data_ptr(), count, height, width, c, taps.data_ptr())
         check_memory(ctx.native.head_back(*given, sums.data_ptr(), out.data_ptr()))
         return out, sums.float(), None
