@@ -47,6 +47,8 @@ class ResidualBlock(nn.Module):
         if isinstance(self.shortcut, nn.Sequential):
             conv, norm = self.shortcut
             identity = self.operations.normalise(norm, conv(x))
+        elif self.shortcut is not None:  # its norm is folded into it
+            identity = self.shortcut(x)
         x = self.operations.normalise(self.bn1, self.operations.convolve(self.conv1, x), 0.01)
         return self.operations.normalise(self.bn2, self.operations.convolve(self.conv2, x), 0.01, identity)
 
@@ -233,8 +235,7 @@ class DATransNet(nn.Module):
         d = self.decoder3(d, self.contras3(x3), x3)
         d = self.decoder2(d, self.contras2(x2), x2)
         d = self.decoder1(d, self.contras1(x1), x1)
-        depthwise, point = self.outc
-        return self.operations.head(depthwise, point, d)
+        return self.operations.head(self.outc, d)
 
     def set_fused(self, fused: bool) -> DATransNet:
         """Choose the readable (False) or the algebraically equal, faster form of every DATrans block."""

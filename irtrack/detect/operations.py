@@ -35,9 +35,9 @@ class Operations:
         y = y if onto is None else y + onto
         return y if slope == 1.0 else F.leaky_relu(y, slope) if slope else F.relu(y)
 
-    def head(self, depthwise: nn.Module, point: nn.Module, x: Tensor) -> Tensor:
+    def head(self, stencils: nn.Sequential, x: Tensor) -> Tensor:
         """The network's last stencils, all channels of x (B, C, H, W) to logits (B, 1, H, W)."""
-        return point(depthwise(x))
+        return stencils(x)
 
 
 TORCH = Operations()

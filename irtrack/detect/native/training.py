@@ -72,12 +72,13 @@ class NativeOperations(Operations):
             cast(Tensor, norm.num_batches_tracked).add_(1)
         return y
 
-    def head(self, depthwise: nn.Module, point: nn.Module, x: Tensor) -> Tensor:
+    def head(self, stencils: nn.Sequential, x: Tensor) -> Tensor:
         """As `Operations.head`, its stencils made one; the logits are float32."""
         native = self._elements.get(x.dtype)
         if native is None or not taken(x) or x.shape[1] * x.element_size() % 16:  # the smallest vectors
-            return super().head(depthwise, point, x)
+            return super().head(stencils, x)
         with torch.autocast("cpu", enabled=False):
+            depthwise, point = stencils
             square, wide, high, bias = head_stencils(cast(InceptionDepthwise, depthwise), cast(nn.Conv2d, point))
             return Head.apply(x, head_taps(square, wide, high), native) + bias  # type: ignore[no-untyped-call]
 
