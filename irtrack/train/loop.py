@@ -247,8 +247,17 @@ def advance(
     run: Run, wrapped: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, teacher: DATransNet | None
 ) -> None:
     """One step on crops x and masks y (B, 1, H, W)."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(run.step, settings) * group.get("factor", 1.0)
+    loss = loss_of(run, wrapped, x, y, settings, teacher)
+    loss.backward()  # type: ignore[no-untyped-call]
+    follow(run, settings)
+    run.losses.append(loss.detach())
+    run.step += 1
+
+
+def loss_of(
+    run: Run, wrapped: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, teacher: DATransNet | None = None
+) -> Tensor:
+    """The loss of a step, with no gradients left from the one before."""
     wrapped.train()
     run.optimiser.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.bf16):
@@ -257,13 +266,17 @@ def advance(
     loss = LOSSES[settings.loss](logits.float(), y)
     if taught is not None:
         loss = (1 - settings.distil) * loss + settings.distil * towards_teacher(logits.float(), taught)
-    loss.backward()  # type: ignore[no-untyped-call]
+    return loss
+
+
+def follow(run: Run, settings: TrainSettings) -> None:
+    """Move the weights along their gradients, and their averages behind them."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(run.step, settings) * group.get("factor", 1.0)
     if settings.clip:
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
     run.optimiser.step()
     update_average(run.average, run.network, settings.ema, run.step)
-    run.losses.append(loss.detach())
-    run.step += 1
 
 
 def scores_of(teacher: DATransNet | None, x: Tensor) -> Tensor | None:
