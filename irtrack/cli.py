@@ -258,8 +258,8 @@ def make_parser() -> argparse.ArgumentParser:
         "frames a second. memory: peak of a 1280x1024 frame. tracker: CPU time a frame for 10 to 5,000 targets, "
         "beside norfair and roboflow's trackers where they are installed; ratio is how many times longer they take. "
         "neighbours: a frame on a quiet machine and beside busy processes, by how idle threads wait. train: CPU time "
-        "of a step of training in torch alone and by kernels in C, in turn, one thread; ratio is the time in torch alone "
-        "over this one's.",
+        "of a step of training in torch alone and by kernels in C, in turn, on one thread; ratio is torch alone's over "
+        "this one's.",
     )
     bench.add_argument(
         "what",

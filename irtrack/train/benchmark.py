@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def timed(run: Run, x: Tensor, y: Tensor, settings: TrainSettings) -> dict[str, 
     follow(run, settings)
     marks.append(time.process_time())
     run.step += 1
-    parts = dict(zip(PARTS, (b - a for a, b in zip(marks, marks[1:], strict=False)), strict=True))
+    parts = dict(zip(PARTS, (b - a for a, b in pairwise(marks)), strict=True))
     return parts | {"step": marks[-1] - marks[0]}
 
 
