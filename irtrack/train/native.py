@@ -56,4 +56,5 @@ def gradients(operations: Operations, base: int, bf16: bool) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         logits = network(images)
     soft_iou_bce(logits.float(), masks).backward()
-    return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+    own = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
+    return torch.cat([g.flatten() for g in own])
