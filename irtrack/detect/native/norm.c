@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { AT_ONCE = 8192 /* values: what stays in a core's nearest cache */ };
+enum { AT_ONCE = 8192 /* values: what stays in a core's nearest cache */, WORTH = 4 /* stretches: more threads */ };
 
 #define TEMPLATE "norm.inc"
 #include "lanes.h"
@@ -70,7 +70,7 @@ int normalise(const pixel *x, long pixels, long c, const float *weight, const fl
 #endif
     }
     SHARES(shares);
-#pragma omp parallel
+#pragma omp parallel if (stretches(&of) >= WORTH)
     EACH_PIECE(n, shares, stretches(&of))
     CHOOSE(of.c, moments_some, x + n * of.stretch * of.c, length(&of, n), of.c, about, part + n * 2 * of.c);
     add_stretches(part, &of, moments);
@@ -83,7 +83,7 @@ int normalise(const pixel *x, long pixels, long c, const float *weight, const fl
         repeat(&of, k, bias[k] - moments[k] * times, offset);
     }
     SHARES(again);
-#pragma omp parallel
+#pragma omp parallel if (stretches(&of) >= WORTH)
     EACH_PIECE(n, again, stretches(&of))
     {
         const long at = n * of.stretch * of.c;
@@ -106,7 +106,7 @@ int normalise_back(const pixel *gradient, const pixel *y, const pixel *x, long p
     for (long k = 0; k < c; k++)
         repeat(&of, k, moments[k], about);
     SHARES(shares);
-#pragma omp parallel
+#pragma omp parallel if (stretches(&of) >= WORTH)
     EACH_PIECE(n, shares, stretches(&of))
     {
         const long at = n * of.stretch * of.c;
@@ -122,7 +122,7 @@ int normalise_back(const pixel *gradient, const pixel *y, const pixel *x, long p
         repeat(&of, k, -own * sums[k] / pixels - times * about[k], factors + 2 * of.c);
     }
     SHARES(again);
-#pragma omp parallel
+#pragma omp parallel if (stretches(&of) >= WORTH)
     EACH_PIECE(n, again, stretches(&of))
     {
         const long at = n * of.stretch * of.c;
