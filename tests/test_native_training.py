@@ -172,6 +172,26 @@ def test_head(flags: Path, size: tuple[int, int], channels: int, half: bool) -> 
     assert_close(found, expected, ROUNDED if half else EQUAL)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("size", "channels"), [((1, 1), 4), ((5, 7), 8), ((2, 9), 12), ((16, 21), 32)])
+def test_joined_maps(flags: Path, size: tuple[int, int], channels: int, half: bool) -> None:
+    torch.manual_seed(8)
+    height, width = 2 * size[0], 2 * size[1]
+    sizes = [(channels, height, width), (channels, *size), (channels, height, width)]
+    maps, gradient = [picture(2, *s, half=half) for s in sizes], picture(2, 2 * channels, height, width, half=half)
+    operations = NativeOperations(flags)
+    operations._elements[torch.bfloat16] = Elements(flags, half=True)
+
+    def made(form: Operations, dtype: torch.dtype) -> list[Tensor]:
+        leaves = [leaf(m, dtype) for m in maps]
+        y = form.join(*leaves)
+        y.backward(gradient.to(dtype))
+        return [y, *(v.grad for v in leaves if v.grad is not None)]
+
+    own = torch.bfloat16 if half else torch.float32
+    assert_close(made(operations, own), made(TORCH, torch.float64), ROUNDED if half else EQUAL)
+
+
 @pytest.mark.parametrize(("inputs", "outputs"), [(4, 8), (16, 8), (32, 64)])
 def test_convolutions(flags: Path, inputs: int, outputs: int) -> None:
     torch.manual_seed(4)

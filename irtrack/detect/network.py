@@ -169,6 +169,8 @@ class ConvNormRelu(nn.Module):
 class Decoder(nn.Module):
     """Doubles the resolution, gates by a sigmoid of the encoder's features, joins the DATrans skip."""
 
+    operations: Operations = TORCH
+
     def __init__(self, c_skip: int, c_out: int) -> None:
         super().__init__()
         self.sattn = nn.Sequential(nn.Conv2d(c_skip, c_skip, 1), nn.Sigmoid())
@@ -176,8 +178,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor, encoded: Tensor) -> Tensor:
         """x (B, C, H/2, W/2), skip and encoded (B, C, H, W) -> (B, c_out, H, W)."""
-        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.nConvs(torch.cat([skip, x * self.sattn(encoded)], 1))
+        return self.nConvs(self.operations.join(skip, x, self.sattn[0](encoded)))
 
 
 class InceptionDepthwise(nn.Module):
@@ -247,6 +248,6 @@ class DATransNet(nn.Module):
     def set_operations(self, operations: Operations) -> DATransNet:
         """Choose how training computes; `operations.TORCH` at first."""
         for module in self.modules():
-            if isinstance(module, DATransNet | ResidualBlock | DATrans | ConvNormRelu):
+            if isinstance(module, DATransNet | ResidualBlock | DATrans | ConvNormRelu | Decoder):
                 module.operations = operations
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,6 +35,14 @@ class Operations:
         y = norm(x)
         y = y if onto is None else y + onto
         return y if slope == 1.0 else F.leaky_relu(y, slope) if slope else F.relu(y)
+
+    def join(self, skip: Tensor, x: Tensor, gate: Tensor) -> Tensor:
+        """skip (B, C, H, W), and x (B, C, H/2, W/2) at twice the size times the sigmoid of gate (B, C, H, W), joined.
+
+        (B, 2C, H, W); bilinear.
+        """
+        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return torch.cat([skip, x * gate.sigmoid()], 1)
 
     def head(self, stencils: nn.Sequential, x: Tensor) -> Tensor:
         """The network's last stencils, all channels of x (B, C, H, W) to logits (B, 1, H, W)."""

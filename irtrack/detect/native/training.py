@@ -72,6 +72,13 @@ class NativeOperations(Operations):
             cast(Tensor, norm.num_batches_tracked).add_(1)
         return y
 
+    def join(self, skip: Tensor, x: Tensor, gate: Tensor) -> Tensor:
+        """As `Operations.join`."""
+        native = self._elements.get(x.dtype)
+        if native is None or not taken(x) or not skip.dtype == gate.dtype == x.dtype:
+            return super().join(skip, x, gate)
+        return Join.apply(skip, x, gate, native)  # type: ignore[no-untyped-call]
+
     def head(self, stencils: nn.Sequential, x: Tensor) -> Tensor:
         """As `Operations.head`, its stencils made one; the logits are float32."""
         native = self._elements.get(x.dtype)
@@ -108,7 +115,7 @@ class Convolve(torch.autograd.Function):
 
 
 class Elements:
-    """The procedures of `norm.c` and `head.c` for maps of one type."""
+    """Procedures of `norm.c`, `elements.c` and `head.c` for maps of one type."""
 
     def __init__(self, cache: Path, half: bool) -> None:
         library = load_library(cache, half)
@@ -119,6 +126,9 @@ class Elements:
         self.head, self.head_back = library.head, library.head_back
         self.head.argtypes, self.head.restype = [at, *[size] * 3, at, c_float, at], None
         self.head_back.argtypes = [at, at, *[size] * 4, at, at, at]
+        self.join, self.join_back = library.join, library.join_back
+        self.join.argtypes = [at, at, at, *[size] * 4, at]
+        self.join_back.argtypes = [at, at, at, *[size] * 4, at, at, at]
 
 
 class Normalise(torch.autograd.Function):
@@ -159,6 +169,31 @@ class Normalise(torch.autograd.Function):
         check_memory(native.normalise_back(*maps, weight.data_ptr(), eps, slope, moments.data_ptr(), *made))
         of_bias, of_weight = sums.to(weight.dtype)
         return out, of_weight, of_bias, aside, None, None, None
+
+
+class Join(torch.autograd.Function):
+    """`Operations.join` and its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, skip: Tensor, x: Tensor, gate: Tensor, native: Elements) -> Tensor:
+        skip, x, gate = (channels_last(v) for v in (skip, x, gate))
+        count, c, height, width = x.shape
+        out = torch.empty(count, 2 * c, 2 * height, 2 * width, dtype=x.dtype, memory_format=torch.channels_last)
+        maps = (skip.data_ptr(), x.data_ptr(), gate.data_ptr())
+        check_memory(native.join(*maps, count, height, width, c, out.data_ptr()))
+        ctx.save_for_backward(x, gate)
+        ctx.native = native
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (x, gate), gradient = ctx.saved_tensors, channels_last(gradient)
+        count, c, height, width = x.shape
+        of_skip, of_x, of_gate = torch.empty_like(gate), torch.empty_like(x), torch.empty_like(gate)
+        maps, made = (x, gate, gradient), (of_skip, of_x, of_gate)
+        given, taken_to = ([v.data_ptr() for v in part] for part in (maps, made))
+        check_memory(ctx.native.join_back(*given, count, height, width, c, *taken_to))
+        return of_skip, of_x, of_gate, None
 
 
 class Head(torch.autograd.Function):
