@@ -31,6 +31,8 @@ int normalise_back(const pixel *, const pixel *, const pixel *, long, long, cons
 int attend(long, const pixel *const *, const long *, const pixel *const *, long, long, long, long, long, pixel *);
 int spread_back(const pixel *, const pixel *, const float *, const pixel *, const pixel *, long, long, long, long,
                 long, long, float *);
+int join(const pixel *, const pixel *, const pixel *, long, long, long, long, pixel *);
+int join_back(const pixel *, const pixel *, const pixel *, long, long, long, long, pixel *, pixel *, pixel *);
 int head_back(const pixel *, const float *, long, long, long, long, const float *, double *, pixel *);
 static unsigned seed = 1;
 static float next(void) { return (seed = seed * 1664525u + 1013904223u) / 4294967296.0f - 0.5f; }
@@ -123,6 +125,14 @@ int main(void)
         if (spread_back(wide, pixels(625 * c * c), floats(25 * c), given, kernel, 1, h, w, c, c, shift, back))
             return 1;
         fwrite(back, 4, n, stdout);
+        pixel *joined = malloc(sizeof(pixel) * 8 * n), *of_skip = malloc(sizeof(pixel) * 4 * n);
+        if (join(pixels(4 * n), x, pixels(4 * n), 1, h, w, c, joined))
+            return 1;
+        show(joined, 8 * n);
+        if (join_back(x, pixels(4 * n), pixels(8 * n), 1, h, w, c, of_skip, out, joined))
+            return 1;
+        show(out, n);
+        show(joined, 4 * n);
         if (head_back(x, floats((h + 10) * (w + 10)), 1, h, w, c, floats(25 * c), sums, out))
             return 1;
         show(out, n);
