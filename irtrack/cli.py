@@ -257,10 +257,15 @@ def make_parser() -> argparse.ArgumentParser:
         "code (--reference) or else of the readable form over this one's. live: a simulated 640x512 camera at 30 "
         "frames a second. memory: peak of a 1280x1024 frame. tracker: CPU time a frame for 10 to 5,000 targets, "
         "beside norfair and roboflow's trackers where they are installed; ratio is how many times longer they take. "
-        "neighbours: a frame on a quiet machine and beside busy processes, by how idle threads wait.",
+        "neighbours: a frame on a quiet machine and beside busy processes, by how idle threads wait. train: CPU time "
+        "of a step of training in torch alone and by kernels in C, in turn, on one thread; ratio is torch alone's over "
+        "this one's.",
     )
     bench.add_argument(
-        "what", nargs="?", default="network", choices=("network", "live", "memory", "tracker", "display", "neighbours")
+        "what",
+        nargs="?",
+        default="network",
+        choices=("network", "live", "memory", "tracker", "display", "neighbours", "train"),
     )
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
     bench.add_argument("--rounds", type=count, default=12, metavar="N", help="turns of each form, two frames each (12)")

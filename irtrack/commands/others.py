@@ -111,6 +111,14 @@ def bench(args: argparse.Namespace) -> int:
         from irtrack.bench import memory
 
         rows = list(memory.run(args.reference))
+    elif args.what == "train":
+        from irtrack.bench.report import Row
+        from irtrack.train.benchmark import run as run_training
+
+        rows = [
+            Row(stage, form, mode, size, 1, value, ratio)
+            for stage, form, mode, size, value, ratio in run_training(args.rounds)
+        ]
     else:
         from irtrack.bench import network
 

@@ -182,18 +182,18 @@ def pair_sums(padded: Tensor, total: Tensor, shift: int) -> tuple[Tensor, Tensor
 def statistics_of_pairs(
     mean: Tensor, by_tap: Tensor, sums: tuple[Tensor, Tensor, Tensor], pixels: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """X X' (C, C), X K' (C, O) and |K|^2 (O,) of one picture X = P + mean.
+    """X X' (..., C, C), X K' (..., C, O) and |K|^2 (..., O) of pictures X = P + mean.
 
-    mean (C,); by_tap (O, 9C): the kernel of the keys, whose taps sum to zero; sums: `pair_sums` of P.
+    mean (..., C); by_tap (..., O, 9C): the kernel of the keys, whose taps sum to zero; sums: `pair_sums` of P.
     """
     pairs, centre, taps = sums
-    c = len(mean)
+    c = mean.shape[-1]
     own = slice(CENTRE * c, (CENTRE + 1) * c)
-    product = (by_tap @ centre).T + torch.outer(mean, by_tap @ taps)
-    square = ((by_tap @ pairs) * by_tap).sum(1)
+    product = (by_tap @ centre).mT + mean.unsqueeze(-1) * (taps.unsqueeze(-2) @ by_tap.mT)
+    square = ((by_tap @ pairs) * by_tap).sum(-1)
     # The sum of P P' is that of the centre tap with itself, that of P the centre tap's.
-    aside = torch.outer(mean, taps[own] + mean * (pixels / 2))
-    return centre[own] + aside + aside.T, product, square
+    aside = mean.unsqueeze(-1) * (taps[..., own] + mean * (pixels / 2)).unsqueeze(-2)
+    return centre[..., own, :] + aside + aside.mT, product, square
 
 
 def autocorrelated_statistics(

@@ -280,26 +280,33 @@ class FastHead(nn.Module):
     def __init__(self, depthwise: InceptionDepthwise, point: nn.Conv2d, arithmetic: Kernels) -> None:
         super().__init__()
         self.kernels = arithmetic
-        c = point.in_channels // 4
-        w = point.weight.flatten(1)
-        same, square, wide, high = (w[:, i * c : (i + 1) * c, None, None] for i in range(4))
-        branches = (depthwise.dwconv_hw, depthwise.dwconv_w, depthwise.dwconv_h)
-        square, wide, high = (
-            part * conv.weight.transpose(0, 1) for part, conv in zip((square, wide, high), branches, strict=True)
-        )
-        bias = cast(Tensor, point.bias).clone()
-        for i, conv in enumerate(branches):
-            bias += w[:, (i + 1) * c : (i + 2) * c] @ cast(Tensor, conv.bias)
-        self.square = frozen(torch.cat([F.pad(same, (1, 1, 1, 1)), square], 1))
-        self.wide, self.high, self.bias = frozen(wide), frozen(high), frozen(bias)
-        whole = torch.zeros(4 * c, 11, 11)
-        whole[: 2 * c, 4:7, 4:7], whole[2 * c : 3 * c, 5:6] = self.square[0], self.wide[0]
-        whole[3 * c :, :, 5:6] = self.high[0]
-        self.taps = frozen(torch.stack([whole[:, 5 + row, 5 + column] for row, column in HEAD_PLACES]))
+        self.square, self.wide, self.high, self.bias = map(frozen, head_stencils(depthwise, point))
+        self.taps = frozen(head_taps(self.square, self.wide, self.high))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, 1, H, W)."""
         return self.kernels.head(x, self.square, self.wide, self.high, self.taps, self.bias)
+
+
+def head_stencils(depthwise: InceptionDepthwise, point: nn.Conv2d) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A 3x3 stencil (1, 2c, 3, 3), a 1x11 and an 11x1 one (1, c), and the bias (1,): see `Kernels.head`."""
+    c = point.in_channels // 4
+    w = point.weight.flatten(1)
+    same, square, wide, high = (w[:, i * c : (i + 1) * c, None, None] for i in range(4))
+    branches = (depthwise.dwconv_hw, depthwise.dwconv_w, depthwise.dwconv_h)
+    square, wide, high = (
+        part * conv.weight.transpose(0, 1) for part, conv in zip((square, wide, high), branches, strict=True)
+    )
+    bias = cast(Tensor, point.bias)
+    for i, conv in enumerate(branches):
+        bias = bias + w[:, (i + 1) * c : (i + 2) * c] @ cast(Tensor, conv.bias)
+    return torch.cat([F.pad(same, (1, 1, 1, 1)), square], 1), wide, high, bias
+
+
+def head_taps(square: Tensor, wide: Tensor, high: Tensor) -> Tensor:
+    """The same stencils at each of `HEAD_PLACES` (25, 4c)."""
+    whole = torch.cat([F.pad(square[0], (4, 4, 4, 4)), F.pad(wide[0], (0, 0, 5, 5)), F.pad(high[0], (5, 5, 0, 0))])
+    return torch.stack([whole[:, 5 + row, 5 + column] for row, column in HEAD_PLACES])
 
 
 def frozen(tensor: Tensor) -> nn.Parameter:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from irtrack.detect.directional import fused_attention
+from irtrack.detect.operations import TORCH, Operations
 
 UNUSED_PREFIXES = ("encoder5.", "decoder5.")
 """Modules that the authors' checkpoints carry and their network never runs."""
@@ -30,6 +30,8 @@ NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a shortcut (1x1 where the channel count changes)."""
 
+    operations: Operations = TORCH
+
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
@@ -41,9 +43,14 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.shortcut is None else self.shortcut(x)
-        x = F.leaky_relu(self.bn1(self.conv1(x)), 0.01)
-        return F.leaky_relu(self.bn2(self.conv2(x)) + identity, 0.01)
+        identity = x
+        if isinstance(self.shortcut, nn.Sequential):
+            conv, norm = self.shortcut
+            identity = self.operations.normalise(norm, conv(x))
+        elif self.shortcut is not None:  # its norm is folded into it
+            identity = self.shortcut(x)
+        x = self.operations.normalise(self.bn1, self.operations.convolve(self.conv1, x), 0.01)
+        return self.operations.normalise(self.bn2, self.operations.convolve(self.conv2, x), 0.01, identity)
 
 
 class DATrans(nn.Module):
@@ -52,6 +59,8 @@ class DATrans(nn.Module):
     For each shift d the eight reflected neighbours at distance d, minus the centre, give keys and values; the centre
     gives queries. Attention is between channels: (hidden x 8 hidden) for each head, whatever the frame's size.
     """
+
+    operations: Operations = TORCH
 
     def __init__(self, channels: int, hidden: int, shifts: tuple[int, ...], area_px: int) -> None:
         """`area_px`: pixels of this level at the training size; a constant of the weights, not of the frame."""
@@ -67,13 +76,14 @@ class DATrans(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W); `fused` chooses the algebraically equal form of `directional.py`."""
-        return self.out_conv(self.attended(x)[0])
+        conv, norm, _ = self.out_conv
+        return self.operations.normalise(norm, conv(self.attended(x)[0]), 0.0)
 
     def attended(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attention times values (B, heads*hidden, H, W), and the attention (B, heads, hidden, 8*hidden)."""
         if self.fused:
             q_w, k_w, v_w = (kernels(m) for m in (self.query_convs, self.key_convs, self.value_convs))
-            return fused_attention(x, q_w, k_w, v_w, self.shifts, self.area_px)
+            return self.operations.attend(x, q_w, k_w, v_w, self.shifts, self.area_px)
         b, _, h, w = x.shape
         differences = [directional_differences(x, d) for d in self.shifts]
         n = len(self.shifts)
@@ -145,17 +155,21 @@ class GFEM(nn.Module):
 class ConvNormRelu(nn.Module):
     """3x3 convolution, BatchNorm, ReLU."""
 
+    operations: Operations = TORCH
+
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.norm = nn.BatchNorm2d(c_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.conv(x)))
+        return self.operations.normalise(self.norm, self.operations.convolve(self.conv, x), 0.0)
 
 
 class Decoder(nn.Module):
     """Doubles the resolution, gates by a sigmoid of the encoder's features, joins the DATrans skip."""
+
+    operations: Operations = TORCH
 
     def __init__(self, c_skip: int, c_out: int) -> None:
         super().__init__()
@@ -164,8 +178,7 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor, encoded: Tensor) -> Tensor:
         """x (B, C, H/2, W/2), skip and encoded (B, C, H, W) -> (B, c_out, H, W)."""
-        x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.nConvs(torch.cat([skip, x * self.sattn(encoded)], 1))
+        return self.nConvs(self.operations.join(skip, x, self.sattn[0](encoded)))
 
 
 class InceptionDepthwise(nn.Module):
@@ -185,6 +198,8 @@ class InceptionDepthwise(nn.Module):
 
 class DATransNet(nn.Module):
     """Five-level U-shaped network with a DATrans block on each skip and a GFEM at the bottom."""
+
+    operations: Operations = TORCH
 
     def __init__(self, base: int = 16, img_size: int = 256) -> None:
         """`base`: channels of the first level, 16 in the paper. `img_size`: the training size in pixels, which scales
@@ -221,11 +236,18 @@ class DATransNet(nn.Module):
         d = self.decoder3(d, self.contras3(x3), x3)
         d = self.decoder2(d, self.contras2(x2), x2)
         d = self.decoder1(d, self.contras1(x1), x1)
-        return self.outc(d)
+        return self.operations.head(self.outc, d)
 
     def set_fused(self, fused: bool) -> DATransNet:
         """Choose the readable (False) or the algebraically equal, faster form of every DATrans block."""
         for module in self.modules():
             if isinstance(module, DATrans):
                 module.fused = fused
+        return self
+
+    def set_operations(self, operations: Operations) -> DATransNet:
+        """Choose how training computes; `operations.TORCH` at first."""
+        for module in self.modules():
+            if isinstance(module, DATransNet | ResidualBlock | DATrans | ConvNormRelu | Decoder):
+                module.operations = operations
         return self

@@ -34,6 +34,7 @@ from irtrack.train.gpu import quick_steps, within_memory
 from irtrack.train.journal import Journal, panel
 from irtrack.train.losses import LOSSES, towards_teacher
 from irtrack.train.mining import mine
+from irtrack.train.native import operations_for
 from irtrack.train.optimisers import Muon, make_optimiser
 from irtrack.train.parallel import Team, team
 from irtrack.train.settings import TrainSettings, drop_fractions
@@ -119,7 +120,8 @@ class Run:
             # Into memory first: counts of steps stay there, where optimisers keep them, and the rest is copied over.
             state = torch.load(path, map_location="cpu", weights_only=True)
             saved = TrainSettings.from_dict(state["settings"])
-            same = replace(saved, bf16=settings.bf16) == settings  # another machine's arithmetic may go on with it
+            # Another machine's arithmetic may go on with it.
+            same = replace(saved, bf16=settings.bf16, native=settings.native) == settings
         except IrtrackError:
             same = False
         except Exception as error:  # whatever torch's unpickler stumbles over
@@ -139,6 +141,7 @@ def start(settings: TrainSettings, device: str, init: dict[str, Tensor] | None) 
     torch.manual_seed(settings.seed)
     network = DATransNet(settings.base, settings.img_size).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.set_operations(operations_for(settings, device))
     if init is not None:
         network.load_state_dict(init)
     else:
@@ -244,8 +247,17 @@ def advance(
     run: Run, wrapped: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, teacher: DATransNet | None
 ) -> None:
     """One step on crops x and masks y (B, 1, H, W)."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(run.step, settings) * group.get("factor", 1.0)
+    loss = loss_of(run, wrapped, x, y, settings, teacher)
+    loss.backward()  # type: ignore[no-untyped-call]
+    follow(run, settings)
+    run.losses.append(loss.detach())
+    run.step += 1
+
+
+def loss_of(
+    run: Run, wrapped: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, teacher: DATransNet | None = None
+) -> Tensor:
+    """The loss of a step, with no gradients left from the one before."""
     wrapped.train()
     run.optimiser.zero_grad(set_to_none=True)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.bf16):
@@ -254,13 +266,17 @@ def advance(
     loss = LOSSES[settings.loss](logits.float(), y)
     if taught is not None:
         loss = (1 - settings.distil) * loss + settings.distil * towards_teacher(logits.float(), taught)
-    loss.backward()  # type: ignore[no-untyped-call]
+    return loss
+
+
+def follow(run: Run, settings: TrainSettings) -> None:
+    """Move the weights along their gradients, and their averages behind them."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(run.step, settings) * group.get("factor", 1.0)
     if settings.clip:
         torch.nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
     run.optimiser.step()
     update_average(run.average, run.network, settings.ema, run.step)
-    run.losses.append(loss.detach())
-    run.step += 1
 
 
 def scores_of(teacher: DATransNet | None, x: Tensor) -> Tensor | None:

@@ -36,6 +36,7 @@ class TrainSettings(Checked):
     weight_decay: float = option(1e-2, "decoupled weight decay of AdamW", low=0.0)
     clip: float = option(1.0, "largest norm of the gradient; 0 leaves it alone", low=0.0)
     bf16: bool = option(False, "bfloat16 arithmetic (weights stay float32): twice as fast where the machine has it")
+    native: bool = option(True, "kernels in C for the steps on a CPU, where there is a compiler; else torch alone")
     ema: float = option(0.998, "decay of the averaged weights, which are evaluated and shipped", low=0.0, high=1.0)
     loss: str = option("soft_iou_bce", "one of " + ", ".join(LOSSES))
     distil: float = option(0.5, "weight of the teacher's scores in the loss, where there is a teacher", low=0.0, high=1)

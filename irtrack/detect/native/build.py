@@ -20,7 +20,7 @@ from irtrack.core import IrtrackError
 from irtrack.paths import sha256_of
 
 FOLDER = Path(__file__).parent
-FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC")
 COMPILE_S = 120.0
 
 log = logging.getLogger(__name__)

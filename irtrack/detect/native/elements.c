@@ -5,6 +5,25 @@
 
 enum { RUN = 32 * ABREAST /* pixels of a piece */ };
 
+/* The second of the two columns that column `x` of a picture of twice the width lies between; the nearer one is x / 2. */
+INLINE long beside(long x, long width)
+{
+    const long near = x / 2, next = x % 2 ? near + 1 : near - 1;
+    return next < 0 || next >= width ? near : next;
+}
+
+/* The two rows that row `y` of a picture of twice the height lies between, and the weight of the upper one. */
+struct between {
+    long upper, lower;
+    float far;
+};
+
+INLINE struct between rows_between(long y, long height)
+{
+    const long above = (y + 1) / 2 - 1;
+    return (struct between){above < 0 ? 0 : above, above + 1 < height ? above + 1 : above, y % 2 ? 0.75f : 0.25f};
+}
+
 #define TEMPLATE "elements.inc"
 #include "lanes.h"
 
@@ -91,5 +110,68 @@ int mix(const pixel *x, long pixels, long c, const pixel *weights, const float *
         }
     }
     free(room);
+    return 0;
+}
+
+/* Pictures: out (2 height, 2 width, 2 c), of skip (2 height, 2 width, c) and of x (height, width, c), bilinear at twice the
+   size, times the sigmoid of gate (2 height, 2 width, c). Returns 1 where memory is short, else 0. */
+int join(const pixel *skip, const pixel *x, const pixel *gate, long pictures, long height, long width, long c, pixel *out)
+{
+    float *room = room_for_threads(width * c);
+    if (!room)
+        return 1;
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(n, shares, 2 * pictures * height)
+    {
+        const struct between rows = rows_between(n % (2 * height), height);
+        const pixel *picture = x + n / (2 * height) * height * width * c;
+        const long at = n * 2 * width * c;
+        CHOOSE(c, join_line, picture + rows.upper * width * c, picture + rows.lower * width * c, rows.far, width, c, skip + at,
+               gate + at, own_room(room, width * c, 0), out + 2 * at);
+    }
+    free(room);
+    return 0;
+}
+
+/* Gradients of `join`, from that of its result: of skip to aside, of x to out, of gate to of_gate. Returns 1 where memory is
+   short, else 0. */
+int join_back(const pixel *x, const pixel *gate, const pixel *given, long pictures, long height, long width, long c,
+              pixel *aside, pixel *out, pixel *of_gate)
+{
+    const long line = width * c;
+    float *room = room_for_threads(line), *narrow = calloc(2 * pictures * height * line, sizeof(float));
+    if (!room || !narrow) {
+        free(room);
+        free(narrow);
+        return 1;
+    }
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(n, shares, 2 * pictures * height)
+    {
+        const struct between rows = rows_between(n % (2 * height), height);
+        const pixel *picture = x + n / (2 * height) * height * line;
+        const long at = n * 2 * line;
+        CHOOSE(c, join_back_line, picture + rows.upper * line, picture + rows.lower * line, rows.far, width, c, gate + at,
+               given + 2 * at, own_room(room, line, 0), narrow + n * line, aside + at, of_gate + at);
+    }
+    SHARES(again);
+#pragma omp parallel
+    EACH_PIECE(n, again, pictures * height)
+    {
+        const long y = n % height, first = n / height * 2 * height;
+        const float *from[4];
+        float weight[4];
+        int count = 0;
+        for (long row = y ? 2 * y - 1 : 0; row <= 2 * y + 2 && row < 2 * height; row++) {
+            const struct between rows = rows_between(row, height);
+            from[count] = narrow + (first + row) * line;
+            weight[count++] = (rows.upper == y ? rows.far : 0) + (rows.lower == y ? 1 - rows.far : 0);
+        }
+        CHOOSE(c, weigh_lines, from, weight, count, line, out + n * line);
+    }
+    free(room);
+    free(narrow);
     return 0;
 }

@@ -21,3 +21,29 @@ void head(const pixel *picture, long height, long width, long c, const pixel *we
     EACH_PIECE(y, shares, height)
     CHOOSE(c / IN_WORD, row_of_logits, (const float *)picture, height, width, c / IN_WORD, (const float *)weights, bias, y, out);
 }
+
+/* Gradients of `head`: of pictures (height, width, c) to out, shaped alike, and of the weights (TAPS, c), of floats here, to
+   `sums`, added up row by row. gradient: of its logits, each map with REACH zeros on all sides. Returns 1 where memory is
+   short, else 0. */
+int head_back(const pixel *x, const float *gradient, long pictures, long height, long width, long c, const float *weights,
+              double *sums, pixel *out)
+{
+    const long far = width + 2 * REACH, size = TAPS * c, rows = pictures * height;
+    float *part = calloc(rows * size, sizeof(float));
+    if (!part)
+        return 1;
+    SHARES(shares);
+#pragma omp parallel
+    EACH_PIECE(n, shares, rows)
+    {
+        const long line = n / height * (height + 2 * REACH) + n % height + REACH;
+        CHOOSE(c, head_back_row, x + n * width * c, gradient + line * far + REACH, far, width, c, weights, part + n * size,
+               out + n * width * c);
+    }
+    memset(sums, 0, sizeof(double) * size);
+    for (long n = 0; n < rows; n++)
+        for (long k = 0; k < size; k++)
+            sums[k] += part[n * size + k];
+    free(part);
+    return 0;
+}

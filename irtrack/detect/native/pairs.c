@@ -109,7 +109,7 @@ int pair_sums(const float *padded, long height, long width, long c, long shift, 
                     if (r + i >= PIECES || k + j < 0 || k + j >= PIECES) /* in no window with its partner */
                         continue;
                     const float *a = padded + (top * step + columns[k]) * c;
-                    CHOOSE(c, outer, a, a + (i * step + j) * shift * c, count, step, columns[k + 1] - columns[k], c, c,
+                    CHOOSE(c, outer, a, step, a + (i * step + j) * shift * c, step, count, columns[k + 1] - columns[k], c, c,
                            part + (l * PIECES + k) * c * c);
                 }
         }
@@ -137,7 +137,7 @@ int cross_sums(const float *a, const float *b, long pixels, long c, long d, floa
         EACH_PIECE(n, shares, bands)
         {
             const long first = n * SHORT, count = first + SHORT < pixels ? SHORT : pixels - first;
-            CHOOSE(c, outer, a + first * c, b + first * d, 1, 0, count, c, d, part);
+            CHOOSE(c, outer, a + first * c, 0, b + first * d, 0, 1, count, c, d, part);
             for (long x = first; square && x < first + count; x++)
                 for (long k = 0; k < d; k++)
                     own[k] += b[x * d + k] * b[x * d + k];
