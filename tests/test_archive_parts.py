@@ -419,7 +419,7 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
     for seed, name in enumerate(names):
         path = tmp_path / "in" / os.fsdecode(name)
         path.parent.mkdir(exist_ok=True)
-        plain = saved(f"sky,width=64,height=48,frames=12,targets=2,scr=25,seed={seed}", tmp_path / "plain.mkv")
+        plain = saved(f"sky,width=64,height=48,frames=20,targets=2,scr=60,seed={seed}", tmp_path / "plain.mkv")
         plain.rename(path)
         result = done(path, job)
         known[str(path)] = looked(path, job)

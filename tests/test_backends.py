@@ -76,10 +76,10 @@ def test_detections_do_not_depend_on_the_engine(name: str) -> None:
 
 
 def test_an_engine_that_differs_is_refused(exported: tuple[Path, str]) -> None:
-    """A file of another training of the same network: each weight of the last layer differs by one in a hundred."""
+    """A file of another training of the same network: each weight of the last layer differs by one in twenty."""
     network = load_weights("datransnet-s").network
     with torch.no_grad():
-        list(network.parameters())[-2].mul_(1.01)
+        list(network.parameters())[-2].mul_(1.05)
     for name in ("onnxruntime", "openvino"):
         with pytest.raises(IrtrackError, match=f"backend {name} gives other scores than torch"):
             backends.make_backend(name, network, exported[0])

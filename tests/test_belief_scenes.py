@@ -50,7 +50,7 @@ def nearest(a: Floats, b: Floats) -> Floats:
 @pytest.mark.parametrize(
     ("text", "since_s", "least", "most_false"),
     [
-        ("hovering,frames=150,seed=31", 3.0, 0.9, 0.1),
+        ("hovering,frames=150,seed=31", 3.0, 0.85, 0.1),
         ("creeping,frames=180,seed=32,creep_px_s=1.2", 4.0, 0.5, 0.1),
         ("swinging,frames=120,seed=33", 2.0, 0.8, 0.2),
         ("crowd,frames=40,seed=34", 0.7, 0.8, 3.0),

@@ -120,7 +120,7 @@ def test_learning_and_comparing(
     said = capsys.readouterr().out
     assert "frames that it did not see" in said
     assert "on scenes that irtrack renders" in said
-    assert re.search(r"NUAA-SIRST:val\S+ +97\.94 +0\.13", said), "the figures that the model came with"
+    assert re.search(r"NUAA-SIRST:val\S+ +96\.91 +0\.20", said), "the figures that the model came with"
     compared = json.loads((out / "compared.json").read_text())
     assert compared["before"].keys() == compared["after"].keys() >= {"Pd", "IoU", "false_objects_per_image"}
     assert 0 <= compared["before"]["Pd"] <= 100
