@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from irtrack.cli import main
 from irtrack.core import IrtrackError
 from irtrack.detect import backends
-from irtrack.detect.directional import fused_attention
+from irtrack.detect.directional import Weights, fused_attention
 from irtrack.detect.native import build
 from irtrack.detect.native.attention import NativeAttention
 from irtrack.detect.native.training import Elements, NativeOperations, Normalise
@@ -58,14 +58,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         monkeypatch.setattr(module, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "native-cache")
 
 
-@pytest.fixture
-def set_threads() -> Iterator[Callable[[int], None]]:
-    """torch's threads, set back at the end."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def picture(*shape: int, half: bool = False) -> Tensor:
     """Normal numbers that bfloat16 has, if `half`."""
     x = torch.randn(shape)
@@ -92,7 +84,7 @@ def attended(
     x, gradient, *weights = given
     x, leaves = leaf(x, types[0]), [leaf(w, types[1]) for w in weights]
     n = len(shifts)
-    y, attention = form(x, leaves[:n], leaves[n : 2 * n], leaves[2 * n :], shifts, 4096)
+    y, attention = form(x, Weights(leaves[:n], leaves[n : 2 * n], leaves[2 * n :], shifts, 4096))
     y.backward(gradient.to(y.dtype))
     return [y, attention, *(v.grad for v in (x, *leaves) if v.grad is not None)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 from test_session import SCENE, SETTINGS, Bright, rows, until, whole
 from test_sessionfile import Desk, another, looked
+from test_sessionfile import desk as desk
+from test_sessionfile import desks as desks
 
 from irtrack.build import make_detector
 from irtrack.core import DetectorStatus
@@ -22,19 +23,6 @@ from irtrack.session.recordings import fingerprint
 from irtrack.session.results import all_results, results_folder
 from irtrack.session.sessionfile import SessionFile, own_path, read_session
 from irtrack.session.standing import day_text, notice_of
-
-
-@pytest.fixture
-def desks() -> Iterator[list[Desk]]:
-    made: list[Desk] = []
-    yield made
-    for desk in made:
-        desk.close()
-
-
-@pytest.fixture
-def desk(desks: list[Desk]) -> Desk:
-    return another(desks)
 
 
 def reopened(desks: list[Desk], source: Path | str) -> Desk:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -195,26 +195,32 @@ def cosines(sums: Sums, wq: Tensor) -> Tensor:
     return qk / (q_norm.unsqueeze(-1) * k_norm.unsqueeze(-2))
 
 
-def fused_attention(
-    x: Tensor,
-    query_weights: Sequence[Tensor],
-    key_weights: Sequence[Tensor],
-    value_weights: Sequence[Tensor],
-    shifts: Sequence[int],
-    area_px: int,
-) -> tuple[Tensor, Tensor]:
+class Weights(NamedTuple):
+    """Of one block: 1x1 kernels of each shift, (hidden, C) for queries and (8*hidden, 8C) for keys and values.
+
+    `area_px`: pixels of its level at the training size.
+    """
+
+    queries: Sequence[Tensor]
+    keys: Sequence[Tensor]
+    values: Sequence[Tensor]
+    shifts: Sequence[int]
+    area_px: int
+
+
+def fused_attention(x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
     """Attention times values of one block.
 
     x (B, C, H, W) -> values (B, heads*hidden, H, W) and attention (B, heads, hidden, 8*hidden).
     """
-    c = x.shape[1]
+    c, shifts = x.shape[1], weights.shifts
     # Keys and values do not see a constant (their kernels sum to zero); without it a flat frame loses no digits.
     mean = x.mean((2, 3), keepdim=True)
     padded = [F.pad(x - mean, (d,) * 4, mode="reflect") for d in shifts]
-    wq = interleave([w.flatten(1) for w in query_weights], 0)
-    scores = cosines(score_sums(x, mean, padded, [stencil(w, c) for w in key_weights], shifts), wq)
-    attention = attention_from_scores(scores, area_px)
-    return apply_attention(padded, attention, [stencil(w, c) for w in value_weights], shifts), attention
+    wq = interleave([w.flatten(1) for w in weights.queries], 0)
+    scores = cosines(score_sums(x, mean, padded, [stencil(w, c) for w in weights.keys], shifts), wq)
+    attention = attention_from_scores(scores, weights.area_px)
+    return apply_attention(padded, attention, [stencil(w, c) for w in weights.values], shifts), attention
 
 
 def attended_kernels(attention: Tensor, value_kernels: Sequence[Tensor]) -> list[Tensor]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from irtrack.detect.directional import Weights
 from irtrack.detect.operations import TORCH, Operations
 
 UNUSED_PREFIXES = ("encoder5.", "decoder5.")
@@ -27,10 +28,14 @@ NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 """(row, column) steps of the eight neighbours in the order in which the authors concatenate them."""
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut (1x1 where the channel count changes)."""
+class Operating(nn.Module):
+    """A module that does what takes long by `operations`."""
 
     operations: Operations = TORCH
+
+
+class ResidualBlock(Operating):
+    """Two 3x3 convolutions with a shortcut (1x1 where the channel count changes)."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -53,14 +58,12 @@ class ResidualBlock(nn.Module):
         return self.operations.normalise(self.bn2, self.operations.convolve(self.conv2, x), 0.01, identity)
 
 
-class DATrans(nn.Module):
+class DATrans(Operating):
     """Dynamic attention between directional-difference channels (paper, section II-B).
 
     For each shift d the eight reflected neighbours at distance d, minus the centre, give keys and values; the centre
     gives queries. Attention is between channels: (hidden x 8 hidden) for each head, whatever the frame's size.
     """
-
-    operations: Operations = TORCH
 
     def __init__(self, channels: int, hidden: int, shifts: tuple[int, ...], area_px: int) -> None:
         """`area_px`: pixels of this level at the training size; a constant of the weights, not of the frame."""
@@ -82,8 +85,8 @@ class DATrans(nn.Module):
     def attended(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Attention times values (B, heads*hidden, H, W), and the attention (B, heads, hidden, 8*hidden)."""
         if self.fused:
-            q_w, k_w, v_w = (kernels(m) for m in (self.query_convs, self.key_convs, self.value_convs))
-            return self.operations.attend(x, q_w, k_w, v_w, self.shifts, self.area_px)
+            queries, keys, values = (kernels(m) for m in (self.query_convs, self.key_convs, self.value_convs))
+            return self.operations.attend(x, Weights(queries, keys, values, self.shifts, self.area_px))
         b, _, h, w = x.shape
         differences = [directional_differences(x, d) for d in self.shifts]
         n = len(self.shifts)
@@ -152,10 +155,8 @@ class GFEM(nn.Module):
         return self.out_conv(self.tra_conv_1(spatial) + self.tra_conv_2(pooled))
 
 
-class ConvNormRelu(nn.Module):
+class ConvNormRelu(Operating):
     """3x3 convolution, BatchNorm, ReLU."""
-
-    operations: Operations = TORCH
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -166,10 +167,8 @@ class ConvNormRelu(nn.Module):
         return self.operations.normalise(self.norm, self.operations.convolve(self.conv, x), 0.0)
 
 
-class Decoder(nn.Module):
+class Decoder(Operating):
     """Doubles the resolution, gates by a sigmoid of the encoder's features, joins the DATrans skip."""
-
-    operations: Operations = TORCH
 
     def __init__(self, c_skip: int, c_out: int) -> None:
         super().__init__()
@@ -196,10 +195,8 @@ class InceptionDepthwise(nn.Module):
         return torch.cat([same, self.dwconv_hw(hw), self.dwconv_w(w), self.dwconv_h(h)], 1)
 
 
-class DATransNet(nn.Module):
+class DATransNet(Operating):
     """Five-level U-shaped network with a DATrans block on each skip and a GFEM at the bottom."""
-
-    operations: Operations = TORCH
 
     def __init__(self, base: int = 16, img_size: int = 256) -> None:
         """`base`: channels of the first level, 16 in the paper. `img_size`: the training size in pixels, which scales
@@ -248,6 +245,6 @@ class DATransNet(nn.Module):
     def set_operations(self, operations: Operations) -> DATransNet:
         """Choose how training computes; `operations.TORCH` at first."""
         for module in self.modules():
-            if isinstance(module, DATransNet | ResidualBlock | DATrans | ConvNormRelu | Decoder):
+            if isinstance(module, Operating):
                 module.operations = operations
         return self

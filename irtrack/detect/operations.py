@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from irtrack.detect.directional import fused_attention
+from irtrack.detect.directional import Weights, fused_attention
 
 
 class Operations:
     """What the network's modules ask for. `native/training.py` has the same, with gradients, in C."""
 
-    def attend(
-        self,
-        x: Tensor,
-        query_weights: Sequence[Tensor],
-        key_weights: Sequence[Tensor],
-        value_weights: Sequence[Tensor],
-        shifts: Sequence[int],
-        area_px: int,
-    ) -> tuple[Tensor, Tensor]:
+    def attend(self, x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """As `directional.fused_attention`."""
-        return fused_attention(x, query_weights, key_weights, value_weights, shifts, area_px)
+        return fused_attention(x, weights)
 
     def convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
         """A 3x3 convolution with its bias, zero outside."""

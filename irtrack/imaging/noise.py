@@ -1,11 +1,11 @@
-"""The noise of a camera, from a single picture."""
+"""The noise of a camera, from a single picture, and deviations that outliers do not change."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.core import Image
+from irtrack.core import Floats, Image
 
 LEAST_NOISE = 0.3
 """Smallest noise that counts, in counts: that of rounding to whole ones."""
@@ -26,3 +26,8 @@ def noise(image: Image) -> float:
     step = int(np.searchsorted(total, total[-1] / 2))
     median = step + 0.5 - (total[step] - total[-1] / 2) / max(count[step], 1)
     return max(float(median) / (0.6745 * 6**0.5), LEAST_NOISE)
+
+
+def usual_deviation(values: Floats | NDArray[np.float32]) -> float:
+    """Standard deviation of values (N,) of which few are outliers, by the median distance from their median."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))

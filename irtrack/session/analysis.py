@@ -43,19 +43,11 @@ class Scoring(Protocol):
 
 
 @runtime_checkable
-class Recalling(Detector, Protocol):
+class Recalling(Detector, Scoring, Forgetful, Protocol):
     """A detector that can be told what its network said of a frame."""
 
     def recall(self, image: Image, scores: Scores) -> None:
         """The score map (H, W) of the frame that comes next, from an earlier pass."""
-        ...
-
-    def scores(self, image: Image) -> Scores:
-        """As of `Scoring`."""
-        ...
-
-    def forget(self) -> None:
-        """As of `Forgetful`."""
         ...
 
 

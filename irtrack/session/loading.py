@@ -87,12 +87,15 @@ def recording(text: str, settings: Settings) -> Source:
     return corrected(open_source(text), settings.capture)
 
 
-def opened_recording(text: str, source: Source, kept: Kept | None, is_session: bool = False) -> Opened:
-    """With its first picture. Raises SourceError."""
+def opened_recording(
+    text: str, source: Source, before: Callable[[str, str], Kept | None], is_session: bool = False
+) -> Opened:
+    """With its first picture, and what there is from `before` by its fingerprint and dates. Raises SourceError."""
     try:
         first = frame_at(source, 0)
         source.seek(0)
-        return Opened(text, source, first, None, fingerprint(text), dates_of(text), kept, is_session)
+        print, dates = fingerprint(text), dates_of(text)
+        return Opened(text, source, first, None, print, dates, before(print, dates), is_session)
     except BaseException:
         source.close()
         raise
@@ -111,19 +114,15 @@ def recording_of_session(kept: Kept, moved: str) -> str:
     return moved
 
 
-def known(text: str) -> Kept | None:
-    """What was said of the tracks of a recording or log before; nothing where that cannot be read."""
-    path = own_path(fingerprint(text))
+def known(print: str) -> Kept | None:
+    """What was said of the tracks of a recording or log before, by its fingerprint; nothing where that cannot be
+    read."""
+    path = own_path(print)
     try:
         return read_session(path) if path.exists() else None
     except SessionError as error:
         log.warning("what was said of this recording before is lost: %s", error)
         return None
-
-
-def kept_of(text: str, settings: Settings, recipe: Recipe) -> Kept | None:
-    """What there is of a recording from before: what was said of its tracks, with them, or else results alone."""
-    return known(text) or results.found(text, fingerprint(text), dates_of(text), settings, recipe)
 
 
 class Loader:
@@ -148,12 +147,17 @@ class Loader:
             if is_session(text):
                 kept = read_session(Path(text))
                 there = recording_of_session(kept, moved)
-                return opened_recording(there, recording(there, kept.settings), kept, True)
+                return opened_recording(there, recording(there, kept.settings), lambda *_: kept, True)
             source = open_source(text, reconnect_s=math.inf, cancelled=lambda: request != self._requests["open"])
             if source.live:
                 reel = Reel()
                 return Opened(text, TeeSource(corrected(TeeSource(source, switch), settings.capture), reel), None, reel)
-            return opened_recording(text, corrected(source, settings.capture), kept_of(text, settings, recipe))
+
+            def before(print: str, dates: str) -> Kept | None:
+                """What was said of its tracks, with them, or else results alone."""
+                return known(print) or results.found(text, print, dates, settings, recipe)
+
+            return opened_recording(text, corrected(source, settings.capture), before)
 
         self._spawn("open", work)
 
@@ -180,7 +184,7 @@ class Loader:
 
         def work() -> LogRead:
             print = fingerprint(str(path))
-            return LogRead(path, tracklog.read_log(path, recording), print, known(str(path)))
+            return LogRead(path, tracklog.read_log(path, recording), print, known(print))
 
         self._spawn("log", work)
 

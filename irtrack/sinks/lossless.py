@@ -42,8 +42,9 @@ def write_images(folder: Path, images: Iterable[Image], force: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         written = set()
         for i, image in enumerate(images):
-            written.add(folder / f"{i:06d}.png")
-            with replacing(folder / f"{i:06d}.png") as part:
+            path = folder / f"{i:06d}.png"
+            written.add(path)
+            with replacing(path) as part:
                 part.write_bytes(cv2.imencode(".png", image)[1].tobytes())
         for former in set(folder.glob("[0-9]" * 6 + ".png")) - written:
             former.unlink()  # a longer scene's: what is left of it would follow this one's

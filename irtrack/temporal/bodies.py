@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Image
+from irtrack.imaging.noise import usual_deviation
 from irtrack.temporal.background import Picture
 
 REACH_PX = (40, 80, 160)
@@ -81,5 +82,5 @@ def stands_out(grey: Picture, mask: NDArray[np.bool_]) -> bool:
     ring = grey[wide > beside]
     if not len(ring):
         return False
-    usual = 1.4826 * float(np.median(np.abs(ring - np.median(ring))))
-    return float(abs(np.median(grey[mask]) - np.median(ring))) >= max(STANDS_OUT * usual, LEAST_COUNTS)
+    away = float(abs(np.median(grey[mask]) - np.median(ring)))
+    return away >= max(STANDS_OUT * usual_deviation(ring), LEAST_COUNTS)

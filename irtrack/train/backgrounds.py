@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from irtrack.core import Floats
 from irtrack.simulate import coloured_noise
 
 Rng = np.random.Generator
@@ -20,8 +21,7 @@ Grey = NDArray[np.float32]
 
 def background(side: int, rng: Rng) -> NDArray[np.uint8]:
     """One picture (side, side)."""
-    large = coloured_noise(1 << int(np.ceil(np.log2(side))), float(rng.uniform(1.2, 2.4)), rng)[:side, :side]
-    fine = coloured_noise(1 << int(np.ceil(np.log2(side))), float(rng.uniform(0.3, 1.0)), rng)[:side, :side]
+    large, fine = texture(side, 1.2, 2.4, rng), texture(side, 0.3, 1.0, rng)
     level = rng.uniform(50, 170) + rng.uniform(5, 40) * large + rng.uniform(0.5, 8) * fine
     grey: Grey = np.ascontiguousarray(level, np.float32)
     for _ in range(int(rng.integers(0, 5))):
@@ -33,6 +33,11 @@ def background(side: int, rng: Rng) -> NDArray[np.uint8]:
     seen = cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.6, 1.6)))
     seen = seen + rng.normal(0, rng.uniform(0.5, 4), seen.shape) + rng.normal(0, rng.uniform(0, 1.5), (1, side))
     return np.clip(np.round(seen), 0, 255).astype(np.uint8)
+
+
+def texture(side: int, low: float, high: float, rng: Rng) -> Floats:
+    """Coloured noise (side, side) with an exponent between these."""
+    return coloured_noise(1 << int(np.ceil(np.log2(side))), float(rng.uniform(low, high)), rng)[:side, :side]
 
 
 def shade_of(rng: Rng) -> float:

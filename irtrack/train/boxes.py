@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from irtrack.core import Floats
+from irtrack.imaging.noise import usual_deviation
 from irtrack.train.data import Grey, Mask
 from irtrack.train.spots import as_one
 
@@ -82,7 +83,7 @@ def standing_out(above: Grey, inner: tuple[slice, ...], ground: Mask) -> Mask | 
     box, so that a bar or a roof that reaches into the box does not win.
     """
     rest = above[ground]
-    spread = max(1.4826 * float(np.median(np.abs(rest - np.median(rest)))), 1.0)
+    spread = max(usual_deviation(rest), 1.0)
     smooth, inside = cv2.GaussianBlur(above, (3, 3), 0.7)[inner], above[inner]
     h, w = inside.shape
     yy, xx = np.mgrid[:h, :w]

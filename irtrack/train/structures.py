@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats
-from irtrack.simulate import coloured_noise
+from irtrack.train.backgrounds import texture
 from irtrack.train.data import Grey, Mask, Rng
 
 CONTRAST_LEVELS = (12.0, 90.0)
@@ -125,23 +125,22 @@ def windows(side: int, rng: Rng) -> Drawing:
     drawn = np.zeros((side, side), np.uint8)
     left, top = (int(v) for v in rng.uniform(-0.2, 0.7, 2) * side)
     wide, tall = (int(v) for v in rng.integers(3, 12, 2))
-    apart, between = wide + int(rng.integers(3, 14)), tall + int(rng.integers(3, 14))
+    apart, storey = wide + int(rng.integers(3, 14)), tall + int(rng.integers(3, 14))
     columns, rows = int(rng.integers(3, 12)), int(rng.integers(2, 10))
-    cv2.rectangle(drawn, (left - 4, top - 4), (left + columns * apart, top + rows * between), 110, -1)
+    cv2.rectangle(drawn, (left - 4, top - 4), (left + columns * apart, top + rows * storey), 110, -1)
     for k in range(columns * rows):
-        x, y = left + k % columns * apart, top + k // columns * between
+        x, y = left + k % columns * apart, top + k // columns * storey
         cv2.rectangle(drawn, (x, y), (x + wide, y + tall), int(rng.choice([40, 180, 255], p=[0.6, 0.3, 0.1])), -1)
     return drawn
 
 
 def woods(side: int, rng: Rng) -> Drawing:
     """Crowns of trees or a ridge under the sky, rough at their edge and in themselves."""
-    count = 1 << int(np.ceil(np.log2(side)))
-    edge = coloured_noise(count, float(rng.uniform(1.6, 2.4)), rng)[0, :side]
+    edge = texture(side, 1.6, 2.4, rng)[0]
     height = side * rng.uniform(0.2, 1.0) + rng.uniform(5, 40) * edge
-    texture = coloured_noise(count, float(rng.uniform(0.3, 1.3)), rng)[:side, :side]
-    rough = np.arange(side)[:, None] + rng.uniform(1, 8) * texture > height
-    level = 190 + rng.uniform(5, 35) * texture
+    crowns = texture(side, 0.3, 1.3, rng)
+    rough = np.arange(side)[:, None] + rng.uniform(1, 8) * crowns > height
+    level = 190 + rng.uniform(5, 35) * crowns
     return np.where(rough, np.clip(level, 60, 255), 0).astype(np.uint8)
 
 

@@ -115,16 +115,14 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng, near: Mask | None = None) 
     """
 
     def amplitude(patch: Grey) -> float:
-        """The ratio where the background has texture, the contrast where it is too flat to tell."""
-        return max(spread(SCR, rng) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+        """The ratio where the background has texture, the contrast where it is too flat to tell.
 
-    def beside(patch: Grey) -> float:
-        """A few times what a structure's own lines do: the ratio above would make all of them white."""
-        return max(float(rng.uniform(*BESIDE_RATIO)) * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
+        At a structure's lines, which are texture, that ratio would make all of them white.
+        """
+        ratio = spread(SCR, rng) if near is None else float(rng.uniform(*BESIDE_RATIO))
+        return max(ratio * float(patch.std()), 0.4 * spread(CONTRAST_LEVELS, rng), 8.0)
 
-    if near is None:
-        return inject(image, mask, amplitude, rng)
-    return inject(image, mask, beside, rng, near)
+    return inject(image, mask, amplitude, rng, near)
 
 
 def inject_dim_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:

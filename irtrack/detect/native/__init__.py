@@ -206,11 +206,15 @@ class NativeKernels(Kernels):
         """As `Kernels.head`, by the taps."""
         if x.shape[1] * x.element_size() % 16:  # not even the smallest vector; small networks of tests
             return summed_taps(x.float(), taps, bias)
+        return self.tapped(x, taps, float(bias))
+
+    def tapped(self, x: Tensor, taps: Tensor, bias: float) -> Tensor:
+        """x (B, C, H, W) by taps (25, C) at `HEAD_PLACES`, plus bias: (B, 1, H, W), float32."""
         x = channels_last(x)
         count, c, height, width = x.shape
         out, weights = torch.empty(count, 1, height, width), taps.to(self.dtype)
         for picture, logits in zip(addresses(x), addresses(out), strict=True):
-            self._head(picture, height, width, c, weights.data_ptr(), float(bias), logits)
+            self._head(picture, height, width, c, weights.data_ptr(), bias, logits)
         return out
 
     def begin_weights(self, kernel: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ void centre(const pixel *x, long pictures, long height, long width, long c, cons
 #pragma omp parallel
     EACH_PIECE(n, shares, pictures * high)
     {
-        const long picture = n / high, y = n % high - shift, row = y < 0 ? -y : y < height ? y : 2 * (height - 1) - y;
+        const long picture = n / high, row = reflected(n % high - shift, height);
         CHOOSE(c, centre_line, x + (picture * height + row) * width * c, width, c, mean + picture * c, shift,
                out + n * wide * c);
     }

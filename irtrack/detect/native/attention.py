@@ -19,6 +19,7 @@ from torch import Tensor
 from irtrack.detect.autocorrelation import CENTRE, statistics_of_pairs
 from irtrack.detect.directional import (
     Sums,
+    Weights,
     attended_kernels,
     attention_from_scores,
     cosines,
@@ -64,31 +65,24 @@ class NativeAttention:
             self.pair = library.paired
             self.pair.argtypes, self.pair.restype = [at, size, size, size, at], None
 
-    def __call__(
-        self,
-        x: Tensor,
-        query_weights: Sequence[Tensor],
-        key_weights: Sequence[Tensor],
-        value_weights: Sequence[Tensor],
-        shifts: Sequence[int],
-        area_px: int,
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """As `fused_attention`, for x that `pays`."""
-        c = x.shape[1]
+        c, shifts = x.shape[1], weights.shifts
         with torch.autocast("cpu", enabled=False):
             # Keys and values do not see a constant, and so neither does the gradient.
             mean = x.detach().mean((2, 3), dtype=torch.float32)
             frames = Frames(self, channels_last(x.detach()), coarse(mean) if self.pair else mean, shifts)
             sums = PairSums.apply(x, frames)  # type: ignore[no-untyped-call]
-            wq = interleave([w.flatten(1) for w in query_weights], 0)
-            attention = attention_from_scores(cosines(score_sums(frames, sums, key_weights), wq), area_px)
-            values = stencil(torch.cat(list(value_weights)), c).chunk(len(shifts))
+            wq = interleave([w.flatten(1) for w in weights.queries], 0)
+            scores = cosines(score_sums(frames, sums, weights.keys), wq)
+            attention = attention_from_scores(scores, weights.area_px)
+            values = stencil(torch.cat(list(weights.values)), c).chunk(len(shifts))
             return Attend.apply(x, frames, *attended_kernels(attention, values)), attention  # type: ignore[no-untyped-call]
 
-    def pays(self, x: Tensor, key_weights: Sequence[Tensor], shifts: Sequence[int]) -> bool:
+    def pays(self, x: Tensor, weights: Weights) -> bool:
         """Whether x (B, C, H, W) can be taken, and this is expected to be faster than making keys."""
         height, width = x.shape[2:]
-        return min(height, width) >= 2 * max(shifts) and height * width >= LEAST_PX * len(key_weights[0])
+        return min(height, width) >= 2 * max(weights.shifts) and height * width >= LEAST_PX * len(weights.keys[0])
 
     def paired(self, x: Tensor) -> Tensor:
         """Maps (B, C, H, W) as sums over pixels take them: (B, H, W, C) words of a pixel and the one behind it."""

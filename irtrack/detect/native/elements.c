@@ -34,8 +34,7 @@ void pad(const float *x, long height, long width, long c, const float *mean, lon
 #pragma omp parallel
     EACH_PIECE(n, shares, height + 2 * shift)
     {
-        const long y = n - shift, row = y < 0 ? -y : y < height ? y : 2 * (height - 1) - y;
-        CHOOSE(c, pad_line, x + row * width * c, width, c, mean, shift, out + n * (width + 2 * shift) * c);
+        CHOOSE(c, pad_line, x + reflected(n - shift, height) * width * c, width, c, mean, shift, out + n * (width + 2 * shift) * c);
     }
 }
 
@@ -82,8 +81,8 @@ int lift(const pixel *x, long height, long width, long c, const pixel *encoded, 
         float *part = own_room(room, size, ABREAST * c), *gate = part + ABREAST * c, *blend = gate + ABREAST * c;
         EACH_PIECE(y, shares, 2 * height)
         {
-            const long above = (y + 1) / 2 - 1, upper = above < 0 ? 0 : above, lower = above + 1 < height ? above + 1 : above;
-            CHOOSE(c, lift_line, x + upper * width * c, x + lower * width * c, y % 2 ? 0.75f : 0.25f, width, c,
+            const struct between rows = rows_between(y, height);
+            CHOOSE(c, lift_line, x + rows.upper * width * c, x + rows.lower * width * c, rows.far, width, c,
                    encoded + y * 2 * width * c, weights, bias, blend, gate, (pixel *)part, out + y * 2 * width * c);
         }
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from ctypes import c_float, c_long, c_void_p
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from irtrack.detect.directional import Weights
 from irtrack.detect.inference import head_stencils, head_taps
-from irtrack.detect.native import NativeKernels, addresses, channels_last, check_memory
+from irtrack.detect.native import NativeKernels, channels_last, check_memory
 from irtrack.detect.native.attention import NativeAttention
 from irtrack.detect.native.build import load_library, multiplies_bfloat16
 from irtrack.detect.network import InceptionDepthwise
@@ -34,27 +34,19 @@ class NativeOperations(Operations):
     def __deepcopy__(self, memo: dict[int, Any]) -> NativeOperations:
         return self  # nothing in it belongs to a network
 
-    def attend(
-        self,
-        x: Tensor,
-        query_weights: Sequence[Tensor],
-        key_weights: Sequence[Tensor],
-        value_weights: Sequence[Tensor],
-        shifts: Sequence[int],
-        area_px: int,
-    ) -> tuple[Tensor, Tensor]:
+    def attend(self, x: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """As `Operations.attend`, without keys where that pays."""
         native = self._attention.get(x.dtype)
-        if native is None or not taken(x) or not native.pays(x, key_weights, shifts):
-            return super().attend(x, query_weights, key_weights, value_weights, shifts, area_px)
-        return native(x, query_weights, key_weights, value_weights, shifts, area_px)
+        if native is None or not taken(x) or not native.pays(x, weights):
+            return super().attend(x, weights)
+        return native(x, weights)
 
     def convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
         """As `Operations.convolve`; in bfloat16 torch's are as fast, and round less than minimal filtering."""
         halved = torch.is_autocast_enabled("cpu") or x.dtype != torch.float32
         if halved or not taken(x) or len(cast(Tensor, conv.weight)) % 4:
             return super().convolve(conv, x)
-        kernels = self._attention[torch.float32].kernels
+        kernels = self._elements[torch.float32].kernels
         return Convolve.apply(x, conv.weight, conv.bias, kernels)  # type: ignore[no-untyped-call]
 
     def normalise(self, norm: nn.Module, x: Tensor, slope: float = 1.0, onto: Tensor | None = None) -> Tensor:
@@ -118,13 +110,13 @@ class Elements:
     """Procedures of `norm.c`, `elements.c` and `head.c` for maps of one type."""
 
     def __init__(self, cache: Path, half: bool) -> None:
+        self.kernels = NativeKernels(cache, half)
         library = load_library(cache, half)
         at, size = c_void_p, c_long
         self.normalise, self.normalise_back = library.normalise, library.normalise_back
         self.normalise.argtypes = [at, size, size, at, at, c_float, at, c_float, at, at]
         self.normalise_back.argtypes = [at, at, at, size, size, at, c_float, c_float, at, at, at, at]
-        self.head, self.head_back = library.head, library.head_back
-        self.head.argtypes, self.head.restype = [at, *[size] * 3, at, c_float, at], None
+        self.head_back = library.head_back
         self.head_back.argtypes = [at, at, *[size] * 4, at, at, at]
         self.join, self.join_back = library.join, library.join_back
         self.join.argtypes = [at, at, at, *[size] * 4, at]
@@ -197,18 +189,14 @@ class Join(torch.autograd.Function):
 
 
 class Head(torch.autograd.Function):
-    """x (B, C, H, W) by taps (25, C) at `HEAD_PLACES`: (B, 1, H, W), float32."""
+    """`NativeKernels.tapped` without a bias, and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, taps: Tensor, native: Elements) -> Tensor:
-        x, weights = channels_last(x), taps.to(x.dtype)
-        count, c, height, width = x.shape
-        out = torch.empty(count, 1, height, width)
-        for picture, logits in zip(addresses(x), addresses(out), strict=True):
-            native.head(picture, height, width, c, weights.data_ptr(), 0.0, logits)
+        x = channels_last(x)
         ctx.save_for_backward(x, taps)
         ctx.native = native
-        return out
+        return native.kernels.tapped(x, taps, 0.0)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:

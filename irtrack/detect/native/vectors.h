@@ -85,6 +85,9 @@ INLINE int lanes_of(long channels)
             FUNCTION##_four(__VA_ARGS__);                                                                             \
     } while (0)
 
+/* Which of `length` places is seen at place `at`, reflected outside. */
+INLINE long reflected(long at, long length) { return at < 0 ? -at : at < length ? at : 2 * (length - 1) - at; }
+
 /* Floats of a thread's room: a whole number of the widest vectors, so that each room begins at one. */
 INLINE long room_size(long floats) { return (floats + WIDEST - 1) / WIDEST * WIDEST; }
 
