@@ -24,6 +24,9 @@ from irtrack.train.synthetic import add_clutter, inject_dim_targets, inject_targ
 BEFORE_STRUCTURE = 0.65
 """Share of drawn structures with targets before them: the others teach that they are none."""
 
+STRIPED = 0.35
+"""Share of dim targets that lie on the stripes that a correction of columns leaves, whatever the sensor does else."""
+
 
 @dataclass(frozen=True)
 class AugmentSettings(Checked):
@@ -155,6 +158,8 @@ def training_crop(
         image, mask = add_clutter(image, mask, rng)
     image = apply_sensor(image, settings.sensor, rng)
     if settings.dim and rng.random() < settings.dim:  # above the noise that there is, or nobody could see them
+        if rng.random() < STRIPED:
+            image = np.clip(image + stripes(image.shape, rng), 0, 255).astype(np.float32)
         image, mask = inject_dim_targets(image, mask, rng)
     known = np.where(unknown & ~mask, np.float32(UNKNOWN), mask.astype(np.float32))
     return np.round(np.clip(image, 0, 255)) / np.float32(255), known

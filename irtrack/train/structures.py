@@ -1,4 +1,4 @@
-"""What stands before the sky, drawn into crops: lattice towers, masts, wires, scaffolds, walls of windows, woods.
+"""What stands before the sky, drawn into crops: lattice towers, masts, wires, scaffolds, walls, towns, woods.
 
 Labelled sets have few targets before such things, and a network trained on them alone gives up a bright drone as soon
 as a tower is behind it. A structure is drawn behind the targets that are there; what of it is bright is no target.
@@ -134,6 +134,38 @@ def windows(side: int, rng: Rng) -> Drawing:
     return drawn
 
 
+def town(side: int, rng: Rng) -> Drawing:
+    """Houses one before the other: windows in rows, some lit, boxes on walls and roofs, lamps along a street."""
+    drawn = np.zeros((side, side), np.uint8)
+    for _ in range(int(rng.integers(1, 5))):
+        left, top = int(rng.uniform(-0.2, 0.9) * side), int(rng.uniform(0.15, 0.85) * side)
+        wide, wall = int(rng.uniform(0.1, 0.7) * side), int(rng.integers(80, 170))
+        cv2.rectangle(drawn, (left, top), (left + wide, side), wall, -1)
+        if rng.random() < 0.5:  # a roof of its own level
+            roof = int(rng.integers(2, 12))
+            cv2.rectangle(drawn, (left, top), (left + wide, top + roof), int(rng.integers(60, 220)), -1)
+        pane, tall = (int(v) for v in rng.integers(2, 9, 2))
+        apart, storey = pane + int(rng.integers(4, 20)), tall + int(rng.integers(4, 20))
+        lit = rng.uniform(0.02, 0.4)
+        for x in range(left + 4, left + wide - pane - 3, apart):
+            for y in range(top + 8, side, storey):
+                level = int(rng.integers(190, 256)) if rng.random() < lit else wall - int(rng.integers(0, 60))
+                cv2.rectangle(drawn, (x, y), (x + pane, y + tall), level, -1)
+        for _ in range(int(rng.integers(0, 12))):  # vents, cold or hot, on walls and along the roof
+            x = int(rng.integers(left, left + wide + 1))
+            y = top + int(rng.integers(-3, side - top) * rng.random() ** 2)
+            w, h = (int(v) for v in rng.integers(1, 7, 2))
+            cv2.rectangle(drawn, (x, y), (x + w, y + h), int(rng.choice([30, 230, 255])), -1)
+    before = drawn > 0  # a lamp without a house behind it looks like any target
+    start, step = rng.uniform(0, side, 2), rng.uniform(-40, 40, 2) * np.array([1.0, 0.3])
+    for k in range(int(rng.integers(0, 8))):
+        x, y = (int(v) for v in start + step * k)
+        if 0 <= x < side and 0 <= y < side and before[y, x]:
+            cv2.line(drawn, (x, y), (x, y + int(rng.integers(6, 30))), int(rng.integers(60, 180)), 1)
+            cv2.circle(drawn, (x, y), int(rng.integers(1, 4)), 255, -1)
+    return drawn
+
+
 def woods(side: int, rng: Rng) -> Drawing:
     """Crowns of trees or a ridge under the sky, rough at their edge and in themselves."""
     edge = texture(side, 1.6, 2.4, rng)[0]
@@ -144,12 +176,19 @@ def woods(side: int, rng: Rng) -> Drawing:
     return np.where(rough, np.clip(level, 60, 255), 0).astype(np.uint8)
 
 
-KINDS = (tower, tower, mast, wires, scaffold, windows, woods)
-"""What is drawn, towers twice as often as each other."""
+KINDS = (tower, tower, mast, wires, scaffold, windows, town, town, woods)
+"""What is drawn, towers and towns twice as often as each other."""
+
+
+def outline(shape: Mask) -> Mask:
+    """Where targets before a structure are told from it: about its thin parts, and along the edge of broad ones."""
+    whole = cv2.morphologyEx(shape.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    inner = cv2.erode(whole, np.ones((9, 9), np.uint8))
+    return (whole > 0) & (inner == 0)
 
 
 def add_structure(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """A structure behind the targets of a crop (size, size) of 0 to 255; returns it and where the structure is."""
+    """A structure behind the targets of a crop (size, size) of 0 to 255; returns it and the structure's outline."""
     size = image.shape[0]
     shape = KINDS[int(rng.integers(len(KINDS)))](size, rng)
     shape = cv2.GaussianBlur(shape.astype(np.float32) / 255, (0, 0), float(rng.uniform(0.4, 1.2)))
@@ -158,4 +197,4 @@ def add_structure(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
     levels = np.exp(rng.uniform(*np.log(CONTRAST_LEVELS)))
     if rng.random() < 0.25:
         levels = -levels
-    return np.clip(image + levels * shape, 0, 255).astype(np.float32), shape > 0.3
+    return np.clip(image + levels * shape, 0, 255).astype(np.float32), outline(shape > 0.3)
