@@ -51,7 +51,8 @@ class Detections:
     without an image. scores: (H, W) float32, the map that they were found in, where it is still at hand. looked (M, 4):
     left, top, width and height of the parts that were looked at, where that was not all of the frame. scan_s: time in
     which every place is looked at once, where that takes more than a frame. motion (2, 3): of the scene since the last
-    frame, where the detector found out.
+    frame, where the detector found out. change (N,): how far the picture differs there from what the frames before let
+    expect, in standard deviations, where the detector found out; NaN where that is not known yet.
     """
 
     xy_px: Floats
@@ -64,6 +65,7 @@ class Detections:
     looked: Floats | None = None
     scan_s: float = 0.0
     motion: Floats | None = None
+    change: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xy_px)

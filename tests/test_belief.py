@@ -44,6 +44,19 @@ def test_tables_are_read_back_as_written(name: str, tmp_path: Path) -> None:
     assert beliefs(str(path), other) is shipped(other), "a table that a file lacks is the one that comes with irtrack"
 
 
+def test_a_table_of_an_earlier_version_says_nothing_of_what_it_did_not_know(tmp_path: Path) -> None:
+    text = text_of(shipped("picture"), "picture", "mine")
+    old, part = tmp_path / "old.toml", PARTS.index("change")
+    old.write_text(text[: text.index("[picture.parts.change]")])
+    assert not beliefs(str(old), "picture").nats[:, part].any()
+    known = np.full((2, len(PARTS)), np.nan)
+    known[0, part] = 3.0
+    assert np.ptp(beliefs(str(old), "picture")(known)) == 0
+    (tmp_path / "torn.toml").write_text(text[: text.index("[picture.parts.pinned]")])
+    with pytest.raises(ConfigError, match="no table of beliefs"):
+        beliefs(str(tmp_path / "torn.toml"), "picture")
+
+
 @pytest.mark.parametrize(
     ("change", "say"),
     [

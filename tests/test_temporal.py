@@ -292,6 +292,30 @@ def test_what_hardly_stands_out_is_no_body() -> None:
     assert body_at(image, still, 55, 65) is None  # it stands where it was
 
 
+def test_what_has_always_been_there_changes_nothing_and_what_flies_does(rng: np.random.Generator) -> None:
+    """A lamp and a target of the same brightness, both found by their brightness alone."""
+    scene, stage = land(rng), TemporalStage()
+    scene[60:63, 50:53] = 230
+
+    def bright(scores: np.ndarray, image: Image) -> Detections:
+        return extract((image > 215).astype(np.float32), image, 0.5)
+
+    changes = []
+    for i in range(40):
+        frame = scene + 2 * rng.standard_normal(scene.shape)
+        x = 60 + 3 * i
+        frame[120:123, x : x + 3] = 230
+        image = np.clip(frame, 0, 255).astype(np.uint8)
+        found = sought(stage, np.zeros(scene.shape, np.float32), image, 0.5, bright)
+        assert found.change is not None
+        lamp, flier = (found.change[np.abs(found.xy_px - at).max(1) < 2] for at in ((51, 61), (x + 1, 121)))
+        changes.append((*lamp, *flier))
+    assert np.isnan(changes[0]).all(), "nothing is expected of the first frame"
+    lamps, fliers = np.array(changes[20:]).T
+    assert lamps.max() < 6
+    assert fliers.min() > 15
+
+
 def test_the_detector_finds_with_it_what_it_does_not_find_alone() -> None:
     scene = Scene(scene_from_text("clutter,scr=2,seed=61,frames=70"))
     found = {}

@@ -24,6 +24,7 @@ AGAINST = {
     "clutter": "other tracks near it came to nothing",
     "path": "it jumps about",
     "pinned": "it sits still on the sensor",
+    "change": "the picture has always been like that there",
 }
 """What speaks against a target, by the part of the belief (`track/belief.py`) that says so."""
 

@@ -41,13 +41,14 @@ HIGHEST_SCORE = 0.95
 
 class Targets(NamedTuple):
     """Places (N, 2), pixels (N, 2: row, column), worths (N,) in nats above what is asked, and the filtered map (H, W)
-    that they were found in; `motion` (2, 3): of the scene since the last frame."""
+    that they were found in; `motion` (2, 3): of the scene since the last frame; and its `unrest` (`points.py`)."""
 
     xy: Floats
     pixel: np.ndarray[tuple[int, int], np.dtype[np.intp]]
     worth: Floats
     found: Picture | None
     motion: Floats
+    unrest: float = 1.0
 
 
 class TemporalStage:
@@ -79,9 +80,10 @@ class TemporalStage:
         points = points.only(np.abs(points.strength) > LOWEST)
         ends = self._chains(points.xy, np.abs(points.strength), motion, float(image.size))
         sure = (ends.worth >= SURE_NATS) & (ends.count >= FEWEST) & (ends.gone >= MOVED_PX)
-        if max(self._unrest, unrest_now) > RESTLESS:
+        unrest_here = max(self._unrest, unrest_now)
+        if unrest_here > RESTLESS:
             sure &= ends.strength >= STANDS_OUT
-        return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion)
+        return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion, unrest_here)
 
 
 def raised(scores: Scores, image: Image, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
@@ -121,6 +123,21 @@ def placed(detections: Detections, added: Floats) -> Floats:
     return xy
 
 
+def changes(detections: Detections, targets: Targets) -> Floats:
+    """How far the picture differs at each detection (N,) from what is expected there, in standard deviations of what it
+    does by itself; NaN where nothing is expected yet. What stands there for long, such as a lamp, differs by nothing.
+    """
+    out = np.full(len(detections), np.nan)
+    if targets.found is None:
+        return out
+    low = np.maximum(np.floor(detections.box_px[:, :2]).astype(int), 0)
+    high = np.ceil(detections.box_px[:, :2] + detections.box_px[:, 2:]).astype(int) + 1
+    for k, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+        most = float(np.abs(targets.found[top:bottom, left:right]).max(initial=0.0))
+        out[k] = most / targets.unrest if most else np.nan
+    return out
+
+
 def sought(
     stage: TemporalStage,
     scores: Scores,
@@ -132,4 +149,5 @@ def sought(
     targets = stage(image)
     lifted, added = raised(scores, image, targets, threshold)
     found = extracted(lifted, image)
-    return replace(found, xy_px=placed(found, added), motion=targets.motion)
+    placed_at = placed(found, added)
+    return replace(found, xy_px=placed_at, motion=targets.motion, change=changes(found, targets))

@@ -38,10 +38,11 @@ SHAPES: dict[str, tuple[tuple[int, ...], type]] = {
     "sensor": ((2,), np.float64),
     "last": ((5,), np.float64),
     "sums": ((8,), np.float64),
+    "change": ((2,), np.float64),
     "place_nats": ((), np.float64),
     "recent": ((3,), np.float64),
     "moved": ((), np.float64),
-    "known": ((14,), np.float64),
+    "known": ((15,), np.float64),
     "belief": ((), np.float64),
     "appearance": ((TRAITS,), np.float64),
     "stray": ((2,), np.float64),
@@ -56,7 +57,8 @@ class Bank:
     with probabilities `mu` (N, M). `doubt`: evidence against its being there, in nats; 0 is sure.
     `hits`: bit i set where detected i frames ago. `seen_s`: last time it was surely seen; moved on where time does not
     count as missing (shutter outages). `last` (N, 5): width, height, area, score, snr of the last detection. `sums`
-    (N, 8): over all detections so far, see `SUMS`. `place_nats`: their track score, by places alone. `recent` (N, 3):
+    (N, 8): over all detections so far, see `SUMS`. `change` (N, 2): sum of ln (1 + change) over those of which it is
+    known, and how many these are. `place_nats`: their track score, by places alone. `recent` (N, 3):
     how far the last three lay from where it began; `moved`: the largest so far that all three exceeded. `known` (N, P):
     quantities that `belief` follows from, see `belief.py`. `appearance` (N, 3): means of what `appearance.py` compares.
     `anchor` and `sensor` (N, 2): where the track began, carried along with the scene, and left where it was on the
@@ -84,6 +86,7 @@ class Bank:
     sensor: Floats
     last: Floats
     sums: Floats
+    change: Floats
     place_nats: Floats
     recent: Floats
     moved: Floats

@@ -40,6 +40,7 @@ PARTS = (
     "clutter",
     "path",
     "pinned",
+    "change",
 )
 """What a belief consists of.
 
@@ -50,8 +51,12 @@ the network). brightness: mean ln SNR. size: mean ln area in px. flicker: mean c
 the next. motion: ln (1 + px) that it surely went from where it began, in the scene and on the sensor. age: ln seconds.
 surroundings: how uneven the picture is there; prominence: how far it stands out of that (`surroundings.py`).
 clutter: ln (1 + tracks that came to nothing near there). path: mean squared Mahalanobis distance from the predicted
-place. pinned: ln of the px that it strays on the sensor.
+place. pinned: ln of the px that it strays on the sensor. change: mean ln (1 + standard deviations by which the picture
+differs there from what the frames before let expect), where the detector tells.
 """
+
+LATER = ("change",)
+"""Parts that files of earlier versions lack: there they say nothing."""
 
 MOST_PLACE_NATS, MOST_DISTANCE = 60.0, 20.0
 """The most that places may say in all, and the largest squared distance that counts."""
@@ -130,6 +135,7 @@ def quantities(bank: Bank, now_s: float, clutter: Floats) -> Floats:
                 np.log1p(clutter),
                 distance / (count - 1),
                 np.where(count < STRAY_HITS, np.nan, np.log(np.clip(np.sqrt(bank.stray[:, 1]), *STRAY_PX))),
+                bank.change[:, 0] / bank.change[:, 1],
             ]
         )
 
@@ -160,8 +166,12 @@ def parse(text: str, name: str, source: str) -> Beliefs:
     """Table `name` of a TOML text. Raises ConfigError."""
     try:
         table: dict[str, Any] = tomllib.loads(text)[name]
-        knots = np.array([table["parts"][part]["at"] for part in PARTS], float)
-        nats = np.array([[table["parts"][part][kind] for part in PARTS] for kind in CLUTTER], float)
+        parts = table["parts"]
+        width = len(parts["detections"]["at"])
+        nothing = {"at": list(range(width)), **dict.fromkeys(CLUTTER, [0.0] * width)}
+        parts = dict.fromkeys(LATER, nothing) | parts
+        knots = np.array([parts[part]["at"] for part in PARTS], float)
+        nats = np.array([[parts[part][kind] for part in PARTS] for kind in CLUTTER], float)
         bias = np.array([table["bias"][kind] for kind in CLUTTER], float)
         rate = (float(table["rate"][0]), float(table["rate"][1]))
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -52,6 +52,7 @@ class EveryDetection:
             sensor=xy,
             last=look.last[free],
             sums=np.column_stack([np.ones(n), look.appearance[free], zero, look.around[free], zero]),
+            change=look.change[free],
             appearance=look.appearance[free],
             known=np.full((n, len(PARTS)), np.nan),
             belief=np.full(n, np.nan),

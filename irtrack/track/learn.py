@@ -37,10 +37,11 @@ KNOTS: dict[str, tuple[float, ...]] = {
     "clutter": tuple(np.log1p((0, 1, 2, 4, 8, 16, 40, 100))),
     "path": (0, 0.5, 1, 2, 3, 5, 8, 15),
     "pinned": tuple(np.log((0.05, 0.1, 0.2, 0.4, 0.7, 1.2, 2, 3))),
+    "change": tuple(np.log1p((0.5, 1, 2, 3.5, 5, 8, 14, 30))),
 }
 """Where the function of each part bends."""
 
-RISING = ("detections", "place", "steadiness", "score", "brightness", "prominence", "motion", "age", "pinned")
+RISING = ("detections", "place", "steadiness", "score", "brightness", "prominence", "motion", "age", "pinned", "change")
 FALLING = ("flicker", "surroundings", "clutter", "path")
 """Parts of which more cannot speak against a target, and cannot speak for one."""
 

@@ -19,8 +19,8 @@ class Look:
     """One frame, and what is told of its N detections.
 
     `dt_s`: time since the frame before. `image` (H, W), where there is one. `variance` (N,): of the places, on each
-    axis, px^2. `appearance` (N, 3): see `appearance.py`. `around` (N, 2): see `surroundings.py`. `last` (N, 5): width,
-    height, area, score and SNR.
+    axis, px^2. `appearance` (N, 3): see `appearance.py`. `around` (N, 2): see `surroundings.py`. `change` (N, 2): ln
+    (1 + change) and one, or two zeros where it is not known. `last` (N, 5): width, height, area, score and SNR.
     """
 
     detections: Detections
@@ -30,6 +30,7 @@ class Look:
     variance: Floats
     appearance: Floats
     around: Floats
+    change: Floats
     last: Floats
 
     @property
@@ -60,7 +61,15 @@ def look(
         around = surroundings(image, d.xy_px, d.box_px[:, 2:].max(1))
     variance = settings.measurement_sigma_px**2 * blur(d.snr, design)
     last = np.column_stack([d.box_px[:, 2], d.box_px[:, 3], d.area_px, d.score, d.snr])
-    return Look(d, time_s, dt_s, image, variance, appearance_of(d), around, last)
+    return Look(d, time_s, dt_s, image, variance, appearance_of(d), around, changes(d), last)
+
+
+def changes(detections: Detections) -> Floats:
+    """What detections tell of change (N, 2), to be summed up: ln (1 + change) and one; zeros where it is unknown."""
+    if detections.change is None:
+        return np.zeros((len(detections), 2))
+    known = np.isfinite(detections.change)
+    return np.column_stack([np.log1p(np.where(known, detections.change, 0.0)), known])
 
 
 def blur(snr: Floats, design: TrackerDesign) -> Floats:

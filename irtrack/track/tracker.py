@@ -177,11 +177,12 @@ class KalmanTracker:
         """Add up what the detections `found` of the tracks `hit` say of them."""
         b = self._bank
         off = mahalanobis_squared(xy - b.x[hit, :2], b.P[hit, :2, :2] + R)
-        change = np.abs(seen.appearance[found, 1] - np.log(np.maximum(b.last[hit, 4], 1e-3)))
+        flicker = np.abs(seen.appearance[found, 1] - np.log(np.maximum(b.last[hit, 4], 1e-3)))
         ones = np.ones(len(hit))
         b.sums[hit] += np.column_stack(
-            [ones, seen.appearance[found], change, seen.around[found], np.minimum(off, MOST_DISTANCE)]
+            [ones, seen.appearance[found], flicker, seen.around[found], np.minimum(off, MOST_DISTANCE)]
         )
+        b.change[hit] += seen.change[found]
 
     def _judge(self, rows: Ints, seen: Look) -> None:
         """Ripe, believed or fixed; and what is not believed is noted in the clutter map."""
