@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
 """Streams of these kinds are no film."""
 
 
+FIRST_PACKETS = 1000
+"""Among so many, a stream of which there is one alone is a still picture, whatever its header calls it."""
+
 TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf", "cdgraphics"})
 """Codecs that make pictures of letters: FFmpeg takes any text for such a film."""
 
@@ -26,17 +31,23 @@ HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
 """Raw pixels of 16 bits that are colours: what AVI takes raw counts for that have no FOURCC."""
 
 
-def open_container(path: Path) -> av.container.InputContainer:
+def open_container(path: Path, end: int = 0) -> av.container.InputContainer:
     """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
 
-    Of fragments (MP4) those before one that was cut within its header are read: FFmpeg gives up all of them for it.
+    `end`: where another recording begins behind the first, and so where this one ends. Of fragments (MP4) those before
+    one that was cut within its header are read: FFmpeg gives up all of them for it.
     """
     try:
-        return opened(ffmpeg_url(path), "file,crypto,data")
+        return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data")
     except av.EOFError:
         if not (end := cut_fragment(path)):
             raise
-        return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
+        return opened_up_to(path, end)
+
+
+def opened_up_to(path: Path, end: int) -> av.container.InputContainer:
+    """The first bytes of a file alone."""
+    return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
 
 
 def opened(url: str, protocols: str) -> av.container.InputContainer:
@@ -47,6 +58,9 @@ def opened(url: str, protocols: str) -> av.container.InputContainer:
 def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:
     """The stream of the film: no attached picture; the file's default, the largest, the longest. Raises SourceError."""
     films = [s for s in container.streams.video if not is_still(s)]
+    if len(films) > 1:
+        counts = {s.index: s.frames for s in films} if all(s.frames for s in films) else first_packets(path)
+        films = [s for s in films if counts[s.index] > 1] or films
     stills = len(container.streams.video) - len(films)
     if not films:
         what = "only a still picture (a cover or thumbnail), no film" if stills else "no video stream"
@@ -66,6 +80,17 @@ def choose_stream(container: av.container.InputContainer, path: Path, remarks: R
         size = f", {context.width}x{context.height}" if context is not None else ""
         remarks.add(f"{path.name}: {len(films)} video streams: stream {best.index}{size} is read, the others are not")
     return best.index
+
+
+def first_packets(path: Path) -> Counter[int]:
+    """How many of the first packets of a file are of which stream."""
+    container = open_container(path)
+    try:
+        return Counter(packet.stream.index for packet in islice(container.demux(), FIRST_PACKETS) if packet.size)
+    except (av.FFmpegError, OSError):
+        return Counter()
+    finally:
+        container.close()
 
 
 def check_film(path: Path, codec: str) -> None:
