@@ -74,9 +74,18 @@ def instead_of(head: bytes) -> str:
     return ""
 
 
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sorts `img2` before `img10`."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
+Key = tuple[list[tuple[int, int | str]], list[tuple[int, int | str]]]
+
+
+def natural_key(name: str) -> Key:
+    """Sorts `img2` before `img10`, and `rec.tif` before `rec-1.tif` and `rec2.tif`."""
+    stem, dot, rest = name.partition(".")
+    return parts_of(stem), parts_of(dot + rest)
+
+
+def parts_of(text: str) -> list[tuple[int, int | str]]:
+    """Numbers and what stands between them, which can be compared with those of another text."""
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", text) if part]
 
 
 def meant(word: str, known: Iterable[str]) -> str:
