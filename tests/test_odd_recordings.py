@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from test_odd_inputs import PICTURES as SMALL
+from test_odd_inputs import avi
 from test_reading_video import HEIGHT, PICTURES, RATE, WIDTH, N, encode, number_of, read_all
 
 from irtrack.capture import open_source
@@ -190,3 +192,23 @@ def test_one_picture_beside_a_film_is_no_film(tmp_path: Path, kind: str) -> None
     frames, words, remarks = read_all(tmp_path / f"a.{kind}")
     assert ([number_of(f.image) for f in frames], words) == (list(range(N)), "")
     assert remarks == [f"a.{kind}: still pictures (thumbnails) beside the film left out"]
+
+
+def test_grey_whose_palette_is_not_there(tmp_path: Path) -> None:
+    """Eight bits a pixel and no colours: FFmpeg paints all of them black."""
+    avi(tmp_path / "a.avi", [p[::-1].tobytes() for p in SMALL], 8)
+    frames, words, remarks = read_all(tmp_path / "a.avi")
+    assert words == ""
+    assert np.array_equal([f.image for f in frames], SMALL)
+    assert remarks == ["a.avi: its palette has one colour alone: its numbers are read as grey"]
+
+
+def test_counts_that_a_header_calls_yuyv_are_refused(tmp_path: Path) -> None:
+    counts = [(7000 + 5 * p.astype(np.uint16)).astype("<u2").tobytes() for p in SMALL]
+    avi(tmp_path / "counts.avi", counts, 16, fourcc=b"YUY2")
+    with pytest.raises(SourceError, match="its pixels are counts of 16 bits"):
+        open_source(str(tmp_path / "counts.avi"))
+    grey = [np.dstack([p, np.full_like(p, 128)]).tobytes() for p in SMALL]
+    avi(tmp_path / "grey.avi", grey, 16, fourcc=b"YUY2")
+    frames, words, remarks = read_all(tmp_path / "grey.avi")
+    assert (len(frames), words, remarks) == (len(SMALL), "", [])

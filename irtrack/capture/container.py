@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from irtrack.capture.ends import cut_fragment
+from irtrack.capture.grey import holds_counts, lacks_palette
 from irtrack.core import Remarks, SourceError
 from irtrack.paths import ffmpeg_url
 
@@ -124,6 +125,18 @@ def remark_pixels(path: Path, stream: av.VideoStream, largest: int, remarks: Rem
         remarks.add(
             f"{path.name}: its header says raw colours of 16 bits ({context.pix_fmt}), and so it is read: counts of a "
             "camera need a FOURCC such as Y16, FFV1 or TIFF"
+        )
+
+
+def check_pixels(path: Path, first: av.VideoFrame, codec: str, remarks: Remarks) -> None:
+    """Say how the first picture is read where that is not plain. Raises SourceError where raw pixels are others than
+    their header says."""
+    if lacks_palette(first):
+        remarks.add(f"{path.name}: its palette has one colour alone: its numbers are read as grey")
+    if codec == "rawvideo" and holds_counts(first):
+        raise SourceError(
+            f"{path}: its header says colours (YUYV), and its pixels are counts of 16 bits, as some thermal cameras "
+            "write them: export it as 16-bit TIFF, or with the FOURCC Y16"
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from irtrack.capture.container import (
     check_film,
+    check_pixels,
     choose_stream,
     open_container,
     orientation_of,
@@ -104,6 +105,7 @@ class VideoSource(Source):
             raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
         if isinstance(first, av.VideoFrame):
             self._fields, self._orientation = field_order(first, self._stream), orientation_of(first)
+            check_pixels(self._path, first, context.name if context is not None else "", self._remarks)
             self._crop = crop_of(self._path, self._chosen, first.width, first.height)
             grey, bits = frame_to_grey(first)
             grey = oriented(self._crop.of(grey), self._orientation)
