@@ -5,22 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 from irtrack.core import Remarks, SourceError
-from irtrack.text import Key
+from irtrack.text import Key, keys_of
 from irtrack.text import natural_key as key
-
-HEXADECIMAL = frozenset("0123456789abcdef")
 
 FEW = 4
 """Of fewer images, names tell nothing."""
-
-
-MOMENT = re.compile(r"\d{9,}\.\d+")
-"""A name that is a moment in seconds, whose digits behind the point are a fraction and no number of their own."""
 
 
 def natural_key(path: Path) -> Key:
@@ -29,29 +22,10 @@ def natural_key(path: Path) -> Key:
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths as the pictures follow each other: by the numbers in their names, which may be seconds with a fraction of
-    any length, or hexadecimal ones of one length."""
+    """Paths as their pictures follow each other, by their names."""
     found = list(paths)
-    if len({path.parent for path in found}) == 1 and found:
-        if all(MOMENT.fullmatch(path.stem) for path in found):
-            return sorted(found, key=lambda path: (Decimal(path.stem), path.name))
-        if are_hexadecimal([path.stem.lower() for path in found]):
-            return sorted(found, key=lambda path: path.name.lower())
-    return sorted(found, key=natural_key)
-
-
-def are_hexadecimal(stems: Sequence[str]) -> bool:
-    """Whether names of one length differ by hexadecimal digits alone: some have letters among them, some have none."""
-    if len(stems) < FEW or len({len(stem) for stem in stems}) > 1:
-        return False
-    varying = [
-        "".join(letters) for letters in zip(*(c for c in zip(*stems, strict=True) if len(set(c)) > 1), strict=True)
-    ]
-    return (
-        all(HEXADECIMAL.issuperset(part) for part in varying)
-        and any(part.isdecimal() for part in varying)
-        and not all(part.isdecimal() for part in varying)
-    )
+    keys = dict(zip(found, keys_of([path.stem for path in found]), strict=True))
+    return sorted(found, key=lambda path: (keys[path], path.name))
 
 
 def check_names(sequence: str, paths: Sequence[Path], remarks: Remarks) -> None:
