@@ -355,6 +355,15 @@ def test_raw_counts_of_an_avi(tmp_path: Path, fourcc: bytes) -> None:
     assert [f.time_s for f in frames] == pytest.approx([i / RATE for i in range(N)])
 
 
+def test_raw_counts_in_the_other_order_of_bytes_are_said(tmp_path: Path) -> None:
+    deep = [7900 + 3 * picture.astype(np.uint16) for picture in PICTURES]
+    for order, said in (("<u2", []), (">u2", ["a.avi: its samples have the bytes of each in the other order"])):
+        (tmp_path / "a.avi").write_bytes(avi(b"Y16 ", [d.astype(order).tobytes() for d in deep], 16))
+        frames, words, remarks = read_all(tmp_path / "a.avi")
+        assert (words, remarks) == ("", said)
+        assert np.array_equal([f.image for f in frames], deep)
+
+
 def test_raw_counts_of_a_matroska_file_and_names_of_unknown_codecs(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "raw.mkv"), "w", options={"allow_raw_vfw": "1"}) as out:
         stream = out.add_stream("rawvideo", rate=RATE)

@@ -31,6 +31,15 @@ LARGEST_UPPER = 64
 """Of counts of 14 bits the upper byte is below this."""
 
 
+def is_swapped(image: Image) -> bool:
+    """Whether counts of 16 bits are smoother with the bytes of each in the other order, by far: whoever wrote them had
+    another one in mind. Eight bits that were shifted up, whose lower byte says nothing, are none of these."""
+    if len(np.unique(image & 0xFF)) == 1:
+        return False
+    rough = [float(np.abs(np.diff(picture.astype(np.int32), axis=1)).sum()) for picture in (image, image.byteswap())]
+    return 4 * rough[1] < rough[0]
+
+
 def expand_limited(plane: Image, bits: int) -> Image:
     """Limited-range luma (16 to 235 at 8 bits) to full range, rounded; values outside are clipped."""
     unit = 1 << (bits - 8)

@@ -74,6 +74,7 @@ class VideoSource(Source):
     def _prepare(self, fps: float | None) -> None:
         name, stream, context = self._path.name, self._stream, self._stream.codec_context
         self._raw: RawPictures | None = None
+        self._fitted = False
         if context is None:
             self._raw = raw_pictures(self._path)
         else:
@@ -194,7 +195,7 @@ class VideoSource(Source):
                 if spoilt:
                     raise ValueError("its sum is another")
                 if self._raw is not None:
-                    yield frame, self._raw.picture(bytes(packet))
+                    yield frame, self._raw_picture(bytes(packet))
                     continue
                 pictures = packet.decode()
             except (av.FFmpegError, ValueError):
@@ -209,6 +210,16 @@ class VideoSource(Source):
             except (av.FFmpegError, ValueError):
                 pictures = []
             yield from self._good(pictures, wanted)
+
+    def _raw_picture(self, code: bytes) -> Image:
+        """Raw samples, in the order of bytes that the first picture speaks for."""
+        assert self._raw is not None
+        if not self._fitted:
+            given, self._fitted = self._raw, True
+            self._raw = given.fitting(code)
+            if self._raw != given:
+                self._remarks.add(f"{self._path.name}: its samples have the bytes of each in the other order")
+        return self._raw.picture(code)
 
     def _is_spoilt(self, packet: av.Packet[Any], before: bool) -> bool:
         """Whether a packet of FFV1 with sums is damaged, or refers to one (`before`): its decoder gives it as good."""
