@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -212,3 +213,46 @@ def test_counts_that_a_header_calls_yuyv_are_refused(tmp_path: Path) -> None:
     avi(tmp_path / "grey.avi", grey, 16, fourcc=b"YUY2")
     frames, words, remarks = read_all(tmp_path / "grey.avi")
     assert (len(frames), words, remarks) == (len(SMALL), "", [])
+
+
+def with_edits(code: bytes, entries: list[tuple[int, int, float]]) -> bytes:
+    """A MOV (its `moov` at the end) with another list of edits: duration and start in ms, and speed."""
+    out = bytearray(code)
+    at = out.index(b"elst") - 4
+    (size,) = struct.unpack_from(">I", out, at)
+    body = b"".join(struct.pack(">Iii", d, start, int(65536 * speed)) for d, start, speed in entries)
+    new = boxed(b"elst", struct.pack(">II", 0, len(entries)) + body)
+    out[at : at + size] = new
+    for kind in (b"edts", b"trak", b"moov"):
+        place = out.index(kind) - 4
+        (length,) = struct.unpack_from(">I", out, place)
+        struct.pack_into(">I", out, place, length + len(new) - size)
+    return bytes(out)
+
+
+@pytest.mark.parametrize(
+    ("entries", "shown", "said"),
+    [
+        ([(400, 280, 1)], range(7, 17), ""),  # trimmed
+        ([(320, 400, 1), (320, 0, 1)], [*range(10, 18), *range(8)], "2 parts of its pictures follow each other"),
+        ([(320, 0, 1), (200, -1, 1), (320, 320, 1)], range(N), "is not followed"),
+        ([(1600, 0, 0.5)], range(N), "is not followed"),
+        ([(480, -1, 1), (800, 0, 1)], range(N), ""),  # begins later than the sound
+    ],
+    ids=["trimmed", "parts", "pause", "slow", "late"],
+)
+def test_what_a_list_of_edits_shows(
+    tmp_path: Path, entries: list[tuple[int, int, float]], shown: Sequence[int], said: str
+) -> None:
+    options = {"use_editlist": "1", "video_track_timescale": "1000"}
+    encode(tmp_path / "a.mov", "mjpeg", "yuvj420p", container=options)
+    (tmp_path / "b.mov").write_bytes(with_edits((tmp_path / "a.mov").read_bytes(), entries))
+    frames, words, remarks = read_all(tmp_path / "b.mov")
+    assert ([number_of(f.image) for f in frames], words) == (list(shown), "")
+    assert [f.time_s for f in frames] == pytest.approx([i / RATE for i in range(len(shown))])
+    assert said in " ".join(remarks)
+    assert bool(said) == bool(remarks)
+    source = open_source(str(tmp_path / "b.mov"))
+    source.seek(5)
+    assert number_of(next(iter(source)).image) == shown[5]
+    source.close()

@@ -32,14 +32,15 @@ HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
 """Raw pixels of 16 bits that are colours: what AVI takes raw counts for that have no FOURCC."""
 
 
-def open_container(path: Path, end: int = 0) -> av.container.InputContainer:
+def open_container(path: Path, end: int = 0, edited: bool = True) -> av.container.InputContainer:
     """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
 
-    `end`: where another recording begins behind the first, and so where this one ends. Of fragments (MP4) those before
+    `end`: where another recording begins behind the first, and so where this one ends. `edited`: only what a list of
+    edits shows (MP4). Of fragments (MP4) those before
     one that was cut within its header are read: FFmpeg gives up all of them for it.
     """
     try:
-        return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data")
+        return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data", edited)
     except av.EOFError:
         if not (end := cut_fragment(path)):
             raise
@@ -51,9 +52,10 @@ def opened_up_to(path: Path, end: int) -> av.container.InputContainer:
     return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
 
 
-def opened(url: str, protocols: str) -> av.container.InputContainer:
+def opened(url: str, protocols: str, edited: bool = True) -> av.container.InputContainer:
     """What FFmpeg reads by these protocols alone."""
-    return av.open(url, "r", metadata_errors="ignore", options={"protocol_whitelist": protocols})
+    options = {"protocol_whitelist": protocols} | ({} if edited else {"ignore_editlist": "1"})
+    return av.open(url, "r", metadata_errors="ignore", options=options)
 
 
 def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:

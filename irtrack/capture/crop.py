@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from irtrack.capture.boxes import top_boxes
+from irtrack.capture.boxes import boxes_in, header_of, track_of
 from irtrack.capture.raw import elements, inside, number
 from irtrack.core import Image
 
@@ -20,7 +20,6 @@ PIXEL_CROP = (0x54CC, 0x54BB, 0x54DD, 0x54AA)
 """Of Matroska: left, top, right, bottom."""
 
 EBML = b"\x1aE\xdf\xa3"
-LARGEST_HEADER = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,8 @@ def crop_of(path: Path, stream: int, width: int, height: int) -> Crop:
         head, size = f.read(8), f.seek(0, 2)
         if head[:4] == EBML:
             found = matroska(f, size, stream)
-        elif head[4:8] in (b"ftyp", b"moov", b"wide", b"mdat", b"free", b"skip"):
-            found = clap(f, size, stream, width, height)
         else:
-            found = Crop(0, 0, 0, 0)
+            found = clap(track_of(header_of(f, size), stream), width, height)
     fits = min(found.left, found.top, found.right, found.bottom) >= 0
     return (
         found if fits and found.left + found.right < width and found.top + found.bottom < height else Crop(0, 0, 0, 0)
@@ -67,28 +64,9 @@ def matroska(f: BinaryIO, size: int, stream: int) -> Crop:
     return Crop(*(number(f, *fields[kind]) if kind in fields else 0 for kind in PIXEL_CROP))
 
 
-def boxes_in(code: bytes, path: tuple[bytes, ...]) -> list[bytes]:
-    """The bodies of boxes that lie in others, by the kinds on the way."""
-    out, at = [], 0
-    while at + 8 <= len(code):
-        length, kind = struct.unpack_from(">I4s", code, at)
-        if length < 8:
-            break
-        if kind == path[0]:
-            body = code[at + 8 : at + length]
-            out += [body] if len(path) == 1 else boxes_in(body, path[1:])
-        at += length
-    return out
-
-
-def clap(f: BinaryIO, size: int, stream: int, width: int, height: int) -> Crop:
-    """Of the first sample description of the track of a number: size and centre of what is shown, as fractions."""
-    place = next(((at, length) for kind, at, length in top_boxes(f, size) if kind == b"moov"), None)
-    if place is None or not 8 < place[1] <= LARGEST_HEADER:
-        return Crop(0, 0, 0, 0)
-    f.seek(place[0])
-    tracks = boxes_in(f.read(place[1]), (b"moov", b"trak"))
-    described = boxes_in(tracks[stream], (b"mdia", b"minf", b"stbl", b"stsd")) if stream < len(tracks) else []
+def clap(track: bytes, width: int, height: int) -> Crop:
+    """Of the first sample description of a track: size and centre of what is shown, as fractions."""
+    described = boxes_in(track, (b"mdia", b"minf", b"stbl", b"stsd"))
     entry = described[0][8:] if described else b""  # behind version and count
     found = boxes_in(entry[86 : int.from_bytes(entry[:4], "big")], (b"clap",))
     if not found or len(found[0]) < 32:

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.capture import tails
-from irtrack.capture.boxes import MOST_BOXES, top_boxes
+from irtrack.capture.boxes import KINDS, MOST_BOXES, top_boxes
 from irtrack.capture.headers import gif
 
 UNKNOWN = -1
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
-MP4_KINDS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx"})
 NUT_INDEX = b"NX" + bytes.fromhex("DD672F23E64E")
 RIFF_SLACK = 8
 """Bytes by which lengths in AVI files may be wrong: some writers count the header."""
@@ -35,7 +34,7 @@ def ends_early(path: Path) -> str:
         head = f.read(32)
         if head[:4] == b"RIFF":
             return riff(f, size)
-        if head[4:8] in MP4_KINDS:
+        if head[4:8] in KINDS:
             return boxes(f, size)
         if head[:4] == b"\x1aE\xdf\xa3":
             return matroska(f, size)

@@ -20,6 +20,7 @@ from irtrack.capture.container import (
     video_stream,
 )  # fmt: skip
 from irtrack.capture.crop import Crop, crop_of
+from irtrack.capture.edits import edit_list
 from irtrack.capture.ends import ends_early, lost_places, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
@@ -65,6 +66,10 @@ class VideoSource(Source):
         try:
             with reading(path):
                 self._chosen = choose_stream(self._container, path, self._remarks)
+                self._edits = edit_list(path, self._chosen)
+                if self._edits.odd:
+                    self._container.close()
+                    self._container = open_container(path, self._end, edited=False)
                 self._stream = video_stream(self._container, self._chosen)
                 self._prepare(fps)
         except BaseException:
@@ -139,7 +144,7 @@ class VideoSource(Source):
         """Say what is not as it seems, and note how many frames the header promises."""
         name, index, remarks = self._path.name, self._index, self._remarks
         self._total = index.frames
-        if kind.startswith("mov"):
+        if kind.startswith("mov") and self._edits.whole:
             self._total = max(self._total, promised - index.hidden - index.before_key)
         elif kind == "avi" and promised > index.frames and not self._cut:
             remarks.add(f"{name}: chunks without a picture, as of a grabber that missed one", promised - index.frames)
@@ -153,6 +158,10 @@ class VideoSource(Source):
             remarks.add(f"{name}: turned as its header says")
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
+        if self._edits.odd:
+            remarks.add(f"{name}: its list of edits (pauses, other speeds) is not followed: all its pictures are read")
+        elif self._edits.parts > 1:
+            remarks.add(f"{name}: {self._edits.parts} parts of its pictures follow each other, as its header says")
         if self._end:
             remarks.add(f"{name}: another recording stands behind the first in this file, and is not read")
         if never_ended(self._path):
@@ -296,7 +305,7 @@ class VideoSource(Source):
                 pass  # a format without an index
         self._container.close()
         with reading(self._path, "cannot be read any more"):
-            self._container = open_container(self._path, self._end)
+            self._container = open_container(self._path, self._end, not self._edits.odd)
             self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
                 self._stream.thread_type = THREADS
