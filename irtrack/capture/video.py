@@ -199,7 +199,7 @@ class VideoSource(Source):
                 packet.set_sidedata(palette)
             is_last = number == len(index.frame_of) - 1
             broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
-            spoilt = self._is_spoilt(packet, spoilt)
+            spoilt = self._is_spoilt(packet, spoilt) or number in index.unended
             try:
                 if spoilt:
                     raise ValueError("its sum is another")
