@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = (
-    ".png", ".apng", ".bmp", ".jpg", ".jpeg", ".jpe", ".pgm", ".pnm", ".ppm", ".pbm", ".tif", ".tiff", ".dng", ".jp2",
-    ".webp", ".gif",
+    ".png", ".apng", ".bmp", ".jpg", ".jpeg", ".jpe", ".mpo", ".pgm", ".pnm", ".ppm", ".pbm", ".tif", ".tiff", ".dng",
+    ".jp2", ".webp", ".gif",
 )  # fmt: skip
 """Of files that are meant as images."""
 

@@ -6,7 +6,8 @@ import codecs
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ MARKS = (
 )
 
 CONTROLS = frozenset(range(32)) - frozenset(b"\t\n\v\f\r")
+
+
+MOMENT = re.compile(r"\d{9,}\.\d+")
+"""A name that is a moment in seconds, whose digits behind the point are a fraction and no number of their own."""
+
+HEXADECIMAL = frozenset("0123456789abcdef")
+FEW = 4
+"""Of fewer names, letters among their digits tell nothing."""
 
 
 def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
@@ -74,9 +83,38 @@ def instead_of(head: bytes) -> str:
     return ""
 
 
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sorts `img2` before `img10`."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
+Key = tuple[list[tuple[int, int | str]], list[tuple[int, int | str]]]
+
+
+def natural_key(name: str) -> Key:
+    """Sorts `img2` before `img10`, and `rec.tif` before `rec-1.tif` and `rec2.tif`."""
+    stem, dot, rest = name.partition(".")
+    return parts_of(stem), parts_of(dot + rest)
+
+
+def parts_of(text: str) -> list[tuple[int, int | str]]:
+    """Numbers and what stands between them, which can be compared with those of another text."""
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", text) if part]
+
+
+def keys_of(stems: Sequence[str]) -> Sequence[Key | Decimal | str]:
+    """By what to sort the names of pictures, without their suffixes, as they follow each other: by their numbers, which
+    may be seconds with a fraction of any length, or hexadecimal ones of one length."""
+    if all(MOMENT.fullmatch(stem) for stem in stems):
+        return [Decimal(stem) for stem in stems]
+    if are_hexadecimal(small := [stem.lower() for stem in stems]):
+        return small
+    return [natural_key(stem) for stem in stems]
+
+
+def are_hexadecimal(stems: Sequence[str]) -> bool:
+    """Whether names of one length differ by hexadecimal digits alone: some have letters among them, some have none."""
+    if len(stems) < FEW or len({len(stem) for stem in stems}) > 1:
+        return False
+    columns = [column for column in zip(*stems, strict=True) if len(set(column)) > 1]
+    varying = ["".join(letters) for letters in zip(*columns, strict=True)]
+    decimal = [part.isdecimal() for part in varying]
+    return all(HEXADECIMAL.issuperset(part) for part in varying) and any(decimal) and not all(decimal)
 
 
 def meant(word: str, known: Iterable[str]) -> str:

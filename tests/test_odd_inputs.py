@@ -585,6 +585,8 @@ def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:
     for text in ("\ufeff" + plain, plain.replace(",", ";").replace(".", ",")):
         path.write_text(text, encoding="utf-8")
         assert {k: v.tolist() for k, v in read_boxes(path).items()} == {k: v.tolist() for k, v in want.items()}
+    path.write_text(plain + "5,0,0,0,0\n")  # a target that is not there
+    assert read_boxes(path).keys() == {0, 3}
     for old, new, words in (
         ("10.5", "nan", "line 2 is no box"),
         ("\n3", "\n-3", "line 4"),

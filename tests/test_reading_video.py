@@ -355,6 +355,15 @@ def test_raw_counts_of_an_avi(tmp_path: Path, fourcc: bytes) -> None:
     assert [f.time_s for f in frames] == pytest.approx([i / RATE for i in range(N)])
 
 
+def test_raw_counts_in_the_other_order_of_bytes_are_said(tmp_path: Path) -> None:
+    deep = [7900 + 3 * picture.astype(np.uint16) for picture in PICTURES]
+    for order, said in (("<u2", []), (">u2", ["a.avi: its samples have the bytes of each in the other order"])):
+        (tmp_path / "a.avi").write_bytes(avi(b"Y16 ", [d.astype(order).tobytes() for d in deep], 16))
+        frames, words, remarks = read_all(tmp_path / "a.avi")
+        assert (words, remarks) == ("", said)
+        assert np.array_equal([f.image for f in frames], deep)
+
+
 def test_raw_counts_of_a_matroska_file_and_names_of_unknown_codecs(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "raw.mkv"), "w", options={"allow_raw_vfw": "1"}) as out:
         stream = out.add_stream("rawvideo", rate=RATE)
@@ -638,3 +647,20 @@ def test_the_first_row_of_raw_counts_and_the_mean_of_a_negative(data: Path) -> N
     row = cases / "y16-avi" / "first_frame_row0.txt"
     assert first[0].tolist() == [int(n) for n in row.read_text().replace(",", " ").split()]
     assert read_all(cases / "tiff-white-is-zero" / "rec.tif")[0][0].image.mean() == pytest.approx(100.8, abs=0.1)
+
+
+def test_jpegs_that_are_cut_within_an_avi_are_left_out_and_said(tmp_path: Path) -> None:
+    """FFmpeg fills them up with grey. Where no picture has the mark of its end, a camera leaves it away."""
+    encode(tmp_path / "all.mkv", "mjpeg", "yuvj420p")
+    with av.open(str(tmp_path / "all.mkv")) as f:
+        jpegs = [bytes(p) for p in f.demux(video=0) if p.size]
+    cut = (5, 11)
+    path = tmp_path / "camera.avi"
+    path.write_bytes(avi(b"MJPG", [jpeg[: len(jpeg) // 2] if i in cut else jpeg for i, jpeg in enumerate(jpegs)]))
+    frames, words, _ = read_all(path)
+    assert [f.index for f in frames] == [number_of(f.image) for f in frames] == [i for i in range(N) if i not in cut]
+    assert f"{N - 2} of {N} frames could be read" in words
+    for chunks in ([jpeg[:-2] for jpeg in jpegs], [jpeg + bytes(100) for jpeg in jpegs]):
+        path.write_bytes(avi(b"MJPG", chunks))
+        frames, words, remarks = read_all(path)
+        assert (len(frames), words, remarks) == (N, "", [])

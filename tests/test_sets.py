@@ -130,6 +130,17 @@ def test_masks_that_do_not_say_what_is_marked_are_refused(values: NDArray[np.int
         marked(values, False, Remarks())
 
 
+def test_a_jpeg_of_zeros_and_ones_is_no_mask(tmp_path: Path) -> None:
+    """Its edges are gone: 31 pixels of 25."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:15, 20:25] = 1
+    cv2.imwrite(str(tmp_path / "a.jpg"), mask)
+    with pytest.raises(MaskError, match="whose edges were lost"):
+        read_mask(tmp_path / "a.jpg", Remarks())
+    cv2.imwrite(str(tmp_path / "a.jpg"), 255 * mask)
+    assert read_mask(tmp_path / "a.jpg", Remarks()).sum() == 25
+
+
 def test_a_set_without_a_target_is_refused(tmp_path: Path, scene16: Scene) -> None:
     folder = write_set(tmp_path / "set", [scene16.image(i) for i in range(3)], [np.zeros((80, 112), bool)] * 3)
     with pytest.raises(DatasetError, match="none of 3 masks marks a target"):

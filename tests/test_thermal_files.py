@@ -122,6 +122,15 @@ def test_blocks_of_either_order_and_coding(tmp_path: Path, order: str, kind: str
     assert np.array_equal(frames[1].image, pixels + 1)
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_counts_as_png_in_either_order_of_bytes(tmp_path: Path, swapped: bool) -> None:
+    """FLIR's are little-endian; PNG itself is not, and so are those of whoever wrote them by a library."""
+    pixels = (7900 + 3 * np.arange(20)[:, None] + 5 * np.arange(30)).astype(np.uint16)
+    stored = pixels.byteswap() if swapped else pixels
+    (tmp_path / "a.fff").write_bytes(fff(pixels, payload=imagecodecs.png_encode(stored)))
+    assert np.array_equal(next(iter(open_source(str(tmp_path / "a.fff")))).image, pixels)
+
+
 def test_a_radiometric_jpeg_gives_its_counts_and_a_plain_one_its_grey(tmp_path: Path) -> None:
     pixels = np.arange(600, dtype=np.uint16).reshape(20, 30) * 50
     block = fff(pixels)

@@ -197,3 +197,14 @@ def test_the_reported_cases(data: Path) -> None:
         with pytest.raises(WeightsError) as caught:
             load_weights(str(folder / name))
         assert str(caught.value).isprintable()
+
+
+def test_a_checkpoint_whose_tensors_were_damaged_is_refused(tmp_path: Path) -> None:
+    """torch reads it without a word."""
+    torch.save({"state_dict": tensors()}, tmp_path / "a.pth")
+    load_weights(str(tmp_path / "a.pth"))
+    code = bytearray((tmp_path / "a.pth").read_bytes())
+    code[len(code) // 2] ^= 0x40
+    (tmp_path / "a.pth").write_bytes(code)
+    with pytest.raises(WeightsError, match="do not have the sums that they say"):
+        load_weights(str(tmp_path / "a.pth"))

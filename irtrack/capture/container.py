@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 
 from irtrack.capture.ends import cut_fragment
+from irtrack.capture.grey import holds_counts, lacks_palette
 from irtrack.core import Remarks, SourceError
 from irtrack.paths import ffmpeg_url
 
 STILLS = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
 """Streams of these kinds are no film."""
 
+
+FIRST_PACKETS = 1000
+"""Among so many, a stream of which there is one alone is a still picture, whatever its header calls it."""
 
 TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf", "cdgraphics"})
 """Codecs that make pictures of letters: FFmpeg takes any text for such a film."""
@@ -26,27 +32,38 @@ HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
 """Raw pixels of 16 bits that are colours: what AVI takes raw counts for that have no FOURCC."""
 
 
-def open_container(path: Path) -> av.container.InputContainer:
+def open_container(path: Path, end: int = 0, edited: bool = True) -> av.container.InputContainer:
     """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
 
-    Of fragments (MP4) those before one that was cut within its header are read: FFmpeg gives up all of them for it.
+    `end`: where another recording begins behind the first, and so where this one ends. `edited`: only what a list of
+    edits shows (MP4). Of fragments (MP4) those before
+    one that was cut within its header are read: FFmpeg gives up all of them for it.
     """
     try:
-        return opened(ffmpeg_url(path), "file,crypto,data")
+        return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data", edited)
     except av.EOFError:
         if not (end := cut_fragment(path)):
             raise
-        return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
+        return opened_up_to(path, end)
 
 
-def opened(url: str, protocols: str) -> av.container.InputContainer:
+def opened_up_to(path: Path, end: int) -> av.container.InputContainer:
+    """The first bytes of a file alone."""
+    return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
+
+
+def opened(url: str, protocols: str, edited: bool = True) -> av.container.InputContainer:
     """What FFmpeg reads by these protocols alone."""
-    return av.open(url, "r", metadata_errors="ignore", options={"protocol_whitelist": protocols})
+    options = {"protocol_whitelist": protocols} | ({} if edited else {"ignore_editlist": "1"})
+    return av.open(url, "r", metadata_errors="ignore", options=options)
 
 
 def choose_stream(container: av.container.InputContainer, path: Path, remarks: Remarks) -> int:
     """The stream of the film: no attached picture; the file's default, the largest, the longest. Raises SourceError."""
     films = [s for s in container.streams.video if not is_still(s)]
+    if len(films) > 1:
+        counts = {s.index: s.frames for s in films} if all(s.frames for s in films) else first_packets(path)
+        films = [s for s in films if counts[s.index] > 1] or films
     stills = len(container.streams.video) - len(films)
     if not films:
         what = "only a still picture (a cover or thumbnail), no film" if stills else "no video stream"
@@ -66,6 +83,17 @@ def choose_stream(container: av.container.InputContainer, path: Path, remarks: R
         size = f", {context.width}x{context.height}" if context is not None else ""
         remarks.add(f"{path.name}: {len(films)} video streams: stream {best.index}{size} is read, the others are not")
     return best.index
+
+
+def first_packets(path: Path) -> Counter[int]:
+    """How many of the first packets of a file are of which stream."""
+    container = open_container(path)
+    try:
+        return Counter(packet.stream.index for packet in islice(container.demux(), FIRST_PACKETS) if packet.size)
+    except (av.FFmpegError, OSError):
+        return Counter()
+    finally:
+        container.close()
 
 
 def check_film(path: Path, codec: str) -> None:
@@ -99,6 +127,18 @@ def remark_pixels(path: Path, stream: av.VideoStream, largest: int, remarks: Rem
         remarks.add(
             f"{path.name}: its header says raw colours of 16 bits ({context.pix_fmt}), and so it is read: counts of a "
             "camera need a FOURCC such as Y16, FFV1 or TIFF"
+        )
+
+
+def check_pixels(path: Path, first: av.VideoFrame, codec: str, remarks: Remarks) -> None:
+    """Say how the first picture is read where that is not plain. Raises SourceError where raw pixels are others than
+    their header says."""
+    if lacks_palette(first):
+        remarks.add(f"{path.name}: its palette has one colour alone: its numbers are read as grey")
+    if codec == "rawvideo" and holds_counts(first):
+        raise SourceError(
+            f"{path}: its header says colours (YUYV), and its pixels are counts of 16 bits, as some thermal cameras "
+            "write them: export it as 16-bit TIFF, or with the FOURCC Y16"
         )
 
 

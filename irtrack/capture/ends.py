@@ -9,23 +9,21 @@ from __future__ import annotations
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from irtrack.capture import tails
+from irtrack.capture.boxes import KINDS, MOST_BOXES, top_boxes
 from irtrack.capture.headers import gif
 
 UNKNOWN = -1
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
-MP4_KINDS = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx"})
 NUT_INDEX = b"NX" + bytes.fromhex("DD672F23E64E")
 RIFF_SLACK = 8
 """Bytes by which lengths in AVI files may be wrong: some writers count the header."""
-
-MOST_BOXES = 1_000_000
 
 
 def ends_early(path: Path) -> str:
@@ -36,7 +34,7 @@ def ends_early(path: Path) -> str:
         head = f.read(32)
         if head[:4] == b"RIFF":
             return riff(f, size)
-        if head[4:8] in MP4_KINDS:
+        if head[4:8] in KINDS:
             return boxes(f, size)
         if head[:4] == b"\x1aE\xdf\xa3":
             return matroska(f, size)
@@ -46,9 +44,24 @@ def ends_early(path: Path) -> str:
             return y4m(f, size)
         if head[:3] == b"GIF":
             return "" if gif(head + f.read()).whole else "its end mark is missing"
-        if size > 564 and transport(f):
-            return "its last packet is not whole" if size % 188 else ""
+        if (found := other(f, head, size)) is not None:
+            return "" if found == tails.UNENDED else found
+        if step := transport(f):
+            return "its last packet is not whole" if size % step else ""
     return ""
+
+
+MARKS = {
+    b"FLV\x01": tails.flv, b"OggS": tails.ogg, tails.ASF: tails.asf, tails.IVF: tails.ivf, tails.KLV: tails.mxf,
+    tails.DV: tails.dv,
+}  # fmt: skip
+"""First bytes of other kinds of files, and who knows their ends."""
+
+
+def other(f: BinaryIO, head: bytes, size: int) -> str | None:
+    """Of the kinds in `MARKS`: why a file is not whole; None for every other kind."""
+    reader = next((reader for mark, reader in MARKS.items() if head.startswith(mark)), None)
+    return reader(f, size) if reader is not None else None
 
 
 def riff(f: BinaryIO, size: int) -> str:
@@ -92,28 +105,14 @@ def cut_fragment(path: Path) -> int:
     return last[1] if last[0] == b"moof" and last[1] + last[2] > size else 0
 
 
-def top_boxes(f: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and length of the boxes of an MP4 file, up to one whose length is below 8."""
-    at = 0
-    for _ in range(MOST_BOXES):
-        if at + 8 > size:
-            return
-        f.seek(at)
-        length, kind = struct.unpack(">I4s", f.read(8))
-        if length == 1:
-            (length,) = struct.unpack(">Q", f.read(8).ljust(8, b"\0"))
-        yield kind, at, length
-        if length < 8:
-            return
-        at += length
-
-
 def never_ended(path: Path) -> bool:
     """Whether a recorder never wrote the end of its file (killed, streamed): what is missing is not known."""
     with path.open("rb") as f:
-        head, size = f.read(8), f.seek(0, 2)
+        head, size = f.read(32), f.seek(0, 2)
         if head[:4] == b"RIFF":
             return head[4:8] == b"\0\0\0\0"
+        if other(f, head, size) == tails.UNENDED:
+            return True
         top = element(f, 0, size) if head[:4] == b"\x1aE\xdf\xa3" else None
         segment = element(f, top[1] + top[2], size) if top is not None and top[2] != UNKNOWN else None
         return segment is not None and segment[0] == SEGMENT and segment[2] == UNKNOWN
@@ -162,26 +161,15 @@ def nut(f: BinaryIO, size: int) -> str:
     return "" if NUT_INDEX in f.read() else "its index is missing: it was cut or not finished"
 
 
-def followed(path: Path) -> bool:
-    """Whether another recording stands behind the first in an MP4 file (files that were put together): players and
-    FFmpeg end with the first."""
-    with path.open("rb") as f:
-        head, size = f.read(8), f.seek(0, 2)
-        if head[4:8] != b"ftyp":
-            return False
-        kinds = [kind for kind, _, _ in top_boxes(f, size)]
-        return kinds.count(b"ftyp") > 1 and b"moof" not in kinds
-
-
 def lost_places(path: Path) -> int:
     """At how many places packets of the film are missing in a transport stream, by the counter that they carry."""
     with path.open("rb") as f:
-        if not transport(f):
+        if not (step := transport(f)):
             return 0
         f.seek(0)
         counters: dict[int, list[NDArray[np.uint8]]] = defaultdict(list)
-        while code := f.read(188 << 12):
-            packets = np.frombuffer(code[: len(code) // 188 * 188], np.uint8).reshape(-1, 188)
+        while code := f.read(step << 12):
+            packets = np.frombuffer(code[: len(code) // step * step], np.uint8).reshape(-1, step)[:, step - 188 :]
             packets = packets[(packets[:, 0] == ord("G")) & (packets[:, 3] & 0x10 > 0)]  # those with a payload
             kinds = (packets[:, 1].astype(np.uint16) & 0x1F) << 8 | packets[:, 2]
             for kind in np.unique(kinds).tolist():
@@ -222,8 +210,11 @@ def y4m(f: BinaryIO, size: int) -> str:
     return ""
 
 
-def transport(f: BinaryIO) -> bool:
-    """Whether it is an MPEG transport stream of plain packets."""
-    f.seek(0)
-    head = f.read(3 * 188)
-    return all(head[i * 188 : i * 188 + 1] == b"G" for i in range(3))
+def transport(f: BinaryIO) -> int:
+    """Bytes from one packet to the next of an MPEG transport stream, plain or with times (M2TS); 0 for others."""
+    for step in (188, 192):
+        f.seek(step - 188)
+        head = f.read(2 * step + 1)
+        if len(head) > 2 * step and head[0] == head[step] == head[2 * step] == ord("G"):
+            return step
+    return 0

@@ -17,6 +17,7 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
+from irtrack.capture.grey import is_swapped
 from irtrack.capture.headers import JPEG, jpeg_segments, size_of
 from irtrack.capture.reading import reading
 from irtrack.capture.times import mended, rate_of
@@ -109,8 +110,9 @@ def decode(record: bytes) -> Image:
     if not (0 < width <= LARGEST_SIDE_PX and 0 < height <= LARGEST_SIDE_PX):
         raise ValueError(f"a picture of {width}x{height} pixels")
     if body.startswith(PNG):
-        # FLIR writes the samples little-endian where PNG wants them big-endian.
-        return grey(imagecodecs.png_decode(body)).byteswap()
+        # Most of FLIR's cameras write the samples little-endian where PNG wants them big-endian.
+        counts = grey(imagecodecs.png_decode(body)).byteswap()
+        return counts.byteswap() if is_swapped(counts) else counts
     if body.startswith(JPEG_LS):
         return grey(imagecodecs.jpegls_decode(body))
     if len(body) < 2 * width * height:

@@ -27,6 +27,19 @@ PACKED = {
 """Formats whose luma lies among their colours, and planar ones of the same samples."""
 
 
+LARGEST_UPPER = 64
+"""Of counts of 14 bits the upper byte is below this."""
+
+
+def is_swapped(image: Image) -> bool:
+    """Whether counts of 16 bits are smoother with the bytes of each in the other order, by far: whoever wrote them had
+    another one in mind. Eight bits that were shifted up, whose lower byte says nothing, are none of these."""
+    if len(np.unique(image & 0xFF)) == 1:
+        return False
+    rough = [float(np.abs(np.diff(picture.astype(np.int32), axis=1)).sum()) for picture in (image, image.byteswap())]
+    return 4 * rough[1] < rough[0]
+
+
 def expand_limited(plane: Image, bits: int) -> Image:
     """Limited-range luma (16 to 235 at 8 bits) to full range, rounded; values outside are clipped."""
     unit = 1 << (bits - 8)
@@ -77,6 +90,22 @@ def as_counts(image: NDArray[Any]) -> Image:
     return image.astype(np.uint16)
 
 
+def lacks_palette(frame: av.VideoFrame) -> bool:
+    """Whether the numbers of a picture by palette have one colour all, as where a grabber wrote grey without saying."""
+    return frame.format.name == "pal8" and len(np.unique(frame.to_ndarray()[1], axis=0)) == 1
+
+
+def holds_counts(frame: av.VideoFrame) -> bool:
+    """Whether a raw picture whose header says YUYV holds counts of 16 bits: in their upper bytes, where colours should
+    be, which are 128 in a grey picture, all are small, as of 14 bits."""
+    if frame.format.name != "yuyv422":
+        return False
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    upper = rows[: frame.height, 1 : 2 * frame.width : 2]
+    return bool(upper.max() < LARGEST_UPPER)
+
+
 def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     """Grey counts (H, W) of a decoded frame, a copy of its own, and its bits.
 
@@ -88,6 +117,8 @@ def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:
     name, luma = frame.format.name, frame.format.components[0]
     if any(mark in name for mark in FLOATS):
         raise ValueError(f"{name} pixels, which may mean anything: export it as 16-bit counts")
+    if lacks_palette(frame):
+        return frame.to_ndarray()[0], 8
     if name in PACKED:  # planar has the same samples; by RGB, luma would be off by some counts
         return frame_to_grey(frame.reformat(format=PACKED[name]))
     is_yuv, is_grey = name.startswith(("yuv", "nv", "p01")), name.startswith(("gray", "ya"))

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS = 254, 255, 258, 259, 270, 274, 330
-WANTED = frozenset({SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS})
+METAMORPH = 33629
+"""UIC2: a MetaMorph stack has one directory for all its planes, and here three fractions for each of them. The count
+of the entry is that of planes."""
+WANTED = frozenset({METAMORPH, SUBFILE, OLD_SUBFILE, BITS, COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS})
 """Tags that are kept: a recording may have a hundred thousand pages."""
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """Types of whole numbers from 0 on, as struct names them."""
 
-MOST_ENTRIES, LONGEST = 4096, 64 << 20
+MOST_ENTRIES, MOST_PLANES, LONGEST = 4096, 1_000_000, 64 << 20
 
 
 class BrokenDirectory(Exception):
@@ -107,6 +110,16 @@ class Directories:
     def number(self, directory: Directory, tag: int, default: int = 0) -> int:
         """The first number of an entry."""
         return next(iter(self.numbers(directory, tag, 1)), default)
+
+    def rationals(self, directory: Directory, tag: int) -> list[tuple[int, int]]:
+        """Pairs of whole numbers of MetaMorph's entry; none where it is missing or outside the file."""
+        kind, count, place = directory.entries.get(tag, (0, 0, 0))
+        if kind != 5 or not 0 < count <= MOST_PLANES:
+            return []
+        try:
+            return list(struct.iter_unpack(f"{self._order}II", self._read(place, 24 * count)))
+        except BrokenDirectory:
+            return []
 
     def text(self, directory: Directory, tag: int) -> str:
         """Text of an entry, '' where there is none."""

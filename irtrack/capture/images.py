@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import imagecodecs
 import numpy as np
 
 from irtrack.capture import flir
+from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
 from irtrack.capture.grey import as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
     JPEG,
@@ -29,7 +29,7 @@ from irtrack.capture.headers import (
     size_of,
     webp_times,
 )  # fmt: skip
-from irtrack.capture.names import check_names
+from irtrack.capture.names import check_names, in_order
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
@@ -38,7 +38,7 @@ from irtrack.hush import hushed
 from irtrack.imaging.radiometry import Radiometry
 from irtrack.paths import IMAGE_SUFFIXES, is_dropping
 
-SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng"})
+SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng", *NETPBM})
 """Kinds of images that may hold several pictures."""
 
 DEFAULT_IMAGE_FPS = 30.0
@@ -53,12 +53,7 @@ def is_image_name(path: Path) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder, in natural order."""
-    return sorted((p for p in folder.iterdir() if is_image_name(p)), key=natural_key)
-
-
-def natural_key(path: Path) -> list[tuple[int, int | str]]:
-    """Sorts `img2` before `img10`."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
+    return in_order(p for p in folder.iterdir() if is_image_name(p))
 
 
 HEAD = 64 << 10
@@ -88,7 +83,12 @@ def open_pages(path: Path, remarks: Remarks) -> Pages:
     """An image file of any kind, by its content. Raises SourceError."""
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(16)
-    return TiffPages(path, remarks) if head.startswith(TIFF) else CodedPages(path)
+    if head.startswith(TIFF):
+        return TiffPages(path, remarks)
+    pages = CodedPages(path)
+    if pages.beside:
+        remarks.add(f"{path.name}: {pages.beside}")
+    return pages
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ def contents_of(path: Path, remarks: Remarks) -> Contents:
         if is_webp(head) and head[12:16] == b"VP8X" and head[20] & 2:
             code = head + f.read()
             return Contents(pictures_of(code), times=webp_times(code))
+        if path.suffix.lower() in NETPBM:
+            return Contents(len(netpbm_pictures(head + f.read())))
         return Contents(pictures_of(head + f.read() if head.startswith(b"GIF") else head))
 
 
@@ -138,13 +140,15 @@ def moves(path: Path) -> bool:
     return blocks is not None and 1 < blocks.pictures <= blocks.timed
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, remarks: Remarks | None = None) -> Image:
     """The (first) picture of an image file as grey counts (H, W) uint8 or uint16, turned as it is to be shown.
 
     Radiometric JPEGs give their 16-bit counts, palettes and colours their luma, 12-bit files their counts; 1, 2 and 4
     bits are spread over 8. Raises SourceError for what is damaged, too large, or of floats.
     """
-    pages = open_pages(path, Remarks())
+    pages = open_pages(path, remarks if remarks is not None else Remarks())
+    if pages.count > 1 and remarks is not None:
+        remarks.add("images that hold several pictures, of which the first was read")
     try:
         return pages.picture(0)
     finally:
@@ -162,13 +166,17 @@ class CodedPages:
         self.shortfall = ""
         self.celsius: Radiometry | None = None
         """Of a radiometric JPEG: how its counts become temperatures."""
+        self.beside = ""
+        """What else stands in the file."""
         with reading(path, "cannot be read"):
             self._code = path.read_bytes()
         if not self._code:
             raise SourceError(f"{path} is empty (0 bytes)")
         with reading(path, "is not an image that can be read"):
             counts = flir.has_counts(self._code)
-            self.count = 1 if counts else pictures_of(self._code)
+            self._parts = netpbm_pictures(self._code)
+            self.count = 1 if counts else max(len(self._parts), pictures_of(self._code))
+            self.beside = "" if counts else beside(self._code)
             self.celsius = flir.celsius_of(self._code) if counts else None
             if self.count > 1 and is_webp(self._code):
                 self.times = webp_times(self._code)
@@ -177,8 +185,11 @@ class CodedPages:
 
     def picture(self, index: int) -> Image:
         """Counts (H, W) of one picture. Raises SourceError."""
-        if not self._decoded:
-            with reading(self._path, "is not an image that can be read: it is damaged or of another kind"):
+        with reading(self._path, "is not an image that can be read: it is damaged or of another kind"):
+            if len(self._parts) > 1:
+                check_size(self._path, *(size_of(self._parts[index]) or (0, 0)))
+                return grey_of(decoded(self._parts[index]))
+            if not self._decoded:
                 self._decoded = self._decode()
         return self._decoded[index]
 
@@ -260,7 +271,7 @@ class ImagesSource(Source):
     def __init__(self, name: str, paths: Sequence[Path], fps: float | None) -> None:
         """Counts the pictures and reads the first. Raises SourceError."""
         self._name, self._next = Path(name).name or name, 0
-        self._paths = sorted(paths, key=natural_key)
+        self._paths = in_order(paths)
         self._at = -1
         self._pages: Pages | None = None
         remarks = Remarks()
@@ -285,6 +296,8 @@ class ImagesSource(Source):
             self.close()
             raise
         self._shape, self._dtype = first.shape, first.dtype
+        if len(self._paths) > 1 and isinstance(self._pages, CodedPages) and self._pages.beside:
+            remarks.add(f"{self._name}: {self._pages.beside}")
         taken = None if fps else joined(times)
         clock = Clock.GIVEN if fps else Clock.ASSUMED if taken is None else Clock.FILE
         rate = fps or DEFAULT_IMAGE_FPS

@@ -1,17 +1,31 @@
-"""What names of a sequence of images tell: pictures that are there twice, kinds that are mixed, numbers that leap."""
+"""What names of a sequence of images tell: their order, pictures that are there twice, kinds that are mixed, leaps."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from irtrack.core import Remarks, SourceError
+from irtrack.text import Key, keys_of
+from irtrack.text import natural_key as key
 
 FEW = 4
 """Of fewer images, names tell nothing."""
+
+
+def natural_key(path: Path) -> Key:
+    """Sorts `img2` before `img10`."""
+    return key(path.name)
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths as their pictures follow each other, by their names."""
+    found = list(paths)
+    keys = dict(zip(found, keys_of([path.stem for path in found]), strict=True))
+    return sorted(found, key=lambda path: (keys[path], path.name))
 
 
 def check_names(sequence: str, paths: Sequence[Path], remarks: Remarks) -> None:

@@ -22,6 +22,9 @@ FORMATS_WITHOUT_TIMES = frozenset(
 )  # fmt: skip
 """FFmpeg's names of bare streams, whose times its demuxers invent."""
 
+JPEGS = ("mjpeg", "ljpeg", "jpegls")
+"""Codecs whose pictures are JPEGs."""
+
 JUMP_STEPS = 3
 """Steps by which times fall at least where a new recording begins; less is a key frame out of its order."""
 
@@ -52,6 +55,8 @@ class Index:
     """The end of the last packet."""
     largest: int = 0
     """Bytes of the largest packet."""
+    unended: frozenset[int] = frozenset()
+    """Packets of JPEGs that lack the mark of their end, where most have it: the decoder fills them up with grey."""
     palettes: list[tuple[int, PacketSideData]] = field(default_factory=list, repr=False)
     """Colours of pictures by palette, from a packet on. Demuxers hand each over once, not again after seeking."""
 
@@ -91,6 +96,12 @@ def is_hidden(codec: str, packet: av.Packet[Any]) -> bool:
     return bool(packet.is_discard) or (codec == "vp8" and not bytes(packet)[:1][0] & 0x10)
 
 
+def has_end(packet: av.Packet[Any]) -> bool:
+    """Whether a packet of a JPEG ends with its mark, before zeros that fill it up; so many zeros say nothing."""
+    tail = bytes(memoryview(packet)[-64:]).rstrip(b"\0")
+    return not tail or b"\xff\xd9" in tail[-8:]
+
+
 def make_index(
     packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool, may_reorder: bool = True
 ) -> Index:
@@ -101,6 +112,7 @@ def make_index(
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
     problem, last, largest = "", None, 0
+    unended: set[int] = set()
     palettes: list[tuple[int, PacketSideData]] = []
     try:
         for packet in packets:
@@ -108,6 +120,8 @@ def make_index(
                 last, largest = packet, max(largest, packet.size)
                 if packet.has_sidedata("palette"):
                     palettes.append((len(found), packet.get_sidedata("palette")))
+                if codec in JPEGS and not has_end(packet):
+                    unended.add(len(found))
                 found.append(stamp(packet))
                 flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
@@ -144,6 +158,7 @@ def make_index(
         sum(hidden for _, hidden in flags),
         bytes(last)[-64:] if last is not None else b"",
         largest,
+        frozenset(unended if 2 * len(unended) < n else ()),
         palettes,
     )
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from irtrack.capture.ends import element
+from irtrack.capture.grey import is_swapped
 from irtrack.capture.reading import check_size
 from irtrack.core import Image, SourceError
 
@@ -50,6 +51,11 @@ class RawPictures:
             raise ValueError(f"{len(code)} bytes for {width}x{height} samples")
         rows = np.frombuffer(code, np.uint8, stride * height).reshape(height, stride)[:, : 2 * width]
         return np.ascontiguousarray(rows).view(self.sample).astype(np.uint16)
+
+    def fitting(self, code: bytes) -> RawPictures:
+        """The same, or with the bytes of each sample in the other order, whichever the first packet speaks for."""
+        other = {"<": ">", ">": "<"}[self.sample[0]] + self.sample[1:]
+        return RawPictures(self.format, other) if is_swapped(self.picture(code)) else self
 
 
 def raw_pictures(path: Path) -> RawPictures:

@@ -15,15 +15,21 @@ import tifffile
 from numpy.typing import NDArray
 
 from irtrack.capture.grey import as_counts, colour_to_grey, oriented
-from irtrack.capture.ifd import COMPRESSION, DESCRIPTION, ORIENTATION, SUB_IFDS, Directories, Directory
+from irtrack.capture.ifd import COMPRESSION, DESCRIPTION, METAMORPH, ORIENTATION, SUB_IFDS, Directories, Directory
 from irtrack.capture.reading import check_size, reading
 from irtrack.core import Image, Remarks, SourceError
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it warns of is an error here, said in one line
 
-SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "µs": 1e-6, "μs": 1e-6,
-           "us": 1e-6, "usec": 1e-6, "ns": 1e-9, "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0,
-           "hour": 3600.0, "hours": 3600.0, "d": 86400.0}  # fmt: skip
+SECONDS = {
+    unit: seconds
+    for seconds, units in (
+        (1.0, "s sec second seconds"), (1e-3, "ms msec millisecond milliseconds"),
+        (1e-6, "µs μs us usec microsecond microseconds"), (1e-9, "ns nanosecond nanoseconds"),
+        (60.0, "min minute minutes"), (3600.0, "h hr hour hours"), (86400.0, "d day days"),
+    )
+    for unit in units.split()
+}  # fmt: skip
 """Units of time in descriptions."""
 
 
@@ -86,7 +92,10 @@ class TiffPages:
             if min(whole(about.get("channels", "1")), said) > 1:
                 self._remarks.add(f"{self._path.name}: its {about['channels']} channels are read as pictures in turn")
             unit = SECONDS.get(about.get("tunit", "sec").strip().lower())
-            interval = number(about.get("finterval")) * unit if unit else None
+            interval = number(about.get("finterval", "").replace(",", ".")) * unit if unit else None
+            if not interval and (fps := number(about.get("fps"))) > 0:
+                interval = 1 / fps
+                self._remarks.add(f"{self._path.name}: its times are those of its playback, {fps:g} a second")
         elif text.lstrip().startswith(("<?xml", "<OME", "<ome")) and "OME" in text[:4000]:
             said, interval, self.times = ome(text, len(self._pages), self._path.name, self._remarks)
         elif text.startswith("{"):
@@ -95,6 +104,8 @@ class TiffPages:
                 said = int(np.prod([whole(n) for n in shape])) // max(1, self._pixels_of_page())
             elif "time_s" in about:
                 self.times = self._times_of_pages()
+        if len(self._pages) == 1 and (planes := self._directories.rationals(self._pages[0], METAMORPH)):
+            said, self.times = len(planes) // 3, clock_of(planes)
         if len(self._pages) == 1 < said:
             self._open_block(said)
         elif len(self._pages) < said and not self.shortfall:
@@ -214,6 +225,12 @@ def grey_of(page: tifffile.TiffPage, stored: NDArray[Any]) -> Image:
     if bits < 8 and image.dtype != np.bool_:  # full scale, as other readers do
         counts = (counts * (255 // top)).astype(np.uint8)
     return counts
+
+
+def clock_of(planes: list[tuple[int, int]]) -> list[float]:
+    """Seconds of the planes of a MetaMorph stack: of each its distance, then day and millisecond of its making, and
+    those of its last change."""
+    return [86400.0 * day + ms / 1000 for day, ms in planes[1::3]]
 
 
 def from_json(text: str) -> dict[str, Any]:

@@ -12,18 +12,23 @@ import numpy as np
 
 from irtrack.capture.container import (
     check_film,
+    check_pixels,
     choose_stream,
     open_container,
     orientation_of,
     remark_pixels,
     video_stream,
 )  # fmt: skip
-from irtrack.capture.ends import ends_early, followed, lost_places, never_ended
+from irtrack.capture.crop import Crop, crop_of
+from irtrack.capture.edits import edit_list
+from irtrack.capture.ends import ends_early, lost_places, never_ended
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
 from irtrack.capture.packets import make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
+from irtrack.capture.sums import are_sound, slices
+from irtrack.capture.tails import second_recording
 from irtrack.capture.times import mended, rate_of
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 
@@ -52,12 +57,19 @@ class VideoSource(Source):
         self._bad: set[int] = set()
         self._problem = ""
         self._marked = -1
+        self._sums = False
+        """Whether packets have sums by which damage can be told that the decoder passes over (FFV1)."""
         self._learned, self._highest = 0, -1
         with reading(path, "is not a video that can be read: it is damaged, unfinished or of another kind"):
-            self._container = open_container(path)
+            self._end = second_recording(path)
+            self._container = open_container(path, self._end)
         try:
             with reading(path):
                 self._chosen = choose_stream(self._container, path, self._remarks)
+                self._edits = edit_list(path, self._chosen)
+                if self._edits.odd:
+                    self._container.close()
+                    self._container = open_container(path, self._end, edited=False)
                 self._stream = video_stream(self._container, self._chosen)
                 self._prepare(fps)
         except BaseException:
@@ -67,6 +79,7 @@ class VideoSource(Source):
     def _prepare(self, fps: float | None) -> None:
         name, stream, context = self._path.name, self._stream, self._stream.codec_context
         self._raw: RawPictures | None = None
+        self._fitted = False
         if context is None:
             self._raw = raw_pictures(self._path)
         else:
@@ -92,14 +105,16 @@ class VideoSource(Source):
         """Where a bare stream can be read from: the frame that comes out first, and its packet."""
         if not self._index.frames:
             raise SourceError(f"{self._path} holds no frames: the recording was probably not finished")
-        self._fields, self._orientation = "", 1
+        self._fields, self._orientation, self._crop = "", 1, Crop(0, 0, 0, 0)
         first = next((picture for _, picture in self._decoded(0)), None)
         if first is None:
             raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
         if isinstance(first, av.VideoFrame):
             self._fields, self._orientation = field_order(first, self._stream), orientation_of(first)
+            check_pixels(self._path, first, context.name if context is not None else "", self._remarks)
+            self._crop = crop_of(self._path, self._chosen, first.width, first.height)
             grey, bits = frame_to_grey(first)
-            grey = oriented(grey, self._orientation)
+            grey = oriented(self._crop.of(grey), self._orientation)
         else:
             grey, bits = first, 16
         self._size = grey.shape
@@ -129,7 +144,7 @@ class VideoSource(Source):
         """Say what is not as it seems, and note how many frames the header promises."""
         name, index, remarks = self._path.name, self._index, self._remarks
         self._total = index.frames
-        if kind.startswith("mov"):
+        if kind.startswith("mov") and self._edits.whole:
             self._total = max(self._total, promised - index.hidden - index.before_key)
         elif kind == "avi" and promised > index.frames and not self._cut:
             remarks.add(f"{name}: chunks without a picture, as of a grabber that missed one", promised - index.frames)
@@ -137,11 +152,17 @@ class VideoSource(Source):
             remarks.add(f"{name}: pictures before the first that can be decoded left out", index.before_key)
         if self._fields:
             remarks.add(f"{name}: interlaced: each field is a picture, at the field rate")
+        if self._crop:
+            remarks.add(f"{name}: cropped as its header says, to {self._size[1]}x{self._size[0]} pixels")
         if self._orientation != 1:
             remarks.add(f"{name}: turned as its header says")
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
-        if followed(self._path):
+        if self._edits.odd:
+            remarks.add(f"{name}: its list of edits (pauses, other speeds) is not followed: all its pictures are read")
+        elif self._edits.parts > 1:
+            remarks.add(f"{name}: {self._edits.parts} parts of its pictures follow each other, as its header says")
+        if self._end:
             remarks.add(f"{name}: another recording stands behind the first in this file, and is not read")
         if never_ended(self._path):
             remarks.add(f"{name}: its end was never written (killed or streamed): more pictures may be missing")
@@ -167,7 +188,7 @@ class VideoSource(Source):
     def _from_packet(self, first: int, wanted: int) -> Iterator[tuple[int, av.VideoFrame | Image]]:
         """Pictures from packet `first` on with their frame (bare streams: packet); those that are damaged are counted
         and left out."""
-        index = self._index
+        index, spoilt = self._index, False
         for number, packet in self._packets_from(first):
             known = 0 <= number < len(index.frame_of)
             frame = index.frame_of[number] if known else -1
@@ -178,9 +199,12 @@ class VideoSource(Source):
                 packet.set_sidedata(palette)
             is_last = number == len(index.frame_of) - 1
             broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
+            spoilt = self._is_spoilt(packet, spoilt) or number in index.unended
             try:
+                if spoilt:
+                    raise ValueError("its sum is another")
                 if self._raw is not None:
-                    yield frame, self._raw.picture(bytes(packet))
+                    yield frame, self._raw_picture(bytes(packet))
                     continue
                 pictures = packet.decode()
             except (av.FFmpegError, ValueError):
@@ -195,6 +219,25 @@ class VideoSource(Source):
             except (av.FFmpegError, ValueError):
                 pictures = []
             yield from self._good(pictures, wanted)
+
+    def _raw_picture(self, code: bytes) -> Image:
+        """Raw samples, in the order of bytes that the first picture speaks for."""
+        assert self._raw is not None
+        if not self._fitted:
+            given, self._fitted = self._raw, True
+            self._raw = given.fitting(code)
+            if self._raw != given:
+                self._remarks.add(f"{self._path.name}: its samples have the bytes of each in the other order")
+        return self._raw.picture(code)
+
+    def _is_spoilt(self, packet: av.Packet[Any], before: bool) -> bool:
+        """Whether a packet of FFV1 with sums is damaged, or refers to one (`before`): its decoder gives it as good."""
+        if self._stream.codec_context is None or self._stream.codec_context.name != "ffv1":
+            return False
+        code = bytes(packet)
+        found = slices(code)
+        self._sums |= bool(found)
+        return self._sums and (not are_sound(code, found) or (before and not packet.is_keyframe))
 
     def _good(self, pictures: list[av.VideoFrame], wanted: int) -> Iterator[tuple[int, av.VideoFrame]]:
         for picture in pictures:
@@ -262,7 +305,7 @@ class VideoSource(Source):
                 pass  # a format without an index
         self._container.close()
         with reading(self._path, "cannot be read any more"):
-            self._container = open_container(self._path)
+            self._container = open_container(self._path, self._end, not self._edits.odd)
             self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
                 self._stream.thread_type = THREADS
@@ -291,7 +334,7 @@ class VideoSource(Source):
                 f"{self._path}: frame {number} has {bits} bits, the first {self.info.bits}; a recording must keep one "
                 "depth"
             )
-        return oriented(grey, self._orientation)
+        return oriented(self._crop.of(grey), self._orientation)
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames from the current position on; exact, whatever the key frame distance."""

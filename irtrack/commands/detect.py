@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
-    from irtrack.capture.images import image_files, natural_key
+    from irtrack.capture.images import image_files
     from irtrack.capture.kinds import RECORDINGS
+    from irtrack.capture.names import in_order
     from irtrack.capture.open import matching
     from irtrack.paths import is_dropping
 
@@ -37,7 +38,7 @@ def named_images(texts: list[str]) -> list[Path]:
         elif path.exists():
             inside = [] if is_dropping(path) and len(texts) > 1 else [path]
         else:
-            inside = sorted(matching(path), key=natural_key)
+            inside = in_order(matching(path))
         if path.suffix.lower() in RECORDINGS and path.is_file():
             raise IrtrackError(f"{text} is a recording, and detect takes single images: use irtrack run")
         if not inside and not is_dropping(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ def track(args: argparse.Namespace) -> int:
     remarks = Remarks()
     try:
         table = Table(args.detections)
-        fps, clock = rate(table, args.fps)
+        fps, clock, time_of = rate(table, args.fps, remarks)
         rows, step, reach = read(table, fps, settings.tracker.coast_s, remarks)
         tracker = make_tracker(settings)
     except BaseException:
@@ -48,9 +49,9 @@ def track(args: argparse.Namespace) -> int:
     seen: set[int] = set()
     try:
         for frame, detections in frames_of(rows, step, reach):
-            tracks = tracker(detections, frame / fps)
+            tracks = tracker(detections, time_of(frame))
             seen.update(t.id for t in tracks if t.confirmed)
-            result = FrameResult(Frame(frame, frame / fps, blank), detections, tracks, {})
+            result = FrameResult(Frame(frame, time_of(frame), blank), detections, tracks, {})
             for sink in sinks:
                 sink.write(result)
     finally:
@@ -61,12 +62,24 @@ def track(args: argparse.Namespace) -> int:
     return conclude(remarks, args.strict)
 
 
-def rate(table: Table, given: float | None) -> tuple[float, Clock]:
-    """Frames a second, and where that comes from: an option, the table's own times, or nowhere."""
-    if given is not None:
-        return given, Clock.GIVEN
-    told = table.rate()
-    return (told, Clock.FILE) if told is not None else (DEFAULT_FPS, Clock.ASSUMED)
+def rate(table: Table, given: float | None, remarks: Remarks) -> tuple[float, Clock, Callable[[int], float]]:
+    """Frames a second, where that comes from (an option, the table's own times, or nowhere), and the time of a frame.
+
+    The table's times are used as they are where no one rate tells them.
+    """
+    from irtrack.track.tables import UNITLESS
+
+    told = table.clock() if given is None else None
+    fps = given or (told.rate if told is not None else DEFAULT_FPS)
+    if told is not None and not told.even:
+        remarks.add(f"{table.path.name}: its frames do not follow each other evenly: each has its own time")
+        return fps, Clock.FILE, told.at
+    if given is None and told is None and table.timed:
+        remarks.add(f"{table.path.name}: its times do not rise with its frames, and are not used")
+    elif given is None and told is None and (name := next((n for n in UNITLESS if n in table.header), "")):
+        remarks.add(f"{table.path.name}: its column {name!r} is not read: times are called time_s or time_ms")
+    kind = Clock.GIVEN if given is not None else Clock.FILE if told is not None else Clock.ASSUMED
+    return fps, kind, lambda frame: frame / fps
 
 
 def read(table: Table, fps: float, coast_s: float, remarks: Remarks) -> tuple[Floats, int, int]:
@@ -117,6 +130,7 @@ def score(args: argparse.Namespace) -> int:
             f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
             "does one of the files count frames from 0 and the other from 1?"
         )
+    tracks = where_annotated(truth, tracks, args, remarks)
     truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
     if dropped:
         remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
@@ -127,3 +141,20 @@ def score(args: argparse.Namespace) -> int:
     if args.json:
         write_output(args.json, json.dumps(figures, indent=1))
     return conclude(remarks, args.strict)
+
+
+def where_annotated(truth: Floats, tracks: Floats, args: argparse.Namespace, remarks: Remarks) -> Floats:
+    """Tracks in the frames of which the truth knows: where it has each so many-th frame alone, nothing is known of
+    those between."""
+    from irtrack.track.files import frame_step
+
+    step = frame_step(truth)
+    if step == 1 or not len(tracks) or frame_step(tracks) == step:
+        return tracks
+    between = (tracks[:, 0] - truth[0, 0]) % step > 0
+    if between.any():
+        remarks.add(
+            f"{args.truth.name} has every {step}th frame alone: rows of tracks in frames between were left out",
+            int(between.sum()),
+        )
+    return tracks[~between]

@@ -75,6 +75,7 @@ def read_boxes(path: Path) -> dict[int, Floats]:
     if None in columns:
         raise IrtrackError(f"{path} has no columns frame,x,y,w,h, nor is it a track log")
     rows = table.numbers(columns)
+    rows = rows[~(rows[:, 2:] == 0).all(1)]  # a target that is not there
     if not len(rows):
         raise IrtrackError(f"{path} has no rows: tune learns from targets")
     line, frame, x, y = rows[:, :4].T

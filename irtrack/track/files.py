@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Remarks
-from irtrack.text import natural_key
-from irtrack.track.tables import DetectionFileError, Table
+from irtrack.text import keys_of
+from irtrack.track.tables import FRAMES, DetectionFileError, Table
 
 __all__ = ["DetectionFileError", "frame_step", "frames_of", "read_detections", "read_tracks", "read_truth"]
 
@@ -23,14 +23,20 @@ COLUMNS = "frame,x,y[,w,h][,score]"
 NO_TRACKS = "neither a track log's nor a MOTChallenge row"
 
 NAMES = {
-    "frame": ("frame", "frame_id", "frame_number", "frame_no"),
-    "id": ("track_id", "id"),
+    "frame": FRAMES,
+    "id": ("track_id", "id", "object_id", "trackid", "particle"),
     "x": ("x_px", "x", "position_x"),
     "y": ("y_px", "y", "position_y"),
-    "w": ("w_px", "w", "width"),
-    "h": ("h_px", "h", "height"),
+    "w": ("w_px", "w", "width", "bb_width", "bbox_width"),
+    "h": ("h_px", "h", "height", "bb_height", "bbox_height"),
     "score": ("score", "confidence", "conf"),
     "image": ("image",),
+    "left": ("bb_left", "bbox_left", "left", "xmin", "x_min", "x1"),
+    "top": ("bb_top", "bbox_top", "top", "ymin", "y_min", "y1"),
+    "right": ("right", "xmax", "x_max", "x2"),
+    "bottom": ("bottom", "ymax", "y_max", "y2"),
+    "counted": ("considered", "counted", "valid", "exist", "exists"),
+    "skipped": ("ignore", "ignored", "dontcare", "dont_care"),
 }
 """What the columns of a CSV are called."""
 
@@ -45,6 +51,9 @@ FEW = 10
 
 UNKNOWN_SCORE = -1.0
 """What MOTChallenge files and those like them write for a confidence that is not given."""
+
+NOWHERE = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0)
+"""As both coordinates these stand for a position that is not known."""
 
 LINE, FRAME, ID, X, Y, W, H, SCORE = range(8)
 
@@ -82,15 +91,28 @@ def read_truth(path: Path, remarks: Remarks) -> tuple[Floats, NDArray[np.bool_]]
     table = Table(path)
     rows = read_rows(table, remarks, NO_TRACKS, True)
     check_identities(path, rows)
-    flags = np.ones(len(rows)) if table.header else rows[:, SCORE]
+    flags = flags_of(table, rows)
     counted = np.ones(len(rows), bool)
     if np.isin(flags, (0.0, 1.0)).all():  # else it is a confidence
         counted = flags == 1
     if len(rows) and not counted.any():
-        raise DetectionFileError(f"{path}: the seventh column of every row is 0, which means that it does not count")
+        which = "a column" if table.header else "the seventh column"
+        raise DetectionFileError(f"{path}: {which} of every row says that it does not count")
     if not counted.all():
         remarks.add(f"{path.name}: rows flagged as not to be counted", int((~counted).sum()))
     return rows[:, [FRAME, ID, X, Y]], counted
+
+
+def flags_of(table: Table, rows: Floats) -> Floats:
+    """What each row of a truth (N,) says of whether it counts: 1, 0, or a confidence that says nothing of it."""
+    if not table.header:
+        return rows[:, SCORE]
+    for name, kept in (("counted", 1.0), ("skipped", 0.0)):
+        if (column := table.column(NAMES[name])) is not None:
+            found = dict(table.numbers([column]).tolist())
+            return np.array([float(found[line] == kept) for line in rows[:, LINE].tolist()])
+    flags = rows[:, SCORE]
+    return flags if (flags == 0).any() else np.ones(len(rows))
 
 
 def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> Floats:
@@ -106,6 +128,7 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
         remarks.add(f"{path.name}: the last row was cut off while it was written, and left out")
     if table.short:
         remarks.add(f"{path.name}: rows with fewer cells than the header, which may have been damaged", table.short)
+    blank_absent(path, rows, remarks)
     size = rows[:, W : H + 1]
     size[~(size >= 0)] = np.nan  # -1: not given
     check_frames(path, rows)
@@ -127,6 +150,16 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
             "by its height"
         )
     return rows
+
+
+def blank_absent(path: Path, rows: Floats, remarks: Remarks) -> None:
+    """Take away positions that stand for a target that is not there: -1 or -9999 twice, or a box of nothing at 0, 0."""
+    x, y = rows[:, X], rows[:, Y]
+    origin = (x == 0) & (y == 0)
+    nothing = origin & (rows[:, W : H + 1] == 0).all(1)
+    rows[((x == y) & np.isin(x, NOWHERE)) | nothing, X : Y + 1] = np.nan
+    if 1 < (left := int((origin & ~nothing).sum())) < len(rows):
+        remarks.add(f"{path.name}: rows at exactly 0, 0, which may stand for no position, were taken as they are", left)
 
 
 def remark_beginnings(path: Path, rows: Floats, remarks: Remarks) -> None:
@@ -157,17 +190,48 @@ def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Fl
     wanted = ["frame", "id", "x", "y"] if tracks else ["frame", "x", "y"]
     if columns["frame"] is None and columns["image"] is not None and not tracks:
         wanted.remove("frame")
+    corners = by_corners(columns)
     if any(columns[name] is None for name in wanted):
         expected = "frame, id, x and y columns" if tracks else COLUMNS
         if not any(columns[name] is not None for name in ("frame", "x", "y")):
             raise DetectionFileError(f"{table.path} line 1 is {otherwise}: {table.first[:60]!r}")
         raise DetectionFileError(f"{table.path}: the header is {','.join(table.header)[:200]}, expected {expected}")
-    if "width" in table.header and columns["w"] == table.header.index("width"):
+    if corners:
+        remarks.add(f"{table.path.name}: boxes are read by their corners")
+    elif "width" in table.header and columns["w"] == table.header.index("width"):
         remarks.add(f"{table.path.name}: x and y are taken as the centre of boxes of width and height")
     rows = table.numbers([columns[name] for name in ("frame", "id", "x", "y", "w", "h", "score")])
+    if "bb_left" in table.header:  # the names of MOTChallenge, and so its way to count
+        return as_mot(table, rows, remarks)
+    if corners:
+        to_centres(rows, opposite=columns["w"] == columns["right"])
     if columns["frame"] is None and columns["image"] is not None:
         rows[:, FRAME] = frames_of_images(table.texts(columns["image"]), table.path, remarks)
     return rows
+
+
+def by_corners(columns: dict[str, int | None]) -> bool:
+    """Whether a header gives boxes by corners, whose columns then stand for `x`, `y`, `w` and `h`; they come before
+    positions, which are those in the world in MOTChallenge files."""
+    if columns["right"] is not None and columns["bottom"] is not None and columns["w"] is None:
+        columns["w"], columns["h"] = columns["right"], columns["bottom"]
+    else:
+        columns["right"] = None
+    sized = columns["w"] is not None and columns["h"] is not None
+    if sized and columns["left"] is not None and columns["top"] is not None:
+        columns["x"], columns["y"] = columns["left"], columns["top"]
+        return True
+    return sized and columns["right"] is not None
+
+
+def to_centres(rows: Floats, opposite: bool) -> None:
+    """Boxes by their left upper corner, and size or the `opposite` corner, as centre and size."""
+    x, size = rows[:, X : Y + 1], rows[:, W : H + 1]
+    absent = ((x == 0) & (size == 0)).all(1) | np.isin(x, NOWHERE).all(1)
+    if opposite:
+        size -= x
+    x += np.maximum(size, 0) / 2
+    x[absent] = np.nan
 
 
 def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[int]:
@@ -181,7 +245,9 @@ def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[in
     if not masks.issuperset(stems):
         remarks.add(f"{path.name} has no frame numbers: its images were taken as frames that follow each other")
         masks = set(stems)
-    order = {stem: i for i, stem in enumerate(sorted(masks, key=natural_key))}
+    names = list(masks)
+    keys = dict(zip(names, keys_of(names), strict=True))
+    order = {stem: i for i, stem in enumerate(sorted(names, key=lambda stem: (keys[stem], stem)))}
     return [order[stem] for stem in stems]
 
 
@@ -199,7 +265,13 @@ def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
             "header rows are MOTChallenge's (frame, identity, left, top, width, height); else give the header "
             f"{COLUMNS}"
         )
-    rows[:, X : Y + 1] += np.maximum(rows[:, W : H + 1], 0) / 2 - 1
+    return as_mot(table, rows, remarks)
+
+
+def as_mot(table: Table, rows: Floats, remarks: Remarks) -> Floats:
+    """Rows of MOTChallenge with frames and pixels from 0, and centres."""
+    to_centres(rows, opposite=False)
+    rows[:, X : Y + 1] -= 1
     if len(rows) and rows[:, FRAME].min() == 0:
         remarks.add(f"{table.path.name}: frames count from 0, where MOTChallenge counts from 1, and were taken so")
     else:
@@ -260,7 +332,8 @@ def frame_step(rows: Floats) -> int:
         return 1
     common, median = int(np.gcd.reduce(rises.astype(np.int64))), float(np.median(rises))
     even = float(np.mean(np.abs(rises - median) <= median / 4)) >= 0.8
-    return int(median) if common == 1 and even and rises.min() > 1 else common
+    uneven = even and rises.min() > (1 if common == 1 else max(median / 2, common))
+    return int(median) if uneven else common
 
 
 def frames_of(rows: Floats, step: int = 1, reach: int | None = None) -> Iterator[tuple[int, Detections]]:

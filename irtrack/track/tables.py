@@ -6,6 +6,7 @@ import csv
 import math
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,48 @@ MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
 LARGEST_BYTES, MOST_ROWS = 128 << 20, 3_000_000
 """Of a table: more are not held in memory."""
 
+SURE_ROWS = 3
+"""After so many rows whose last cell has as many digits behind the point each, one with fewer was cut off."""
+
 DELIMITERS = (";", "\t", ",")
+
+
+FRAMES = ("frame", "frame_id", "frame_number", "frame_no", "frame_index", "frame_idx")
+"""What columns of frame numbers are called."""
+
+TIMES = {"time_s": 1.0, "t_s": 1.0, "time_ms": 1e-3, "timestamp_ms": 1e-3, "time_us": 1e-6, "timestamp_us": 1e-6,
+         "timestamp_s": 1.0}  # fmt: skip
+"""What columns of times are called, and their units in seconds."""
+
+UNITLESS = ("time", "timestamp", "t", "seconds", "sec", "ms", "utc")
+"""Columns of times whose unit or beginning nobody knows."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Frames (N,) of a table, and the seconds (N,) at which they were taken; both rise."""
+
+    frames: Floats
+    times: Floats
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        steps = np.diff(self.frames), np.diff(self.times)
+        usual, mean = float(np.median(steps[0] / steps[1])), float(steps[0].sum() / steps[1].sum())
+        return mean if abs(mean / usual - 1) < 0.02 else usual  # the mean is surer, where times have few digits
+
+    @property
+    def even(self) -> bool:
+        """Whether one rate tells the time of every frame, within a fifth of a step."""
+        fitted = np.polynomial.Polynomial.fit(self.frames, self.times, 1)(self.frames)
+        return bool(np.abs(fitted - self.times).max() < 0.2 / self.rate)
+
+    def at(self, frame: float) -> float:
+        """The time of a frame, also of those between and beyond those of the table."""
+        first, last = self.frames[[0, -1]]
+        beyond = min(frame - first, 0.0) + max(frame - last, 0.0)
+        return float(np.interp(frame, self.frames, self.times)) + beyond / self.rate
 
 
 class DetectionFileError(IrtrackError):
@@ -89,6 +131,7 @@ class Table:
             plain = (" ".join(line.split()) for line in plain)
         reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
         self.short = 0
+        digits, rows = set[int](), 0
         try:
             for cells in reader:
                 line = self._skipped + reader.line_num
@@ -99,9 +142,13 @@ class Table:
                         f"{self.path} line {line} has {len(cells)} cells, the header {self._width}: with decimal "
                         "commas, cells must be separated by semicolons"
                     )
-                if len(cells) < self._width and line == unended:
+                last = decimals(cells[-1])
+                shorter = rows >= SURE_ROWS and len(digits) == 1 and last < min(digits)
+                if line == unended and (len(cells) < self._width or shorter):
                     self.cut = True
                     return
+                digits.add(last)
+                rows += 1
                 self.short += bool(self.header) and len(cells) < self._width
                 yield line, cells
         except csv.Error as error:
@@ -132,18 +179,21 @@ class Table:
         """One column as it stands, a text for each row."""
         return [cells[column].strip() if column < len(cells) else "" for _, cells in self.rows()]
 
-    def rate(self) -> float | None:
-        """Frames a second by the columns frame and time_s; None where they are not there, or do not tell."""
-        frame, time = self.column(["frame"]), self.column(["time_s"])
-        if frame is None or time is None:
+    @property
+    def timed(self) -> bool:
+        """Whether it has a column of times."""
+        return any(name in self.header for name in TIMES)
+
+    def clock(self) -> Clock | None:
+        """When frames were taken, by the columns frame and a time; None where they are not there, or do not tell."""
+        frame = self.column(FRAMES)
+        name, unit = next(((n, unit) for n, unit in TIMES.items() if n in self.header), ("", 0.0))
+        if frame is None or not name:
             return None
-        rows = np.unique(self.numbers([frame, time])[:, 1:], axis=0)
-        steps = np.diff(rows[np.isfinite(rows).all(1)], axis=0)
-        steps = steps[(steps > 0).all(1)]
-        if not len(steps):
-            return None
-        usual, mean = float(np.median(steps[:, 0] / steps[:, 1])), float(np.divide(*steps.sum(0)))
-        return mean if abs(mean / usual - 1) < 0.02 else usual  # the mean is surer, where times have few digits
+        rows = np.unique(self.numbers([frame, self.column([name])])[:, 1:] * [1.0, unit], axis=0)
+        rows = rows[np.isfinite(rows).all(1)]
+        rows = rows[np.unique(rows[:, 0], return_index=True)[1]]
+        return Clock(rows[:, 0], rows[:, 1]) if len(rows) > 1 and (np.diff(rows[:, 1]) > 0).all() else None
 
     def column(self, names: Sequence[str]) -> int | None:
         """Where the first of these names stands in the header. Raises DetectionFileError where it stands twice."""
@@ -162,6 +212,11 @@ def lines_of(text: str) -> Iterator[str]:
         end = text.find("\n", start) + 1 or len(text)
         yield text[start:end]
         start = end
+
+
+def decimals(cell: str) -> int:
+    """How many digits a cell has behind the point."""
+    return len(cell.strip().replace(",", ".").partition(".")[2])
 
 
 def number(cell: str, delimiter: str) -> float:

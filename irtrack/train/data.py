@@ -154,7 +154,7 @@ def listed_name(text: str) -> str:
 
 def read_sample(name: str, image_path: Path, mask_path: Path, ignore_path: Path | None, remarks: Remarks) -> Sample:
     """Read and check an image and its masks. Raises IrtrackError naming the file."""
-    image, mask = read_image(image_path), read_mask(mask_path, remarks)
+    image, mask = read_image(image_path, remarks), read_mask(mask_path, remarks)
     ignore = read_mask(ignore_path, remarks) if ignore_path else None
     for kind, other in (("mask", mask), ("ignore mask", ignore)):
         if other is not None and image.shape != other.shape:

@@ -72,6 +72,8 @@ def marked(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[
         if found[0]:
             raise MaskError(f"is {found[0]} all over: background must differ from targets, or be 0")
         return np.zeros(values.shape, bool)
+    if lossy and found[-1] <= SMALL_LABEL:
+        raise MaskError(f"is a JPEG of values up to {found[-1]}, whose edges were lost in it: write masks as PNG")
     if len(found) == 2:
         background = 0 if found[0] == 0 else most_frequent(values)
         mask = values != background

@@ -1,0 +1,171 @@
+"""Tables as other programs mean them: corners, absent targets, flags, times of each frame, rows that were cut off."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from irtrack.cli import main
+from irtrack.core import Remarks
+from irtrack.track.files import read_detections, read_tracks, read_truth
+
+Row = tuple[int, int, float, float]
+ROWS: list[Row] = [(k, i, 20 + 1.5 * k + 60 * i, 30 + 0.5 * k + 20 * i) for k in range(20) for i in (1, 2)]
+WIDE, HIGH = 6.0, 4.0
+
+
+def table(path: Path, head: str, row: Callable[[int, int, float, float], str], rows: list[Row] = ROWS) -> Path:
+    path.write_text(head + "\n" * bool(head) + "".join(row(*r) + "\n" for r in rows))
+    return path
+
+
+CORNERS: dict[str, tuple[str, Callable[[int, int, float, float], str]]] = {
+    "mot": (
+        "frame,id,bb_left,bb_top,bb_width,bb_height,conf,x,y,z",
+        lambda k, i, x, y: f"{k + 1},{i},{x - 2},{y - 1},{WIDE},{HIGH},1,-1,-1,-1",
+    ),
+    "left": ("frame,id,left,top,width,height", lambda k, i, x, y: f"{k},{i},{x - 3},{y - 2},{WIDE},{HIGH}"),
+    "x1": ("frame,id,x1,y1,x2,y2", lambda k, i, x, y: f"{k},{i},{x - 3},{y - 2},{x + 3},{y + 2}"),
+    "xmin": ("frame,id,xmin,ymin,xmax,ymax", lambda k, i, x, y: f"{k},{i},{x - 3},{y - 2},{x + 3},{y + 2}"),
+    "x2": ("frame,id,x,y,x2,y2", lambda k, i, x, y: f"{k},{i},{x - 3},{y - 2},{x + 3},{y + 2}"),
+    "centre too": (
+        "frame,id,x,y,w,h,x1,y1,x2,y2",
+        lambda k, i, x, y: f"{k},{i},{x},{y},{WIDE},{HIGH},{x - 3},{y - 2},{x + 3},{y + 2}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_boxes_by_their_corners(tmp_path: Path, name: str) -> None:
+    path = table(tmp_path / "a.csv", *CORNERS[name])
+    remarks = Remarks()
+    rows = read_detections(path, remarks)
+    assert np.allclose(rows[:, :5], [(k, x, y, WIDE, HIGH) for k, _, x, y in ROWS])
+    assert np.allclose(read_tracks(path), ROWS)
+    assert remarks.lines() == ["a.csv: boxes are read by their corners"]
+
+
+def absent(k: int, i: int) -> bool:
+    return i == 1 and k >= 15
+
+
+@pytest.mark.parametrize("cells", ["0,0,0,0", "-1,-1,-1,-1", "-9999,-9999,0,0"])
+@pytest.mark.parametrize("head", ["", "frame,id,x,y,w,h", "frame,id,left,top,w,h"])
+def test_a_target_that_is_not_there_has_no_position(tmp_path: Path, head: str, cells: str) -> None:
+    shift = {"": (-2, -1), "frame,id,x,y,w,h": (0, 0), "frame,id,left,top,w,h": (-3, -2)}[head]
+    path = table(
+        tmp_path / "a.txt", head,
+        lambda k, i, x, y: f"{k + (not head)},{i},"
+        + (cells if absent(k, i) else f"{x + shift[0]},{y + shift[1]},{WIDE},{HIGH}"),
+    )  # fmt: skip
+    remarks = Remarks()
+    assert np.allclose(read_tracks(path, remarks), [r for r in ROWS if not absent(r[0], r[1])])
+    assert "a.txt: rows without a position were left out (5 times)" in remarks.lines()
+
+
+def test_points_at_the_origin_are_said(tmp_path: Path) -> None:
+    path = table(
+        tmp_path / "a.csv", "frame,id,x,y", lambda k, i, x, y: f"{k},{i},0,0" if absent(k, i) else f"{k},{i},{x},{y}"
+    )  # fmt: skip
+    remarks = Remarks()
+    assert len(read_tracks(path, remarks)) == len(ROWS)
+    assert "rows at exactly 0, 0" in remarks.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("ignore", 1), ("dontcare", 1), ("considered", 0), ("valid", 0), ("exist", 0), ("conf", 0)]
+)
+def test_columns_that_say_which_rows_count(tmp_path: Path, column: str, value: int) -> None:
+    flag = {1: value, 2: 1 - value}
+    path = table(tmp_path / "a.csv", f"frame,id,x,y,{column}", lambda k, i, x, y: f"{k},{i},{x},{y},{flag[i]}")
+    rows, counted = read_truth(path, Remarks())
+    assert (counted == (rows[:, 1] == 2)).all()
+    path = table(tmp_path / "a.csv", "frame,id,x,y,conf", lambda k, i, x, y: f"{k},{i},{x},{y},0.5")
+    assert read_truth(path, Remarks())[1].all()
+
+
+def scored(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    assert main(["score", str(folder / "truth.csv"), str(folder / "tracks.csv")]) == 0
+    out = capsys.readouterr()
+    return out.out.split("\n")[0], out.err
+
+
+def plain(k: int, i: int, x: float, y: float) -> str:
+    return f"{k},{i},{x:.2f},{y:.2f}"
+
+
+def test_a_truth_of_every_fifth_frame_says_nothing_of_those_between(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table(tmp_path / "tracks.csv", "frame,id,x,y", plain)
+    table(tmp_path / "truth.csv", "frame,id,x,y", plain, [r for r in ROWS if r[0] % 4 == 3])
+    figures, said = scored(tmp_path, capsys)
+    assert "HOTA 100.00" in figures
+    assert "truth.csv has every 4th frame alone: rows of tracks in frames between were left out (30 times)" in said
+    table(tmp_path / "truth.csv", "frame,id,x,y", plain)
+    assert scored(tmp_path, capsys)[1] == ""
+
+
+def test_a_last_row_that_lost_its_last_digits_is_left_out(tmp_path: Path) -> None:
+    whole = table(tmp_path / "a.csv", "frame,id,x,y", plain).read_text()
+    for cut in range(1, len(whole.splitlines()[-1]) + 1):
+        (tmp_path / "a.csv").write_text(whole[:-cut])
+        remarks = Remarks()
+        rows = read_tracks(tmp_path / "a.csv", remarks)
+        assert np.allclose(rows, ROWS[: len(rows)])
+        assert len(rows) == len(ROWS) - (cut > 1)
+        assert bool(remarks.lines()) == (1 < cut < len(whole.splitlines()[-1]) + 1)
+    (tmp_path / "a.csv").write_text("frame,id,x,y\n0,1,5.25,6.5\n1,1,5.5,6.25\n2,1,6,7")  # written by hand
+    assert len(read_tracks(tmp_path / "a.csv")) == 3
+
+
+def tracked(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[list[dict[str, str]], str]:
+    assert main(["track", str(path), "--out", str(path.parent / "o.csv"), "--force", *options]) == 0
+    out = capsys.readouterr()
+    with (path.parent / "o.csv").open() as f:
+        return list(csv.DictReader(f)), out.out + out.err
+
+
+FLIGHT: list[Row] = [(k, 1, 20 + 1.5 * k, 30 + 0.5 * k) for k in range(60)]
+
+
+@pytest.mark.parametrize(("name", "unit"), [("time_s", 1), ("time_ms", 1000)])
+def test_each_frame_has_the_time_that_its_table_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, unit: int
+) -> None:
+    """9 frames a second, then 30: no one rate tells that."""
+
+    def time(k: int) -> float:
+        return k / 9 if k < 30 else 30 / 9 + (k - 30) / 30
+
+    path = table(
+        tmp_path / "a.csv", f"frame,{name},x,y", lambda k, i, x, y: f"{k},{unit * time(k):.4f},{x},{y}", FLIGHT
+    )  # fmt: skip
+    rows, said = tracked(path, capsys)
+    assert [float(r["time_s"]) for r in rows] == pytest.approx([time(k) for k in range(60)], abs=1e-3)
+    speeds = [float(r["vx_px_s"]) for r in rows]
+    assert np.median(speeds[10:30]) == pytest.approx(13.5, rel=0.05)
+    assert np.median(speeds[45:]) == pytest.approx(45, rel=0.1)
+    assert "each has its own time" in said
+    rows, said = tracked(path, capsys, "--fps", "25")
+    assert float(rows[-1]["time_s"]) == pytest.approx(59 / 25, abs=1e-3)
+
+
+def test_times_that_are_not_used_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = table(tmp_path / "a.csv", "frame,time_s,x,y", lambda k, i, x, y: f"{k},{-k / 9},{x},{y}", FLIGHT)
+    assert "its times do not rise with its frames, and are not used" in tracked(path, capsys)[1]
+    path = table(tmp_path / "a.csv", "frame,timestamp,x,y", lambda k, i, x, y: f"{k},{k / 9},{x},{y}", FLIGHT)
+    assert "its column 'timestamp' is not read: times are called time_s or time_ms" in tracked(path, capsys)[1]
+
+
+def test_milliseconds_that_share_a_factor_are_no_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def moment(k: int, i: int, x: float, y: float) -> str:
+        return f"{1_700_000_000_000 + 35 * k - 7 * (k % 3 == 1)},{x},{y}"
+
+    path = table(tmp_path / "a.csv", "frame,x,y", moment, FLIGHT)
+    assert main(["track", str(path), "--out", str(tmp_path / "o.csv")]) == 1
+    assert "if they are milliseconds say --fps 1000" in capsys.readouterr().err
