@@ -31,7 +31,7 @@ from irtrack.session.preferences import (
     preferences_path,
     save_preferences,
 )
-from irtrack.session.sessionfile import read_session
+from irtrack.session.reading import read_session
 from irtrack.stopping import Stop
 
 SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))

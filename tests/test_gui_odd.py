@@ -21,7 +21,8 @@ from test_gui_session import wait
 
 from irtrack.capture.open import as_text
 from irtrack.gui.window import MainWindow
-from irtrack.session.sessionfile import SessionError, read_session
+from irtrack.session.reading import read_session
+from irtrack.session.sessionfile import SessionError
 from irtrack.simulate import Scene
 from irtrack.sinks.lossless import write_video
 

@@ -288,7 +288,10 @@ class Passes:
         """Show the results of another pass; what was said of tracks goes to those at their places."""
         chosen = self.selected.value
         said_of = self.edits.touched() | ({chosen} if chosen is not None else set())
-        now = matched({track: self.store.places(track) for track in said_of}, store)
+        if self.store.lacking and self.store.as_made(store):  # what was lost is there again, under its number
+            now = {track: track for track in said_of & store.lives().keys()}
+        else:
+            now = matched({track: self.store.places(track) for track in said_of}, store)
         self.store = store
         self.edits.carry(now)
         if chosen is not None and chosen < MADE_FROM:

@@ -29,6 +29,7 @@ from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.preferences import Preferences
 from irtrack.session.preferences import Regions as Outlines
+from irtrack.session.reading import Unread
 from irtrack.session.recipe import Made
 from irtrack.session.recordings import MovedError, with_whole_paths
 from irtrack.session.reel import LiveView
@@ -111,6 +112,7 @@ class Session(Moves):
         self.edits.reset(log.kept.edits if log.kept is not None else None)
         self.selected.set(None)
         self.replaced(log)
+        self._tell_lost(log.unread)
         self.said(f"the tracks of {log.path.name} are shown; Analyse again finds them anew")
 
     def close(self) -> None:
@@ -154,11 +156,16 @@ class Session(Moves):
             store.otherwise = kept.otherwise(self.settings, opened.text, opened.dates)
             same_pictures = not kept.rewritten(opened.text, opened.dates)
             store.recallable &= kept.settings.capture == self.settings.capture and same_pictures
-            self.passes.show(store, store.whole)
+            self.passes.show(store, store.whole or (store.lacking and bool(len(store))))
             self.edits.reset(kept.edits)
         self.opened_one(opened)
+        self._tell_lost(opened.unread)
         if self._log is not None:
             self.open_log(self._log)
+
+    def _tell_lost(self, unread: Unread | None) -> None:
+        if unread is not None:
+            self.failed(unread.why)
 
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:

@@ -151,7 +151,8 @@ def notice_of(session: Session) -> str:
     since = " and ".join(session.changed_since)
     if session.before is not None and session.before.at is not None:
         since = f"; {since} changed since" if since else ", made with these settings"
-        return f"results of {day_text(session.before.at)}{since}"
+        lost = "; some are lost" if session.store.lacking else ""
+        return f"results of {day_text(session.before.at)}{since}{lost}"
     if analysis is None or analysis.over:
         return f"{since} changed since the analysis" if since else ""
     changed = f"; {since} changed since it began" if since else ""
