@@ -52,6 +52,7 @@ class Desk:
         self.keeping = Keeping(self.session)
         self.told: list[str] = []
         self.keeper = Keeper(Preferences, self.keeping, self.told.append)
+        self.session.saving.connect(self.keeper.save)
         self.session.leaving.connect(self.keeper.flush)
         self.errors: list[str] = []
         self.session.failed.connect(self.errors.append)
@@ -253,7 +254,7 @@ def test_pictures_of_a_reopened_recording_have_the_same_trails(
         before, after = drawn(s, frame), drawn(other.session, frame)
         assert before.keys() == after.keys()
         for track, trail in before.items():
-            np.testing.assert_allclose(after[track], trail, rtol=0, atol=1e-9 if scene == SHAKEN else 0)
+            np.testing.assert_allclose(after[track], trail, rtol=0, atol=1e-9)
             first, _ = s.lives().get(track, (0, 0))
             earlier += len(trail) > 1 + frame - first
     assert earlier > 20, "of frames before they were confirmed"

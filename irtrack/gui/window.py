@@ -82,6 +82,7 @@ class MainWindow(QMainWindow):
         if trouble:
             self.banner.show_error(trouble)
         self.keeper = Keeper(self.present_preferences, self.keeping, self.banner.show_error)
+        s.saving.connect(self.keeper.save)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -119,6 +120,7 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
+        s.gone.connect(self._offer_locating)
         s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
         side.detection.file_wanted.connect(self._ask_model)
@@ -166,6 +168,8 @@ class MainWindow(QMainWindow):
         self.session.open(source, log=tracks)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
+        else:
+            self.status.say(f"opening {name_of(source)} ...")
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
@@ -185,6 +189,10 @@ class MainWindow(QMainWindow):
         if self.session.opened is None:
             self.setWindowTitle("irtrack")
         self.start.list_recent()
+
+    def _offer_locating(self, text: str) -> None:
+        tip = "Say where it is now"
+        self.banner.offer("Locate ...", tip, lambda: self.opener.ask_moved(text))
 
     def _ask_model(self) -> None:
         self.opener.ask_model()

@@ -1,5 +1,5 @@
-"""A target that was missed, added by hand: two clicks say where it was and how it flew in the scene; from there on it is
-followed on what the detector saw weakly, and in between it is where it must have flown."""
+"""A target that was missed, added by hand: two clicks say where it was and how it flew; from there on it is followed on
+what the detector saw weakly, and in between it is where it must have flown. The camera's motion is taken out."""
 
 from __future__ import annotations
 

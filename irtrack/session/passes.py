@@ -94,6 +94,10 @@ class Passes:
             self._given_up.append(self.analysis)
             self.analysis = None
 
+    def let_go(self) -> None:
+        """Of a camera, so that somebody else can have it; what was seen of it stays."""
+        self._give_up()
+
     def _drop_next(self) -> None:
         if self._next is not None:
             self._next.close()

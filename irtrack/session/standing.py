@@ -26,7 +26,7 @@ MONTHS = (
 """In the language of the rest, whatever the system's is."""
 
 LOADING = "loading the network ..."
-STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture"}
+STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture", "closed": "camera closed"}
 
 
 class Rate:
