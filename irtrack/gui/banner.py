@@ -49,6 +49,11 @@ class Banner(QFrame):
         self.action.hide()
         self.show()
 
+    def withdraw(self, text: str) -> None:
+        """It is true no longer."""
+        if self.text() == text:
+            self.hide()
+
     def offer(self, text: str, tip: str, act: Callable[[], object]) -> None:
         """What can be done about the error that is shown."""
         self._act = act

@@ -121,6 +121,7 @@ class MainWindow(QMainWindow):
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
         s.gone.connect(self._offer_locating)
+        self.editor.settled.connect(self.banner.withdraw)
         s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
         side.detection.file_wanted.connect(self._ask_model)
@@ -174,6 +175,7 @@ class MainWindow(QMainWindow):
 
     def _opened(self, opened: Opened) -> None:
         self.banner.hide()
+        self.status.clearMessage()
         self.setWindowTitle(f"{name_of(opened.name)} - irtrack")
 
     def _leaving(self) -> None:
@@ -185,6 +187,7 @@ class MainWindow(QMainWindow):
 
     def _failed(self, text: str) -> None:
         self.banner.show_error(text)
+        self.status.clearMessage()
         self.start.hint.setText(HINT)
         if self.session.opened is None:
             self.setWindowTitle("irtrack")
