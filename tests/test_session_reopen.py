@@ -16,6 +16,7 @@ from irtrack.capture.address import same_device
 from irtrack.session.preferences import Regions
 from irtrack.session.recordings import is_gone
 from irtrack.session.reel import LiveView
+from irtrack.session.standing import Figures
 
 CAMERA = "simcam:sky,width=96,height=80,frames=900,targets=2,scr=14"
 REGION: Regions = {"exclude": (((1.0, 1.0), (9.0, 1.0), (9.0, 9.0)),)}
@@ -117,10 +118,14 @@ def test_the_last_pictures_of_a_camera_stay_where_it_answers_no_more(desk: Desk,
         until(s, lambda: isinstance(s.view, LiveView) and len(s.store) > 5)
     finally:
         camera.close()
+    away: list[str] = []
+    s.away.connect(away.append)
     error, gone = tried(desk, camera.url)
     assert "cannot connect" in error
-    assert gone == []
+    assert (gone, away) == ([], [camera.url])
     assert s.camera_state == "closed"
+    assert s.before is None, "a camera cannot be analysed again"
+    assert f"camera closed   display 0.0 fps   analysed {len(s.store)} frames" in Figures().text(s)
     view = s.view
     assert isinstance(view, LiveView)
     assert len(s.store) > 5

@@ -120,7 +120,9 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
-        s.gone.connect(self._offer_locating)
+        offer, opener = self.banner.offer, self.opener
+        s.gone.connect(lambda text: offer("Locate ...", "Say where it is now", lambda: opener.ask_moved(text)))
+        s.away.connect(lambda text: offer("Try again", "Connect the camera once more", lambda: self.open(text)))
         self.editor.settled.connect(self.banner.withdraw)
         s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
@@ -192,10 +194,6 @@ class MainWindow(QMainWindow):
         if self.session.opened is None:
             self.setWindowTitle("irtrack")
         self.start.list_recent()
-
-    def _offer_locating(self, text: str) -> None:
-        tip = "Say where it is now"
-        self.banner.offer("Locate ...", tip, lambda: self.opener.ask_moved(text))
 
     def _ask_model(self) -> None:
         self.opener.ask_model()

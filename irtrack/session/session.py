@@ -78,6 +78,8 @@ class Session(Moves):
         """The recording of this session file is not where it was."""
         self.gone: Event[[str]] = Event()
         """What was to be opened is not where it was, or another recording is in its place: it may be located."""
+        self.away: Event[[str]] = Event()
+        """A camera that was to be opened does not answer: it may be tried again."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self.loader = Loader()
@@ -220,7 +222,8 @@ class Session(Moves):
     @property
     def before(self) -> Made | None:
         """How the results that are shown came to be, where that was before they were opened; None of others."""
-        return self.store.made if self.analysis is None and not self.passes.due and len(self.store) else None
+        there = self.analysis is None and not self.live and not self.passes.due and len(self.store)
+        return self.store.made if there else None
 
     @property
     def analysing(self) -> float | None:
@@ -343,6 +346,8 @@ class Session(Moves):
         """What was to be opened may be somewhere else."""
         if isinstance(error, MovedError | OtherError) or is_gone(self._opening):
             self.gone(self._opening)
+        elif is_live(self._opening):
+            self.away(self._opening)
         if isinstance(error, MovedError):
             self.moved(self._opening)
 

@@ -70,7 +70,8 @@ class Figures:
         analysis, shown = session.analysis, f"display {self._display.note(self._drawn):.1f} fps"
         if analysis is None:  # what is shown was made before, or waits for the network
             kept, made = len(session.store), session.store.made
-            return [shown, f"{count_of(kept)} from before" if kept else "", made.model if made is not None else ""]
+            said = f"analysed {count_of(kept)}" if session.live else f"{count_of(kept)} from before"
+            return [shown, said if kept else "", made.model if made is not None else ""]
         pipeline = analysis.pipeline
         captured, analysed = self._capture.note(pipeline.captured), self._infer.note(pipeline.processed)
         parts = [shown]
