@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, t
 
 from irtrack.cli import main
 from irtrack.core import SourceError, Tracks
-from irtrack.session import blocks, sessionfile
+from irtrack.session import blocks, keeper, sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import HEADER, Block, to_bytes
 from irtrack.session.byhand import Click
@@ -73,7 +74,8 @@ class Desk:
 
 
 @pytest.fixture
-def desks() -> Iterator[list[Desk]]:
+def desks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Desk]]:
+    monkeypatch.setattr(keeper, "CLOSE_S", PATIENCE_S)  # a disk that others use is waited for
     made: list[Desk] = []
     yield made
     for desk in made:
@@ -203,6 +205,11 @@ def test_blocks_of_an_earlier_version_are_read(desk: Desk) -> None:
     assert again.scenes == [None] * 60
     assert {track.why for stored in again.opened() for track in stored.result.tracks} == {dict}
     assert rows(s.result for s in again.opened()) == rows(s.result for s in some)
+    parts = [blocks.packed(now._arrays), now._second, now._third]
+    head = struct.pack("<4sIII", b"irb2", len(parts[0]), len(parts[1]), zlib.crc32(parts[1] + parts[2]))
+    assert rows(s.result for s in Block(head + b"".join(parts), recipes).opened()) == rows(s.result for s in some)
+    with pytest.raises(ValueError, match="damaged"):
+        Block(head + b"".join(parts)[:-1] + b"x", recipes)
     for (track, numbers, series), other in zip(again.series(), now.series(), strict=True):
         assert (track, numbers) == other[:2]
         np.testing.assert_array_equal(series[:, :7], other[2][:, :7])
