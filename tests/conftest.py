@@ -206,10 +206,19 @@ def opened(window: MainWindow, source: str) -> bool:
     return session.opened is not None and session.opened.text == source and session.position is not None
 
 
+def newly_opened(window: MainWindow, source: str) -> bool:
+    """The same, and nothing is on its way any more: where it was open before, it was opened once more."""
+    return opened(window, source) and not window.session.loader.opening
+
+
 def open_and_play_to(qtbot: QtBot, window: MainWindow, source: Path | str, frame: int) -> None:
     """Open a recording; its picture is at a frame or behind it."""
     window.open(str(source))
-    qtbot.waitUntil(lambda: opened(window, str(source)) and (window.session.position or 0) >= frame, timeout=120_000)
+
+    def there() -> bool:
+        return newly_opened(window, str(source)) and (window.session.position or 0) >= frame
+
+    qtbot.waitUntil(there, timeout=120_000)
 
 
 def hold(qtbot: QtBot, window: MainWindow) -> int:
@@ -250,7 +259,7 @@ def seen_whole(qtbot: QtBot, window: MainWindow, source: Path | str, frames: int
     window.open(str(source))
 
     def whole() -> bool:
-        return opened(window, str(source)) and window.session.store.whole and not window.session.playing
+        return newly_opened(window, str(source)) and window.session.store.whole and not window.session.playing
 
     qtbot.waitUntil(whole, timeout=60_000)
     assert len(window.session.store) == frames

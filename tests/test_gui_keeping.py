@@ -31,7 +31,7 @@ from irtrack.session.preferences import (
     preferences_path,
     save_preferences,
 )
-from irtrack.session.sessionfile import read_session
+from irtrack.session.reading import read_session
 from irtrack.stopping import Stop
 
 SQUARE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
@@ -143,7 +143,7 @@ def test_a_kill_loses_nothing_older_than_a_second(clip: Path, tmp_path: Path) ->
     process = subprocess.Popen([sys.executable, str(ROOT / "main.py"), str(clip)], env=environment)
     try:
         until = time.monotonic() + 60
-        while not path.exists() and time.monotonic() < until:
+        while not load_preferences(path)[0].recent and time.monotonic() < until:
             time.sleep(0.05)
     finally:
         process.kill()
@@ -166,7 +166,7 @@ def test_a_signal_closes_the_window_cleanly(clip: Path, tmp_path: Path, number: 
     )
     try:
         until = time.monotonic() + 60
-        while not path.exists() and time.monotonic() < until:
+        while not load_preferences(path)[0].recent and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)

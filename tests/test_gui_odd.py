@@ -21,7 +21,7 @@ from test_gui_session import wait
 
 from irtrack.capture.open import as_text
 from irtrack.gui.window import MainWindow
-from irtrack.session.sessionfile import SessionError, read_session
+from irtrack.session.reading import read_session
 from irtrack.simulate import Scene
 from irtrack.sinks.lossless import write_video
 
@@ -182,27 +182,47 @@ def test_sessions_that_are_damaged(qtbot: QtBot, seen: MainWindow, clip: Path, t
     seen.open(str(clip))  # it is written, and let go of
     wait(qtbot, lambda: opened(seen, str(clip)) and seen.session.store.whole)
     whole = path.read_bytes()
-    for length in (0, 10, 72, 100, 4096, len(whole) // 2, len(whole) - 100):
+    for length in (0, 10, 72, 100, 4096):
         path.write_bytes(whole[:length])
         words = "cannot be read" if length > 71 else "is no session of irtrack"
         refused(qtbot, seen, clip, lambda: window_open(seen, path), words)
     path.write_bytes(whole)
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE said SET value = '{\"include\": [[[0, 0], [1, 1]]]}' WHERE name = 'regions'")
-    database.close()
-    with pytest.raises(SessionError, match="three corners"):
-        read_session(path)
-    refused(qtbot, seen, clip, lambda: window_open(seen, path), "three corners")
-    edits = '{"names": {}, "stars": [], "verdicts": {}, "changes": [], "added_by_hand": {"1000000": []}}'
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE said SET value = '{}' WHERE name = 'regions'")
-        database.execute("UPDATE said SET value = ? WHERE name = 'edits'", (edits,))
-    database.close()
-    refused(qtbot, seen, clip, lambda: window_open(seen, path), "added by hand is nowhere")
-    with sqlite3.connect(path) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
     refused(qtbot, seen, clip, lambda: window_open(seen, path), "newer irtrack")
+    path.write_bytes(whole)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE said SET value = '{\"include\": [[[0, 0], [1, 1]]]}' WHERE name = 'regions'")
+        edits = '{"names": {}, "stars": [], "verdicts": {}, "changes": [], "added_by_hand": {"1000000": []}}'
+        database.execute("UPDATE said SET value = ? WHERE name = 'edits'", (edits,))
+    database.close()
+    window_open(seen, path)
+    wait(qtbot, lambda: seen.session.opened is not None and seen.session.opened.is_session)
+    wait(qtbot, seen.banner.isVisible)
+    text = seen.banner.text()
+    assert "names, verdicts and edits of tracks and regions cannot be read" in text
+    assert "stays in s-damaged.irtrack" in text
+    wait(qtbot, (tmp_path / "s-damaged.irtrack").exists)
+    assert read_session(path).unread is None
+    seen.close()
+
+
+def test_what_is_gone_is_located(
+    qtbot: QtBot, seen: MainWindow, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the line that says so; what is open stays until then."""
+    there = Path(shutil.copy(clip, tmp_path / "flight.mkv"))
+    refused(qtbot, seen, clip, lambda: window_open(seen, tmp_path / "none.mkv"), "there is no file")
+    assert seen.banner.action.isVisible()
+    asked: list[str] = []
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (asked.append(a[1]), (str(there), ""))[1])
+    seen.banner.action.click()
+    wait(qtbot, lambda: opened(seen, str(there)))
+    assert asked == ["Where is none.mkv?"]
+    assert not seen.banner.isVisible()
+    seen.banner.show_error("something else")
+    assert not seen.banner.action.isVisible()
     seen.close()
 
 

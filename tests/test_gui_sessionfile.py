@@ -20,7 +20,7 @@ from test_gui_session import wait
 from test_session import DIM, SCENE, truth
 
 from irtrack.gui.window import MainWindow
-from irtrack.session.sessionfile import read_session
+from irtrack.session.reading import read_session
 from irtrack.session.why import nearest
 
 Maker = Callable[[], MainWindow]

@@ -21,8 +21,8 @@ from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Track
 from irtrack.gui.window import MainWindow
 from irtrack.session.edits import Edits
 from irtrack.session.packing import packed
+from irtrack.session.reading import read_session
 from irtrack.session.series import SERIES
-from irtrack.session.sessionfile import read_session
 from irtrack.session.store import ResultStore
 from irtrack.session.why import AGAINST
 from irtrack.track.belief import PARTS

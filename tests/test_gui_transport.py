@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import go, make_window, seen_whole, settled
+from conftest import go, make_window, open_and_play_to, seen_whole, settled
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QInputDialog, QLabel
 from pytestqt.qtbot import QtBot
@@ -145,7 +145,7 @@ def test_layout_and_display_come_back(qtbot: QtBot, clip: Path) -> None:
     window.side.display.opacity.setValue(30)
     window.side.display.palette_box.setCurrentText("Iron")
     window.side.display.agc_box.setCurrentText("Plateau")
-    window.open(str(clip))
+    open_and_play_to(qtbot, window, clip, 0)
     window.open("http://me:secret@127.0.0.1:9/x.mjpg")
     window.close()
     assert "secret" not in preferences_path().read_text()

@@ -59,6 +59,16 @@ def test_an_error_can_be_closed_and_escape_leaves_the_full_screen(qtbot: QtBot, 
     assert not window.isFullScreen()
 
 
+def test_a_line_about_an_edit_goes_with_the_next_one_and_others_stay(qtbot: QtBot, window: MainWindow) -> None:
+    window.show()
+    window.banner.show_error("something else")
+    window.editor.settled("no such track")
+    assert window.banner.isVisible()
+    window.banner.show_error("no such track")
+    window.editor.settled("no such track")
+    assert not window.banner.isVisible()
+
+
 def test_escape_gives_up_a_region_before_it_closes_an_error(qtbot: QtBot, window: MainWindow) -> None:
     seen_whole(qtbot, window, SCENE, 60)
     window.banner.show_error("something went wrong")

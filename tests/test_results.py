@@ -19,9 +19,10 @@ from irtrack.build import make_detector
 from irtrack.core import DetectorStatus
 from irtrack.detect.detector import NetworkDetector
 from irtrack.session import results
+from irtrack.session.reading import read_session
 from irtrack.session.recordings import fingerprint
 from irtrack.session.results import all_results, results_folder
-from irtrack.session.sessionfile import SessionFile, own_path, read_session
+from irtrack.session.sessionfile import SessionFile, own_path
 from irtrack.session.standing import day_text, notice_of
 
 

@@ -38,12 +38,13 @@ from irtrack.core import (
     TrackStatus,
 )
 from irtrack.detect.extraction import extract
+from irtrack.imaging.motion import moved, moved_back
 from irtrack.imaging.regions import Regions
 from irtrack.pipeline import process
 from irtrack.session import loading
 from irtrack.session.alarms import Alarm, AlarmRules, alarms_from
 from irtrack.session.analysis import Analysis
-from irtrack.session.byhand import Click
+from irtrack.session.byhand import Click, trail_of
 from irtrack.session.edits import MADE_FROM, Edits, History
 from irtrack.session.export import export_tracks, write_about
 from irtrack.session.picture import OLDEST_S, predicted
@@ -896,9 +897,47 @@ def test_a_missed_target_is_added_by_two_clicks_and_followed(session: Session, t
     assert session.selected.value == made
 
 
+@pytest.mark.parametrize("camera", ["swing_px=40,shake_px=1.5", "shake_px=2", "swing_px=60"])
+def test_an_added_target_is_followed_while_the_camera_pans_and_shakes(session: Session, camera: str) -> None:
+    """By the scene's motion; in the picture it leaps about more than it flies, and its trail lies where it flew."""
+    text = f"sim:sky,width=192,height=144,frames=90,targets=1,scr=9,structure=0.06,texture=0.01,seed=7,{camera}"
+    session.choose(threshold=0.99, min_area_px=9)  # it is missed
+    session.open(text)
+    until(session, lambda: whole(session))
+    assert session.lives() == {}
+    there = truth(text)
+    first, *_ = there
+    made = session.add_target(*(Click(frame, *there[frame]) for frame in (first + 5, first + 25)))
+    added = {row.frame: row for row in session.edits.value.added[made]}
+    away = [np.hypot(added[f].x_px - there[f][0], added[f].y_px - there[f][1]) for f in added if f in there]
+    assert len(away) > 70
+    assert np.median(away) < 1.0
+    assert max(away) < 3.0
+    session.pause()
+    session.seek(60)
+    until(session, lambda: session.picture is not None and session.picture.result.frame.index == 60)
+    assert session.picture is not None
+    (shown,) = [t for t in session.picture.result.tracks if t.id == made]
+    motions = session.store.scenes_of([50, 60])
+    assert motions[0] is not None
+    assert motions[1] is not None
+    flew = moved(motions[1], moved_back(motions[0], np.array([there[50]])))[0]
+    assert np.hypot(*(shown.trail[-11] - flew)) < 2.0, "where it was ten frames ago, in the scene"
+    edits = session.edits.value
+    assert Edits.from_dict(json.loads(json.dumps(edits.to_dict()))) == edits
+
+
+def test_targets_that_an_earlier_version_added_are_read() -> None:
+    row = [5, 0.2, 1.0, 2.0, 3.0, 4.0, 0.5, None]
+    values = Edits().to_dict() | {"added_by_hand": {"1000000": [row, [6, *row[1:]]]}}
+    ((one, two),) = Edits.from_dict(values).added.values()
+    assert (one.frame, one.x_scene_px, two.frame) == (5, None, 6)
+    assert trail_of([one, two], np.array([[1.0, 0, 5], [0, 1, 5]])).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+
+
 def test_where_nothing_was_seen_an_added_target_flies_from_click_to_click(session: Session) -> None:
     session.choose(threshold=0.99, min_area_px=9)
-    session.open("sim:empty,width=96,height=80,frames=30")
+    session.open("sim:empty,width=96,height=80,frames=30,drift_px_s=0")
     until(session, lambda: whole(session))
     session.store._maps.clear()
     made = session.add_target(Click(5, 10.0, 20.0), Click(15, 30.0, 40.0))

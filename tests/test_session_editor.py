@@ -48,6 +48,23 @@ def test_what_is_selected_is_edited_in_one_step_and_taken_back(editor: Editor) -
     assert {one, two} <= session.lives().keys()
 
 
+def test_why_an_edit_could_not_be_made_is_settled_by_the_next_one(editor: Editor) -> None:
+    """So that the line about it goes; others stay."""
+    session, failed, settled = editor.session, list[str](), list[str]()
+    session.failed.connect(failed.append)
+    editor.settled.connect(settled.append)
+    one = next(iter(session.lives()))
+    session.selected.set(one)
+    editor.toggle_mark()
+    session.seek(session.lives()[one][0])
+    editor.split()
+    assert len(failed) == 1
+    assert not settled
+    editor.judge("bird")
+    editor.judge("bird")
+    assert settled == failed
+
+
 def test_a_cut_says_what_it_did_or_why_it_could_not(editor: Editor) -> None:
     session, heard, failed = editor.session, list[str](), list[str]()
     session.said.connect(heard.append)

@@ -209,6 +209,7 @@ def test_a_recording_is_known_by_its_whole_path(
     assert session.regions.value == drawn
     assert session.preferences.recent == (str(clip),)
     session.open("sim:clutter,frames=3")
+    until(session, lambda: session.opened is not None and session.opened.text == "sim:clutter,frames=3")
     assert session.preferences.recent[0] == "sim:clutter,frames=3"
 
 

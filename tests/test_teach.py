@@ -24,7 +24,7 @@ from irtrack.detect.weights import load_weights
 from irtrack.gui.teaching import table_of
 from irtrack.gui.window import MainWindow
 from irtrack.session.byhand import Click
-from irtrack.session.sessionfile import read_session
+from irtrack.session.reading import read_session
 from irtrack.train.data import load_dataset
 from irtrack.train.retained import ALL, KINDS, PICTURES, compare, rendered, said, shipped
 from irtrack.train.teach import samples_of, write_set

@@ -126,6 +126,12 @@ def may_be_kept(text: str) -> bool:
     return address.may_be_kept if address is not None else not like_a_url(text)
 
 
+def same_device(one: str, other: str) -> bool:
+    """Whether two cameras may be one: those of one host, and all that are no URLs, which have several names."""
+    a, b = address_of(one), address_of(other)
+    return a.host.lower() == b.host.lower() if a is not None and b is not None else a is b
+
+
 def like_a_url(text: str) -> bool:
     """Whether a text that is neither URL nor file may hold a password: a URL with a slip in it."""
     return bool(re.match(r"\w+:/|[^/]*:[^/]*@|[^/]*@[\w-]+(\.[\w-]+)+(:\d+)?/", text)) and not Path(text).exists()

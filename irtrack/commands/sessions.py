@@ -14,7 +14,7 @@ from irtrack.core import FrameResult, IrtrackError, Sink
 
 if TYPE_CHECKING:
     from irtrack.build import Outputs
-    from irtrack.session.sessionfile import Kept
+    from irtrack.session.reading import Kept
 
 NOT_HERE = ("record", "pretrigger", "fps", "alarm", "events", "pose")
 """Options of a run that have no meaning for results that are there already."""
@@ -23,7 +23,7 @@ NOT_HERE = ("record", "pretrigger", "fps", "alarm", "events", "pose")
 def run_session(args: argparse.Namespace) -> int:
     """Write the outputs that are asked for. Raises IrtrackError, among others where settings are given."""
     from irtrack.build import claim, make_sinks
-    from irtrack.session.sessionfile import read_session
+    from irtrack.session.reading import read_session
 
     if len(args.source) > 1:
         raise IrtrackError("a session is exported alone: give one session file and nothing else")

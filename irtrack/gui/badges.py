@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 from irtrack.session.session import Session
 
 ALARM_MS = 4000
-NAMES = {"connecting": "CONNECTING", "stalled": "NO NEW PICTURE", "reconnecting": "CAMERA LOST, CONNECTING AGAIN"}
+NAMES = {"connecting": "CONNECTING", "stalled": "NO NEW PICTURE", "reconnecting": "CAMERA LOST, CONNECTING AGAIN",
+         "closed": "CAMERA CLOSED"}  # fmt: skip
 
 
 class Badges(QWidget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton
@@ -27,9 +28,13 @@ class Banner(QFrame):
         close.setText("\u2715")
         named(close, "Close the message", "Close the message (Escape)")
         close.clicked.connect(self.hide)
+        self.action = QToolButton()
+        self._act: Callable[[], object] = self.hide
+        self.action.clicked.connect(lambda: self._act())
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 4, 6, 4)
         row.addWidget(self.label, 1)
+        row.addWidget(self.action, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(close, 0, Qt.AlignmentFlag.AlignTop)
         self.hide()
 
@@ -41,4 +46,17 @@ class Banner(QFrame):
         """In place of the one before."""
         short = text if len(text) <= MOST else f"{text[: MOST // 2]} ... {text[-MOST // 2 :]}"
         self.label.setText(LONG_WORD.sub("\\g<0>\u200b", short))  # it may be broken there
+        self.action.hide()
         self.show()
+
+    def withdraw(self, text: str) -> None:
+        """It is true no longer."""
+        if self.text() == text:
+            self.hide()
+
+    def offer(self, text: str, tip: str, act: Callable[[], object]) -> None:
+        """What can be done about the error that is shown."""
+        self._act = act
+        self.action.setText(text)
+        named(self.action, text.removesuffix(" ..."), tip)
+        self.action.show()

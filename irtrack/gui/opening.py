@@ -10,8 +10,10 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
 
 from irtrack.gui.cameras import CameraDialog
 from irtrack.gui.filters import recordings
+from irtrack.gui.words import name_of
 from irtrack.session import results
 from irtrack.session.session import Session
+from irtrack.session.sessionfile import is_session
 
 
 class Opener:
@@ -34,12 +36,13 @@ class Opener:
         if path:
             self._session.open_log(Path(path))
 
-    def ask_moved(self, session: str) -> None:
-        """Where a session's recording is now."""
-        title = f"Where is the recording of {Path(session).name}?"
-        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(session).parent), recordings())
+    def ask_moved(self, text: str) -> None:
+        """Where what is gone is now, or the recording of a session."""
+        session = is_session(text)
+        title = f"Where is {'the recording of ' if session else ''}{name_of(text)}?"
+        path, _ = QFileDialog.getOpenFileName(self._parent, title, str(Path(text).parent), recordings())
         if path:
-            self._session.open(session, moved=path)
+            self._session.locate(text, path)
 
     def ask_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._parent, "Open folder of images")

@@ -82,6 +82,7 @@ class MainWindow(QMainWindow):
         if trouble:
             self.banner.show_error(trouble)
         self.keeper = Keeper(self.present_preferences, self.keeping, self.banner.show_error)
+        s.saving.connect(self.keeper.save)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self._tick)
@@ -119,6 +120,10 @@ class MainWindow(QMainWindow):
         s.leaving.connect(self._leaving)
         s.failed.connect(self._failed)
         s.said.connect(self.status.say)
+        offer, opener = self.banner.offer, self.opener
+        s.gone.connect(lambda text: offer("Locate ...", "Say where it is now", lambda: opener.ask_moved(text)))
+        s.away.connect(lambda text: offer("Try again", "Connect the camera once more", lambda: self.open(text)))
+        self.editor.settled.connect(self.banner.withdraw)
         s.moved.connect(self.opener.ask_moved)
         s.called.connect(self._call)
         side.detection.file_wanted.connect(self._ask_model)
@@ -166,10 +171,13 @@ class MainWindow(QMainWindow):
         self.session.open(source, log=tracks)
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
+        else:
+            self.status.say(f"opening {name_of(source)} ...")
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
         self.banner.hide()
+        self.status.clearMessage()
         self.setWindowTitle(f"{name_of(opened.name)} - irtrack")
 
     def _leaving(self) -> None:
@@ -181,6 +189,7 @@ class MainWindow(QMainWindow):
 
     def _failed(self, text: str) -> None:
         self.banner.show_error(text)
+        self.status.clearMessage()
         self.start.hint.setText(HINT)
         if self.session.opened is None:
             self.setWindowTitle("irtrack")

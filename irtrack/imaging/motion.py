@@ -58,6 +58,14 @@ def after(second: Floats, first: Floats) -> Floats:
     return np.column_stack([turn @ first[:, :2], turn @ first[:, 2] + second[:, 2]])
 
 
+def between(first: Floats, second: Floats) -> Floats:
+    """The motion from where points lie after `first` to where they lie after `second`."""
+    if is_still(first):
+        return second
+    back = np.linalg.inv(first[:, :2])
+    return after(second, np.column_stack([back, -back @ first[:, 2]]))
+
+
 def resized(motion: Floats, ratio: float) -> Floats:
     """The motion in a picture that is `ratio` times as large; the centre of its top-left pixel is (0, 0) too."""
     if ratio == 1:

@@ -36,11 +36,13 @@ UNKNOWN = np.full((2, 3), np.nan)
 Arrays = dict[str, NDArray[Any]]
 
 
-MARK = b"irb2"
-"""A block begins with this, the lengths of its first two parts, and the sum of the others. Those of earlier versions
-are one part with everything, without score maps."""
+MARK, KIND = b"irb3", b"irb"
+"""A block begins with this, the lengths of its first two parts, and the sums of the second and the third; the first is
+packed with one of its own. Those of earlier versions have one sum of both, or are one part with everything, without
+score maps."""
 
-HEADER = struct.Struct("<4sIII")
+HEADER = struct.Struct("<4sIIII")
+HEADERS = {MARK: HEADER, b"irb2": struct.Struct("<4sIII")}
 FIRST = ("frames", "time_s", "scene", "recipes", "rows", "row_tracks", "series", "mapped")
 """Arrays of the first part, which all frames are asked for at once: times, motions, recipes, the series of tracks. The
 second has detections, tracks and masks, the third score maps."""
@@ -87,7 +89,7 @@ def to_bytes(
         "lifted_px": np.concatenate([np.zeros(0, np.uint32), *(m.lifted_px for m in maps.values())]),
         "lifted_from": np.concatenate([np.zeros(0, np.float32), *(m.lifted_from for m in maps.values())]),
     })  # fmt: skip
-    return HEADER.pack(MARK, len(first), len(second), zlib.crc32(second + third)) + first + second + third
+    return HEADER.pack(MARK, len(first), len(second), *map(zlib.crc32, (second, third))) + first + second + third
 
 
 def counts(parts: Iterator[Any] | Sequence[Any]) -> NDArray[np.int64]:
@@ -127,19 +129,29 @@ def scenes_of(motions: Floats) -> list[Floats | None]:
     ]
 
 
+def parts_of(data: bytes) -> tuple[bytes, bytes, bytes, bool]:
+    """The parts of a block, and whether its score maps are damaged, which are left out then. Raises ValueError."""
+    if not data.startswith(KIND):
+        return data, b"", b"", False
+    header = HEADERS.get(data[:4])
+    if header is None:
+        raise ValueError("a block of results was written by a newer irtrack")
+    _, length, other, *sums = header.unpack_from(data)
+    second = header.size + length
+    third = second + other
+    parts = [data[second:third], data[third:]] if len(sums) == 2 else [data[second:]]
+    whole = [zlib.crc32(part) == asked for part, asked in zip(parts, sums, strict=True)]
+    if not whole[0]:
+        raise ValueError("a block of results is damaged")
+    return data[header.size : second], data[second:third], data[third:] if whole[-1] else b"", not whole[-1]
+
+
 class Block:
     """Results of some frames as a file has them; what belongs to single frames is unpacked when one is asked for."""
 
-    def __init__(self, data: bytes, recipes: Sequence[Recipe | None]) -> None:
-        """Raises what comes of bytes that `to_bytes` did not make."""
-        self._second = self._third = b""
-        if data.startswith(MARK):
-            _, length, other, checksum = HEADER.unpack_from(data)
-            start = HEADER.size + length
-            if zlib.crc32(data[start:]) != checksum:
-                raise ValueError("a block of results is damaged")
-            self._second, self._third = data[start : start + other], data[start + other :]
-            data = data[HEADER.size : start]
+    def __init__(self, data: bytes, recipes: Sequence[Recipe | None] | None) -> None:
+        """`recipes`: None where they are not known. Raises what comes of bytes that `to_bytes` did not make."""
+        data, self._second, self._third, self.unmapped = parts_of(data)
         self._arrays = a = unpacked(data)
         lacking = len(SERIES) - a["series"].shape[1]  # an earlier version kept less
         a["series"] = np.pad(a["series"], ((0, 0), (0, lacking)), constant_values=np.nan)
@@ -147,7 +159,7 @@ class Block:
         self.numbers: Sequence[int] = a["frames"][:, 0].tolist()
         self.times_s: Sequence[float] = a["time_s"].tolist()
         self.scenes: Sequence[Floats | None] = scenes_of(a["scene"]) if "scene" in a else [None] * len(self.numbers)
-        self.recipes: Sequence[Recipe | None] = [recipes[i] for i in a["recipes"].tolist()]
+        self.recipes: Sequence[Recipe | None] = [None if recipes is None else recipes[i] for i in a["recipes"].tolist()]
 
     def series(self) -> Iterator[tuple[int, Sequence[int], Floats]]:
         """Each track with its frames and its rows (T, len(SERIES)) there, in the order in which they begin."""

@@ -1,5 +1,5 @@
 """A target that was missed, added by hand: two clicks say where it was and how it flew; from there on it is followed on
-what the detector saw weakly, and in between it is where it must have flown."""
+what the detector saw weakly, and in between it is where it must have flown. The camera's motion is taken out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, FrameResult, IrtrackError, Track, TrackStatus
+from irtrack.imaging.motion import STILL, between, carried, is_still, moved, moved_back
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SERIES, Sums
 from irtrack.session.store import ResultStore
@@ -49,7 +50,8 @@ class Click:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A target in one frame. `score`: of what was followed there, 0 where it was clicked; None where it was unseen."""
+    """A target in one frame. `score`: of what was followed there, 0 where it was clicked; None where it was unseen.
+    `x_scene_px`, `y_scene_px`: its place in the scene, which trails need; None of files of an earlier version."""
 
     frame: int
     time_s: float
@@ -59,6 +61,8 @@ class Row:
     vy_px_s: float
     sigma_px: float
     score: float | None
+    x_scene_px: float | None = None
+    y_scene_px: float | None = None
 
 
 def peak(scores: ScoreMap, at: Floats, sigma_px: float, others: Floats) -> tuple[Floats, float] | None:
@@ -87,31 +91,49 @@ def follow(store: ResultStore, one: Click, other: Click, settings: TrackerSettin
     if not {first.frame, second.frame} <= set(numbers):
         raise IrtrackError("these frames are not analysed yet: wait until they are, and click again")
     time_s = np.array([store.time_of(number) for number in numbers])
-    hits = hits_of(store, numbers, time_s, first, second, settings)
-    places = [np.array(hits[k][0]) for k in sorted(hits)]
+    scenes = known_scenes(store, numbers)
+    hits = hits_of(store, numbers, time_s, scenes, first, second, settings)
+    places = [moved_back(scenes[k], hits[k][0][None])[0] for k in sorted(hits)]
     whole = smooth(sorted(hits), places, time_s, settings)
     rows = []
-    for k, (state, P) in enumerate(zip(whole.x, whole.P, strict=True)):
+    for k, (there, spread) in enumerate(zip(whole.x, whole.P, strict=True)):
+        state, P = carried(scenes[k], there, spread)
         x, y, vx, vy = state.tolist()
         sigma, score = math.sqrt(max(float(P[0, 0]), 0.0)), hits[k][1] if k in hits else None
-        rows.append(Row(numbers[k], float(time_s[k]), x, y, vx, vy, sigma, score))
+        rows.append(Row(numbers[k], float(time_s[k]), x, y, vx, vy, sigma, score, *there[:2].tolist()))
     return tuple(rows)
 
 
+def known_scenes(store: ResultStore, numbers: Sequence[int]) -> list[Floats]:
+    """Of these frames; where one is not known, none moves."""
+    scenes = store.scenes_of(numbers)
+    known = [scene for scene in scenes if scene is not None]
+    return known if len(known) == len(scenes) else [STILL] * len(scenes)
+
+
 def hits_of(
-    store: ResultStore, numbers: Sequence[int], time_s: Floats, first: Click, second: Click, settings: TrackerSettings
+    store: ResultStore,
+    numbers: Sequence[int],
+    time_s: Floats,
+    scenes: Sequence[Floats],
+    first: Click,
+    second: Click,
+    settings: TrackerSettings,
 ) -> dict[int, tuple[Floats, float]]:
-    """Place and score where the target was seen, by rows of frames `numbers`: the clicks, and what was followed."""
+    """Place in the picture and score where the target was seen, by rows of frames `numbers`: the clicks, and what was
+    followed. `scenes`: of these frames."""
     start, end = np.array([first.x_px, first.y_px]), np.array([second.x_px, second.y_px])
     last = numbers.index(second.frame)
     R = np.eye(2)[None] * settings.measurement_sigma_px**2
     gate = float(chi2.ppf(settings.gate_probability, 2))
-    x = np.concatenate([start, (end - start) / max(time_s[last] - time_s[0], 1e-6)])[None]
+    flown = moved(between(scenes[last], scenes[0]), end[None])[0] - start
+    x = np.concatenate([start, flown / max(time_s[last] - time_s[0], 1e-6)])[None]
     P = np.diag([*(2 * [settings.measurement_sigma_px**2]), *(2 * [FLOWN_PX_S**2])])[None]
     hits: dict[int, tuple[Floats, float]] = {0: (start, 0.0)}
     seen_s = time_s[0]
     for k in range(1, len(numbers)):
         x, P = predict(x, P, float(time_s[k] - time_s[k - 1]), settings.quiet_px_s2)
+        x, P = carried(between(scenes[k - 1], scenes[k]), x, P)
         found = (end, 0.0) if k == last else weakly(store, numbers[k], x[0], P, R, gate)
         if found is not None:
             x, P = update(x, P, found[0][None], R)
@@ -148,7 +170,7 @@ def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResu
         track, TrackStatus.CONFIRMED if seen else TrackStatus.COASTING, xy, np.array([row.vx_px_s, row.vy_px_s]),
         np.eye(4) * row.sigma_px**2, row.time_s - rows[0].time_s, 0, len(d) if seen else None, (SIZE_PX, SIZE_PX),
         SIZE_PX**2, row.score if row.score is not None else math.nan, math.nan,
-        np.array([(r.x_px, r.y_px) for r in rows[max(0, at - TRAIL) : at + 1]]),
+        trail_of(rows[max(0, at - TRAIL) : at + 1], result.scene),
     )  # fmt: skip
     if seen:
         box = np.array([[*(xy - SIZE_PX / 2), SIZE_PX, SIZE_PX]])
@@ -157,6 +179,13 @@ def as_tracks(track: int, rows: Sequence[Row], result: FrameResult) -> FrameResu
             np.concatenate([d.box_px, box]), np.append(d.snr, math.nan), d.mask, d.scores, d.looked, d.scan_s,
         )  # fmt: skip
     return replace(result, detections=d, tracks=(*result.tracks, made))
+
+
+def trail_of(rows: Sequence[Row], scene: Floats | None) -> Floats:
+    """(T, 2): places as they lie in the last of these frames. `scene`: of that frame."""
+    if scene is None or is_still(scene) or rows[0].x_scene_px is None:
+        return np.array([(r.x_px, r.y_px) for r in rows])
+    return moved(scene, np.array([(r.x_scene_px, r.y_scene_px) for r in rows], float))
 
 
 def series_of(rows: Sequence[Row], first: int, last: int) -> Floats:

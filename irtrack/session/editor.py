@@ -10,6 +10,7 @@ import numpy as np
 
 from irtrack.core import IrtrackError
 from irtrack.session.edits import Edits
+from irtrack.session.events import Event
 from irtrack.session.session import Session
 
 NONE = "select a track first"
@@ -20,6 +21,10 @@ class Editor:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.settled: Event[[str]] = Event()
+        """An edit was made, or taken back: why one before could not be made need not be read any more."""
+        self._refused = ""
+        session.edits.changed.connect(lambda _: self._settle())
 
     @property
     def selected(self) -> int | None:
@@ -44,6 +49,11 @@ class Editor:
         """Make it again."""
         self.session.edits.redo()
 
+    def _settle(self) -> None:
+        if self._refused:
+            self.settled(self._refused)
+            self._refused = ""
+
     def _edit(self, make: Callable[[int], Edits]) -> bool:
         """Of the selected track; whether it could be done."""
         track = self.selected
@@ -53,7 +63,8 @@ class Editor:
         try:
             edits = make(track)
         except IrtrackError as error:
-            self.session.failed(str(error))
+            self._refused = str(error)
+            self.session.failed(self._refused)
             return False
         self.session.edits.edit(edits)
         return True

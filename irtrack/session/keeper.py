@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from irtrack.channel import Channel, Closed
@@ -90,12 +90,19 @@ class Keeper:
         finally:
             self._ended.set()
 
+    def save(self) -> None:
+        """Before something is opened that may be of the same recording: all of the session is in its file by now."""
+        self._write_all(lambda: (self._keeping.unsaved(),))
+
     def flush(self) -> None:
-        """Before another source is opened, or the window closes: all of the session is in its file."""
+        """Before another source is shown, or the window closes: the same, and the file is let go of."""
+        self._write_all(lambda: (self._keeping.unsaved(closing=True), self._keeping.end()))
+
+    def _write_all(self, writes: Callable[[], Iterable[Callable[[], None] | None]]) -> None:
         if self._work.closed:
             return
         self._look()
-        for write in (self._keeping.unsaved(closing=True), self._keeping.end()):
+        for write in writes():
             if write is not None:
                 self._work.put(write)
         written = threading.Event()

@@ -16,18 +16,18 @@ from irtrack.session.edits import Edits
 from irtrack.session.export import new_name
 from irtrack.session.loading import LogRead, Opened
 from irtrack.session.program import program_of
+from irtrack.session.reading import Kept, Unread
 from irtrack.session.recordings import Recording, is_told, recording_of
+from irtrack.session.said import recipe_to
 from irtrack.session.session import Session
 from irtrack.session.sessionfile import (
     BLOCK,
     SUFFIX,
-    Kept,
     LostError,
     SessionError,
     SessionFile,
     is_session,
     own_path,
-    recipe_to,
     sessions_folder,
     tidy,
 )
@@ -52,6 +52,8 @@ class Keeping:
         """That file, once something was said."""
         self._left: set[Path] = set()
         """Files of the cache that other windows have taken over, or somebody has taken away."""
+        self._aside: dict[Path, Path] = {}
+        """Where what cannot be read goes, of files that are written for the first time."""
         session.opened_one.connect(self._begin)
         session.replaced.connect(self._replaced)
 
@@ -65,9 +67,9 @@ class Keeping:
 
     def _begin(self, opened: Opened) -> None:
         """A session that was opened goes on in its file."""
-        self._go_on(opened.print, opened.kept)
+        self._go_on(opened.print, opened.kept, opened.unread)
         self.chosen = opened.is_session
-        if opened.kept is not None:  # its results are in the file already
+        if opened.kept is not None and opened.kept.unread is None:  # its results are in the file already
             reach = opened.kept.store.reach()
             self._store, self._until = opened.kept.store, reach[1] if reach is not None else -1
             if results.in_cache(opened.kept.path):  # as it was found: another window may have it, too
@@ -76,13 +78,17 @@ class Keeping:
 
     def _replaced(self, log: LogRead) -> None:
         """Tracks of a log are shown over the recording: what is said of them is not said of the recording's own."""
-        self._go_on(log.print, log.kept)
+        self._go_on(log.print, log.kept, log.unread)
 
-    def _go_on(self, print: str, kept: Kept | None) -> None:
+    def _go_on(self, print: str, kept: Kept | None, unread: Unread | None) -> None:
         self._forget()
         self._print, self.chosen = print, False
-        self.file = SessionFile(kept.path) if kept is not None else None
+        self._aside = {unread.path: unread.aside} if unread is not None else {}
+        self.file = self._file_at(kept.path) if kept is not None else None
         self._own = kept.path if kept is not None and not results.in_cache(kept.path) else None
+
+    def _file_at(self, path: Path) -> SessionFile:
+        return SessionFile(path, self._aside.pop(path, None))
 
     def save_as(self, path: Path) -> None:
         """Keep the session in this file from now on; what was in it goes. Raises SessionError."""
@@ -94,7 +100,7 @@ class Keeping:
             except OSError as error:
                 raise SessionError(f"the session {path} cannot be written: {error.strerror}") from error
             self._forget()
-            self.file, self.chosen = SessionFile(path), True
+            self.file, self.chosen = self._file_at(path), True
 
     def unsaved(self, closing: bool = False) -> Callable[[], None] | None:
         """What writes that which has changed, in any thread. `closing`: nothing more will come."""
@@ -113,7 +119,7 @@ class Keeping:
             if last < 0:
                 return None
         if before is None or before.path != place:
-            self.file = SessionFile(place)
+            self.file = self._file_at(place)
             if fresh:
                 self._forget()
         assert self.file is not None
@@ -164,6 +170,7 @@ class Keeping:
             "made_by": made.program if made is not None else program_of(settings, session.recipe.value),
             "model": made.model if made is not None else "",
             "remarks": store.remarks.counts(),
+            "lacking": store.lacking,
             "whole": store.whole,
         }
 

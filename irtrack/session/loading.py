@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import threading
@@ -18,15 +17,14 @@ from irtrack.capture.tee import TeeSource
 from irtrack.config import Settings
 from irtrack.core import Detector, Frame, Source, SourceError
 from irtrack.session import results, tracklog
+from irtrack.session.reading import Kept, Unread, read_session, unread
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import dates_of, fingerprint
 from irtrack.session.reel import Reel
-from irtrack.session.sessionfile import Kept, SessionError, check_named, is_session, own_path, read_session
+from irtrack.session.sessionfile import SessionError, check_named, is_session, own_path
 from irtrack.session.store import ResultStore
 from irtrack.session.viewer import frame_at
 from irtrack.sinks.record import RecordSwitch
-
-log = logging.getLogger(__name__)
 
 LEAVE_S = 1.5
 """Background threads have so long to end when the program closes."""
@@ -47,6 +45,8 @@ class Opened:
     """What was kept of it: by the operator, or of an analysis before."""
     is_session: bool = False
     """Whether that session file is what was to be opened."""
+    unread: Unread | None = None
+    """What was said of it before and cannot be read, or not all of it."""
 
     @property
     def name(self) -> str:
@@ -63,12 +63,14 @@ class Reopened:
 
 @dataclass(frozen=True)
 class LogRead:
-    """A track log for the open recording; `print`: its fingerprint. `kept`: what was said of its tracks before."""
+    """A track log for the open recording; `print`: its fingerprint. `kept`: what was said of its tracks before;
+    `unread`: as of `Opened`."""
 
     path: Path
     store: ResultStore
     print: str
     kept: Kept | None
+    unread: Unread | None
 
 
 @dataclass(frozen=True)
@@ -87,15 +89,20 @@ def recording(text: str, settings: Settings) -> Source:
     return corrected(open_source(text), settings.capture)
 
 
+Before = tuple[Kept | None, Unread | None]
+"""What was kept, and what of it cannot be read."""
+
+
 def opened_recording(
-    text: str, source: Source, before: Callable[[str, str], Kept | None], is_session: bool = False
+    text: str, source: Source, before: Callable[[str, str], Before], is_session: bool = False
 ) -> Opened:
     """With its first picture, and what there is from `before` by its fingerprint and dates. Raises SourceError."""
     try:
         first = frame_at(source, 0)
         source.seek(0)
         print, dates = fingerprint(text), dates_of(text)
-        return Opened(text, source, first, None, print, dates, before(print, dates), is_session)
+        kept, lost = before(print, dates)
+        return Opened(text, source, first, None, print, dates, kept, is_session, lost)
     except BaseException:
         source.close()
         raise
@@ -114,15 +121,14 @@ def recording_of_session(kept: Kept, moved: str) -> str:
     return moved
 
 
-def known(print: str) -> Kept | None:
-    """What was said of the tracks of a recording or log before, by its fingerprint; nothing where that cannot be
-    read."""
+def known(print: str) -> Before:
+    """What was said of the tracks of a recording or log before, by its fingerprint."""
     path = own_path(print)
     try:
-        return read_session(path) if path.exists() else None
+        kept = read_session(path) if path.exists() else None
+        return kept, kept.unread if kept is not None else None
     except SessionError as error:
-        log.warning("what was said of this recording before is lost: %s", error)
-        return None
+        return None, unread(path, f"what was said of these tracks before is lost: {error}")
 
 
 class Loader:
@@ -147,15 +153,16 @@ class Loader:
             if is_session(text):
                 kept = read_session(Path(text))
                 there = recording_of_session(kept, moved)
-                return opened_recording(there, recording(there, kept.settings), lambda *_: kept, True)
+                return opened_recording(there, recording(there, kept.settings), lambda *_: (kept, kept.unread), True)
             source = open_source(text, reconnect_s=math.inf, cancelled=lambda: request != self._requests["open"])
             if source.live:
                 reel = Reel()
                 return Opened(text, TeeSource(corrected(TeeSource(source, switch), settings.capture), reel), None, reel)
 
-            def before(print: str, dates: str) -> Kept | None:
+            def before(print: str, dates: str) -> Before:
                 """What was said of its tracks, with them, or else results alone."""
-                return known(print) or results.found(text, print, dates, settings, recipe)
+                kept, lost = known(print)
+                return kept or results.found(text, print, dates, settings, recipe), lost
 
             return opened_recording(text, corrected(source, settings.capture), before)
 
@@ -184,7 +191,7 @@ class Loader:
 
         def work() -> LogRead:
             print = fingerprint(str(path))
-            return LogRead(path, tracklog.read_log(path, recording), print, known(print))
+            return LogRead(path, tracklog.read_log(path, recording), print, *known(print))
 
         self._spawn("log", work)
 

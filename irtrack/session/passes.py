@@ -94,6 +94,10 @@ class Passes:
             self._given_up.append(self.analysis)
             self.analysis = None
 
+    def let_go(self) -> None:
+        """Of a camera, so that somebody else can have it; what was seen of it stays."""
+        self._give_up()
+
     def _drop_next(self) -> None:
         if self._next is not None:
             self._next.close()
@@ -288,7 +292,10 @@ class Passes:
         """Show the results of another pass; what was said of tracks goes to those at their places."""
         chosen = self.selected.value
         said_of = self.edits.touched() | ({chosen} if chosen is not None else set())
-        now = matched({track: self.store.places(track) for track in said_of}, store)
+        if self.store.lacking and self.store.as_made(store):  # what was lost is there again, under its number
+            now = {track: track for track in said_of & store.lives().keys()}
+        else:
+            now = matched({track: self.store.places(track) for track in said_of}, store)
         self.store = store
         self.edits.carry(now)
         if chosen is not None and chosen < MADE_FROM:

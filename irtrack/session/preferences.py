@@ -68,11 +68,15 @@ class Preferences(Checked):
         kept = dict(list(others.items())[-(SOURCES - 1) :])
         return replace(self, regions=kept | ({source: texts} if texts else {}))
 
-    def opened(self, source: str, camera: bool) -> Preferences:
-        """After a source was opened. Passwords are not kept."""
+    def opened(self, source: str, camera: bool, instead: str = "") -> Preferences:
+        """After a source was opened; `instead`: where it was before, with what was drawn on it there. Passwords are not
+        kept."""
         if not may_be_kept(source):
             return self
-        kept = replace(self, recent=(source, *(r for r in self.recent if r != source))[:RECENT])
+        others = (r for r in self.recent if r not in (source, instead))
+        kept = replace(self, recent=(source, *others)[:RECENT])
+        if instead and source not in self.regions:
+            kept = kept.with_regions(source, self.regions_of(instead))
         if not camera:
             return kept
         return replace(kept, cameras=(source, *(c for c in self.cameras if c != source))[:RECENT])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from irtrack.build import files_of
 from irtrack.capture.images import image_files
+from irtrack.capture.kinds import kind_of_text
 from irtrack.capture.open import local, matching
 from irtrack.core import SourceError
 
@@ -18,6 +19,10 @@ PART_BYTES = 1 << 20
 
 class MovedError(SourceError):
     """A session's recording is not where it was, nor beside the session."""
+
+
+class OtherError(SourceError):
+    """Another recording is where a session's was."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +60,14 @@ class Recording:
                 return text
         if there:
             self.check(there[0], session)
-        raise MovedError(
-            f"{self.name}, of which {session.name} is, is neither at {self.text} nor beside it: put it there"
-        )
+        raise MovedError(f"{self.name}, of which {session.name} is, is neither at {self.text} nor beside it: locate it")
 
     def check(self, text: str, session: Path) -> None:
-        """Raises SourceError where a SOURCE is not this recording."""
+        """Raises OtherError where a SOURCE is not this recording."""
         if fingerprint(text) != self.print:
-            raise SourceError(
-                f"{text} is another recording than the one that {session.name} is of: its content differs; put the "
-                "right one in its place, or beside the session file"
+            raise OtherError(
+                f"{text} is another recording than the one that {session.name} is of: its content differs; locate the "
+                "right one, or put it in its place"
             )
 
 
@@ -95,6 +98,12 @@ def parts_of(text: str) -> list[Path]:
 def sequence(text: str) -> list[Path]:
     """The images that a pattern names as FFmpeg writes it, such as shot_%04d.png."""
     return sorted(matching(Path(text))) if "%" in text and "\n" not in text and "://" not in text else []
+
+
+def is_gone(text: str) -> bool:
+    """Whether a SOURCE text names files, and none of them is there."""
+    named = bool(text.strip()) and "\0" not in text and "://" not in text and kind_of_text(text) is None
+    return named and not (os.path.exists(text) or next(files_of([text]), None) or sequence(text))
 
 
 def is_told(text: str, dates: str) -> bool:

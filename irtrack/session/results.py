@@ -17,9 +17,11 @@ import platformdirs
 
 from irtrack.config import Settings
 from irtrack.session.program import program_of
+from irtrack.session.reading import Kept, read_session
 from irtrack.session.recipe import Recipe
 from irtrack.session.recordings import is_told
-from irtrack.session.sessionfile import SUFFIX, Kept, SessionError, read_session, recipe_to
+from irtrack.session.said import recipe_to
+from irtrack.session.sessionfile import SUFFIX, SessionError
 
 MOST_BYTES, SHARE_FREE = 4 << 30, 0.1
 """So much is kept, and no more than this share of what the disk has left: recordings need it more."""
@@ -54,7 +56,8 @@ def found(text: str, print: str, dates: str, settings: Settings, recipe: Recipe)
     for path in [p for p in others if p == asked] + [p for p in others if p != asked]:
         with suppress(SessionError):  # a damaged one is as none
             kept = read_session(path)
-            if kept.recording is not None and not kept.recording.rewritten(text, dates) and len(kept.store):
+            fits = kept.recording is not None and not kept.recording.rewritten(text, dates)
+            if fits and kept.unread is None and len(kept.store):
                 with suppress(OSError):
                     os.utime(path)  # it was used now
                 return kept

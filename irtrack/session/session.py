@@ -12,14 +12,15 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from irtrack.capture.open import is_file, is_live
+from irtrack.capture.address import same_device
+from irtrack.capture.open import is_live
 from irtrack.config import Settings
 from irtrack.core import Floats, Frame
 from irtrack.session import tracklog
 from irtrack.session.analysis import Analysis
 from irtrack.session.byhand import Click, follow
 from irtrack.session.edited import as_edited, looks_of_all, parts_of, sums_of_all
-from irtrack.session.edits import MADE_FROM
+from irtrack.session.edits import MADE_FROM, Edits
 from irtrack.session.events import Event
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
 from irtrack.session.looks import Look
@@ -29,10 +30,12 @@ from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
 from irtrack.session.preferences import Preferences
 from irtrack.session.preferences import Regions as Outlines
+from irtrack.session.reading import Unread
 from irtrack.session.recipe import Made
-from irtrack.session.recordings import MovedError, with_whole_paths
+from irtrack.session.recordings import MovedError, OtherError, is_gone, with_whole_paths
 from irtrack.session.reel import LiveView
 from irtrack.session.series import Sums
+from irtrack.session.sessionfile import is_session
 from irtrack.sinks.record import RecordSwitch
 
 BEFORE_S = 3.0
@@ -54,8 +57,10 @@ class Session(Moves):
         """Of tracker and capture; a session file has its own."""
         self._log: Path | None = None
         """Tracks that are to be shown over what is being opened."""
-        self._opening = ""
-        """What was to be opened last."""
+        self._opening, self._instead = "", ""
+        """What was to be opened last, and what it is now the place of."""
+        self._said_then: Edits | None = None
+        """Where what is open is opened once more: the edits that were kept for that."""
         self.preferences = preferences or Preferences()
         """What is kept between two sessions; the choices are read from it and put into it when it is kept."""
         super().__init__(settings, self.preferences)
@@ -65,10 +70,16 @@ class Session(Moves):
         self.said: Event[[str]] = Event()
         self.replaced: Event[[LogRead]] = Event()
         """Tracks of a log are shown in place of those that were found."""
+        self.saving: Event[[]] = Event()
+        """Something is opened that may be of the same recording: have what is said of it in its file by then."""
         self.replacing: Event[[]] = Event()
         """What is shown, and what was said of it, goes: keep it now."""
         self.moved: Event[[str]] = Event()
         """The recording of this session file is not where it was."""
+        self.gone: Event[[str]] = Event()
+        """What was to be opened is not where it was, or another recording is in its place: it may be located."""
+        self.away: Event[[str]] = Event()
+        """A camera that was to be opened does not answer: it may be tried again."""
         self.recording = RecordSwitch(BEFORE_S)
         """Recording of the open camera's raw frames."""
         self.loader = Loader()
@@ -84,18 +95,28 @@ class Session(Moves):
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
-    def open(self, text: str, moved: str = "", log: Path | None = None) -> None:
+    def open(self, text: str, moved: str = "", log: Path | None = None, instead: str = "") -> None:
         """Open a source, or the session in a file (`moved`: where its recording is now), in the background; `log`: the
-        tracks of this file are shown over it. A recording that is open stays until the other one is, if that is another
-        one; a camera is let go of first, most serve one user only."""
+        tracks of this file are shown over it; `instead`: where it was before. What is open stays until the other one
+        is; but a camera is let go of first where it may be the same one, most serve one user: its pictures stay."""
         text = with_whole_paths(text)
-        self.preferences = self.preferences.opened(text, is_live(text) and not is_file(text))
-        if self.live or (self.opened is not None and text in (self.opened.text, self.opened.name)):
-            self.close()
-        self._opening, self._log = text, log
+        self._said_then = None
+        self.saving()
+        if self.opened is not None and self.live and is_live(text) and same_device(text, self.opened.text):
+            self.passes.let_go()
+        elif self.opened is not None and text in (self.opened.text, self.opened.name):
+            self._said_then = self.edits.value
+        self._opening, self._instead, self._log = text, instead, log
         recipe = self.recipe_with(self.preferences.regions_of(text))
         self.loader.open(text, self.given, recipe, self.recording, moved)
         self.passes.want_detector()
+
+    def locate(self, text: str, now: str) -> None:
+        """Open what is not where it was; `now`: where it, or the recording of that session, is now."""
+        if is_session(text):
+            self.open(text, moved=now)
+        else:
+            self.open(now, instead=text)
 
     def open_log(self, path: Path) -> None:
         """Show the tracks of a log over the open recording, in place of those that were found."""
@@ -111,6 +132,7 @@ class Session(Moves):
         self.edits.reset(log.kept.edits if log.kept is not None else None)
         self.selected.set(None)
         self.replaced(log)
+        self._tell_lost(log.unread)
         self.said(f"the tracks of {log.path.name} are shown; Analyse again finds them anew")
 
     def close(self) -> None:
@@ -133,7 +155,12 @@ class Session(Moves):
         self.loader.close()
 
     def _adopt(self, opened: Opened) -> None:
+        if self._said_then is not None and self._said_then != self.edits.value:  # more was said meanwhile: it stays
+            opened.source.close()
+            self.open(self._opening, log=self._log)
+            return
         self.close()
+        self.preferences = self.preferences.opened(self._opening, opened.source.live, self._instead)
         self.passes.opened, info, kept = opened, opened.source.info, opened.kept
         self.passes.settings = self.given
         regions = self.preferences.regions_of(opened.text)
@@ -154,11 +181,16 @@ class Session(Moves):
             store.otherwise = kept.otherwise(self.settings, opened.text, opened.dates)
             same_pictures = not kept.rewritten(opened.text, opened.dates)
             store.recallable &= kept.settings.capture == self.settings.capture and same_pictures
-            self.passes.show(store, store.whole)
+            self.passes.show(store, store.whole or (store.lacking and bool(len(store))))
             self.edits.reset(kept.edits)
         self.opened_one(opened)
+        self._tell_lost(opened.unread)
         if self._log is not None:
             self.open_log(self._log)
+
+    def _tell_lost(self, unread: Unread | None) -> None:
+        if unread is not None:
+            self.failed(unread.why)
 
     def _regions_changed(self, regions: Outlines) -> None:
         if self.opened is not None:
@@ -190,7 +222,8 @@ class Session(Moves):
     @property
     def before(self) -> Made | None:
         """How the results that are shown came to be, where that was before they were opened; None of others."""
-        return self.store.made if self.analysis is None and not self.passes.due and len(self.store) else None
+        there = self.analysis is None and not self.live and not self.passes.due and len(self.store)
+        return self.store.made if there else None
 
     @property
     def analysing(self) -> float | None:
@@ -220,11 +253,14 @@ class Session(Moves):
 
     @property
     def camera_state(self) -> str:
-        """How the open camera stands: connecting, live, stalled or reconnecting; nothing for a recording."""
+        """How the open camera stands: connecting, live, stalled, reconnecting, or closed, as it was let go of and did
+        not come back; nothing for a recording."""
         if self.opened is None:
             return "connecting" if self.loader.opening else ""
         if not self.live:
             return ""
+        if self.analysis is None:
+            return "closed"
         if self.opened.source.status().lost:
             return "reconnecting"
         return "stalled" if (self.stale_s or 0.0) > STALE_S else "live"
@@ -291,8 +327,8 @@ class Session(Moves):
     def _receive(self, message: object) -> None:
         if isinstance(message, Failed):
             self.failed(one_line(message.error))
-            if isinstance(message.error, MovedError):
-                self.moved(self._opening)
+            if message.what == "open":
+                self._not_opened(message.error)
             if message.what == "load":
                 self.passes.not_loaded()
             elif message.what == "again":
@@ -305,6 +341,15 @@ class Session(Moves):
             self.passes.reopened(message.source)
         else:
             self.use(message)  # type: ignore[arg-type]
+
+    def _not_opened(self, error: BaseException) -> None:
+        """What was to be opened may be somewhere else."""
+        if isinstance(error, MovedError | OtherError) or is_gone(self._opening):
+            self.gone(self._opening)
+        elif is_live(self._opening):
+            self.away(self._opening)
+        if isinstance(error, MovedError):
+            self.moved(self._opening)
 
     def _look_anew(self) -> None:
         """What is known of the picture on screen has changed: the next tick gives it."""

@@ -26,7 +26,7 @@ MONTHS = (
 """In the language of the rest, whatever the system's is."""
 
 LOADING = "loading the network ..."
-STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture"}
+STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture", "closed": "camera closed"}
 
 
 class Rate:
@@ -70,7 +70,8 @@ class Figures:
         analysis, shown = session.analysis, f"display {self._display.note(self._drawn):.1f} fps"
         if analysis is None:  # what is shown was made before, or waits for the network
             kept, made = len(session.store), session.store.made
-            return [shown, f"{count_of(kept)} from before" if kept else "", made.model if made is not None else ""]
+            said = f"analysed {count_of(kept)}" if session.live else f"{count_of(kept)} from before"
+            return [shown, said if kept else "", made.model if made is not None else ""]
         pipeline = analysis.pipeline
         captured, analysed = self._capture.note(pipeline.captured), self._infer.note(pipeline.processed)
         parts = [shown]
@@ -151,7 +152,8 @@ def notice_of(session: Session) -> str:
     since = " and ".join(session.changed_since)
     if session.before is not None and session.before.at is not None:
         since = f"; {since} changed since" if since else ", made with these settings"
-        return f"results of {day_text(session.before.at)}{since}"
+        lost = "; some are lost" if session.store.lacking else ""
+        return f"results of {day_text(session.before.at)}{since}{lost}"
     if analysis is None or analysis.over:
         return f"{since} changed since the analysis" if since else ""
     changed = f"; {since} changed since it began" if since else ""

@@ -48,6 +48,8 @@ class ResultStore:
         """What else is otherwise now than when they were made, in words."""
         self.whole = False
         """Whether they are those of all the recording."""
+        self.lacking = False
+        """Whether some of them are lost, as in a damaged file: another pass is the operator's to ask for."""
         self.alarms: list[Alarm] = []
         """Calls that were raised while they were made."""
         self._lock = threading.Lock()
@@ -71,6 +73,13 @@ class ResultStore:
         self._sums: dict[int, Sums] = {}
         self._looks: dict[int, Look] = {}
         self._blank: Image = np.zeros((1, 1), np.uint8)
+
+    def as_made(self, other: ResultStore) -> bool:
+        """Whether another one was made in the same way, and so has the same tracks."""
+        one, two = self.made, other.made
+        if one is None or two is None or self.recipe != other.recipe:
+            return False
+        return (one.settings, one.program) == (two.settings, two.program)
 
     def add(self, result: FrameResult, limit: int | None = None, network: Scores | None = None) -> None:
         """Keep a result; a later one of the same frame replaces it. `limit`: the oldest beyond that many are dropped,
@@ -258,6 +267,10 @@ class ResultStore:
         """Seconds of a stored frame. Raises KeyError."""
         return self._time_s[index]
 
+    def scenes_of(self, numbers: Iterable[int]) -> list[Floats | None]:
+        """As `FrameResult.scene`, of stored frames. Raises KeyError."""
+        return [self._scene[number] for number in numbers]
+
     def before(self, index: int) -> FrameResult | None:
         """The last one before a frame, without its picture."""
         at = self.nearest(index - 1)
@@ -303,9 +316,12 @@ class ResultStore:
         return {index: scores for index in numbers if (scores := self.scores_of(index)) is not None}
 
     def maps(self) -> Iterator[ScoreMap] | None:
-        """Score map of every frame in order; None where one of them is not kept, or the network has changed since."""
+        """Score map of every frame in order, up to results that are lost; None where one of them is not kept, or the
+        network has changed since."""
         with self._lock:
             order = list(self._order)
+            if self.lacking:
+                order = [index for number, index in enumerate(order) if index == number]
             if not self.recallable or not (self._maps.keys() | self._shut_maps.keys()).issuperset(order):
                 return None
         return (scores for index in order if (scores := self.scores_of(index)) is not None)
@@ -331,18 +347,31 @@ class ResultStore:
 
     def trail(self, track_id: int, index: int, since_s: float) -> Floats:
         """(T, 2): where what a track was at from `since_s` on lies in a frame, in frames that follow each other without
-        a gap."""
-        x = SERIES.index("x_px")
+        a gap; those before it was confirmed are with them."""
         places: list[tuple[float, ...]] = []
         scenes: list[Floats | None] = []
         with self._lock:
-            rows = self._series.get(track_id, {})
             at = bisect_right(self._order, index) - 1
-            while at >= 0 and (row := rows.get(number := self._order[at])) is not None and row[0] >= since_s:
-                places.append(row[x : x + 2])
+            while at >= 0 and self._time_s[number := self._order[at]] >= since_s:
+                place = self._place_of(track_id, number)
+                if place is None:
+                    break
+                places.append(place)
                 scenes.append(self._scene[number])
                 at -= 1
         return as_it_lies(np.array(places[::-1]).reshape(-1, 2), scenes[::-1])
+
+    def _place_of(self, track_id: int, index: int) -> tuple[float, ...] | None:
+        """Where a track was in a frame; the caller has the lock."""
+        x = SERIES.index("x_px")
+        row = self._series.get(track_id, {}).get(index)
+        if row is not None:
+            return row[x : x + 2]
+        found = self._opened(index).result.tracks
+        if not isinstance(found, Tracks):
+            return next((tuple(t.xy_px.tolist()) for t in found if t.id == track_id), None)
+        rows = np.flatnonzero(found.id == track_id)
+        return tuple(found.x[rows[0], :2].tolist()) if len(rows) else None
 
     def sums(self, track_id: int, first: int, last: int) -> Sums | None:
         """A track's figures over its frames from `first` to `last`; None where it has none there."""

@@ -23,7 +23,7 @@ from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
 from irtrack.session.edits import Edits
 from irtrack.session.export import write_png
-from irtrack.session.sessionfile import Kept, read_session
+from irtrack.session.reading import Kept, read_session
 from irtrack.train.boxes import OPEN_PX, from_boxes, window_of
 from irtrack.train.commands import train
 from irtrack.train.data import Mask, Sample, load_dataset
@@ -146,6 +146,7 @@ def write_set(kept: Kept, folder: Path) -> dict[str, int]:
 def teach(args: argparse.Namespace, remarks: Remarks) -> int:
     """Make the set, train, compare. Raises IrtrackError."""
     kept = read_session(args.session)
+    remarks.take(kept.store.remarks)
     device = pick_device(args.device)
     before = pick_weights(args.weights or kept.settings.detector.weights, device)
     counts = write_set(kept, args.out / "set")
