@@ -97,8 +97,9 @@ def test_a_chain_follows_a_faint_target_among_chance(speed: float, rng: np.rando
         chance = rng.uniform((0, 0), (320, 256), (60, 2))
         seen = [place + 0.4 * rng.standard_normal(2)] if rng.random() < 0.9 else []
         strength = np.abs(np.r_[rng.normal(4.5, 0.7, len(seen)), 3.3 + rng.exponential(0.3, 60)])
-        ends = chains(np.vstack([*seen, chance]), strength, pan, 320 * 256)
-        sure = (ends.worth > 10) & (ends.count >= 6)
+        free = np.ones(len(strength), bool)
+        ends = chains(np.vstack([*seen, chance]), strength, free, pan, 320 * 256)
+        sure = (ends.worth > 10) & (ends.scene.count >= 6)
         if i >= 20:
             found += [bool(sure[0])] * len(seen)
             false += int(sure[len(seen) :].sum())

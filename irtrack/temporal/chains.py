@@ -29,8 +29,8 @@ largest squared distance from one, in variances."""
 PD, NEW_PX2, MISS_NATS = 0.85, 1e-7, 1.9
 """Chance that a target has a point; new targets, a pixel and frame; and what a frame without a point costs."""
 
-MOST_MISSES, LONG, MOST_MISSES_LONG = 2, 20, 5
-"""How many frames in a row may lack a point; and from so many points on."""
+MOST_MISSES, STEADY, STRAIGHT, MOST_MISSES_STEADY = 2, 20, 0.7, 5
+"""How many frames in a row may lack a point; and where so many points have shown a line as straight as this."""
 
 MOST_WORTH = 30.0
 """The most that a chain can be worth: it ends soon once its target is gone."""
@@ -124,8 +124,8 @@ class Chains:
     def _replace(self, xy: Floats, velocity: Floats, now: Ends, taken: NDArray[np.intp]) -> None:
         """Chains end in these points from now on; those that were not taken on wait some frames."""
         last = self.ends
-        wait = self.misses < np.where(last.scene.count < LONG, MOST_MISSES, MOST_MISSES_LONG)
-        wait &= last.worth > 0
+        steady = (last.scene.count >= STEADY) & (last.scene.straight > STRAIGHT)
+        wait = (last.worth > 0) & (self.misses < np.where(steady, MOST_MISSES_STEADY, MOST_MISSES))
         wait[taken] = False
         self.xy, self.velocity = np.concatenate([xy, self.xy[wait]]), np.concatenate([velocity, self.velocity[wait]])
         self.misses = np.concatenate([np.zeros(len(xy), np.int64), self.misses[wait] + 1])

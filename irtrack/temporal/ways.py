@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -14,19 +14,22 @@ from irtrack.imaging.motion import moved
 SPREAD_PX = 0.35
 """Standard deviation of a faint point's place, an axis: what lies about its line by more is measured by that."""
 
+MEMORY = 60
+"""Points from which on those long ago count for less: what flies in a circle goes straight for a while."""
+
 
 @dataclass(frozen=True)
 class Ways:
-    """Of chains (N,): how many points, how long ago the first one was, in frames; the mean time (N,) and place (N, 2)
-    of all, and their sums of squares and products about these: of time (N,), time and place (N, 2), place (N,)."""
+    """Of chains (N,): how many points, and frames since the first; mean time (N,) and place (N, 2) of the last ones,
+    variance of time (N,), covariance of time and place (N, 2), and variance of the place, both axes together (N,)."""
 
     count: NDArray[np.int64]
     age: Floats
     time: Floats
     xy: Floats
-    time_squared: Floats
-    time_xy: Floats
-    xy_squared: Floats
+    of_time: Floats
+    of_both: Floats
+    of_xy: Floats
 
     @classmethod
     def begun(cls, xy: Floats) -> Self:
@@ -44,39 +47,41 @@ class Ways:
 
     def later(self, motion: Floats) -> Self:
         """The same in the next frame, after a motion (2, 3) of what they are measured against."""
-        return type(self)(
-            self.count, self.age + 1, self.time, moved(motion, self.xy),
-            self.time_squared, self.time_xy @ motion[:, :2].T, self.xy_squared,
-        )  # fmt: skip
+        turned = self.of_both @ motion[:, :2].T
+        return replace(self, age=self.age + 1, xy=moved(motion, self.xy), of_both=turned)
 
     def on(self, xy: Floats) -> Self:
         """With one more point each (N, 2), of this frame."""
-        count = self.count + 1
-        time, off, share = self.age - self.time, xy - self.xy, 1 - 1 / count
+        share = 1 / np.minimum(self.count + 1, MEMORY)
+        time, off = self.age - self.time, xy - self.xy
         return type(self)(
-            count, self.age, self.time + time / count, self.xy + off / count[:, None],
-            self.time_squared + share * time**2, self.time_xy + (share * time)[:, None] * off,
-            self.xy_squared + share * (off**2).sum(1),
-        )  # fmt: skip
+            self.count + 1,
+            self.age,
+            self.time + share * time,
+            self.xy + share[:, None] * off,
+            (1 - share) * (self.of_time + share * time**2),
+            (1 - share)[:, None] * (self.of_both + (share * time)[:, None] * off),
+            (1 - share) * (self.of_xy + share * (off**2).sum(1)),
+        )
+
+    @property
+    def along_px2(self) -> Floats:
+        """Variance of the place that the line through the points explains (N,)."""
+        return np.asarray((self.of_both**2).sum(1) / np.maximum(self.of_time, 1e-9), float)
 
     @property
     def length_px(self) -> Floats:
-        """Of the line through the points (N,), from the time of the first one to that of the last."""
-        speed = np.linalg.norm(self.time_xy, axis=1) / np.maximum(self.time_squared, 1e-9)
-        return np.asarray(speed * self.age, float)
-
-    @property
-    def explained_px2(self) -> Floats:
-        """Sum of the squared distances from their mean that the line explains (N,)."""
-        return np.asarray((self.time_xy**2).sum(1) / np.maximum(self.time_squared, 1e-9), float)
+        """Of the line through the points (N,), were they spread evenly over it."""
+        return np.sqrt(12 * self.along_px2)
 
     @property
     def straight(self) -> Floats:
-        """Share of them (N,)."""
-        return self.explained_px2 / np.maximum(self.xy_squared, 1e-9)
+        """Share of the variance that lies along the line (N,)."""
+        return self.along_px2 / np.maximum(self.of_xy, 1e-9)
 
     @property
     def nats(self) -> Floats:
         """Log-likelihood ratio (N,) of going along the line to standing at the mean."""
-        left = np.maximum(self.xy_squared - self.explained_px2, 0) / np.maximum(2 * self.count - 4, 1)
-        return self.explained_px2 / (2 * np.maximum(left, SPREAD_PX**2))
+        count = np.minimum(self.count, MEMORY)
+        beside = count / np.maximum(2 * count - 4, 1) * (self.of_xy - self.along_px2)
+        return count * self.along_px2 / (2 * np.maximum(beside, SPREAD_PX**2))
