@@ -83,12 +83,7 @@ class Chains:
         speed[on] = self.velocity[k] + gain[:, None] * off
         mean[on] = last.strength[k] + np.maximum(1 / (known + 1), STRENGTH_GAIN) * (strength[on] - last.strength[k])
         share[on] = last.free[k] + np.maximum(1 / (known + 1), FREE_GAIN) * (free[on] - last.free[k])
-        row = np.full(len(xy), -1, np.intp)
-        row[on] = np.arange(len(on))
-        scene, sensor = (
-            way.only(k).on(xy[on]).beside(Ways.begun(xy)).only(np.where(of >= 0, row, len(on) + np.arange(len(xy))))
-            for way in (last.scene, last.sensor)
-        )
+        scene, sensor = (Ways.begun(xy).but(on, way.only(k).on(xy[on])) for way in (last.scene, last.sensor))
         now = Ends(worth, mean, share, scene, sensor)
         self._replace(ends, speed, now, k)
         return now

@@ -41,6 +41,15 @@ class Ways:
         """Some of them."""
         return type(self)(*(getattr(self, f.name)[rows] for f in fields(self)))
 
+    def but(self, rows: NDArray[np.intp], others: Self) -> Self:
+        """These with others in some rows."""
+        out = []
+        for f in fields(self):
+            values = getattr(self, f.name).copy()
+            values[rows] = getattr(others, f.name)
+            out.append(values)
+        return type(self)(*out)
+
     def beside(self, others: Self) -> Self:
         """These and others."""
         return type(self)(*(np.concatenate([getattr(self, f.name), getattr(others, f.name)]) for f in fields(self)))
