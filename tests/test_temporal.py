@@ -17,6 +17,7 @@ from irtrack.temporal.bodies import body_at
 from irtrack.temporal.chains import Chains
 from irtrack.temporal.points import Points, Sensor, filtered, marks, points_of, unrest
 from irtrack.temporal.stage import HIGHEST_SCORE, TAKEN_PX, Targets, TemporalStage, placed, raised, sought
+from irtrack.temporal.ways import SPREAD_PX, Ways
 from irtrack.track.tracker import KalmanTracker
 
 
@@ -97,13 +98,71 @@ def test_a_chain_follows_a_faint_target_among_chance(speed: float, rng: np.rando
         chance = rng.uniform((0, 0), (320, 256), (60, 2))
         seen = [place + 0.4 * rng.standard_normal(2)] if rng.random() < 0.9 else []
         strength = np.abs(np.r_[rng.normal(4.5, 0.7, len(seen)), 3.3 + rng.exponential(0.3, 60)])
-        ends = chains(np.vstack([*seen, chance]), strength, pan, 320 * 256)
-        sure = (ends.worth > 10) & (ends.count >= 6)
+        free = np.ones(len(strength), bool)
+        ends = chains(np.vstack([*seen, chance]), strength, free, pan, 320 * 256)
+        sure = (ends.worth > 10) & (ends.scene.count >= 6)
         if i >= 20:
             found += [bool(sure[0])] * len(seen)
             false += int(sure[len(seen) :].sum())
     assert np.mean(found) > 0.9
     assert false <= 3
+
+
+@pytest.mark.parametrize("points", [8, 40])
+def test_a_way_is_the_regression_of_places_over_time(points: int, rng: np.random.Generator) -> None:
+    """Of two chains over a scene that turns, with frames that are missed; the camera's part is taken out."""
+    turn = np.array([[np.cos(0.02), -np.sin(0.02), 1.5], [np.sin(0.02), np.cos(0.02), -0.5]])
+    xy = np.cumsum(rng.normal(0.1, 0.3, (points, 2, 2)), axis=0)
+    times = np.cumsum(rng.integers(1, 3, points)) - 1
+    way, seen, now = Ways.begun(xy[0]), xy[0], times[0]
+    places = [xy[0]]
+    for time, place in zip(times[1:], xy[1:], strict=True):
+        for _ in range(time - now):
+            way, places = way.later(turn), [moved(turn, p) for p in places]
+        now, seen = time, moved(turn, place)
+        way = way.on(seen)
+        places.append(seen)
+    t = times - times[0]
+    for k in range(2):
+        x = np.array(places)[:, k]
+        line = np.column_stack([np.polyval(np.polyfit(t, x[:, axis], 1), t) for axis in range(2)])
+        along, whole = line.var(0).sum(), x.var(0).sum()
+        assert way.length_px[k] == pytest.approx(np.sqrt(12 * along))
+        assert way.straight[k] == pytest.approx(along / whole)
+        left = max((whole - along) * points / (2 * points - 4), SPREAD_PX**2)
+        assert way.nats[k] == pytest.approx(points * along / (2 * left))
+
+
+def test_what_circles_has_a_way_again_once_it_goes_straight() -> None:
+    """Points of long ago count for less."""
+    angle = np.linspace(0, 20 * np.pi, 400)
+    way = Ways.begun(np.array([[5.0, 0.0]]))
+    for a in angle[1:]:
+        way = way.later(STILL).on(np.array([[5 * np.cos(a), 5 * np.sin(a)]]))
+    assert way.straight[0] < 0.1
+    for i in range(150):
+        way = way.later(STILL).on(np.array([[5.0 + 0.3 * i, 0.0]]))
+    assert way.straight[0] > 0.8
+
+
+@pytest.mark.parametrize(
+    "text", ["clutter,seed=101", "sky,seed=101", "clutter,drift_px_s=0,creeping=1,creep_px_s=1.5,seed=101"]
+)
+def test_what_creeps_is_found_though_it_shades_its_own_mean(text: str) -> None:
+    """0.05 px a frame on the sensor: the first two are followed by a camera whose scene goes past."""
+    scene, stage = Scene(scene_from_text(f"{text},scr=3,speed_px_s=1.5,frames=200")), TemporalStage()
+    size = np.array([scene.settings.width, scene.settings.height])
+    found, false = [], 0
+    for i in range(200):
+        seen = stage(scene.image(i)).xy
+        true = scene.truth(i).xy_px
+        away = np.linalg.norm(true[:, None] - seen, axis=2) if len(seen) else np.full((len(true), 1), np.inf)
+        false += int((away.min(0) > 4).sum()) if len(seen) else 0
+        inside = ((true >= 6) & (true <= size - 7)).all(1)
+        if i >= 100:
+            found += (away.min(1) < 3)[inside].tolist()
+    assert 100 * np.mean(found) >= 75
+    assert false <= 2
 
 
 CASES = {

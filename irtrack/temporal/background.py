@@ -48,11 +48,12 @@ the shift is then a twentieth of a pixel."""
 
 
 class Expected(NamedTuple):
-    """Of a frame (H, W): what was expected, in counts, and how far it differs, in standard deviations; 0 where nothing
-    is known yet."""
+    """Of a frame (H, W): what was expected, in counts, and how far it differs, in standard deviations, 0 where nothing
+    is known yet; and the motion (2, 3) of the scene since the last frame, as it is seen here: it does not drift."""
 
     picture: Picture
     difference: Picture
+    motion: Floats
 
 
 class Background:
@@ -74,7 +75,8 @@ class Background:
         mean, known = self._seen(self._mean), self._known()
         shift = misplaced(frame, mean, known)
         if np.abs(shift).max() > WORTHWHILE_PX:
-            self._place = self._place + np.column_stack([np.zeros((2, 2)), shift])
+            correction = np.column_stack([np.zeros((2, 2)), shift])
+            self._place, motion = self._place + correction, motion + correction
             mean = self._seen(self._mean)
         variance = cv2.blur(self._seen(self._variance), (SMOOTH_PX, SMOOTH_PX))
         variance = cv2.scaleAdd(gradient_squared(mean), SLIP_PX2, cv2.max(variance, LEAST_VARIANCE))
@@ -87,7 +89,7 @@ class Background:
         self._frames += 1
         if self._frames < 2 * RIPE or self._frames % EVERY == 0:
             self._learn(frame, difference, variance)
-        return Expected(mean, np.asarray(z, np.float32))
+        return Expected(mean, np.asarray(z, np.float32), motion)
 
     def _begin(self, frame: Picture) -> None:
         """All that is known of the scene is this frame."""

@@ -40,7 +40,7 @@ where the scene changes beside them; and frames between looks.
 
 THERE, FIXED = 0.25, 0.3
 """A point that stands out of its frame by less than this share of its change has left, or others have; one that differs
-by less than this share of it from the sensor's mean is fixed on the sensor."""
+by less than this share of it from the sensor's mean may be fixed on the sensor."""
 
 
 class Points(NamedTuple):
@@ -127,16 +127,15 @@ def marks(mean: Picture) -> NDArray[np.bool_]:
 
 def real(
     points: Points, image: Image, expected: Expected, sensor: Picture, marked: NDArray[np.bool_] | None
-) -> NDArray[np.bool_]:
-    """Which points (N,) are something in this frame: neither where something has left, nor fixed on the sensor, nor
-    beside what is burnt in."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which points (N,) are something in this frame, neither where something has left nor beside what is burnt in; and
+    which are surely not fixed on the sensor."""
     now, before, fixed = (contrast(p, points.pixel) for p in (image, expected.picture, sensor))
     sign, change = np.sign(points.strength), np.abs(now - before)
     there = (np.abs(now) > np.abs(before)) & (now * sign > THERE * change)
-    there &= (now - fixed) * sign > FIXED * change
     if marked is not None:
         there &= ~marked[points.pixel[:, 0], points.pixel[:, 1]]
-    return np.asarray(there)
+    return np.asarray(there), np.asarray((now - fixed) * sign > FIXED * change)
 
 
 def contrast(picture: Image | Picture, pixel: NDArray[np.intp]) -> Floats:

@@ -12,17 +12,24 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Image, Scores
 from irtrack.imaging.registration import Registration
 from irtrack.temporal.background import Background, Picture
 from irtrack.temporal.bodies import body_at
-from irtrack.temporal.chains import LOWEST, Chains
+from irtrack.temporal.chains import LOWEST, Chains, Ends
 from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 
-SURE_NATS, FEWEST, MOVED_PX = 10.0, 6, 2.0
-"""Worth from which on a chain is a target's, the fewest points of one, and how far it has gone at least, in the scene
-and on the sensor: lamps flicker, and text and bad pixels stay where they are."""
+SURE_NATS, FEWEST = 10.0, 6
+"""Worth from which on a chain is a target's, and the fewest points of one."""
+
+GONE_PX, FREE = 2.5, 0.95
+"""How far it has gone at least, in the scene and on the sensor, and the share of its points that are surely not fixed
+there: lamps flicker, and text and bad pixels stay where they are."""
+
+CREPT_PX, CREPT_NATS, CREPT_POINTS, STRAIGHT, CREPT_FREE = 1.0, 12.0, 30, 0.7, 0.25
+"""The same for what creeps, which is seen in the sensor's mean itself, where many points show that it goes straight."""
 
 UNREST_GAIN, RESTLESS, STANDS_OUT = 0.1, 1.05, 5.0
 """Share of a new frame in the mean unrest, and the unrest from which on places say little, since misjudged scenes move
@@ -73,17 +80,30 @@ class TemporalStage:
             return none
         found = filtered(expected.difference)
         points = points_of(found)
-        points = points.only(real(points, image, expected, fixed, self._sensor.marked))
-        unrest_now = unrest(points, image.size)
+        there, free = real(points, image, expected, fixed, self._sensor.marked)
+        unrest_now = unrest(points.only(there & free), image.size)
         self._unrest += UNREST_GAIN * (unrest_now - self._unrest)
         points = points._replace(strength=points.strength / unrest_now)
-        points = points.only(np.abs(points.strength) > LOWEST)
-        ends = self._chains(points.xy, np.abs(points.strength), motion, float(image.size))
-        sure = (ends.worth >= SURE_NATS) & (ends.count >= FEWEST) & (ends.gone >= MOVED_PX)
+        there &= np.abs(points.strength) > LOWEST
+        points, free = points.only(there), free[there]
+        ends = self._chains(points.xy, np.abs(points.strength), free, expected.motion, float(image.size))
+        sure = (ends.worth >= SURE_NATS) & (ends.scene.count >= FEWEST) & under_way(ends)
         unrest_here = max(self._unrest, unrest_now)
         if unrest_here > RESTLESS:
             sure &= ends.strength >= STANDS_OUT
         return Targets(points.xy[sure], points.pixel[sure], ends.worth[sure] - SURE_NATS, found, motion, unrest_here)
+
+
+def under_way(ends: Ends) -> NDArray[np.bool_]:
+    """Which chains (N,) have surely gone somewhere, both in the scene and on the sensor."""
+    ways = ends.scene, ends.sensor
+    length, nats, straight = (
+        np.minimum(*values)
+        for values in ([w.length_px for w in ways], [w.nats for w in ways], [w.straight for w in ways])
+    )
+    crept = (length >= CREPT_PX) & (nats >= CREPT_NATS) & (straight >= STRAIGHT) & (ends.free >= CREPT_FREE)
+    crept &= ends.scene.count >= CREPT_POINTS
+    return np.asarray(crept | ((length >= GONE_PX) & (ends.free >= FREE)))
 
 
 def raised(scores: Scores, image: Image, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
