@@ -59,7 +59,7 @@ class TrackerDesign(Checked):
     )
 
     retreat_nats: float = option(
-        5.0,
+        1.5,
         "a track that was believed is doubted once its belief lies so far below the threshold: Wald's lower one",
         unit="nats",
         low=0.0,
