@@ -15,7 +15,7 @@ from irtrack.config import TrackerSettings
 from irtrack.core import ConfigError, Detections, Floats, Frame, FrameResult, IrtrackError
 from irtrack.imaging.noise import noise
 from irtrack.sinks.text import JsonLinesSink
-from irtrack.track.belief import CLUTTER, PARTS, Beliefs, beliefs, shipped, text_of
+from irtrack.track.belief import CLUTTER, PARTS, TABLES, Beliefs, beliefs, shipped, text_of
 from irtrack.track.design import TrackerDesign
 from irtrack.track.learn import KNOTS, Samples, false_rate, learn
 from irtrack.track.surroundings import surroundings
@@ -31,7 +31,7 @@ def at(*points: tuple[float, float], score: float = 0.99, snr: float = 9.0) -> D
                       np.full(n, snr))  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["picture", "bare"])
+@pytest.mark.parametrize("name", TABLES)
 def test_tables_are_read_back_as_written(name: str, tmp_path: Path) -> None:
     own = shipped(name)
     path = tmp_path / "mine.toml"
@@ -40,7 +40,7 @@ def test_tables_are_read_back_as_written(name: str, tmp_path: Path) -> None:
     assert again.rate == pytest.approx(own.rate, abs=1e-4)
     for mine, theirs in ((again.knots, own.knots), (again.nats, own.nats), (again.bias, own.bias)):
         np.testing.assert_allclose(mine, theirs, atol=1e-3)
-    other = "bare" if name == "picture" else "picture"
+    other = "picture" if name == "bare" else "bare"
     assert beliefs(str(path), other) is shipped(other), "a table that a file lacks is the one that comes with irtrack"
 
 
@@ -49,6 +49,9 @@ def test_a_table_of_an_earlier_version_says_nothing_of_what_it_did_not_know(tmp_
     old, part = tmp_path / "old.toml", PARTS.index("change")
     old.write_text(text[: text.index("[picture.parts.change]")])
     assert not beliefs(str(old), "picture").nats[:, part].any()
+    assert not beliefs(str(old), "temporal").nats[:, part].any(), (
+        "what was learned then serves where change is told, too"
+    )
     known = np.full((2, len(PARTS)), np.nan)
     known[0, part] = 3.0
     assert np.ptp(beliefs(str(old), "picture")(known)) == 0
@@ -209,7 +212,7 @@ def test_why_is_said_of_tracks_and_of_what_is_none_yet(tmp_path: Path) -> None:
 
 def test_knots_are_those_of_what_is_learned() -> None:
     """`irtrack tune` starts from the shipped functions: they bend at the same places."""
-    for name in ("picture", "bare"):
+    for name in TABLES:
         np.testing.assert_allclose(shipped(name).knots, np.array([KNOTS[p] for p in PARTS]), atol=1e-3)
 
 
@@ -238,8 +241,11 @@ def test_tune_learns_from_a_users_clip(tmp_path: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr().out
     assert "tracks of targets believed" in said
     assert f"--beliefs {out}" in said
-    made = beliefs(str(out), "picture")
-    assert not np.allclose(made.nats, shipped("picture").nats, atol=1e-3)
+    made = beliefs(str(out), "temporal")
+    assert not np.allclose(made.nats, shipped("temporal").nats, atol=1e-3)
+    assert beliefs(str(out), "picture") is shipped("picture"), (
+        "of detections without the temporal stage it says nothing"
+    )
     KalmanTracker(TrackerSettings(beliefs=str(out)))
     (tmp_path / "clip.gt.csv").write_text("frame,left\n1,2\n")
     assert irtrack(["tune", str(clip), "--out", str(out), "--force"]) == 1

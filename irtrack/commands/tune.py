@@ -44,9 +44,11 @@ def tune(args: argparse.Namespace) -> int:
             source.close()
         watch.end()
         print(f"{clip}: {watch.last}")
-    samples, before = watch.samples(), beliefs(settings.tracker.beliefs, "picture")
+    samples = watch.samples()
+    table = "temporal" if samples.tell("change") else "picture"
+    before = beliefs(settings.tracker.beliefs, table)
     made = learn(samples, before)
-    write_output(args.out, text_of(made, "picture", f"Learned by irtrack tune from {len(clips)} clips."))
+    write_output(args.out, text_of(made, table, f"Learned by irtrack tune from {len(clips)} clips."))
     print(told(before, made, samples, settings.tracker.caution))
     print(f"  wrote {args.out}: use it with --beliefs {args.out}")
     return conclude(remarks, args.strict)

@@ -73,6 +73,10 @@ again where it is expected is not that. Fixture: something that is really there 
 text, a warm stone); what moves, or hangs in a plain sky, is not that."""
 
 
+TABLES = ("bare", "picture", "temporal")
+"""What is learned apart: for detections without their pictures, with them, and with what is told of change besides."""
+
+
 @dataclass(frozen=True)
 class Beliefs:
     """The functions of all parts, against each kind of clutter.
@@ -141,8 +145,8 @@ def quantities(bank: Bank, now_s: float, clutter: Floats) -> Floats:
 
 
 def beliefs(path: str, name: str) -> Beliefs:
-    """Table `name`, `picture` or `bare` (for detections without picture): of a file by `irtrack tune`, or without one,
-    or where it lacks that table, the one that comes with irtrack. Raises ConfigError with one line.
+    """Table `name`, one of `TABLES`: of a file by `irtrack tune`, or without one, or where it lacks that table, the one
+    that comes with irtrack. Raises ConfigError with one line.
     """
     if path:
         try:
@@ -151,7 +155,9 @@ def beliefs(path: str, name: str) -> Beliefs:
             raise ConfigError(f"cannot read beliefs {path}: {error}") from error
         if f"[{name}]" in text:
             return parse(text, name, path)
-        if not any(f"[{other}]" in text for other in ("picture", "bare")):
+        if name == "temporal" and "[picture]" in text:  # of an earlier version, which knew of no change
+            return parse(text, "picture", path)
+        if not any(f"[{other}]" in text for other in TABLES):
             raise ConfigError(f"{path} holds no table of beliefs: make it with irtrack tune")
     return shipped(name)
 

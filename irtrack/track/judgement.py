@@ -10,7 +10,7 @@ import numpy as np
 from irtrack.config import TrackerSettings
 from irtrack.core import Floats
 from irtrack.track.bank import Bank
-from irtrack.track.belief import beliefs, quantities
+from irtrack.track.belief import TABLES, beliefs, quantities
 from irtrack.track.design import TrackerDesign
 from irtrack.track.footage import Footage
 from irtrack.track.look import Look
@@ -35,16 +35,17 @@ class Judgement(Protocol):
 
 
 class LearnedBelief:
-    """By learned tables (`belief.py`): one for detections with their picture, one for those without."""
+    """By learned tables (`belief.py`), the one for what detections come with."""
 
     def __init__(self, settings: TrackerSettings, design: TrackerDesign) -> None:
-        self._tables = [beliefs(settings.beliefs, name) for name in ("bare", "picture")]
+        self._tables = [beliefs(settings.beliefs, name) for name in TABLES]
         self._limits = [table.threshold(settings.caution) for table in self._tables]
         self._retreat_nats = design.retreat_nats
         self._which = 0
 
     def __call__(self, bank: Bank, look: Look, footage: Footage) -> None:
-        self._which = int(look.image is not None)
+        told = look.detections.change is not None
+        self._which = TABLES.index("bare" if look.image is None else "temporal" if told else "picture")
         bank.known = quantities(bank, look.time_s, footage.clutter.failures(bank.x[:, :2]))
         bank.belief = self._tables[self._which](bank.known)
         limit = self._limits[self._which]

@@ -73,6 +73,10 @@ class Samples:
     clip: NDArray[np.int64]
     hours: float
 
+    def tell(self, part: str) -> bool:
+        """Whether a part is known of any track."""
+        return not np.isnan(self.known[:, PARTS.index(part)]).all()
+
     def __add__(self, other: Samples) -> Samples:
         track = np.concatenate([self.track, other.track + (self.track.max(initial=-1) + 1)])
         clip = np.concatenate([self.clip, other.clip + (self.clip.max(initial=-1) + 1)])
