@@ -184,7 +184,7 @@ def outline(shape: Mask) -> Mask:
     """Where targets before a structure are told from it: about its thin parts, and along the edge of broad ones."""
     whole = cv2.morphologyEx(shape.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
     inner = cv2.erode(whole, np.ones((9, 9), np.uint8))
-    return (whole > 0) & (inner == 0)
+    return shape & (inner == 0)
 
 
 def add_structure(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
