@@ -29,6 +29,7 @@ class Banner(QFrame):
         named(close, "Close the message", "Close the message (Escape)")
         close.clicked.connect(self.hide)
         self.action = QToolButton()
+        named(self.action, "What can be done", "What can be done about the message")
         self._act: Callable[[], object] = self.hide
         self.action.clicked.connect(lambda: self._act())
         row = QHBoxLayout(self)

@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 TICK_MS = 15
 SIDE_PX = 330
 
+OPENING = "opening"
+"""How the line begins that is true until something is open."""
+
 
 class MainWindow(QMainWindow):
     """Draws what `Session.tick` gives; never touches a frame in a Qt signal."""
@@ -172,13 +175,18 @@ class MainWindow(QMainWindow):
         if self.session.opened is None:
             self.setWindowTitle(f"{name_of(source)} - irtrack")
         else:
-            self.status.say(f"opening {name_of(source)} ...")
+            self.status.say(f"{OPENING} {name_of(source)} ...")
         self.start.hint.setText(f"Opening {name_of(source)} ...")
 
     def _opened(self, opened: Opened) -> None:
         self.banner.hide()
-        self.status.clearMessage()
+        self._opening_is_over()
         self.setWindowTitle(f"{name_of(opened.name)} - irtrack")
+
+    def _opening_is_over(self) -> None:
+        """What else was said meanwhile stays."""
+        if self.status.currentMessage().startswith(OPENING):
+            self.status.clearMessage()
 
     def _leaving(self) -> None:
         """What is open goes: nothing of it stays on screen."""
@@ -189,7 +197,7 @@ class MainWindow(QMainWindow):
 
     def _failed(self, text: str) -> None:
         self.banner.show_error(text)
-        self.status.clearMessage()
+        self._opening_is_over()
         self.start.hint.setText(HINT)
         if self.session.opened is None:
             self.setWindowTitle("irtrack")
