@@ -6,10 +6,10 @@ import codecs
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 LARGEST_BYTES = 256 << 20
 """A text of more bytes than this is none that anybody meant to give."""
@@ -83,6 +83,8 @@ def instead_of(head: bytes) -> str:
     return ""
 
 
+T = TypeVar("T")
+
 Key = tuple[list[tuple[int, int | str]], list[tuple[int, int | str]]]
 
 
@@ -105,6 +107,14 @@ def keys_of(stems: Sequence[str]) -> Sequence[Key | Decimal | str]:
     if are_hexadecimal(small := [stem.lower() for stem in stems]):
         return small
     return [natural_key(stem) for stem in stems]
+
+
+def in_order(items: Iterable[T], stem: Callable[[T], str], name: Callable[[T], str]) -> list[T]:
+    """Pictures as they follow each other by their names; `stem`: of each, without its suffix; `name`: what decides
+    between those of one stem."""
+    found = list(items)
+    keys = dict(zip(found, keys_of([stem(item) for item in found]), strict=True))
+    return sorted(found, key=lambda item: (keys[item], name(item)))
 
 
 def are_hexadecimal(stems: Sequence[str]) -> bool:

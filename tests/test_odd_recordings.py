@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from test_odd_inputs import PICTURES as SMALL
 from test_odd_inputs import avi
-from test_reading_video import HEIGHT, PICTURES, RATE, WIDTH, N, encode, number_of, read_all
+from test_reading_video import HEIGHT, PICTURES, RATE, WIDTH, N, encode, number_of, put_still_before, read_all
 
 from irtrack.capture import open_source
 from irtrack.capture.sums import remainder, slices
@@ -178,18 +177,7 @@ def test_what_a_header_crops_is_not_in_the_picture(tmp_path: Path) -> None:
 def test_one_picture_beside_a_film_is_no_film(tmp_path: Path, kind: str) -> None:
     """Larger than the film, first in the file, and not marked as a thumbnail."""
     encode(tmp_path / "film.mp4")
-    with av.open(str(tmp_path / "film.mp4")) as film, av.open(str(tmp_path / f"a.{kind}"), "w") as out:
-        still = out.add_stream("mjpeg", rate=RATE)
-        still.width, still.height, still.pix_fmt = 320, 240, "yuvj420p"
-        stream = out.add_stream_from_template(film.streams.video[0])
-        picture = av.VideoFrame.from_ndarray(np.zeros((240, 320), np.uint8), format="gray").reformat(format="yuvj420p")
-        picture.pts, picture.time_base = 0, Fraction(1, RATE)
-        out.mux(still.encode(picture))
-        out.mux(still.encode(None))
-        for packet in film.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                out.mux(packet)
+    put_still_before(tmp_path / "film.mp4", tmp_path / f"a.{kind}", 320, 240, RATE)
     frames, words, remarks = read_all(tmp_path / f"a.{kind}")
     assert ([number_of(f.image) for f in frames], words) == (list(range(N)), "")
     assert remarks == [f"a.{kind}: still pictures (thumbnails) beside the film left out"]

@@ -192,22 +192,31 @@ def test_a_video_that_is_cut_while_it_is_read_is_said(tmp_path: Path, suffix: st
     assert 28 <= len(frames) <= 30
 
 
+def put_still_before(
+    film: Path, out: Path, width: int, height: int, rate: int, marked: Disposition | None = None
+) -> None:
+    """A film with a still picture of its own stream before it in the file, which may be marked as one."""
+    with av.open(str(film)) as source, av.open(str(out), "w") as made:
+        still = made.add_stream("mjpeg", rate=rate)
+        still.width, still.height, still.pix_fmt = width, height, "yuvj420p"
+        if marked is not None:
+            still.disposition = marked
+        stream = made.add_stream_from_template(source.streams.video[0])
+        black = av.VideoFrame.from_ndarray(np.zeros((height, width), np.uint8), format="gray")
+        picture = black.reformat(format="yuvj420p")
+        picture.pts, picture.time_base = 0, Fraction(1, rate)
+        made.mux(still.encode(picture))
+        made.mux(still.encode(None))
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                made.mux(packet)
+
+
 def test_the_film_is_read_and_not_its_thumbnail(tmp_path: Path) -> None:
     path = tmp_path / "flight.mp4"
     encode(tmp_path / "film.mp4")
-    with av.open(str(tmp_path / "film.mp4")) as film, av.open(str(path), "w") as out:
-        cover = out.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 200, 160, "yuvj420p"
-        cover.disposition = Disposition.attached_pic
-        stream = out.add_stream_from_template(film.streams.video[0])
-        picture = av.VideoFrame.from_ndarray(np.zeros((160, 200), np.uint8), format="gray").reformat(format="yuvj420p")
-        picture.pts, picture.time_base = 0, Fraction(1, 1)
-        out.mux(cover.encode(picture))
-        out.mux(cover.encode(None))
-        for packet in film.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                out.mux(packet)
+    put_still_before(tmp_path / "film.mp4", path, 200, 160, 1, Disposition.attached_pic)
     check_order_and_seeking(path)
     assert read_all(path)[2] == ["flight.mp4: still pictures (thumbnails) beside the film left out"]
 

@@ -842,6 +842,16 @@ def truth(text: str) -> dict[int, tuple[float, float]]:
     return {frame: (xy[0][0], xy[0][1]) for frame, xy in places.items() if xy}
 
 
+def shown_at(session: Session, frame: int, track: int) -> Track:
+    """A track as it is shown in a frame, which is gone to."""
+    session.pause()
+    session.seek(frame)
+    until(session, lambda: session.picture is not None and session.picture.result.frame.index == frame)
+    assert session.picture is not None
+    (shown,) = [t for t in session.picture.result.tracks if t.id == track]
+    return shown
+
+
 def test_a_missed_target_is_added_by_two_clicks_and_followed(session: Session, tmp_path: Path) -> None:
     session.choose(threshold=0.99, min_area_px=9)  # it is missed
     session.open(DIM)
@@ -863,11 +873,7 @@ def test_a_missed_target_is_added_by_two_clicks_and_followed(session: Session, t
     away = [np.hypot(row.x_px - there[f][0], row.y_px - there[f][1]) for f, row in rows_of.items()]
     assert np.median(away) < 1.0
     assert max(away) < 4.0
-    session.pause()
-    session.seek(14)
-    until(session, lambda: session.picture is not None and session.picture.result.frame.index == 14)
-    assert session.picture is not None
-    (shown,) = [t for t in session.picture.result.tracks if t.id == made]
+    shown = shown_at(session, 14, made)
     assert np.hypot(*(shown.xy_px - there[14])) < 2.0
     assert session.tracks()[made].frames == last - first + 1
     (series,) = session.series(made)
@@ -913,11 +919,7 @@ def test_an_added_target_is_followed_while_the_camera_pans_and_shakes(session: S
     assert len(away) > 70
     assert np.median(away) < 1.0
     assert max(away) < 3.0
-    session.pause()
-    session.seek(60)
-    until(session, lambda: session.picture is not None and session.picture.result.frame.index == 60)
-    assert session.picture is not None
-    (shown,) = [t for t in session.picture.result.tracks if t.id == made]
+    shown = shown_at(session, 60, made)
     motions = session.store.scenes_of([50, 60])
     assert motions[0] is not None
     assert motions[1] is not None

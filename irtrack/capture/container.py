@@ -36,8 +36,8 @@ def open_container(path: Path, end: int = 0, edited: bool = True) -> av.containe
     """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
 
     `end`: where another recording begins behind the first, and so where this one ends. `edited`: only what a list of
-    edits shows (MP4). Of fragments (MP4) those before
-    one that was cut within its header are read: FFmpeg gives up all of them for it.
+    edits shows (MP4). Of fragments (MP4) those before one that was cut within its header are read: FFmpeg gives up all
+    of them for it.
     """
     try:
         return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data", edited)

@@ -26,28 +26,36 @@ RIFF_SLACK = 8
 """Bytes by which lengths in AVI files may be wrong: some writers count the header."""
 
 
-def ends_early(path: Path) -> str:
-    """Why a video file is not whole, '' where nothing says so. Raises OSError."""
+def end_of(path: Path) -> tuple[str, bool]:
+    """Why a video file is not whole, '' where nothing says so; and whether a recorder never wrote its end (killed,
+    streamed), so that what is missing is not known. Raises OSError."""
     with path.open("rb") as f:
         size = f.seek(0, 2)
         f.seek(0)
         head = f.read(32)
-        if head[:4] == b"RIFF":
-            return riff(f, size)
-        if head[4:8] in KINDS:
-            return boxes(f, size)
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return matroska(f, size)
-        if head.startswith(b"nut/multimedia container"):
-            return nut(f, size)
-        if head.startswith(b"YUV4MPEG2 "):
-            return y4m(f, size)
-        if head[:3] == b"GIF":
-            return "" if gif(head + f.read()).whole else "its end mark is missing"
-        if (found := other(f, head, size)) is not None:
-            return "" if found == tails.UNENDED else found
-        if step := transport(f):
-            return "its last packet is not whole" if size % step else ""
+        reader = next((reader for mark, reader in MARKS.items() if head.startswith(mark)), None)
+        if reader is not None:
+            found = reader(f, size)
+            return ("", True) if found == tails.UNENDED else (found, False)
+        return ends_early(f, head, size), never_ended(f, head, size)
+
+
+def ends_early(f: BinaryIO, head: bytes, size: int) -> str:
+    """Why a file of the other kinds is not whole. `f`: behind its first bytes, `head`."""
+    if head[:4] == b"RIFF":
+        return riff(f, size)
+    if head[4:8] in KINDS:
+        return boxes(f, size)
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return matroska(f, size)
+    if head.startswith(b"nut/multimedia container"):
+        return nut(f, size)
+    if head.startswith(b"YUV4MPEG2 "):
+        return y4m(f, size)
+    if head[:3] == b"GIF":
+        return "" if gif(head + f.read()).whole else "its end mark is missing"
+    if step := transport(f):
+        return "its last packet is not whole" if size % step else ""
     return ""
 
 
@@ -55,13 +63,7 @@ MARKS = {
     b"FLV\x01": tails.flv, b"OggS": tails.ogg, tails.ASF: tails.asf, tails.IVF: tails.ivf, tails.KLV: tails.mxf,
     tails.DV: tails.dv,
 }  # fmt: skip
-"""First bytes of other kinds of files, and who knows their ends."""
-
-
-def other(f: BinaryIO, head: bytes, size: int) -> str | None:
-    """Of the kinds in `MARKS`: why a file is not whole; None for every other kind."""
-    reader = next((reader for mark, reader in MARKS.items() if head.startswith(mark)), None)
-    return reader(f, size) if reader is not None else None
+"""First bytes of some kinds of files, and who knows their ends."""
 
 
 def riff(f: BinaryIO, size: int) -> str:
@@ -105,17 +107,13 @@ def cut_fragment(path: Path) -> int:
     return last[1] if last[0] == b"moof" and last[1] + last[2] > size else 0
 
 
-def never_ended(path: Path) -> bool:
-    """Whether a recorder never wrote the end of its file (killed, streamed): what is missing is not known."""
-    with path.open("rb") as f:
-        head, size = f.read(32), f.seek(0, 2)
-        if head[:4] == b"RIFF":
-            return head[4:8] == b"\0\0\0\0"
-        if other(f, head, size) == tails.UNENDED:
-            return True
-        top = element(f, 0, size) if head[:4] == b"\x1aE\xdf\xa3" else None
-        segment = element(f, top[1] + top[2], size) if top is not None and top[2] != UNKNOWN else None
-        return segment is not None and segment[0] == SEGMENT and segment[2] == UNKNOWN
+def never_ended(f: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether the header of a file of the other kinds lacks what is written at its end."""
+    if head[:4] == b"RIFF":
+        return head[4:8] == b"\0\0\0\0"
+    top = element(f, 0, size) if head[:4] == b"\x1aE\xdf\xa3" else None
+    segment = element(f, top[1] + top[2], size) if top is not None and top[2] != UNKNOWN else None
+    return segment is not None and segment[0] == SEGMENT and segment[2] == UNKNOWN
 
 
 def element(f: BinaryIO, at: int, size: int) -> tuple[int, int, int] | None:

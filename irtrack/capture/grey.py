@@ -34,7 +34,8 @@ LARGEST_UPPER = 64
 def is_swapped(image: Image) -> bool:
     """Whether counts of 16 bits are smoother with the bytes of each in the other order, by far: whoever wrote them had
     another one in mind. Eight bits that were shifted up, whose lower byte says nothing, are none of these."""
-    if len(np.unique(image & 0xFF)) == 1:
+    lower = image & 0xFF
+    if (lower == lower.flat[0]).all():
         return False
     rough = [float(np.abs(np.diff(picture.astype(np.int32), axis=1)).sum()) for picture in (image, image.byteswap())]
     return 4 * rough[1] < rough[0]
@@ -92,7 +93,10 @@ def as_counts(image: NDArray[Any]) -> Image:
 
 def lacks_palette(frame: av.VideoFrame) -> bool:
     """Whether the numbers of a picture by palette have one colour all, as where a grabber wrote grey without saying."""
-    return frame.format.name == "pal8" and len(np.unique(frame.to_ndarray()[1], axis=0)) == 1
+    if frame.format.name != "pal8":
+        return False
+    colours = frame.to_ndarray()[1]
+    return bool((colours == colours[0]).all())
 
 
 def holds_counts(frame: av.VideoFrame) -> bool:

@@ -8,24 +8,21 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from irtrack import text
 from irtrack.core import Remarks, SourceError
-from irtrack.text import Key, keys_of
-from irtrack.text import natural_key as key
 
 FEW = 4
 """Of fewer images, names tell nothing."""
 
 
-def natural_key(path: Path) -> Key:
+def natural_key(path: Path) -> text.Key:
     """Sorts `img2` before `img10`."""
-    return key(path.name)
+    return text.natural_key(path.name)
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Paths as their pictures follow each other, by their names."""
-    found = list(paths)
-    keys = dict(zip(found, keys_of([path.stem for path in found]), strict=True))
-    return sorted(found, key=lambda path: (keys[path], path.name))
+    return text.in_order(paths, lambda path: path.stem, lambda path: path.name)
 
 
 def check_names(sequence: str, paths: Sequence[Path], remarks: Remarks) -> None:

@@ -21,7 +21,7 @@ from irtrack.capture.container import (
 )  # fmt: skip
 from irtrack.capture.crop import Crop, crop_of
 from irtrack.capture.edits import edit_list
-from irtrack.capture.ends import ends_early, lost_places, never_ended
+from irtrack.capture.ends import end_of, lost_places
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
 from irtrack.capture.packets import make_index, stamp
@@ -87,7 +87,7 @@ class VideoSource(Source):
             check_size(self._path, context.width, context.height)
             stream.thread_type = THREADS
         kind = self._container.format.name
-        self._cut, promised, base = ends_early(self._path), stream.frames, stream.time_base
+        (self._cut, self._unended), promised, base = end_of(self._path), stream.frames, stream.time_base
         average = float(stream.average_rate) if stream.average_rate else None
         declared = float(context.framerate) if context is not None and context.framerate else None
         self._index = make_index(
@@ -164,7 +164,7 @@ class VideoSource(Source):
             remarks.add(f"{name}: {self._edits.parts} parts of its pictures follow each other, as its header says")
         if self._end:
             remarks.add(f"{name}: another recording stands behind the first in this file, and is not read")
-        if never_ended(self._path):
+        if self._unended:
             remarks.add(f"{name}: its end was never written (killed or streamed): more pictures may be missing")
 
     def _decoded(self, start: int) -> Iterator[tuple[int, av.VideoFrame | Image]]:

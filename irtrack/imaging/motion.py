@@ -62,8 +62,8 @@ def between(first: Floats, second: Floats) -> Floats:
     """The motion from where points lie after `first` to where they lie after `second`."""
     if is_still(first):
         return second
-    back = np.linalg.inv(first[:, :2])
-    return after(second, np.column_stack([back, -back @ first[:, 2]]))
+    turn = second[:, :2] @ np.linalg.inv(first[:, :2])
+    return np.column_stack([turn, second[:, 2] - turn @ first[:, 2]])
 
 
 def resized(motion: Floats, ratio: float) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
 from irtrack.imaging.alignment import Places, places_of, shift_of, smoothed, votes
-from irtrack.imaging.motion import STILL, is_still, moved, resized
+from irtrack.imaging.motion import STILL, between, is_still, moved, resized
 from irtrack.imaging.noise import noise
 
 LONG_SIDE_PX = 320
@@ -113,7 +113,7 @@ class Registration:
             return STILL
         before, self._since = self._since, now
         self._age += 1
-        step = STILL if before is now else since(now, before)
+        step = STILL if before is now else between(before, now)
         if self._age >= KEY_FRAMES or reach(now, grey.shape) > KEY_REACH * max(grey.shape):
             self._begin(grey)
         return step
@@ -152,13 +152,6 @@ class Registration:
         if votes(self._places, now, shift).carried:
             return shift
         return None if motion is None else STILL
-
-
-def since(now: Floats, before: Floats) -> Floats:
-    """The motion from one frame to another, by the motions to both from a third."""
-    back = np.linalg.inv(before[:, :2])
-    turn = now[:, :2] @ back
-    return np.column_stack([turn, now[:, 2] - turn @ before[:, 2]])
 
 
 def reach(motion: Floats, shape: tuple[int, ...]) -> float:

@@ -192,8 +192,10 @@ class Reader:
     def _blocks(self, store: ResultStore, recipes: Sequence[Recipe | None] | None, frames: int | None) -> bool:
         """Put every block of results that can be read into the store; whether none is lost."""
         listed = self._said("blocks", "the list of results", list, None)
-        there, _ = self._keys("results", "block")
-        numbers = there if listed is None else [n for first, last in listed for n in range(first, last + 1)]
+        if listed is None:
+            numbers, _ = self._keys("results", "block")
+        else:
+            numbers = [n for first, last in listed for n in range(first, last + 1)]
         lost, unmapped = [], []
         for number in numbers:
             try:
@@ -235,14 +237,12 @@ class Reader:
     def _keys(self, table: str, column: str) -> tuple[list[int], bool]:
         """The keys of a table in rising order, from both ends as far as they can be read; and whether that is all."""
         found: set[int] = set()
-        every = True
         for way in ("ASC", "DESC"):
-            try:
+            with contextlib.suppress(sqlite3.Error):
                 for (key,) in self._database.execute(f"SELECT {column} FROM {table} ORDER BY {column} {way}"):
                     found.add(key)
-            except sqlite3.Error:
-                every = False
-        return sorted(found), every
+                return sorted(found), way == "ASC"
+        return sorted(found), False
 
     def _row(self, query: str, key: int) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._database.execute(query, (key,)).fetchone()

@@ -18,7 +18,7 @@ from irtrack.core import Detections, Floats, Image, Scores
 from irtrack.imaging.registration import Registration
 from irtrack.temporal.background import Background, Picture
 from irtrack.temporal.bodies import body_at
-from irtrack.temporal.chains import LOWEST, Chains, Ends
+from irtrack.temporal.chains import LOWEST, STRAIGHT, Chains, Ends
 from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 
 SURE_NATS, FEWEST = 10.0, 6
@@ -28,7 +28,7 @@ GONE_PX, FREE = 2.5, 0.95
 """How far it has gone at least, in the scene and on the sensor, and the share of its points that are surely not fixed
 there: lamps flicker, and text and bad pixels stay where they are."""
 
-CREPT_PX, CREPT_NATS, CREPT_POINTS, STRAIGHT, CREPT_FREE = 1.0, 12.0, 30, 0.7, 0.25
+CREPT_PX, CREPT_NATS, CREPT_POINTS, CREPT_FREE = 1.0, 12.0, 30, 0.25
 """The same for what creeps, which is seen in the sensor's mean itself, where many points show that it goes straight."""
 
 UNREST_GAIN, RESTLESS, STANDS_OUT = 0.1, 1.05, 5.0
@@ -169,5 +169,4 @@ def sought(
     targets = stage(image)
     lifted, added = raised(scores, image, targets, threshold)
     found = extracted(lifted, image)
-    placed_at = placed(found, added)
-    return replace(found, xy_px=placed_at, motion=targets.motion, change=changes(found, targets))
+    return replace(found, xy_px=placed(found, added), motion=targets.motion, change=changes(found, targets))

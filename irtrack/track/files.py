@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Remarks
-from irtrack.text import keys_of
+from irtrack.text import in_order
 from irtrack.track.tables import FRAMES, DetectionFileError, Table
 
 __all__ = ["DetectionFileError", "frame_step", "frames_of", "read_detections", "read_tracks", "read_truth"]
@@ -245,9 +245,7 @@ def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[in
     if not masks.issuperset(stems):
         remarks.add(f"{path.name} has no frame numbers: its images were taken as frames that follow each other")
         masks = set(stems)
-    names = list(masks)
-    keys = dict(zip(names, keys_of(names), strict=True))
-    order = {stem: i for i, stem in enumerate(sorted(names, key=lambda stem: (keys[stem], stem)))}
+    order = {stem: i for i, stem in enumerate(in_order(masks, str, str))}
     return [order[stem] for stem in stems]
 
 
