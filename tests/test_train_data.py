@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from irtrack.core import IrtrackError
 from irtrack.metrics.segmentation import components
-from irtrack.train.augment import AugmentSettings, Mix, training_batch
+from irtrack.train.augment import AugmentSettings, Mix, sharpened, training_batch
 from irtrack.train.boxes import from_boxes
 from irtrack.train.commands import load_sets
 from irtrack.train.data import DatasetError, Sample, check_apart, load_backgrounds, load_dataset
 from irtrack.train.evaluation import evaluate, evaluate_sets, turned
 from irtrack.train.losses import UNKNOWN, soft_iou_bce, soft_iou_pooled
+from irtrack.train.marks import add_mark
 from irtrack.train.mining import mistakes
 from irtrack.train.pack import pack
 from irtrack.train.settings import load_recipe
@@ -355,3 +356,34 @@ def test_no_clip_is_on_both_sides(packed: Path) -> None:
 def test_packing_nothing_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(IrtrackError, match="drone_train"):
         pack(tmp_path, tmp_path / "out")
+
+
+def test_targets_are_held_in_marks() -> None:
+    """A reticle, a gate or brackets hide what they cover and are no target; most have one in their middle."""
+    held, near, shown = [], [], []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        image, mask = np.full((128, 128), 90, np.float32), np.zeros((128, 128), bool)
+        if seed % 2:
+            mask[60:63, 60:63] = True
+            image[mask] = 150
+        drawn, left, inside = add_mark(image, mask, rng)
+        shown.append(((np.abs(drawn - image) > 50) & ~left).any())
+        assert not (left & (np.abs(drawn - 90) > 170)).any()  # of strokes none is a target
+        held.append(left.any())
+        ys, xs = np.nonzero(left)
+        if len(ys):
+            y, x = np.argwhere(inside).mean(0)
+            near.append(np.hypot(ys - y, xs - x).min())
+    assert np.mean(shown) > 0.85  # some are grey
+    assert 0.6 < np.mean(held) < 0.95
+    assert np.median(near) < 12
+
+
+def test_sharpening_gives_a_target_a_halo_and_leaves_flat_places() -> None:
+    image = np.full((64, 64), 90, np.float32)
+    image[30:33, 30:33] = 150
+    sharp = sharpened(image, np.random.default_rng(0))
+    assert sharp[31, 31] > 155
+    assert sharp[31, 33:36].min() < 88
+    assert np.allclose(sharp[:10], image[:10], atol=1e-3)

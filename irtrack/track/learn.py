@@ -117,8 +117,8 @@ def ramps(known: Floats) -> Floats:
     return np.concatenate(out, 1)
 
 
-def learn(samples: Samples, before: Beliefs | None = None) -> Beliefs:
-    """The likeliest functions, near those of `before` where the samples say little.
+def learn(samples: Samples, before: Beliefs | None = None, penalty: float = PENALTY) -> Beliefs:
+    """The likeliest functions, near those of `before` where the samples say little: the nearer, the larger `penalty`.
 
     Raises IrtrackError where there is too little to learn from.
     """
@@ -147,8 +147,8 @@ def learn(samples: Samples, before: Beliefs | None = None) -> Beliefs:
         total = np.logaddexp(0, np.logaddexp.reduce(-odds, 0))
         slope = w * (is_kind - np.exp(-odds - total))
         change = p[:, 1:] - start
-        value = float(w @ (total + (odds * is_kind).sum(0))) + PENALTY * float((change**2).sum())
-        return value, np.concatenate([slope.sum(1)[:, None], slope @ x + 2 * PENALTY * change], 1).ravel()
+        value = float(w @ (total + (odds * is_kind).sum(0))) + penalty * float((change**2).sum())
+        return value, np.concatenate([slope.sum(1)[:, None], slope @ x + 2 * penalty * change], 1).ravel()
 
     first = np.concatenate([np.zeros((each, 1)), start], 1).ravel()
     found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=each * bounds, options={"maxiter": 2000})

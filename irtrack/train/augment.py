@@ -17,6 +17,7 @@ from irtrack.config import Checked, option
 from irtrack.core import Floats
 from irtrack.train.data import Grey, Mask, Rng, Sample, turn
 from irtrack.train.losses import UNKNOWN
+from irtrack.train.marks import add_mark
 from irtrack.train.paste import erased, paste_target
 from irtrack.train.structures import add_structure
 from irtrack.train.synthetic import add_clutter, inject_dim_targets, inject_targets
@@ -51,7 +52,10 @@ class AugmentSettings(Checked):
     )
     invert: float = option(0.15, "chance that grey levels are inverted (dark targets)", low=0.0, high=1.0)
     clutter: float = option(0.2, "chance of burnt-in text, reticles and bars (never labelled)", low=0.0, high=1.0)
-    sensor: float = option(0.5, "chance of each of gain, noise, blur, stripes and compression", low=0.0, high=1.0)
+    marks: float = option(0.0, "chance of a reticle, gate or brackets, mostly round a target", low=0.0, high=1.0)
+    sensor: float = option(
+        0.5, "chance of each of gain, noise, blur, sharpening, stripes and compression", low=0.0, high=1.0
+    )
 
 
 def crop(
@@ -101,7 +105,8 @@ def crop(
 
 
 def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
-    """Gain, offset, gamma, blur, noise, stripes and compression of an 8-bit infrared camera and its recorder."""
+    """What an 8-bit infrared camera and its recorder do: gain, offset, gamma, blur, sharpening, noise, stripes,
+    compression."""
     if rng.random() < chance:
         mean = image.mean()
         image = (image - mean) * float(np.exp(rng.uniform(-0.9, 0.5))) + mean + float(rng.uniform(-50, 50))
@@ -109,6 +114,8 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
         image = 255 * (np.clip(image, 0, 255) / 255) ** float(np.exp(rng.uniform(-0.4, 0.4)))
     if rng.random() < chance / 3:
         image = cv2.GaussianBlur(image, (5, 5), float(rng.uniform(0.3, 0.9)))
+    if rng.random() < chance / 2:
+        image = sharpened(image, rng)
     if rng.random() < chance:
         image = image + rng.normal(0, rng.uniform(0.3, 5.0), image.shape)
     if rng.random() < chance / 2:
@@ -122,6 +129,12 @@ def apply_sensor(image: Grey, chance: float, rng: Rng) -> Grey:
             assert decoded is not None
             image = decoded.astype(np.float32)
     return image
+
+
+def sharpened(image: Grey, rng: Rng) -> Grey:
+    """Edges enhanced, as thermal cores do it for the eye: a target gets a halo of the opposite sign."""
+    detail = image - cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.8, 3.0)))
+    return image + float(np.exp(rng.uniform(np.log(0.3), np.log(2.5)))) * detail
 
 
 def stripes(shape: tuple[int, ...], rng: Rng) -> Grey:
@@ -156,11 +169,14 @@ def training_crop(
         image, mask = inject_targets(image, mask, rng)
     if rng.random() < settings.clutter:
         image, mask = add_clutter(image, mask, rng)
+    inside = None
+    if settings.marks and rng.random() < settings.marks:
+        image, mask, inside = add_mark(image, mask, rng)
     image = apply_sensor(image, settings.sensor, rng)
     if settings.dim and rng.random() < settings.dim:  # above the noise that there is, or nobody could see them
         if rng.random() < STRIPED:
             image = np.clip(image + stripes(image.shape, rng), 0, 255).astype(np.float32)
-        image, mask = inject_dim_targets(image, mask, rng)
+        image, mask = inject_dim_targets(image, mask, rng, inside)
     known = np.where(unknown & ~mask, np.float32(UNKNOWN), mask.astype(np.float32))
     return np.round(np.clip(image, 0, 255)) / np.float32(255), known
 

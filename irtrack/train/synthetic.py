@@ -125,14 +125,15 @@ def inject_targets(image: Grey, mask: Mask, rng: Rng, near: Mask | None = None) 
     return inject(image, mask, amplitude, rng, near)
 
 
-def inject_dim_targets(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
-    """Add one to three targets that are just seen: a few times what the picture does from pixel to pixel there."""
+def inject_dim_targets(image: Grey, mask: Mask, rng: Rng, near: Mask | None = None) -> tuple[Grey, Mask]:
+    """Add one to three targets that are just seen, at `near` if given: a few times what the picture does from pixel to
+    pixel there."""
 
     def amplitude(patch: Grey) -> float:
         texture = patch - cv2.blur(patch, (TEXTURE_PX, TEXTURE_PX))
         return max(float(rng.uniform(*DIM_SCR)) * float(texture.std()), float(rng.uniform(*LEAST_DIM_LEVELS)))
 
-    return inject(image, mask, amplitude, rng)
+    return inject(image, mask, amplitude, rng, near)
 
 
 def inject(
@@ -234,6 +235,13 @@ def add_clutter(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask]:
         else:
             w, h = (int(v) for v in rng.integers(6, 60, 2))
             cv2.rectangle(drawn, (x, y), (x + w, y + h), 255, -1 if rng.random() < 0.2 else 1)
+    return burnt_in(image, mask, drawn, outline, rng)
+
+
+def burnt_in(
+    image: Grey, mask: Mask, drawn: NDArray[np.uint8], outline: NDArray[np.uint8], rng: Rng
+) -> tuple[Grey, Mask]:
+    """Lay what was drawn (H, W), and its outline in the opposite level, over a picture; both hide what they cover."""
     level = 255.0 if rng.random() < 0.6 else 0.0 if rng.random() < 0.5 else float(rng.uniform(0, 255))
     over, beside = drawn > 0, outline > 0
     image = np.where(beside, np.float32(255 - level), image)
