@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Image, Scores
+from irtrack.imaging.symbols import without_strokes
 
 BACKGROUND_REACH_PX = 20
 """The local background is the component's box grown by this much, without target pixels (the field's SCR)."""
@@ -36,7 +37,8 @@ def extract(
     max_area_px: int | None = None,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Detections:
-    """8-connected components of `scores > threshold`, pieces joined (`joined`), measured on the raw image.
+    """8-connected components of `scores > threshold`, pieces joined (`joined`), measured on the raw image, but for
+    burnt-in sights.
 
     scores (H, W) float32 and image (H, W) give Detections as `core.Detections` defines them. Centroids weight each
     pixel of the component, grown by one, by its contrast to the local background, so that dark targets work as well
@@ -47,6 +49,7 @@ def extract(
     rows, columns = occupied(mask, 1), occupied(mask, 0)
     if not len(rows):
         return Detections.empty(mask, scores)
+    image = without_strokes(image)
     window: Any = np.ix_(rows, columns)
     if 2 * len(rows) * len(columns) > mask.size:  # not worth the copies
         rows, columns, window = np.arange(mask.shape[0]), np.arange(mask.shape[1]), np.s_[:, :]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Image
+from irtrack.imaging.symbols import without_strokes
 
 LOW, HIGH = 0.1, 0.8
 """Where the robust span of a 16-bit frame lands; the rest is head-room for hot and cold targets."""
@@ -32,11 +33,11 @@ def robust_levels(image: Image) -> Levels:
 def network_input(image: Image, levels: Levels | None = None) -> NDArray[np.float32]:
     """(H, W) uint8 or uint16 -> (H, W) float32 in [0, 1].
 
-    8-bit frames are divided by 255, nothing else, as the network was trained. 16-bit frames have `levels`, or else
-    their own 1st and 99th percentile, laid on LOW and HIGH.
+    8-bit frames are divided by 255, as the network was trained, less burnt-in sights. 16-bit frames have `levels`, or
+    else their own 1st and 99th percentile, laid on LOW and HIGH.
     """
     if image.dtype == np.uint8:
-        return np.multiply(image, np.float32(1 / 255), dtype=np.float32)
+        return np.multiply(without_strokes(image), np.float32(1 / 255), dtype=np.float32)
     low, high = levels or robust_levels(image)
     centre, span = (low + high) / 2, max(high - low, SMALLEST_SPAN_COUNTS)
     gain = (HIGH - LOW) / span

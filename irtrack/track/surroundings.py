@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
 from irtrack.imaging.noise import noise
+from irtrack.imaging.symbols import without_strokes
 
 BLOCK_PX, LEVELS = 4, 4
 """Pixels are averaged over blocks this wide: edges of things stay, noise and targets of a few pixels fade. For larger
@@ -30,6 +31,7 @@ def surroundings(image: Image, xy: Floats, side_px: Floats) -> Floats:
     if not len(xy):
         return out
     # Whole numbers would round the means of blocks, and hide how even a quiet sky is.
+    image = without_strokes(image)
     picture, deviation = image.astype(np.float32), noise(image)
     side = np.nan_to_num(side_px, nan=1.0)
     level = np.clip(np.ceil(np.log2(np.maximum(side, 1) / (2 * BLOCK_PX))), 0, LEVELS - 1).astype(np.intp)
