@@ -21,7 +21,7 @@ from irtrack.sinks.record import MatroskaWriter
 KINDS = {
     "a.flv": ("libx264", "yuv420p"), "a.wmv": ("wmv2", "yuv420p"), "a.ivf": ("libvpx", "yuv420p"),
     "a.mxf": ("mpeg2video", "yuv420p"), "a.nut": ("ffv1", "gray"), "a.m2ts": ("mpeg2video", "yuv420p"),
-    "a.ogv": ("libtheora", "yuv420p"),
+    "a.ogv": ("libtheora", "yuv420p"), "a.swf": ("flv", "yuv420p"),
 }  # fmt: skip
 
 
