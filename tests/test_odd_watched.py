@@ -15,8 +15,10 @@ from test_odd_inputs import avi
 from test_reading_video import encode, read_all
 
 from irtrack.capture import open_source
+from irtrack.capture.grey import IN_COLOURS
 from irtrack.capture.images import read_image
 from irtrack.capture.watched import FEWEST, Watched
+from irtrack.commands.detect import pictures_of
 from irtrack.core import Remarks, SourceError
 
 Picture = NDArray[np.uint8]
@@ -117,7 +119,8 @@ def test_false_colours_are_said(tmp_path: Path) -> None:
         source.close()
     remarks = Remarks()
     read_image(tmp_path / "rec" / "0.png", remarks)
-    assert "in colours" in remarks.lines()[0]
+    assert len(list(pictures_of(tmp_path / "rec" / "1.png", remarks))) == 1
+    assert remarks.lines() == [f"{IN_COLOURS} (2 times)"]
 
 
 def test_false_colours_of_a_film_are_said(tmp_path: Path) -> None:

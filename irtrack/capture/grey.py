@@ -37,8 +37,8 @@ COLOURED, MOST_GREY = 48, 2 / 3
 """A pixel is coloured whose channels lie so far apart; a picture of which no larger share is not."""
 
 IN_COLOURS = (
-    "its pictures are in colours, of which the brightness is read: in false colours, such as rainbow, that is not the "
-    "heat: record in grey (white hot)"
+    "pictures in colours, of which the brightness is read: in false colours, such as rainbow, that is not the heat: "
+    "record in grey (white hot)"
 )
 
 LARGEST_UPPER = 64

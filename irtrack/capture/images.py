@@ -155,7 +155,7 @@ def read_image(path: Path, remarks: Remarks | None = None) -> Image:
     try:
         picture = pages.picture(0)
         if pages.coloured and remarks is not None:
-            remarks.add(f"{path.parent.name}: {IN_COLOURS}")
+            remarks.add(IN_COLOURS)
         return picture
     finally:
         pages.close()
