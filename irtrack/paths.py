@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -26,7 +27,12 @@ def ffmpeg_url(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside a file to write to; what was written takes the file's place at the end, or goes if that fails."""
+    """A name beside a file to write to; what was written takes the file's place at the end, or goes if that fails.
+
+    Raises OSError, also for a device, whose place no file may take.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is no file", str(path))
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield part

@@ -21,7 +21,7 @@ from irtrack.sinks.record import MatroskaWriter
 KINDS = {
     "a.flv": ("libx264", "yuv420p"), "a.wmv": ("wmv2", "yuv420p"), "a.ivf": ("libvpx", "yuv420p"),
     "a.mxf": ("mpeg2video", "yuv420p"), "a.nut": ("ffv1", "gray"), "a.m2ts": ("mpeg2video", "yuv420p"),
-    "a.ogv": ("libtheora", "yuv420p"),
+    "a.ogv": ("libtheora", "yuv420p"), "a.swf": ("flv", "yuv420p"),
 }  # fmt: skip
 
 
@@ -222,12 +222,13 @@ def with_edits(code: bytes, entries: list[tuple[int, int, float]]) -> bytes:
     ("entries", "shown", "said"),
     [
         ([(400, 280, 1)], range(7, 17), ""),  # trimmed
+        ([(520, 280, 1)], range(7, N), ""),  # at its beginning alone
         ([(320, 400, 1), (320, 0, 1)], [*range(10, 18), *range(8)], "2 parts of its pictures follow each other"),
         ([(320, 0, 1), (200, -1, 1), (320, 320, 1)], range(N), "is not followed"),
         ([(1600, 0, 0.5)], range(N), "is not followed"),
         ([(480, -1, 1), (800, 0, 1)], range(N), ""),  # begins later than the sound
     ],
-    ids=["trimmed", "parts", "pause", "slow", "late"],
+    ids=["trimmed", "begun later", "parts", "pause", "slow", "late"],
 )
 def test_what_a_list_of_edits_shows(
     tmp_path: Path, entries: list[tuple[int, int, float]], shown: Sequence[int], said: str
@@ -244,3 +245,26 @@ def test_what_a_list_of_edits_shows(
     source.seek(5)
     assert number_of(next(iter(source)).image) == shown[5]
     source.close()
+
+
+def test_edits_that_are_not_followed_are_not_where_another_recording_stands_behind(tmp_path: Path) -> None:
+    encode(tmp_path / "a.mov", "mjpeg", "yuvj420p", container={"use_editlist": "1", "video_track_timescale": "1000"})
+    paused = with_edits((tmp_path / "a.mov").read_bytes(), [(320, 0, 1), (200, -1, 1), (320, 320, 1)])
+    (tmp_path / "two.mov").write_bytes(paused + paused)
+    frames, words, remarks = read_all(tmp_path / "two.mov")
+    assert ([number_of(f.image) for f in frames], words) == (list(range(N)), "")
+    assert len(remarks) == 2
+
+
+def test_of_a_picture_of_dv_that_is_cut_nothing_is_shown(tmp_path: Path) -> None:
+    pictures = [np.repeat(np.repeat(p, 10, 0)[:576], 8, 1)[:, :720] for p in PICTURES[:4]]
+    pictures = [np.pad(p, ((0, 576 - p.shape[0]), (0, 720 - p.shape[1])), mode="edge") for p in pictures]
+    encode(tmp_path / "a.dv", "dvvideo", "yuv420p", pictures)
+    whole = read_all(tmp_path / "a.dv")[0]
+    code = (tmp_path / "a.dv").read_bytes()
+    (tmp_path / "b.dv").write_bytes(code[: len(code) * 7 // 8])
+    frames, words, _ = read_all(tmp_path / "b.dv")
+    assert len(frames) == 6  # two fields each
+    assert "its last picture is not whole" in words
+    off = [int(np.abs(f.image.astype(int) - g.image).max()) for f, g in zip(frames[:4], whole[:4], strict=True)]
+    assert off == [0] * 4

@@ -11,7 +11,7 @@ import pytest
 
 from irtrack.cli import main
 from irtrack.core import Remarks
-from irtrack.track.files import read_detections, read_tracks, read_truth
+from irtrack.track.files import DetectionFileError, read_detections, read_tracks, read_truth
 
 Row = tuple[int, int, float, float]
 ROWS: list[Row] = [(k, i, 20 + 1.5 * k + 60 * i, 30 + 0.5 * k + 20 * i) for k in range(20) for i in (1, 2)]
@@ -169,3 +169,31 @@ def test_milliseconds_that_share_a_factor_are_no_frames(tmp_path: Path, capsys: 
     path = table(tmp_path / "a.csv", "frame,x,y", moment, FLIGHT)
     assert main(["track", str(path), "--out", str(tmp_path / "o.csv")]) == 1
     assert "if they are milliseconds say --fps 1000" in capsys.readouterr().err
+
+
+def test_where_a_track_coasts_nothing_was_detected(tmp_path: Path) -> None:
+    """A track log has rows of predictions, too."""
+    path = table(
+        tmp_path / "a.csv",
+        "frame,time_s,track_id,x_px,y_px,measured",
+        lambda k, i, x, y: f"{k},{k / 30},{i},{x},{y},{int(k % 5 > 0)}",
+    )
+    remarks = Remarks()
+    rows = read_detections(path, remarks)
+    assert sorted(map(tuple, rows[:, :3])) == sorted((k, x, y) for k, i, x, y in ROWS if k % 5)
+    assert remarks.lines() == ["a.csv: rows of a track log in which nothing was measured were left out (8 times)"]
+    assert len(read_tracks(path)) == len(ROWS)
+
+
+def test_identities_that_numbers_cannot_hold(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "frame,id,x,y", lambda k, i, x, y: f"{k},{2**60 + i},{x},{y}")
+    with pytest.raises(DetectionFileError, match="have more digits than can be told apart"):
+        read_tracks(path)
+
+
+def test_a_table_in_no_order_does_not_begin_anew(tmp_path: Path) -> None:
+    for order, begins in ((ROWS[::-1], 0), (sorted(ROWS, key=lambda r: (r[1], r[0])), 1)):
+        path = table(tmp_path / "a.csv", "frame,x,y", lambda k, i, x, y: f"{k},{x},{y}", list(order))
+        remarks = Remarks()
+        assert len(read_detections(path, remarks)) == len(ROWS)
+        assert len(remarks.lines()) == begins

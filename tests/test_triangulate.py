@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -203,6 +206,20 @@ def test_triangulate_from_the_command_line(tmp_path: Path, capsys: pytest.Captur
     assert out.read_text() == before
     assert main([*call, "--offset", "0"]) == 1
     assert "no two tracks' rays meet" in capsys.readouterr().out
+
+
+def test_positions_of_before_outlast_a_disk_that_is_full(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    a, b, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "p.csv"
+    log_of(a, A, station("a", A, A, [FLIGHT], rng), None)
+    log_of(b, B, station("b", B, B, [FLIGHT], rng), None)
+    out.write_text("before")
+    call = ["triangulate", str(a), str(b), "--offset", "0", "--out", str(out), "--force"]
+    full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # noqa: E731
+    ended = subprocess.run([sys.executable, "-m", "irtrack", *call], preexec_fn=full, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "cannot write" in ended.stderr
+    assert out.read_text() == "before"
 
 
 def test_a_log_that_was_cut_off_is_used_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

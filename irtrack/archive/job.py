@@ -58,6 +58,8 @@ def job_of(out: Path, settings: Settings, fps: float | None, part_s: float) -> J
     detector = settings.detector
     if detector.mode == "live":
         raise ConfigError("--mode live is for cameras, which do not wait: leave it out")
+    if fps is not None and not 0 < fps < 1e6:
+        raise ConfigError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
     if settings.capture.correction == "camera":
         raise ConfigError("--correct needs a FILE here: workers do not know which camera made a recording")
     if not 1.0 <= part_s < 1e6:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 MOST_BOXES = 1_000_000
@@ -42,16 +43,16 @@ def boxes_in(code: bytes, path: tuple[bytes, ...]) -> list[bytes]:
     return out
 
 
-def header_of(f: BinaryIO, size: int) -> bytes:
-    """The box that describes all tracks; nothing where there is none, or an absurd one."""
-    f.seek(0)
-    if f.read(8)[4:] not in KINDS:
-        return b""
-    place = next(((at, length) for kind, at, length in top_boxes(f, size) if kind == b"moov"), None)
-    if place is None or not 8 < place[1] <= LARGEST_HEADER:
-        return b""
-    f.seek(place[0])
-    return f.read(place[1])
+def header_of(path: Path) -> bytes:
+    """The box that describes all tracks; nothing where there is none, or an absurd one. Raises OSError."""
+    with path.open("rb") as f:
+        if f.read(8)[4:] not in KINDS:
+            return b""
+        place = next(((at, length) for kind, at, length in top_boxes(f, f.seek(0, 2)) if kind == b"moov"), None)
+        if place is None or not 8 < place[1] <= LARGEST_HEADER:
+            return b""
+        f.seek(place[0])
+        return f.read(place[1])
 
 
 def track_of(header: bytes, stream: int) -> bytes:

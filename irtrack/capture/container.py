@@ -11,7 +11,7 @@ from typing import Any
 import av
 
 from irtrack.capture.ends import cut_fragment
-from irtrack.capture.grey import holds_counts, lacks_palette
+from irtrack.capture.grey import HIGH_COLOUR, IN_COLOURS, are_colours, holds_counts, lacks_palette
 from irtrack.core import Remarks, SourceError
 from irtrack.paths import ffmpeg_url
 
@@ -28,9 +28,6 @@ TEXT_ART = frozenset({"ansi", "bintext", "xbin", "idf", "cdgraphics"})
 STRETCHED = frozenset({"fits"})
 """Codecs whose counts FFmpeg stretches anew in each picture."""
 
-HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
-"""Raw pixels of 16 bits that are colours: what AVI takes raw counts for that have no FOURCC."""
-
 
 def open_container(path: Path, end: int = 0, edited: bool = True) -> av.container.InputContainer:
     """Open a file with PyAV, whatever its name and the encoding of its titles; a playlist cannot make it go online.
@@ -40,20 +37,18 @@ def open_container(path: Path, end: int = 0, edited: bool = True) -> av.containe
     of them for it.
     """
     try:
-        return opened_up_to(path, end) if end else opened(ffmpeg_url(path), "file,crypto,data", edited)
+        return opened(path, end, edited)
     except av.EOFError:
-        if not (end := cut_fragment(path)):
+        if end or not (end := cut_fragment(path)):
             raise
-        return opened_up_to(path, end)
+        return opened(path, end, edited)
 
 
-def opened_up_to(path: Path, end: int) -> av.container.InputContainer:
-    """The first bytes of a file alone."""
-    return opened(f"subfile,,start,0,end,{end},,:{ffmpeg_url(path)}", "subfile,file,crypto,data")
-
-
-def opened(url: str, protocols: str, edited: bool = True) -> av.container.InputContainer:
-    """What FFmpeg reads by these protocols alone."""
+def opened(path: Path, end: int, edited: bool) -> av.container.InputContainer:
+    """What FFmpeg reads of a file by these protocols alone; up to `end`, if that is given."""
+    url, protocols = ffmpeg_url(path), "file,crypto,data"
+    if end:
+        url, protocols = f"subfile,,start,0,end,{end},,:{url}", f"subfile,{protocols}"
     options = {"protocol_whitelist": protocols} | ({} if edited else {"ignore_editlist": "1"})
     return av.open(url, "r", metadata_errors="ignore", options=options)
 
@@ -137,9 +132,12 @@ def check_pixels(path: Path, first: av.VideoFrame, codec: str, remarks: Remarks)
         remarks.add(f"{path.name}: its palette has one colour alone: its numbers are read as grey")
     if codec == "rawvideo" and holds_counts(first):
         raise SourceError(
-            f"{path}: its header says colours (YUYV), and its pixels are counts of 16 bits, as some thermal cameras "
-            "write them: export it as 16-bit TIFF, or with the FOURCC Y16"
+            f"{path}: its header says colours ({first.format.name}), and its pixels are counts of 16 bits, as some "
+            "thermal cameras write them: export it as 16-bit TIFF, or with the FOURCC Y16"
         )
+    may_be = len(first.format.components) > 2 or first.format.has_palette
+    if may_be and are_colours(first.to_ndarray(format="rgb24")):
+        remarks.add(f"{path.name}: {IN_COLOURS}")
 
 
 def video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:

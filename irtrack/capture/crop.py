@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from irtrack.capture.boxes import boxes_in, header_of, track_of
+from irtrack.capture.boxes import boxes_in, track_of
 from irtrack.capture.raw import elements, inside, number
 from irtrack.core import Image
 
@@ -40,14 +40,14 @@ class Crop:
         return picture[self.top : height - self.bottom, self.left : width - self.right] if self else picture
 
 
-def crop_of(path: Path, stream: int, width: int, height: int) -> Crop:
-    """Of the pictures of a stream, by its number; what leaves nothing of them is none. Raises OSError."""
+def crop_of(path: Path, header: bytes, stream: int, width: int, height: int) -> Crop:
+    """Of the pictures of a stream, by its number; what leaves nothing of them is none. `header`: that of an MP4 file.
+    Raises OSError."""
     with path.open("rb") as f:
-        head, size = f.read(8), f.seek(0, 2)
-        if head[:4] == EBML:
-            found = matroska(f, size, stream)
+        if f.read(4) == EBML:
+            found = matroska(f, f.seek(0, 2), stream)
         else:
-            found = clap(track_of(header_of(f, size), stream), width, height)
+            found = clap(track_of(header, stream), width, height)
     fits = min(found.left, found.top, found.right, found.bottom) >= 0
     return (
         found if fits and found.left + found.right < width and found.top + found.bottom < height else Crop(0, 0, 0, 0)

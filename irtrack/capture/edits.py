@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
-from irtrack.capture.boxes import boxes_in, header_of, track_of
+from irtrack.capture.boxes import boxes_in, track_of
 
 PAUSE = -1
 """In the place of a time: nothing is shown."""
@@ -22,10 +21,8 @@ class EditList:
     parts: int = 1
 
 
-def edit_list(path: Path, stream: int) -> EditList:
-    """Of the track of a number. Raises OSError."""
-    with path.open("rb") as f:
-        header = header_of(f, f.seek(0, 2))
+def edit_list(header: bytes, stream: int) -> EditList:
+    """Of the track of a number, by the header of the film."""
     track = track_of(header, stream)
     lists, media = boxes_in(track, (b"edts", b"elst")), boxes_in(track, (b"mdia", b"mdhd"))
     films = boxes_in(header, (b"moov", b"mvhd"))
@@ -44,7 +41,14 @@ def edit_list(path: Path, stream: int) -> EditList:
         return EditList(len(parts) == 0, odd, len(parts))
     duration, start, _ = parts[0]
     lacking = length - start - (duration * rate / film_rate if duration else length)
-    return EditList(whole=start <= rate / 2 and lacking <= rate / 100)
+    return EditList(whole=start <= first_shown(track) + rate / 500 and lacking <= rate / 100)
+
+
+def first_shown(track: bytes) -> int:
+    """When the first picture of a track is shown, in units of its media: later than it is decoded where others that
+    are decoded behind it come before."""
+    shifts = boxes_in(track, (b"mdia", b"minf", b"stbl", b"ctts"))
+    return int(struct.unpack_from(">i", shifts[0], 12)[0]) if shifts and len(shifts[0]) >= 16 else 0
 
 
 def entries_of(body: bytes) -> list[tuple[int, int, float]]:

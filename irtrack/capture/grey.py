@@ -27,6 +27,20 @@ PACKED = {
 """Formats whose luma lies among their colours, and planar ones of the same samples."""
 
 
+HIGH_COLOUR = ("rgb555", "bgr555", "rgb565", "bgr565")
+"""Raw pixels of 16 bits that are colours: what AVI and MOV take raw counts for that have no FOURCC."""
+
+LOWEST, LEAPING = 31, 0.01
+"""Bits of the lowest colour of these; share of pixels at which it leaps where they are counts."""
+
+COLOURED, MOST_GREY = 48, 2 / 3
+"""A pixel is coloured whose channels lie so far apart; a picture of which no larger share is not."""
+
+IN_COLOURS = (
+    "pictures in colours, of which the brightness is read: in false colours, such as rainbow, that is not the heat: "
+    "record in grey (white hot)"
+)
+
 LARGEST_UPPER = 64
 """Of counts of 14 bits the upper byte is below this."""
 
@@ -76,6 +90,15 @@ def oriented(image: Image, orientation: int) -> Image:
     return np.ascontiguousarray(turned()) if turned else image
 
 
+def are_colours(image: NDArray[Any]) -> bool:
+    """Whether a picture (H, W) or (H, W, RGB...) is in colours, and not in grey with some marks in colour."""
+    if image.ndim < 3 or image.shape[2] < 3:
+        return False
+    colours = image[::2, ::2, :3]
+    apart = colours.max(2) - colours.min(2)
+    return bool((apart > (COLOURED if image.dtype == np.uint8 else COLOURED << 8)).mean() > 1 - MOST_GREY)
+
+
 def as_counts(image: NDArray[Any]) -> Image:
     """Integers of any type as uint8 or uint16, unchanged; bits as black and white. Raises ValueError for what cannot
     be: floats, negative numbers, numbers above 65535."""
@@ -100,14 +123,21 @@ def lacks_palette(frame: av.VideoFrame) -> bool:
 
 
 def holds_counts(frame: av.VideoFrame) -> bool:
-    """Whether a raw picture whose header says YUYV holds counts of 16 bits: in their upper bytes, where colours should
-    be, which are 128 in a grey picture, all are small, as of 14 bits."""
-    if frame.format.name != "yuyv422":
+    """Whether a raw picture whose header says colours of 16 bits holds counts.
+
+    In the upper bytes of YUYV, where colours should be, which are 128 in a grey picture, all are small, as of 14 bits.
+    Of packed colours, from one pixel to the next the lowest leaps from full to none while the next one takes one step.
+    """
+    name = frame.format.name
+    if not name.startswith(("yuyv422", *HIGH_COLOUR)):
         return False
     plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    upper = rows[: frame.height, 1 : 2 * frame.width : 2]
-    return bool(upper.max() < LARGEST_UPPER)
+    counts = np.frombuffer(memoryview(plane), ">u2" if name.endswith("be") else "<u2").astype(np.int32)
+    counts = counts.reshape(plane.height, -1)[: frame.height, : frame.width]
+    if name == "yuyv422":
+        return bool(counts.max() >> 8 < LARGEST_UPPER)
+    leaps = np.abs(np.diff(counts & LOWEST, axis=1)) > LOWEST / 2
+    return bool((leaps & (np.abs(np.diff(counts, axis=1)) < LOWEST / 2)).mean() > LEAPING)
 
 
 def frame_to_grey(frame: av.VideoFrame) -> tuple[Image, int]:

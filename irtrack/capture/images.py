@@ -15,7 +15,7 @@ import numpy as np
 
 from irtrack.capture import flir
 from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
-from irtrack.capture.grey import as_counts, colour_to_grey, oriented
+from irtrack.capture.grey import IN_COLOURS, are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
     JPEG,
     PNG,
@@ -33,6 +33,7 @@ from irtrack.capture.names import check_names, in_order
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
+from irtrack.capture.watched import Watched
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 from irtrack.hush import hushed
 from irtrack.imaging.radiometry import Radiometry
@@ -63,12 +64,14 @@ HEAD = 64 << 10
 class Pages(Protocol):
     """The pictures of one image file.
 
-    `times`: seconds, where the file has them. `shortfall`: why there should be more pictures, or ''.
+    `times`: seconds, where the file has them. `shortfall`: why there should be more pictures, or ''. `coloured`:
+    whether a picture that was decoded is in colours.
     """
 
     count: int
     times: list[float] | None
     shortfall: str
+    coloured: bool
 
     def picture(self, index: int) -> Image:
         """Counts (H, W) uint8 or uint16, as the picture is to be shown. Raises SourceError."""
@@ -150,7 +153,10 @@ def read_image(path: Path, remarks: Remarks | None = None) -> Image:
     if pages.count > 1 and remarks is not None:
         remarks.add("images that hold several pictures, of which the first was read")
     try:
-        return pages.picture(0)
+        picture = pages.picture(0)
+        if pages.coloured and remarks is not None:
+            remarks.add(IN_COLOURS)
+        return picture
     finally:
         pages.close()
 
@@ -168,6 +174,7 @@ class CodedPages:
         """Of a radiometric JPEG: how its counts become temperatures."""
         self.beside = ""
         """What else stands in the file."""
+        self.coloured = False
         with reading(path, "cannot be read"):
             self._code = path.read_bytes()
         if not self._code:
@@ -188,7 +195,7 @@ class CodedPages:
         with reading(self._path, "is not an image that can be read: it is damaged or of another kind"):
             if len(self._parts) > 1:
                 check_size(self._path, *(size_of(self._parts[index]) or (0, 0)))
-                return grey_of(decoded(self._parts[index]))
+                return self._grey(decoded(self._parts[index]))
             if not self._decoded:
                 self._decoded = self._decode()
         return self._decoded[index]
@@ -208,8 +215,12 @@ class CodedPages:
         if self.count > 1:
             if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
                 raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")
-            return [grey_of(stored) for stored in self._decode_all()]
-        return [oriented(grey_of(decoded(code)), orientation_of(code))]
+            return [self._grey(stored) for stored in self._decode_all()]
+        return [oriented(self._grey(decoded(code)), orientation_of(code))]
+
+    def _grey(self, stored: np.ndarray) -> Image:  # type: ignore[type-arg]
+        self.coloured |= are_colours(stored)
+        return grey_of(stored)
 
     def _decode_all(self) -> list[np.ndarray]:  # type: ignore[type-arg]
         """Every picture of an animated image, RGB or grey."""
@@ -296,8 +307,11 @@ class ImagesSource(Source):
             self.close()
             raise
         self._shape, self._dtype = first.shape, first.dtype
+        self._watched = Watched(self._name, remarks)
         if len(self._paths) > 1 and isinstance(self._pages, CodedPages) and self._pages.beside:
             remarks.add(f"{self._name}: {self._pages.beside}")
+        if self._pages is not None and self._pages.coloured:
+            remarks.add(f"{self._name}: {IN_COLOURS}")
         taken = None if fps else joined(times)
         clock = Clock.GIVEN if fps else Clock.ASSUMED if taken is None else Clock.FILE
         rate = fps or DEFAULT_IMAGE_FPS
@@ -346,8 +360,10 @@ class ImagesSource(Source):
                 continue
             if image.shape != self._shape or image.dtype != self._dtype:
                 raise SourceError(self._differs(index, image))
+            self._watched(index, image)
             celsius = self._pages.celsius if isinstance(self._pages, CodedPages) else None
             yield Frame(index, self._times[index], frozen(image), celsius=celsius)
+        self._watched.end()
         total = len(self._frames)
         if bad:
             raise SourceError(f"{problem}; {bad} of {total} pictures could not be read" if total > 1 else problem)

@@ -1,4 +1,4 @@
-"""Whether FLV, Ogg, ASF (WMV), IVF, MXF and DV files end before their structure says, and what stands behind an end.
+"""Whether FLV, Ogg, ASF (WMV), IVF, MXF, SWF and DV files end before their structure says, and what stands behind it.
 
 As in `irtrack.capture.ends`, which asks here: '' where nothing says that a file is cut.
 """
@@ -21,6 +21,7 @@ PARTITION = bytes.fromhex("060E2B34020501010D01020101")
 FOOTER = 4
 NUT = b"nut/multimedia container\0"
 IVF = b"DKIF\0\0"
+SWF = b"FWS"
 DV, DV_BYTES, DV_PAL_BYTES = b"\x1f\x07\x00", 120_000, 144_000
 
 WITHIN, UNENDED = "it ends within its data", "its end was never written"
@@ -138,6 +139,12 @@ def mxf(f: BinaryIO, size: int) -> str:
         length = int.from_bytes(head[17 : 17 + wide], "big") if wide else head[16]
         at += 17 + wide + length
     return WITHIN if at > size or size - at in range(1, 17) else "" if footer else UNENDED
+
+
+def swf(f: BinaryIO, size: int) -> str:
+    """Flash: its own size."""
+    f.seek(4)
+    return "it says that it is longer" if int.from_bytes(f.read(4), "little") > size else ""
 
 
 def dv(f: BinaryIO, size: int) -> str:

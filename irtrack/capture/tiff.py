@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from irtrack.capture.grey import as_counts, colour_to_grey, oriented
+from irtrack.capture.grey import are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.ifd import COMPRESSION, DESCRIPTION, METAMORPH, ORIENTATION, SUB_IFDS, Directories, Directory
 from irtrack.capture.reading import check_size, reading
 from irtrack.core import Image, Remarks, SourceError
@@ -55,6 +55,7 @@ class TiffPages:
         self._tiff: tifffile.TiffFile | None = None
         self.times: list[float] | None = None
         self.shortfall = ""
+        self.coloured = False
         with reading(path, "is not a TIFF file that can be read"):
             self._file = path.open("rb")
         try:
@@ -176,6 +177,7 @@ class TiffPages:
                 stored = page.asarray()
             if index == 0:
                 self._remark_samples(page)
+                self.coloured = are_colours(colours_of(page, stored))
             grey = grey_of(page, stored)
             return oriented(grey, self._directories.number(self._pages[0 if self._block else index], ORIENTATION, 1))
 
@@ -201,17 +203,23 @@ class TiffPages:
             self._file.close()
 
 
+def colours_of(page: tifffile.TiffPage, stored: NDArray[Any]) -> NDArray[Any]:
+    """Samples of a page (H, W) or (H, W, samples), of a palette its colours."""
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise ValueError(f"axes {page.axes}")
+    image = np.moveaxis(stored, 0, -1) if page.axes == "SYX" else stored  # each colour in a plane of its own
+    if int(page.photometric) != tifffile.PHOTOMETRIC.PALETTE or page.colormap is None:
+        return image
+    colours = (page.colormap >> 8).astype(np.uint8)
+    return np.moveaxis(colours[:, np.minimum(image, colours.shape[1] - 1)], 0, -1)
+
+
 def grey_of(page: tifffile.TiffPage, stored: NDArray[Any]) -> Image:
     """Counts of a page (H, W) from its samples: palettes and colours to grey, white as the highest value."""
-    image = stored
-    if page.axes == "SYX":  # each colour in a plane of its own
-        image = np.moveaxis(stored, 0, -1)
-    elif page.axes not in ("YX", "YXS"):
-        raise ValueError(f"axes {page.axes}")
+    image = colours_of(page, stored)
     photometric, bits = int(page.photometric), int(page.bitspersample)
     if photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        colours = (page.colormap >> 8).astype(np.uint8)
-        return colour_to_grey(np.moveaxis(colours[:, np.minimum(image, colours.shape[1] - 1)], 0, -1))
+        return colour_to_grey(image)
     if image.ndim == 3 and image.shape[2] == 2:  # grey and how opaque it is
         image = image[:, :, 0]
     if image.ndim == 3 and photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR):

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
+from irtrack.capture.boxes import header_of
 from irtrack.capture.container import (
     check_film,
     check_pixels,
@@ -30,6 +31,7 @@ from irtrack.capture.reading import check_size, reading
 from irtrack.capture.sums import are_sound, slices
 from irtrack.capture.tails import second_recording
 from irtrack.capture.times import mended, rate_of
+from irtrack.capture.watched import Watched
 from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, SourceInfo, frozen
 
 DEFAULT_FPS = 30.0
@@ -60,23 +62,25 @@ class VideoSource(Source):
         self._sums = False
         """Whether packets have sums by which damage can be told that the decoder passes over (FFV1)."""
         self._learned, self._highest = 0, -1
+        self._watched = Watched(path.name, self._remarks)
         with reading(path, "is not a video that can be read: it is damaged, unfinished or of another kind"):
             self._end = second_recording(path)
             self._container = open_container(path, self._end)
         try:
             with reading(path):
                 self._chosen = choose_stream(self._container, path, self._remarks)
-                self._edits = edit_list(path, self._chosen)
+                header = header_of(path)
+                self._edits = edit_list(header, self._chosen)
                 if self._edits.odd:
                     self._container.close()
                     self._container = open_container(path, self._end, edited=False)
                 self._stream = video_stream(self._container, self._chosen)
-                self._prepare(fps)
+                self._prepare(fps, header)
         except BaseException:
             self._container.close()
             raise
 
-    def _prepare(self, fps: float | None) -> None:
+    def _prepare(self, fps: float | None, header: bytes) -> None:
         name, stream, context = self._path.name, self._stream, self._stream.codec_context
         self._raw: RawPictures | None = None
         self._fitted = False
@@ -100,7 +104,7 @@ class VideoSource(Source):
         remark_pixels(self._path, stream, self._index.largest, self._remarks)
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
             self._cut = "its last picture is not whole"
-        self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif")
+        self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif", "dv")
         self._restarts = [(0, self._index.before_key)]
         """Where a bare stream can be read from: the frame that comes out first, and its packet."""
         if not self._index.frames:
@@ -112,7 +116,7 @@ class VideoSource(Source):
         if isinstance(first, av.VideoFrame):
             self._fields, self._orientation = field_order(first, self._stream), orientation_of(first)
             check_pixels(self._path, first, context.name if context is not None else "", self._remarks)
-            self._crop = crop_of(self._path, self._chosen, first.width, first.height)
+            self._crop = crop_of(self._path, header, self._chosen, first.width, first.height)
             grey, bits = frame_to_grey(first)
             grey = oriented(self._crop.of(grey), self._orientation)
         else:
@@ -356,7 +360,9 @@ class VideoSource(Source):
                 if number >= len(self._times):  # more than its packets: a decoder that splits one
                     self._times.append(self._times[-1] + 1 / (self.info.fps or DEFAULT_FPS))
                 self._next, seen = number + 1, seen + 1
+                self._watched(number, grey)
                 yield Frame(number, self._times[number], frozen(np.ascontiguousarray(grey)))
+            self._watched.end()
             self._report_losses(start, seen)
         self._next = max(self._next, len(self._times))
 

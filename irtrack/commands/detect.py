@@ -52,12 +52,15 @@ def named_images(texts: list[str]) -> list[Path]:
 
 def pictures_of(path: Path, remarks: Remarks) -> Iterator[tuple[str, Image]]:
     """Name and counts of each picture in a file; pages of one that has several are numbered. Raises SourceError."""
+    from irtrack.capture.grey import IN_COLOURS
     from irtrack.capture.images import open_pages
 
     pages = open_pages(path, remarks)
     try:
         for i in range(pages.count):
             yield path.name if pages.count == 1 else f"{path.stem}_{i:04d}{path.suffix}", pages.picture(i)
+        if pages.coloured:
+            remarks.add(IN_COLOURS)
         if pages.shortfall:
             raise SourceError(f"{path} is cut short or damaged ({pages.shortfall}): {pages.count} pictures were used")
     finally:

@@ -121,7 +121,7 @@ def triangulate(args: argparse.Namespace) -> int:
     """`irtrack triangulate`: positions of the targets that two stations saw."""
     from irtrack.direction.stations import read_station
     from irtrack.direction.triangulate import triangulate as run_triangulation
-    from irtrack.sinks.target import claimed, identity
+    from irtrack.sinks.target import claimed, identity, write_output
 
     remarks = Remarks()
     logs = [args.first, args.second]
@@ -134,10 +134,7 @@ def triangulate(args: argparse.Namespace) -> int:
         for fix in fixes:
             note(fix, remarks)
         text = table_of(fixes, a.began)
-        try:
-            target.path.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise SinkError(f"cannot write {args.out}: {error.strerror or error}") from error
+        write_output(args.out, text)
         target.finish()
     finally:
         target.abandon()

@@ -41,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     stop.polled = True
     if args.pretrigger is not None and (args.record is None or not args.pretrigger >= 0):
         raise IrtrackError("--pretrigger needs --record OUT, and seconds from 0 on")
+    if not args.reconnect >= 0:
+        raise IrtrackError(f"--reconnect {args.reconnect:g} makes no sense: give seconds from 0 on")
     runs: list[Run] = []
     shared: SharedDetector | None = None
     try:

@@ -59,6 +59,8 @@ class Correction:
 def load_correction(path: Path) -> Correction:
     """What `save` wrote. Raises IrtrackError."""
     try:
+        if path.exists() and not path.is_file():  # a device may be read without end
+            raise ValueError("it is no file")
         with zipfile.ZipFile(path) as archive:
             offset, bad = (read_array(archive, name) for name in ("offset.npy", "bad.npy"))
         if offset.shape != bad.shape or not np.isfinite(offset).all() or np.abs(offset).max() > 65535:

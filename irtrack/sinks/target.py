@@ -43,6 +43,8 @@ class Target:
         self.path, self.force = path, force
         self.finished = False
         """Whether all that belongs into it was written."""
+        if str(path) == "-":
+            raise SinkError("- is no name of a file: for the standard output give /dev/stdout and --force")
         try:
             if path.is_dir():
                 raise SinkError(f"{path} is a folder: give the name of a file")

@@ -72,6 +72,7 @@ def read_detections(table: Path | Table, remarks: Remarks | None = None) -> Floa
     if not (rows[:, ID] >= 0).any():
         remark_beginnings(path, rows, remarks)
         rows = without_copies(path, rows, remarks)
+    rows = rows[was_measured(table, rows, remarks)]
     return rows[np.argsort(rows[:, FRAME], kind="stable")][:, [FRAME, X, Y, W, H, SCORE]]
 
 
@@ -101,6 +102,18 @@ def read_truth(path: Path, remarks: Remarks) -> tuple[Floats, NDArray[np.bool_]]
     if not counted.all():
         remarks.add(f"{path.name}: rows flagged as not to be counted", int((~counted).sum()))
     return rows[:, [FRAME, ID, X, Y]], counted
+
+
+def was_measured(table: Table, rows: Floats, remarks: Remarks) -> NDArray[np.bool_]:
+    """Which rows (N,) are detections: all, but for those of a track log in which the track coasts."""
+    if (column := table.column(["measured"])) is None:
+        return np.ones(len(rows), bool)
+    found = dict(table.numbers([column]).tolist())
+    measured = np.array([found[line] != 0 for line in rows[:, LINE].tolist()], bool)
+    if not measured.all():
+        left = int((~measured).sum())
+        remarks.add(f"{table.path.name}: rows of a track log in which nothing was measured were left out", left)
+    return measured
 
 
 def flags_of(table: Table, rows: Floats) -> Floats:
@@ -163,12 +176,12 @@ def blank_absent(path: Path, rows: Floats, remarks: Remarks) -> None:
 
 
 def remark_beginnings(path: Path, rows: Floats, remarks: Remarks) -> None:
-    """Say where frame numbers of rows begin anew, as in recordings that were joined."""
+    """Say where frame numbers of rows begin anew, as in recordings that were joined; in a table in no order they fall
+    elsewhere, too."""
     frames = rows[:, FRAME]
-    anew = (
-        np.flatnonzero((np.diff(frames) < 0) & (frames[1:] == frames.min())) if len(frames) else np.zeros(0, np.int64)
-    )
-    if len(anew):
+    falls = np.flatnonzero(np.diff(frames) < 0)
+    anew = falls[frames[falls + 1] == frames.min()] if len(falls) else falls
+    if len(anew) and 2 * len(anew) >= len(falls):
         remarks.add(
             f"{path.name}: frame numbers begin anew at line {rows[anew[0] + 1, LINE]:.0f}: rows of one number are "
             "taken as of one frame",
@@ -297,6 +310,12 @@ def check_identities(path: Path, rows: Floats) -> None:
     unknown = ~np.isfinite(rows[:, ID])
     if unknown.any():
         raise DetectionFileError(f"{path} line {rows[unknown][0, LINE]:.0f}: the row has no identity")
+    large = np.abs(rows[:, ID]) > LARGEST_FRAME
+    if large.any():
+        raise DetectionFileError(
+            f"{path} line {rows[large][0, LINE]:.0f}: identities such as {rows[large][0, ID]:.4g} have more digits "
+            "than can be told apart: number them anew"
+        )
     order = np.lexsort((rows[:, LINE], rows[:, ID], rows[:, FRAME]))
     pairs = rows[order][:, [FRAME, ID]]
     same = np.flatnonzero((pairs[1:] == pairs[:-1]).all(1))

@@ -1,0 +1,78 @@
+"""What pictures that follow each other tell of a recording, and its header does not: two moments in one picture, and
+pictures that are there again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from irtrack.core import Floats, Image, Remarks
+
+EVERY_COLUMN = 4
+"""Of the pictures' columns so many-th tell enough."""
+
+MOVES, STILL = 0.1, 0.25
+"""Something moves where rows of two pictures differ by so much more than those of one. Of the two ways to mix the rows
+of two pictures, one is then as good as no mixing, up to such a share of the other: rows of two moments."""
+
+FEWEST = 12
+"""So many pairs of pictures must show it."""
+
+AGAIN = 0.25
+"""Share of pictures that are there again from which on it is said; still pictures all are."""
+
+
+class Watched:
+    """Looks at grey pictures in turn, and remarks what they tell."""
+
+    def __init__(self, name: str, remarks: Remarks) -> None:
+        self._name, self._remarks = name, remarks
+        self._number, self._before = -2, np.zeros((0, 0), np.uint8)
+        self._pairs = self._again = 0
+        self._ended = False
+        self._combs: list[Floats] | None = []
+        """Of pairs of pictures in which something moves; None once it is known."""
+
+    def __call__(self, number: int, picture: Image) -> None:
+        """The next picture; one that does not follow the one before begins anew."""
+        part = picture[:, ::EVERY_COLUMN]
+        if number == self._number + 1 and part.shape == self._before.shape:
+            self._pairs += 1
+            if np.array_equal(part, self._before):
+                self._again += 1
+            elif self._combs is not None and len(part) > 3:
+                self._look(self._before.astype(np.float32), part.astype(np.float32))
+        self._number, self._before = number, part
+
+    def _look(self, first: Floats, second: Floats) -> None:
+        """At rows of two pictures: as they are, and mixed in both ways. Where all rows of a picture are of one moment,
+        both ways are as bad; where every other row is half a picture later, one way is as good as none."""
+        assert self._combs is not None
+        own = comb(first[::2], first[1::2])
+        mixed = np.array([comb(second[::2], first[1::2]), comb(first[::2], second[1::2])]) - own
+        if mixed.max() > MOVES * own > 0:
+            self._combs.append(mixed)
+        if len(self._combs) < FEWEST:
+            return
+        first_way, second_way = np.sum(self._combs, 0)
+        later = np.argmax(self._combs, 1)
+        if min(first_way, second_way) < STILL * max(first_way, second_way) and later.min() == later.max():
+            self._remarks.add(
+                f"{self._name}: every other row of its pictures is of another moment, so that what moves is a comb: it "
+                "is interlaced, and its header does not say so: deinterlace it first"
+            )
+        self._combs = None
+
+    def end(self) -> None:
+        """No picture follows; of a recording that is read again nothing is said again."""
+        ended, self._ended = self._ended, True
+        if not ended and AGAIN * self._pairs < self._again < self._pairs:
+            self._remarks.add(
+                f"{self._name}: pictures that are the one before again, as where a recorder fills up to its rate",
+                self._again,
+            )
+
+
+def comb(even: Floats, odd: Floats) -> float:
+    """How far odd rows lie off the mean of those above and below: mean square."""
+    rows = min(len(even) - 1, len(odd))
+    return float(np.square(even[:rows] + even[1 : rows + 1] - 2 * odd[:rows]).mean())
