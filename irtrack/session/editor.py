@@ -117,7 +117,8 @@ class Editor:
 
     def swap(self, other: int) -> None:
         """Have the selected track and another one change places from the frame on screen on."""
-        if self._edit(lambda track: self.edits.swapped(track, other, self.frame)):
+        lives = self.session.lives()
+        if self._edit(lambda track: self.edits.swapped(track, other, self.frame, lives)):
             self.session.said(f"tracks {self._label()} and {self.edits.label(other)} change places from this frame on")
 
     def merge(self, *others: int) -> None:
