@@ -62,7 +62,10 @@ def test_a_region_beside_the_picture_is_none() -> None:
     assert not drawn.add("include", [(x + 200, y) for x, y in SQUARE])
     assert drawn.add("include", [(x - 5, y - 5) for x, y in SQUARE])  # over its corner
     assert not drawn.reshape("include", 0, [(x - 50, y) for x, y in SQUARE])
-    assert history.regions.value == {"include": (tuple((x - 5, y - 5) for x, y in SQUARE),)}
+    over = tuple((x - 5, y - 5) for x, y in SQUARE)
+    assert history.regions.value == {"include": (over,)}
+    assert drawn.reshape("include", 0, (*over[:2], (200.0, 90.0), over[3]))  # a corner that was dragged away
+    assert drawn.of("include") == ((*over[:2], (95.5, 79.5), over[3]),)
 
 
 def test_a_camera_is_looked_at_and_let_go_of() -> None:

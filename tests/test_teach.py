@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -25,7 +26,7 @@ from test_sessionfile import desks as desks
 from torch import Tensor, nn
 
 from irtrack.cli import main
-from irtrack.core import IrtrackError, Remarks
+from irtrack.core import IrtrackError, Remarks, SinkError
 from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
 from irtrack.gui.teaching import table_of
@@ -36,6 +37,7 @@ from irtrack.session.loading import Loader
 from irtrack.session.reading import read_session
 from irtrack.stopping import Stop
 from irtrack.train.data import load_dataset
+from irtrack.train.loop import atomic_save
 from irtrack.train.retained import ALL, KINDS, PICTURES, compare, rendered, said, shipped
 from irtrack.train.teach import samples_of, write_set
 
@@ -347,7 +349,7 @@ def test_what_was_said_just_now_is_learned_from_and_kept_weights_are_found_again
 
 
 def test_learning_that_is_given_up_or_fails_leaves_nothing(
-    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path
+    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teaching = judged.teaching
     lessons.append("slow")
@@ -365,7 +367,14 @@ def test_learning_that_is_given_up_or_fails_leaves_nothing(
     lessons.append("slow")
     teaching.start()
     qtbot.waitUntil(lambda: bool(learnt(flight)), timeout=60_000)
-    judged.close()
+    answers, texts = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes], list[str]()
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: (texts.append(words[2]), answers.pop(0))[1])
+    judged.quit()
+    assert judged.isVisible()
+    assert "still being learned" in texts[0]
+    assert teaching.process is not None
+    judged.quit()
+    assert not judged.isVisible()
     assert not learnt(flight)
 
 
@@ -380,6 +389,22 @@ def test_a_program_that_is_to_end_does_so_while_it_asks(
     qtbot.waitUntil(lambda: not judged.isVisible(), timeout=60_000)
     (out,) = learnt(flight)
     assert (out / "best.pt").exists()
+
+
+def test_a_disk_that_is_full_while_it_learns_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+    """A limit on the size of files ends writing as a full disk does; torch says nothing that anybody could read."""
+    path, limits = tmp_path / "best.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    atomic_save({"step": 1}, path)
+    before = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(SinkError, match=r"cannot write .*best\.pt: .*what was written before stays") as raised:
+            atomic_save({"weights": torch.zeros(1_000_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
 
 
 def test_there_has_to_be_something_to_learn_from(

@@ -115,6 +115,14 @@ class Teaching(QObject):
         then = "Analyse again uses them" if keep else "they are in the list of models"
         self._session.said(f"the new weights are in {lesson.out}; {then}")
 
+    def may_close(self) -> bool:
+        """Whether the window may be closed: while something is being learned, that is asked."""
+        if self.process is None:
+            return True
+        text = f"Something is still being learned ({self.progress.label.text()}). Give it up and close?"
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
+
     def stop(self) -> None:
         """Give it up."""
         self._stopped = True

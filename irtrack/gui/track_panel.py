@@ -59,6 +59,8 @@ class TrackPanel(QWidget):
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
+        for widget in (self.merge, self.export):  # of a track that these results do not have there is nothing to write
+            widget.setEnabled(there and track not in edits.missing)
         if track is None:
             self.head.setText(NONE)
         elif track in edits.missing:

@@ -37,8 +37,10 @@ class Drawn:
 
     def reshape(self, kind: str, number: int, corners: Corners) -> bool:
         """Other corners; what would hold nothing stays as it was. Whether it was taken."""
-        outline, some = rounded(corners), self.of(kind)
-        there = number < len(some) and holds(outline, self._shape())
+        outline, some, shape = rounded(corners), self.of(kind), self._shape()
+        if number < len(some) and shape is not None:
+            outline = kept_within(outline, some[number], shape)
+        there = number < len(some) and holds(outline, shape)
         if there:
             self._put({kind: [outline if i == number else other for i, other in enumerate(some)]})
         return there
@@ -77,6 +79,18 @@ class Drawn:
 def holds(outline: Polygon, shape: Shape | None = None) -> bool:
     """Whether there is anything in it; `shape`: of a picture of that height and width."""
     return len(outline) >= 3 and area(outline) > 0 and (shape is None or bool(pixels([outline], shape).any()))
+
+
+def kept_within(outline: Polygon, before: Polygon, shape: Shape) -> Polygon:
+    """Where one corner alone was dragged off the picture, with that on its border; what is moved whole keeps its
+    form."""
+    moved = [i for i, (a, b) in enumerate(zip(outline, before, strict=False)) if a != b]
+    if len(moved) != 1 or len(outline) != len(before):
+        return outline
+    (i,), (h, w) = moved, shape
+    x, y = outline[i]
+    at = min(max(x, -0.5), w - 0.5), min(max(y, -0.5), h - 0.5)
+    return (*outline[:i], at, *outline[i + 1 :])
 
 
 def rounded(corners: Corners) -> Polygon:
