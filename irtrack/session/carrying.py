@@ -6,11 +6,11 @@ that come of those. What finds no track is kept with its places: a later pass th
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from irtrack.session.edits import MADE_FROM, Change, Edits, Gone, Kind
-from irtrack.session.matching import Places, matched
+from irtrack.session.matching import ByFrame, Places, by_frame, matched
 from irtrack.session.store import ResultStore
 
 
@@ -20,7 +20,9 @@ class Carrier:
     def __init__(self, before: ResultStore, after: ResultStore, states: Iterable[Edits]) -> None:
         """The results that they are of, and those that come in their place."""
         self._before, self._after = before, after
-        self._after_places = {track: after.places(track) for track in after.lives()}
+        self._there: dict[tuple[tuple[Change, ...], frozenset[int]], ByFrame] = {}
+        """Of the other results, by how they were joined, cut and swapped, and what was added: most states have this in
+        common, and there may be many tracks."""
         self._free = max(edits.next_number() for edits in states)
         self._numbers: dict[tuple[bool, int], int] = {}
         """Of what is gone, by whether it is a target, and its number before."""
@@ -35,7 +37,7 @@ class Carrier:
         said = {*edits.names, *edits.marked, *edits.verdicts, *edits.dropped, *gone}
         alive = targets(self._before, bare, said | changed | {chosen})
         places = {track: gone[track].places for track in gone} | alive
-        now = matched(places, targets(self._after, Edits(changes=structure, added=edits.added)))
+        now = self._matched(places, Edits(changes=structure, added=edits.added))
         for track in sorted((said | (alive.keys() & changed)) - now.keys()):
             now[track] = track if track in gone else self._number(True, track)
             lost[now[track]] = gone.get(track) or Gone.of(track, places.get(track, {}))
@@ -48,6 +50,15 @@ class Carrier:
             lost,
         )
         return carried, None if chosen is None else now.get(chosen)
+
+    def _matched(self, places: Mapping[int, Places], edits: Edits) -> dict[int, int]:
+        """The tracks of the other results, as edited, that were at these places."""
+        if not places:
+            return {}
+        key = edits.changes, frozenset(edits.added)
+        if key not in self._there:
+            self._there[key] = by_frame(targets(self._after, edits))
+        return matched(places, self._there[key])
 
     def _number(self, target: bool, track: int) -> int:
         """Of what is gone."""
@@ -62,7 +73,7 @@ class Carrier:
                 here[track] = edits.gone[track].places
             elif 0 <= track < MADE_FROM:
                 here[track] = self._before.places(track)
-        raw, lost = matched(here, self._after_places), dict[int, Gone]()
+        raw, lost = self._matched(here, Edits()), dict[int, Gone]()
         for track in sorted(here.keys() - raw.keys()):
             raw[track] = track if track in edits.gone else self._number(False, track)
             lost[raw[track]] = edits.gone.get(track) or Gone.of(track, here[track])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SAME_PX = 6.0
 """Tracks of one target are no further apart than this."""
@@ -13,13 +13,22 @@ Places = Mapping[int, tuple[float, float]]
 """Where a track was, by frames."""
 
 
-def matched(before: Mapping[int, Places], after: Mapping[int, Places]) -> dict[int, int]:
-    """For each track of one pass the track of the other that was there in most frames, and in more than half of those
-    that both have; none goes to two. Of equals the one that has its number."""
+ByFrame = Mapping[int, Sequence[tuple[int, tuple[float, float]]]]
+"""Which tracks were where, in each frame."""
+
+
+def by_frame(tracks: Mapping[int, Places]) -> ByFrame:
+    """The same places, to be looked at by frames."""
     there: dict[int, list[tuple[int, tuple[float, float]]]] = defaultdict(list)
-    for track, places in after.items():
+    for track, places in tracks.items():
         for frame, place in places.items():
             there[frame].append((track, place))
+    return there
+
+
+def matched(before: Mapping[int, Places], there: ByFrame) -> dict[int, int]:
+    """For each track of one pass the track of the other that was there in most frames, and in more than half of those
+    that both have; none goes to two. Of equals the one that has its number."""
     votes: list[tuple[int, bool, int, int]] = []
     for track, here in before.items():
         common, same = Counter[int](), Counter[int]()
