@@ -21,7 +21,7 @@ from irtrack.core import Detections, Frame, FrameResult
 from irtrack.session.carrying import Carrier
 from irtrack.session.editor import Editor
 from irtrack.session.edits import MADE_FROM, Edits, Gone, History
-from irtrack.session.matching import by_frame, matched
+from irtrack.session.matching import by_frame, matched, votes_for
 from irtrack.session.session import Session
 from irtrack.session.standing import missing_text, remarks_of
 from irtrack.session.store import ResultStore
@@ -190,9 +190,11 @@ def test_a_name_of_a_track_whose_results_were_lost_is_kept() -> None:
 
 def test_of_equals_the_one_with_the_same_number() -> None:
     places = {i: (float(i), 5.0) for i in range(9)}
-    assert matched({4: places}, by_frame({1: places, 4: places})) == {4: 4}
-    assert matched({4: places, 5: places}, by_frame({5: places})) == {5: 5}  # none goes to two
-    assert matched({4: {}}, by_frame({1: {}})) == {}
+    assert votes_for({}, by_frame({1: places})) == []
+    both = by_frame({1: places, 4: places})
+    assert matched({4: votes_for(places, both)}) == {4: 4}
+    one = votes_for(places, by_frame({5: places}))
+    assert matched({4: one, 5: one}) == {5: 5}  # none goes to two
 
 
 def test_tracks_that_wait_are_said_and_listed(session: Session) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 from irtrack.session.edits import MADE_FROM, Change, Edits, Gone, Kind
-from irtrack.session.matching import ByFrame, Places, by_frame, matched
+from irtrack.session.matching import ByFrame, Places, Votes, by_frame, matched, votes_for
 from irtrack.session.store import ResultStore
 
 
@@ -23,6 +23,7 @@ class Carrier:
         self._there: dict[tuple[tuple[Change, ...], frozenset[int]], ByFrame] = {}
         """Of the other results, by how they were joined, cut and swapped, and what was added: most states have this in
         common, and there may be many tracks."""
+        self._votes: dict[object, Votes] = {}
         self._free = max(edits.next_number() for edits in states)
         self._numbers: dict[tuple[bool, int], int] = {}
         """Of what is gone, by whether it is a target, and its number before."""
@@ -37,7 +38,7 @@ class Carrier:
         said = {*edits.names, *edits.marked, *edits.verdicts, *edits.dropped, *gone}
         alive = targets(self._before, bare, said | changed | {chosen})
         places = {track: gone[track].places for track in gone} | alive
-        now = self._matched(places, Edits(changes=structure, added=edits.added))
+        now = self._matched(places, bare, Edits(changes=structure, added=edits.added))
         for track in sorted((said | (alive.keys() & changed)) - now.keys()):
             now[track] = track if track in gone else self._number(True, track)
             lost[now[track]] = gone.get(track) or Gone.of(track, places.get(track, {}))
@@ -51,14 +52,18 @@ class Carrier:
         )
         return carried, None if chosen is None else now.get(chosen)
 
-    def _matched(self, places: Mapping[int, Places], edits: Edits) -> dict[int, int]:
-        """The tracks of the other results, as edited, that were at these places."""
-        if not places:
-            return {}
-        key = edits.changes, frozenset(edits.added)
-        if key not in self._there:
-            self._there[key] = by_frame(targets(self._after, edits))
-        return matched(places, self._there[key])
+    def _matched(self, places: Mapping[int, Places], before: Edits | None, after: Edits) -> dict[int, int]:
+        """The tracks of the other results that were at these places; of tracks as edited on both sides."""
+        key = after.changes, frozenset(after.added)
+        votes: dict[int, Votes] = {}
+        for track, here in places.items():
+            one = key, before.changes if before is not None else None, track
+            if one not in self._votes:
+                if key not in self._there:
+                    self._there[key] = by_frame(targets(self._after, after))
+                self._votes[one] = votes_for(here, self._there[key])
+            votes[track] = self._votes[one]
+        return matched(votes)
 
     def _number(self, target: bool, track: int) -> int:
         """Of what is gone."""
@@ -73,7 +78,7 @@ class Carrier:
                 here[track] = edits.gone[track].places
             elif 0 <= track < MADE_FROM:
                 here[track] = self._before.places(track)
-        raw, lost = self._matched(here, Edits()), dict[int, Gone]()
+        raw, lost = self._matched(here, None, Edits()), dict[int, Gone]()
         for track in sorted(here.keys() - raw.keys()):
             raw[track] = track if track in edits.gone else self._number(False, track)
             lost[raw[track]] = edits.gone.get(track) or Gone.of(track, here[track])

@@ -26,20 +26,27 @@ def by_frame(tracks: Mapping[int, Places]) -> ByFrame:
     return there
 
 
-def matched(before: Mapping[int, Places], there: ByFrame) -> dict[int, int]:
-    """For each track of one pass the track of the other that was there in most frames, and in more than half of those
-    that both have; none goes to two. Of equals the one that has its number."""
-    votes: list[tuple[int, bool, int, int]] = []
-    for track, here in before.items():
-        common, same = Counter[int](), Counter[int]()
-        for frame, place in here.items():
-            for other, at in there.get(frame, ()):
-                common[other] += 1
-                same[other] += math.dist(place, at) < SAME_PX
-        votes += [(-n, track != other, track, other) for other, n in same.items() if 2 * n > common[other]]
+Votes = Sequence[tuple[int, int]]
+"""Tracks that were at the places of one in more than half of the frames that both have, and in how many."""
+
+
+def votes_for(here: Places, there: ByFrame) -> Votes:
+    """The tracks of another pass that were where one was."""
+    common, same = Counter[int](), Counter[int]()
+    for frame, place in here.items():
+        for other, at in there.get(frame, ()):
+            common[other] += 1
+            same[other] += math.dist(place, at) < SAME_PX
+    return [(other, n) for other, n in same.items() if 2 * n > common[other]]
+
+
+def matched(votes: Mapping[int, Votes]) -> dict[int, int]:
+    """For each track of one pass the track of the other that was there in most frames; none goes to two. Of equals the
+    one that has its number."""
+    order = sorted((-n, track != other, track, other) for track, some in votes.items() for other, n in some)
     out: dict[int, int] = {}
     taken: set[int] = set()
-    for _, _, track, other in sorted(votes):
+    for _, _, track, other in order:
         if track not in out and other not in taken:
             out[track] = other
             taken.add(other)
