@@ -134,3 +134,52 @@ def test_distances_from_edges() -> None:
     assert distance((5, 3), (0, 0), (10, 0)) == 3
     assert distance((-3, 4), (0, 0), (10, 0)) == 5
     assert distance((1, 1), (0, 0), (0, 0)) == pytest.approx(2**0.5)
+
+
+def test_corners_beside_the_picture_lie_on_its_border_and_all_is_taken_back_by_key(
+    qtbot: QtBot, shown: MainWindow
+) -> None:
+    regions = shown.session.regions
+    before = regions.value
+    shown.canvas._view.setRange(xRange=(-30, 126), yRange=(-30, 110), padding=0)
+    shown.regions.draw("include")
+    for x, y in ((-20, -20), (50, -9), (50, 60), (-7, 60)):
+        qtbot.mouseClick(shown.canvas.viewport(), Qt.MouseButton.LeftButton, pos=on_screen(shown, x, y))
+    qtbot.keyClick(shown.canvas, Qt.Key.Key_Return)
+    (drawn,) = regions.value["include"]
+    for corner, expected in zip(drawn, ((-0.5, -0.5), (50, -0.5), (50, 60), (-0.5, 60)), strict=True):
+        assert corner == pytest.approx(expected, abs=0.6)
+    allowed = shown.session.recipe.value.regions.allowed((80, 96))
+    assert allowed is not None
+    assert allowed[0, 0]
+    assert not allowed[79, 95]
+    after = regions.value
+    drag(shown, (50.0, 30.0), (-40.0, 30.0))  # all of it out of the picture: then nothing would be looked at
+    assert regions.value == after
+    assert shown.canvas.overlays.regions.outlines == after
+    assert "hold something" in shown.status.currentMessage()
+    shown.regions.clear()
+    assert regions.value == {}
+    assert "Ctrl+Z" in shown.status.currentMessage()
+    shown.canvas.setFocus()
+    for expected_regions in (after, before):
+        shown.editor.undo()
+        assert regions.value == expected_regions
+        assert shown.canvas.overlays.regions.outlines == expected_regions
+        assert shown.session.recipe.value.regions.include == expected_regions.get("include", ())
+    shown.editor.redo()
+    assert regions.value == after
+    choose(menu_at(qtbot, shown, 50.0, 30.0), "Delete the region")
+    assert "include" not in regions.value or not regions.value["include"]
+    shown.editor.undo()
+    assert regions.value == after
+
+
+def test_a_region_that_is_being_drawn_ends_with_its_picture(qtbot: QtBot, shown: MainWindow) -> None:
+    shown.regions.draw("exclude")
+    for x, y in ((10, 10), (60, 10), (60, 60)):
+        qtbot.mouseClick(shown.canvas.viewport(), Qt.MouseButton.LeftButton, pos=on_screen(shown, x, y))
+    seen_whole(qtbot, shown, SCENE.replace("seed=5", "seed=6"), 60)
+    assert not shown.canvas.drawing
+    assert not shown.badges.task.isVisible()
+    assert shown.session.regions.value == {}

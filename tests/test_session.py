@@ -787,7 +787,11 @@ def test_a_source_that_opens_after_the_session_has_ended_is_closed(monkeypatch: 
 
 
 def test_a_track_that_is_gone_is_one_line() -> None:
-    for act in (lambda: Edits().joined(9, 1, {1: (0, 5)}), lambda: Edits().split(9, 3, {1: (0, 5)})):
+    for act in (
+        lambda: Edits().joined(9, 1, {1: (0, 5)}),
+        lambda: Edits().split(9, 3, {1: (0, 5)}),
+        lambda: Edits().swapped(1, 9, 3, {1: (0, 5)}),
+    ):
         with pytest.raises(IrtrackError, match="there is no track 9 any more"):
             act()
 
@@ -798,7 +802,7 @@ def test_splitting_swapping_and_cutting() -> None:
     assert made == MADE_FROM
     assert edits.names == {1: "A", made: "Ab"}
     assert edits.lives(lives) == {1: (0, 19), made: (20, 30), 2: (10, 40)}
-    swapped = edits.swapped(2, made, 25)
+    swapped = edits.swapped(2, made, 25, edits.lives(lives))
     assert [(p.track, p.first, p.last, p.now) for p in swapped.pieces(lives)] == [
         (1, 0, 19, 1), (1, 20, 24, made), (1, 25, 30, 2), (2, 10, 19, 2), (2, 20, 24, 2), (2, 25, 40, made),
     ]  # fmt: skip
@@ -808,7 +812,7 @@ def test_splitting_swapping_and_cutting() -> None:
         with pytest.raises(IrtrackError, match="lives in frames 0 to 30"):
             Edits().split(1, frame, lives)
     with pytest.raises(IrtrackError, match="with itself"):
-        Edits().swapped(1, 1, 5)
+        Edits().swapped(1, 1, 5, lives)
     assert Edits.from_dict(json.loads(json.dumps(swapped.to_dict()))) == swapped
 
 
@@ -1013,6 +1017,33 @@ def test_alarm_rules_as_they_are_typed() -> None:
                        ("in=1,2 3,4", "three corners")):  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             alarms_from(text)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    ["", "holdoff=0", "holdoff=0.5", "speed=15,holdoff=0", "snr=3,holdoff=0.1", "holdoff=0,in=0,0 60,0 60,80 0,80"],
+)
+def test_the_list_of_alarms_is_what_the_rules_call_for_also_where_they_are_changed_later(
+    session: Session, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rules: str
+) -> None:
+    monkeypatch.setattr("irtrack.build.make_detector", lambda settings, source=None: Bright())
+    called: list[Alarm] = []
+    session.called.connect(lambda alarm, result: called.append(alarm))
+    session.open(SCENE)
+    until(session, lambda: whole(session))
+    assert session.store.alarms == []
+    typed = alarms_from(rules)
+    session.regions.set({"alarm": typed.area})
+    session.rules.set(typed.rules)
+    assert main(["run", SCENE, "--alarm", rules]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("alarm:")]
+    listed = session.store.alarms
+    assert len(listed) == len(lines) > 0
+    for alarm, line in zip(listed, lines, strict=True):
+        assert line.endswith(f"{alarm.time_s:.2f} s, frame {alarm.frame}: {alarm.text}")
+    session.rules.set(replace(typed.rules, on=False))
+    assert session.store.alarms == listed  # what was called was called
+    assert called == []  # nobody is called for what is over
 
 
 def test_alarms_of_a_headless_run_are_those_of_the_window(

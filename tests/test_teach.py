@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
+import resource
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_window, seen_whole
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 from test_session import SETTINGS, Bright, truth
 from test_sessionfile import Desk
@@ -19,13 +26,18 @@ from test_sessionfile import desks as desks
 from torch import Tensor, nn
 
 from irtrack.cli import main
+from irtrack.core import IrtrackError, Remarks, SinkError
 from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
 from irtrack.gui.teaching import table_of
 from irtrack.gui.window import MainWindow
 from irtrack.session.byhand import Click
+from irtrack.session.learning import Lesson
+from irtrack.session.loading import Loader
 from irtrack.session.reading import read_session
+from irtrack.stopping import Stop
 from irtrack.train.data import load_dataset
+from irtrack.train.loop import atomic_save
 from irtrack.train.retained import ALL, KINDS, PICTURES, compare, rendered, said, shipped
 from irtrack.train.teach import samples_of, write_set
 
@@ -194,11 +206,6 @@ def test_a_session_without_verdicts_is_one_line(
     assert "nothing is said of the tracks in s.irtrack" in capsys.readouterr().err
 
 
-def running(window: MainWindow) -> bool:
-    process = window.teaching.process
-    return process is not None and process.processId() > 0
-
-
 def test_the_window_learns_and_asks_whether_to_keep_it(
     qtbot: QtBot, flight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +219,12 @@ def test_the_window_learns_and_asks_whether_to_keep_it(
         window.session.edits.edit(window.session.edits.value.judged(track, "drone"))
     window.teaching.options = ("--weights", "datransnet-s", "--steps", "25", "--set", "batch=1", "crop=64")
     asked: list[str] = []
-    monkeypatch.setattr(window.teaching, "_ask", lambda compared: (asked.append(table_of(compared)), True)[1])
+
+    def ask(compared: dict[str, Any]) -> None:
+        asked.append(table_of(compared))
+        window.teaching.decide(True)
+
+    monkeypatch.setattr(window.teaching, "_ask", ask)
     window.teaching.start()
     assert window.teaching.progress.isVisible()
     qtbot.waitUntil(lambda: bool(asked) or "learn" in window.banner.text(), timeout=240_000)
@@ -224,12 +236,203 @@ def test_the_window_learns_and_asks_whether_to_keep_it(
     assert weights.parent.parent == tmp_path  # beside the session
     assert window.session.older == ["model"]
     assert not window.teaching.progress.isVisible()
-    window.teaching.decide(False)
-    assert not weights.exists()
-    window.session.choose(weights="datransnet-s")
-    window.teaching.start()
-    qtbot.waitUntil(lambda: running(window), timeout=60_000)
-    window.teaching.progress.cancel.click()
-    qtbot.waitUntil(lambda: window.teaching.process is None, timeout=60_000)
-    assert len(asked) == 1
     window.close()
+
+
+PROGRAM = """
+import json, sys, time
+from pathlib import Path
+out, how = Path(sys.argv[1]), sys.argv[2]
+out.mkdir(parents=True)
+(out / "best.pt").write_bytes(b"weights")
+print("step 3/10", flush=True)
+if how == "slow":
+    time.sleep(600)
+if how == "full":
+    print("irtrack: cannot write last.pt: No space left on device", file=sys.stderr)
+    sys.exit(1)
+(out / "compared.json").write_text(sys.argv[3])
+"""
+FIGURES = {"Pd": 50.0, "false_objects_per_image": 0.1, "IoU": 60.0}
+SCENES = {"warnings": [], "before": {"sky": FIGURES}, "after": {"sky": FIGURES}}
+COMPARED = {"session": "flight.irtrack", "weights": "datransnet-s", "frames": 18, "before": FIGURES,
+            "after": FIGURES | {"Pd": 75.0}, "rendered": SCENES, "shipped": {}}  # fmt: skip
+
+
+@pytest.fixture
+def lessons(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The program that learns is one that only writes what learning leaves; the last entry says how it goes."""
+    how = ["well"]
+
+    def command(lesson: Lesson, options: Sequence[str] = ()) -> list[str]:
+        return [sys.executable, "-c", PROGRAM, str(lesson.out), how[-1], json.dumps(COMPARED)]
+
+    monkeypatch.setattr(Lesson, "command", command)
+    monkeypatch.setattr(Loader, "load", lambda self, settings, source: None)  # those weights are none
+    return how
+
+
+@pytest.fixture
+def judged(qtbot: QtBot, flight: Path) -> Iterator[MainWindow]:
+    """A window with a recording of which something was said, as it was a moment ago."""
+    window = make_window(qtbot, SETTINGS)
+    window.session.use(Bright())
+    seen_whole(qtbot, window, flight, 40)
+    window.outputs.save_session(flight.with_name("s.irtrack"))
+    for track in window.session.lives():
+        window.session.edits.edit(window.session.edits.value.judged(track, "drone"))
+    yield window
+    window.close()
+
+
+def asked(qtbot: QtBot, window: MainWindow) -> QMessageBox:
+    """The question at the end."""
+    qtbot.waitUntil(lambda: isinstance(QApplication.activeModalWidget(), QMessageBox), timeout=60_000)
+    box = QApplication.activeModalWidget()
+    assert isinstance(box, QMessageBox)
+    assert window.teaching.process is None
+    return box
+
+
+def learnt(flight: Path) -> list[Path]:
+    """Folders that learning has left beside the recording."""
+    return sorted(flight.parent.glob("*-learnt*"))
+
+
+def press(qtbot: QtBot, box: QMessageBox, text: str) -> None:
+    button = next(button for button in box.buttons() if button.text() == text)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_what_was_said_just_now_is_learned_from_and_kept_weights_are_found_again(
+    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path
+) -> None:
+    teaching, session = judged.teaching, judged.session
+    teaching.start()
+    assert teaching.lesson is not None
+    file, out = teaching.lesson.file, teaching.lesson.out
+    assert read_session(file).edits == session.edits.value  # at once, whatever the disk is busy with
+    box = asked(qtbot, judged)
+    teaching.start()
+    assert "something is being learned" in judged.banner.text()
+    press(qtbot, box, "Use the new weights")
+    weights = out / "best.pt"
+    assert session.recipe.value.detector.weights == str(weights)
+    model = judged.side.detection.model_box
+    assert model.currentText() == f"{out.name}/best.pt"
+    assert out.name.startswith("flight-learnt")
+    assert "learned from flight.irtrack, on from datransnet-s" in model.toolTip()
+    assert "75 %" in model.toolTip()
+    lessons.append("well")
+    session.choose(weights="datransnet-s")
+    teaching.start()  # twice in a row
+    press(qtbot, asked(qtbot, judged), "Drop them")
+    assert learnt(flight) == [out]
+    teaching.start()
+    qtbot.keyClick(asked(qtbot, judged), Qt.Key.Key_Escape)  # nothing that took long is lost by a key
+    qtbot.waitUntil(lambda: teaching.lesson is None)
+    (later,) = (folder / "best.pt" for folder in learnt(flight) if folder != out)
+    assert later.exists()
+    assert session.recipe.value.detector.weights == "datransnet-s"
+    judged.close()
+    again = make_window(qtbot, SETTINGS)
+    model = again.side.detection.model_box
+    for path in (weights, later):
+        at = model.findData(str(path))
+        assert model.itemText(at) == f"{path.parent.name}/best.pt"
+        assert "learned from flight.irtrack" in model.itemData(at, Qt.ItemDataRole.ToolTipRole)
+    later.unlink()
+    again.close()
+    last = make_window(qtbot, SETTINGS)
+    assert last.side.detection.model_box.findData(str(later)) < 0  # it was deleted meanwhile
+    last.close()
+
+
+def test_learning_that_is_given_up_or_fails_leaves_nothing(
+    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teaching = judged.teaching
+    lessons.append("slow")
+    teaching.start()
+    qtbot.waitUntil(lambda: teaching.progress.label.text() == "learning: 3 of 10", timeout=60_000)
+    qtbot.mouseClick(teaching.progress.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: teaching.process is None, timeout=60_000)
+    assert not learnt(flight)
+    assert not teaching.progress.isVisible()
+    lessons.append("full")
+    teaching.start()
+    qtbot.waitUntil(lambda: "No space left" in judged.banner.text(), timeout=60_000)
+    assert judged.banner.text().startswith("nothing was learned")
+    assert not learnt(flight)
+    lessons.append("slow")
+    teaching.start()
+    qtbot.waitUntil(lambda: bool(learnt(flight)), timeout=60_000)
+    answers, texts = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes], list[str]()
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: (texts.append(words[2]), answers.pop(0))[1])
+    judged.quit()
+    assert judged.isVisible()
+    assert "still being learned" in texts[0]
+    assert teaching.process is not None
+    judged.quit()
+    assert not judged.isVisible()
+    assert not learnt(flight)
+
+
+def test_a_program_that_is_to_end_does_so_while_it_asks(
+    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path
+) -> None:
+    """As by Ctrl+C in its terminal: what was learned is not thrown away."""
+    judged.teaching.start()
+    asked(qtbot, judged)
+    judged.stop = Stop()
+    judged.stop.asked = True
+    qtbot.waitUntil(lambda: not judged.isVisible(), timeout=60_000)
+    (out,) = learnt(flight)
+    assert (out / "best.pt").exists()
+
+
+def test_a_disk_that_is_full_while_it_learns_is_one_line_and_leaves_what_was_there(tmp_path: Path) -> None:
+    """A limit on the size of files ends writing as a full disk does; torch says nothing that anybody could read."""
+    path, limits = tmp_path / "best.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    atomic_save({"step": 1}, path)
+    before = path.read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(SinkError, match=r"cannot write .*best\.pt: .*what was written before stays") as raised:
+            atomic_save({"weights": torch.zeros(1_000_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_there_has_to_be_something_to_learn_from(
+    qtbot: QtBot, judged: MainWindow, lessons: list[str], flight: Path
+) -> None:
+    edits = judged.session.edits.value
+    for track in judged.session.lives():
+        edits = edits.judged(track, "")
+    judged.session.edits.edit(edits.renamed(1, "A"))
+    judged.teaching.start()
+    assert "say first what tracks are" in judged.banner.text()
+    assert judged.teaching.lesson is None
+
+
+def test_the_model_that_was_chosen_is_trained_on(desk: Desk, flight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that which the program was started with."""
+    path = judged_session(desk, flight)
+    monkeypatch.setattr(Loader, "load", lambda self, settings, source: None)
+    desk.session.choose(weights="datransnet", threshold=0.4)
+    save(desk)
+    kept = read_session(path)
+    assert (kept.settings.detector.weights, kept.chosen.detector.weights) == ("datransnet-s", "datransnet")
+    given: list[argparse.Namespace] = []
+
+    def train(args: argparse.Namespace, remarks: Remarks) -> None:
+        given.append(args)
+        raise IrtrackError("enough")
+
+    monkeypatch.setattr("irtrack.train.teach.train", train)
+    assert main(["teach", str(path), "--out", str(flight.with_name("out"))]) == 1
+    assert (given[0].init, given[0].teacher) == ("datransnet", "datransnet")

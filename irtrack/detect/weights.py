@@ -50,6 +50,10 @@ class Weights:
         return isinstance(self.network, DATransNet)
 
 
+OF_RUNS = ("best.pt", "last.pt")
+"""What every training calls its checkpoints: the folder says of which they are."""
+
+
 def load_weights(name: str, img_size: int | None = None, folder: Path | None = None, others: bool = False) -> Weights:
     """Load a model of the manifest, or a checkpoint by path. `others`: also one of another package's networks.
 
@@ -76,7 +80,8 @@ def load_weights(name: str, img_size: int | None = None, folder: Path | None = N
     tensors = read_tensors(path)
     own_size = tensors.pop("img_size", None)
     size = img_size or (int(own_size) if own_size is not None else DEFAULT_IMG_SIZE)
-    return Weights(path.name, made(architecture, tensors, size, path), 0.5, {"file": str(path), "img_size": size})
+    run = f"{path.parent.name}/" if path.name in OF_RUNS and path.parent.name else ""
+    return Weights(run + path.name, made(architecture, tensors, size, path), 0.5, {"file": str(path), "img_size": size})
 
 
 def made(architecture: str, tensors: dict[str, Tensor], img_size: int, path: Path) -> DATransNet:

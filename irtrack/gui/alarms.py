@@ -42,6 +42,7 @@ class AlarmPanel(QWidget):
         })  # fmt: skip
         self.list.itemClicked.connect(self._choose)
         session.results_changed.connect(self.list_all)
+        session.passes.alarms_changed.connect(self.list_all)
 
     def note(self, alarm: Alarm) -> None:
         """Add to the list, the newest first."""

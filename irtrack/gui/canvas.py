@@ -182,7 +182,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
 
     def draw_regions(self) -> None:
         """Those that are kept, and the one that is being drawn, up to the mouse."""
-        at = self._pixel(self._cursor) if self._cursor is not None and self._drawing else None
+        at = self._corner(self._cursor) if self._cursor is not None and self._drawing else None
         unfinished = (*self._drawing, at) if at is not None else self._drawing
         self.overlays.draw_regions(self.regions, tuple(unfinished), self._kind)
 
@@ -242,6 +242,14 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         h, w = self._result.frame.image.shape
         return (point.x() - 0.5, point.y() - 0.5) if 0 <= point.x() < w and 0 <= point.y() < h else None
 
+    def _corner(self, position: QPointF) -> tuple[float, float] | None:
+        """As `_pixel`; of a place beside the picture the nearest one on its border, so that regions can reach it."""
+        if self._result is None:
+            return None
+        point = self._view.mapSceneToView(position)
+        h, w = self._result.frame.image.shape
+        return min(max(point.x(), 0.0), float(w)) - 0.5, min(max(point.y(), 0.0), float(h)) - 0.5
+
     def _moved(self, position: QPointF) -> None:
         self._cursor = position
         self._point()
@@ -262,8 +270,9 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         at = self._pixel(event.scenePos())  # type: ignore[attr-defined]
         left, double = event.button() == Qt.MouseButton.LeftButton, bool(event.double())  # type: ignore[attr-defined]
         if self.drawing:
-            if at is not None and left and not double:
-                self._drawing.append(at)
+            corner = self._corner(event.scenePos())  # type: ignore[attr-defined]
+            if corner is not None and left and not double:
+                self._drawing.append(corner)
                 self.draw_regions()
             elif double or not left:
                 self.end_region(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
@@ -23,6 +24,7 @@ from irtrack.config import DetectorSettings, DisplaySettings
 from irtrack.gui.fields import bind, check, choice, level, named, number, shrinking, tip_of, whole_number
 from irtrack.gui.legend import Histogram
 from irtrack.gui.theme import ACCENT, DIM
+from irtrack.session.learning import model_about, model_text
 from irtrack.session.recipe import Recipe
 from irtrack.session.session import TRAIL_S, Session
 from irtrack.session.shown import Shown
@@ -48,7 +50,10 @@ class DetectionControls(QWidget):
         self.temporal = check(DetectorSettings, "temporal", "Temporal stage")
         self.model_box = QComboBox()
         self.device_box = choice(DetectorSettings, "device", "Device")
-        self.model_box.addItems(["auto", *models, FROM_FILE])
+        own = [weights for weights in session.preferences.models if Path(weights).exists()]
+        for weights in ("auto", *models, *own):
+            self._add_model(self.model_box.count(), weights)
+        self.model_box.addItem(FROM_FILE)
         named(self.model_box, "Model", tip_of(DetectorSettings, "weights"))
         shrinking(self.model_box)
         self.region_buttons = {kind: QPushButton(text) for kind, text in REGION_TEXTS.items()}
@@ -86,22 +91,34 @@ class DetectionControls(QWidget):
         self.threshold.valueChanged.connect(lambda value: session.choose(threshold=value / 100))
         self.model_box.activated.connect(lambda _: self._model())
         session.recipe.changed.connect(self.show_recipe)
+        session.model_known.connect(self._know)
         self.show_recipe(session.recipe.value)
 
     def _model(self) -> None:
         if self.model_box.currentText() == FROM_FILE:
             self.file_wanted.emit()
         else:
-            self._session.choose(weights=self.model_box.currentText())
+            self._session.choose(weights=self.model_box.currentData())
+
+    def _know(self, weights: str) -> None:
+        if self.model_box.findData(weights) < 0:
+            self._add_model(self.model_box.count() - 1, weights)
+
+    def _add_model(self, at: int, weights: str) -> None:
+        """An entry that says what it is."""
+        self.model_box.insertItem(at, model_text(weights), weights)
+        if model_text(weights) != weights:
+            self.model_box.setItemData(at, model_about(weights), Qt.ItemDataRole.ToolTipRole)
 
     def show_recipe(self, recipe: Recipe) -> None:
         """What is chosen; a checkpoint of one's own becomes an entry."""
         settings = recipe.detector
-        if self.model_box.findText(settings.weights) < 0:
-            self.model_box.insertItem(self.model_box.count() - 1, settings.weights)
+        self._know(settings.weights)
         with QSignalBlocker(self.model_box), QSignalBlocker(self.threshold):
-            self.model_box.setCurrentText(settings.weights)
+            self.model_box.setCurrentIndex(self.model_box.findData(settings.weights))
             self.threshold.setValue(round(settings.threshold * 100))
+        about = self.model_box.currentData(Qt.ItemDataRole.ToolTipRole)
+        self.model_box.setToolTip(about or tip_of(DetectorSettings, "weights"))
         self.threshold_label.setText(f"{self.threshold.value() / 100:.2f}")
 
 

@@ -151,11 +151,14 @@ class LabelsItem(pg.GraphicsObject):  # type: ignore[misc]
     def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
         to_screen = painter.transform()
         painter.resetTransform()
-        ratio = painter.device().devicePixelRatioF()
+        ratio, height = painter.device().devicePixelRatioF(), self._metrics.height()
+        top = to_screen.map(self._bounds.topLeft()).y()
         for label in self.shown:
             word = self._word(label, ratio)
-            at = to_screen.map(QPointF(label.x, label.y))
-            painter.drawPixmap(at - QPointF(0.0, self._metrics.height()), word)
+            at = to_screen.map(QPointF(label.x, label.y)) - QPointF(0.0, height)
+            if top - height < at.y() < top:  # else it would be cut
+                at.setY(top)
+            painter.drawPixmap(at, word)
 
     def _word(self, label: Label, ratio: float) -> QPixmap:
         """A word with its halo, drawn once."""

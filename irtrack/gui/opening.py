@@ -75,6 +75,7 @@ class Opener:
         kinds = "Weights (*.safetensors *.pt *.pth *.tar);;All (*)"
         path, _ = QFileDialog.getOpenFileName(self._parent, "Model", "", kinds)
         if path:
+            self._session.remember_model(path)
             self._session.choose(weights=path)
 
     def list_recent(self, menu: QMenu) -> None:

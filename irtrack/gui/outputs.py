@@ -53,8 +53,11 @@ class Outputs(Writer):
 
     def ask_export_selected(self) -> None:
         """Export the selected track alone."""
-        if self.session.selected.value is not None:
-            self.ask_export(self.session.selected.value)
+        track = self.session.selected.value
+        if track in self.session.edits.value.missing:
+            self.session.said("this track was not found by this analysis: there is nothing of it to export")
+        elif track is not None:
+            self.ask_export(track)
 
     def ask_session(self) -> None:
         """Where to keep the session, from now on."""

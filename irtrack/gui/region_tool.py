@@ -21,13 +21,14 @@ class RegionTool(Drawn):
     """Takes corners and clicks from the canvas."""
 
     def __init__(self, session: Session, canvas: Canvas, badges: Badges) -> None:
-        super().__init__(session.regions)
+        super().__init__(session.edits, lambda: canvas.result.frame.image.shape if canvas.result is not None else None)
         self._session, self._canvas, self._badges = session, canvas, badges
         self._kind = ""
         canvas.region_drawn.connect(self._drawn)
         canvas.overlays.regions.changed.connect(self._dragged)
         canvas.overlays.regions.menu_wanted.connect(self._ask)
         session.regions.changed.connect(self._show)
+        session.leaving.connect(lambda: canvas.end_region(False) if canvas.drawing else None)
 
     def draw(self, kind: str) -> None:
         """Begin a region of a kind on the picture."""
@@ -44,8 +45,18 @@ class RegionTool(Drawn):
             self._session.said("no region was drawn")
 
     def _dragged(self, kind: str, number: int, corners: Corners) -> None:
-        self.reshape(kind, number, corners)
-        self._show(self._session.regions.value)  # where it was not taken, as it was
+        if not self.reshape(kind, number, corners):
+            self._session.said("a region has to hold something of the picture: it stays as it was")
+        self._show(self._session.regions.value)
+
+    def _delete(self, kind: str, number: int) -> None:
+        self.delete(kind, number)
+        self._session.said("the region is deleted; Ctrl+Z brings it back")
+
+    def clear(self) -> None:
+        if any(self._session.regions.value.values()):
+            super().clear()
+            self._session.said("the regions of this source are deleted; Ctrl+Z brings them back")
 
     def _show(self, regions: Regions) -> None:
         self._canvas.regions = regions
@@ -67,5 +78,5 @@ class RegionTool(Drawn):
         if grip.corner is not None and len(self.of(grip.kind)[grip.number]) > 3:
             entry("Delete this corner", partial(self.delete_corner, *which, grip.corner))
         menu.addSeparator()
-        entry("Delete the region", partial(self.delete, *which))
+        entry("Delete the region", partial(self._delete, *which))
         menu.popup(at)

@@ -11,6 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
 
 from irtrack.core import Track, TrackStatus
+from irtrack.gui.theme import DIM
 from irtrack.session.edits import Edits
 from irtrack.session.looks import Look
 from irtrack.session.series import Sums
@@ -21,6 +22,9 @@ THUMB_PX = 24
 
 SORT_ROLE = Qt.ItemDataRole.UserRole
 FILTER_ROLE = Qt.ItemDataRole.UserRole + 1
+
+MISSING = ", not found"
+"""Behind what a track is called that these results do not have."""
 
 Index = QModelIndex | QPersistentModelIndex
 Row = TypeVar("Row")
@@ -88,7 +92,9 @@ ALL_COLUMNS: tuple[Column[Whole], ...] = (
     figure("To s", lambda r: r[1].last_s, "{:.2f}", "Time of its last frame, s", "123.45", 4),
     figure("Frames", lambda r: r[1].frames, "{}", "Frames in which it is confirmed", "12345", 5),
     figure("SNR", lambda r: r[1].snr, "{:.1f}", "Largest signal to noise against the surroundings", "12.3", 2),
-    figure("px/s", lambda r: r[1].speed_px_s / r[1].frames, "{:.0f}", "Mean speed in the scene, px/s", "123", 3),
+    figure(
+        "px/s", lambda r: r[1].speed_px_s / max(r[1].frames, 1), "{:.0f}", "Mean speed in the scene, px/s", "123", 3
+    ),
 )
 
 
@@ -145,7 +151,9 @@ class TrackModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.columns)
 
     def _text(self, row: int, column: int) -> str:
-        return self.columns[column].shown(self._rows[row]) if column else self._edits.label(self._ids[row])
+        if column:
+            return self.columns[column].shown(self._rows[row])
+        return self._edits.label(self._ids[row]) + (MISSING if self._ids[row] in self._edits.missing else "")
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         row, number = index.row(), index.column()
@@ -158,11 +166,13 @@ class TrackModel(QAbstractTableModel):
         if role == SORT_ROLE:
             return float(column.value(self._rows[row]))
         if role == FILTER_ROLE and number == 0:
-            return f"{track} {self._edits.label(track)}"
+            return f"{track} {self._text(row, 0)}"
         if role == FILTER_ROLE:
             return column.searched(self._rows[row]) if column.searched is not None else None
         if role == Qt.ItemDataRole.DecorationRole and number == 0 and track in self._looks:
             return self._looks[track][1]
+        if role == Qt.ItemDataRole.ForegroundRole and track in self._edits.missing:
+            return QColor(DIM)
         if role == Qt.ItemDataRole.ForegroundRole and number == 0:
             return QColor(*identity_colour(track))
         if role == Qt.ItemDataRole.TextAlignmentRole and number and column.searched is None:

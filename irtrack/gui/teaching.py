@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
-import platformdirs
-from PySide6.QtCore import QObject, QProcess, Qt, QTimer
+from PySide6.QtCore import QObject, QProcess, Qt
 from PySide6.QtWidgets import QMessageBox, QWidget
 
+from irtrack.core import IrtrackError
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.theme import ACCENT, DIM
-from irtrack.session.export import new_name
-from irtrack.session.keeping import Keeping, file_stem
+from irtrack.session.keeping import Keeping
+from irtrack.session.learning import Lesson, steps_of, why_failed
 from irtrack.session.session import Session
 
-STEP = re.compile(r"step (\d+)/(\d+)")
-KEPT_MS = 1500
-"""What was said last is in the session's file after this."""
-
 FIGURES = {"Pd": "targets found, %", "false_objects_per_image": "false detections a frame", "IoU": "masks, IoU in %"}
+
+
+TOLD = 4096
+"""Of what the program says, so many letters are looked at: the newest."""
 
 
 class Teaching(QObject):
@@ -39,90 +34,106 @@ class Teaching(QObject):
         self.progress = ProgressRow("Learning", "Give up learning")
         self.progress.cancel.clicked.connect(self.stop)
         self.process: QProcess | None = None
-        self._out = Path()
+        self.lesson: Lesson | None = None
+        """What is being learned, or was learned and is neither used nor dropped yet."""
         self._said, self._stopped = "", False
 
     def start(self) -> None:
         """Begin, if there is something to learn from and nothing is being learned."""
-        edits = self._session.edits.value
-        if self.process is not None:
-            self._session.failed("something is being learned: wait for it, or cancel it")
-        elif self._keeping.file is None or not (edits.verdicts or edits.added):
-            self._session.failed("say first what tracks are (Alt+1 to 6), or add targets that were missed (A)")
-        else:
-            self._said, self._stopped = "", False
-            self.process = QProcess(self)
-            self.process.readyReadStandardOutput.connect(self._read)
-            self.process.finished.connect(self._finished)
-            self.process.errorOccurred.connect(self._failed)
-            self.progress.show_progress("learning", 0, 0)
-            QTimer.singleShot(KEPT_MS, self._run)
-
-    def _run(self) -> None:
-        opened, file = self._session.opened, self._keeping.file
-        if self.process is None or opened is None or file is None:
-            self._end()
+        try:
+            if self.lesson is not None:
+                raise IrtrackError("something is being learned: wait for it, or cancel it")
+            self.lesson = Lesson.of(self._session, self._keeping)
+        except IrtrackError as error:
+            self._session.failed(str(error))
             return
-        folder = file.path.parent
-        if not self._keeping.chosen:  # not among the sessions of the data folder
-            folder = Path(platformdirs.user_data_dir("irtrack", appauthor=False)) / "learnt"
-        self._out = new_name(folder, f"{file_stem(opened.text)}-learnt", "")
-        words = ["-m", "irtrack", "teach", str(file.path), "--out", str(self._out), *self.options]
-        self.process.start(sys.executable, words)
+        self._said, self._stopped = "", False
+        self.process = QProcess(self)
+        self.process.readyReadStandardOutput.connect(self._read)
+        self.process.finished.connect(self._finished)
+        self.process.errorOccurred.connect(self._failed)
+        self.progress.show_progress("learning", 0, 0)
+        program, *words = self.lesson.command(self.options)
+        self.process.start(program, words)
 
     def _read(self) -> None:
         if self.process is not None:
-            self._said += bytes(self.process.readAllStandardOutput().data()).decode(errors="replace")
-            steps = STEP.findall(self._said)
-            if steps:
-                self.progress.show_progress("learning", *map(int, steps[-1]))
+            more = bytes(self.process.readAllStandardOutput().data()).decode(errors="replace")
+            self._said = (self._said + more)[-TOLD:]
+            step, steps = steps_of(self._said)
+            self.progress.show_progress("learning" if step < steps or not steps else "comparing", step, steps)
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart:
-            self._session.failed("the program that learns cannot be started")
             self._end()
+            self._drop()
+            self._session.failed("the program that learns cannot be started")
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         process = self.process
         why = bytes(process.readAllStandardError().data()).decode(errors="replace") if process is not None else ""
         self._end()
         if self._stopped:
-            shutil.rmtree(self._out, ignore_errors=True)
+            self._drop()
             self._session.said("gave up learning")
         elif code or status is QProcess.ExitStatus.CrashExit:
-            lines = [line.removeprefix("irtrack: ") for line in why.splitlines() if line.startswith("irtrack: ")]
-            self._session.failed(lines[-1] if lines else "the program that learns broke off")
-        else:
-            compared = json.loads((self._out / "compared.json").read_text(encoding="utf-8"))
-            self.decide(self._ask(compared))
+            self._drop()
+            self._session.failed(why_failed(why))
+        elif self.lesson is not None:
+            try:
+                self._ask(self.lesson.compared())
+            except IrtrackError as error:
+                self._session.failed(str(error))
+                self.lesson = None
 
-    def _ask(self, compared: Mapping[str, Any]) -> bool:
-        """Whether the new weights are to be used."""
+    def _ask(self, compared: Mapping[str, Any]) -> None:
+        """Whether the new weights are to be used; all else goes on meanwhile."""
         box = QMessageBox(self._parent)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setWindowTitle("Learned")
         box.setTextFormat(Qt.TextFormat.RichText)
         box.setText(table_of(compared))
         keep = box.addButton("Use the new weights", QMessageBox.ButtonRole.AcceptRole)
         box.addButton("Drop them", QMessageBox.ButtonRole.DestructiveRole)
-        box.exec()
-        return box.clickedButton() is keep
+        later = box.addButton("Keep them for later", QMessageBox.ButtonRole.RejectRole)
+        box.setEscapeButton(later)
+        box.buttonClicked.connect(lambda button: self.decide({keep: True, later: None}.get(button, False)))
+        box.open()
 
-    def decide(self, keep: bool) -> None:
-        """Use the new weights, or delete them."""
+    def decide(self, keep: bool | None) -> None:
+        """Use the new weights, delete them, or, with None, only keep them."""
+        lesson, self.lesson = self.lesson, None
+        if lesson is None:
+            return
+        if keep is False:
+            lesson.drop()
+            self._session.said("the new weights are dropped")
+            return
+        self._session.remember_model(str(lesson.weights))
         if keep:
-            self._session.choose(weights=str(self._out / "best.pt"))
-            self._session.said(f"the new weights are in {self._out}; Analyse again uses them")
-        else:
-            shutil.rmtree(self._out, ignore_errors=True)
+            self._session.choose(weights=str(lesson.weights))
+        then = "Analyse again uses them" if keep else "they are in the list of models"
+        self._session.said(f"the new weights are in {lesson.out}; {then}")
+
+    def may_close(self) -> bool:
+        """Whether the window may be closed: while something is being learned, that is asked."""
+        if self.process is None:
+            return True
+        text = f"Something is still being learned ({self.progress.label.text()}). Give it up and close?"
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
 
     def stop(self) -> None:
         """Give it up."""
         self._stopped = True
-        if self.process is not None and self.process.state() is QProcess.ProcessState.NotRunning:
-            self._end()  # it had not begun
-        elif self.process is not None:
+        if self.process is not None:
             self.process.kill()
             self.process.waitForFinished(5000)
+
+    def _drop(self) -> None:
+        lesson, self.lesson = self.lesson, None
+        if lesson is not None:
+            lesson.drop()
 
     def _end(self) -> None:
         process, self.process = self.process, None

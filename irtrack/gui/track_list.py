@@ -170,7 +170,8 @@ class TrackList(QWidget):
         """The tracks of the recording, while they can be seen."""
         if self.all_button.isChecked():
             session = self._session
-            self.everything.show_rows(list(session.tracks().items()), session.edits.value, session.looks())
+            rows = [*session.tracks().items(), *session.missing().items()]
+            self.everything.show_rows(rows, session.edits.value, session.looks())
 
     def mark_rows(self) -> None:
         """Select the rows of what is selected in both tables."""

@@ -14,6 +14,7 @@ from irtrack.gui.theme import ACCENT
 from irtrack.gui.tracks import TrackEditor
 from irtrack.session.edited import joined
 from irtrack.session.edits import Edits
+from irtrack.session.standing import frames_text
 
 NONE = "No track is selected: click one"
 
@@ -23,7 +24,7 @@ class TrackPanel(QWidget):
 
     def __init__(self, editor: TrackEditor, outputs: Outputs) -> None:
         super().__init__()
-        self.head = QLabel(NONE)
+        self.head = QLabel(NONE, wordWrap=True)  # a long name is not to widen the panel
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name")
         named(self.name, "Name of the track", "A name for the selected track, shown in place of its number")
@@ -58,8 +59,14 @@ class TrackPanel(QWidget):
         there = track is not None
         for widget in (self.name, self.mark, self.merge, self.delete, self.export):
             widget.setEnabled(there)
+        for widget in (self.merge, self.export):  # of a track that these results do not have there is nothing to write
+            widget.setEnabled(there and track not in edits.missing)
         if track is None:
             self.head.setText(NONE)
+        elif track in edits.missing:
+            self.head.setText(
+                f"Track {edits.label(track)}: not found by this analysis{frames_text(edits.gone[track].life)}"
+            )
         elif len(series):
             self.head.setText(f"Track {track}: {series[0, 0]:.2f} to {series[-1, 0]:.2f} s, {len(series)} frames")
         else:

@@ -258,11 +258,14 @@ class MainWindow(QMainWindow):
 
     def quit(self) -> None:
         """Close, if that is what is wanted."""
-        if self.outputs.may_close():
+        if self._may_close():
             self.close()
 
+    def _may_close(self) -> bool:
+        return self.outputs.may_close() and self.teaching.may_close()
+
     def closeEvent(self, event: QCloseEvent) -> None:
-        if event.spontaneous() and not self.outputs.may_close():
+        if event.spontaneous() and not self._may_close():
             event.ignore()
             return
         self._timer.stop()

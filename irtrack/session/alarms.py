@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from irtrack.config import Checked, Polygon, option, polygons
-from irtrack.core import ConfigError, FrameResult, Track
+from irtrack.core import ConfigError, Floats, FrameResult, Track
 from irtrack.imaging.regions import contain
 from irtrack.text import meant
 
@@ -68,17 +72,29 @@ class Alarms:
     def __call__(self, result: FrameResult) -> Alarm | None:
         if not self.rules.on:
             return None
-        new = [t for t in result.tracks if t.confirmed and t.id not in self._called and self._calls(t)]
-        self._called |= {t.id for t in new}
-        time_s = result.frame.time_s
+        new = {t.id: t.snr for t in result.tracks if t.confirmed and t.id not in self._called and self._calls(t)}
+        return self.call(result.frame.index, result.frame.time_s, new)
+
+    def _calls(self, track: Track) -> bool:
+        speed = float(np.hypot(*track.velocity_px_s.tolist()))
+        return bool(self.enough(speed, track.snr)) and self.inside(*track.xy_px.tolist())
+
+    def enough(self, speed_px_s: Floats | float, snr: Floats | float) -> NDArray[np.bool_]:
+        """Whether tracks are fast enough and stand out enough; an SNR that is not known is enough."""
+        return np.greater_equal(speed_px_s, self.rules.speed_px_s) & ~np.less(snr, self.rules.snr)
+
+    def inside(self, x: float, y: float) -> bool:
+        """Whether a place is one that is called for."""
+        return not self.area or contain(self.area, x, y)
+
+    def call(self, frame: int, time_s: float, new: Mapping[int, float]) -> Alarm | None:
+        """The alarm for tracks that the rules are met by for the first time in a frame, by their SNR; None where there
+        are none, or it is too soon after the last one."""
+        self._called |= new.keys()
         if not new or self._quiet_until - time_s >= 0:
             return None
         self._quiet_until = time_s + self.rules.holdoff_s
-        first = max(new, key=lambda t: t.snr if t.snr == t.snr else 0.0)
+        first = max(new, key=lambda track: new[track] if new[track] == new[track] else 0.0)
         others = f" and {len(new) - 1} more" if len(new) > 1 else ""
-        return Alarm(first.id, result.frame.index, time_s, f"track {first.id}{others}, SNR {first.snr:.0f}")
-
-    def _calls(self, track: Track) -> bool:
-        speed = math.hypot(*track.velocity_px_s.tolist())
-        enough = speed >= self.rules.speed_px_s and not track.snr < self.rules.snr
-        return enough and (not self.area or contain(self.area, *track.xy_px.tolist()))
+        snr = f", SNR {new[first]:.0f}" if new[first] == new[first] else ""
+        return Alarm(first, frame, time_s, f"track {first}{others}{snr}")

@@ -50,7 +50,7 @@ class Choices:
         """Tracks that are selected beside it: what is done to several is done to these too."""
         self.following = Choice(False)
         """Whether the view keeps to the selected track."""
-        self.edits = History()
+        self.edits = History(self.regions)
         self.selected.changed.connect(self._selected)
 
     def _selected(self, track: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from irtrack.core import Floats, FrameResult
 from irtrack.imaging.motion import moved, moved_back
 from irtrack.session.byhand import as_tracks, series_of, sums_of
-from irtrack.session.edits import Edits, Piece
+from irtrack.session.edits import Edits, Gone, Piece
 from irtrack.session.looks import Look
 from irtrack.session.picture import with_trails
 from irtrack.session.series import SERIES, Sums
@@ -60,6 +61,19 @@ def sums_of_all(store: ResultStore, edits: Edits) -> dict[int, Sums]:
         if sums is not None:
             out[piece.now] = sums.joined(out.get(piece.now))
     return out
+
+
+def sums_of_missing(store: ResultStore, edits: Edits, fps: float) -> dict[int, Sums]:
+    """What is known of tracks that are spoken of, and that these results do not have."""
+
+    def time_s(frame: int) -> float:
+        return store.time_of(frame) if frame in store else frame / fps
+
+    def sums(gone: Gone) -> Sums:
+        first_s, last_s = map(time_s, gone.life) if gone.life is not None else (math.nan, math.nan)
+        return Sums(len(gone.places), first_s, last_s, math.nan, math.nan)
+
+    return {track: sums(gone) for track, gone in edits.missing.items()}
 
 
 def parts_of(track: int, store: ResultStore, edits: Edits) -> list[Floats]:

@@ -102,22 +102,23 @@ class Editor:
             edits = reduce(Edits.without, gone, self.edits)
             self.session.select(None)
             self.session.edits.edit(edits)
-            which = f"track {gone[0]} is" if len(gone) == 1 else f"{len(gone)} tracks are"
+            which = f"track {self.edits.label(gone[0])} is" if len(gone) == 1 else f"{len(gone)} tracks are"
             self.session.said(f"{which} left out; Ctrl+Z brings {'it' if len(gone) == 1 else 'them'} back")
 
     def split(self) -> None:
         """Cut the track before the frame on screen: what follows is a track of its own."""
         if self._edit(lambda track: self.edits.split(track, self.frame, self.session.lives())[0]):
-            self.session.said(f"track {self.selected} ends before this frame; what follows is another one")
+            self.session.said(f"track {self._label()} ends before this frame; what follows is another one")
 
     def cut_tail(self) -> None:
         """Leave out what follows from the frame on screen on."""
         if self._edit(lambda track: self.edits.cut(track, self.frame, self.session.lives())):
-            self.session.said(f"track {self.selected} ends before this frame; Ctrl+Z brings its tail back")
+            self.session.said(f"track {self._label()} ends before this frame; Ctrl+Z brings its tail back")
 
     def swap(self, other: int) -> None:
         """Have the selected track and another one change places from the frame on screen on."""
-        if self._edit(lambda track: self.edits.swapped(track, other, self.frame)):
+        lives = self.session.lives()
+        if self._edit(lambda track: self.edits.swapped(track, other, self.frame, lives)):
             self.session.said(f"tracks {self._label()} and {self.edits.label(other)} change places from this frame on")
 
     def merge(self, *others: int) -> None:

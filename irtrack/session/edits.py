@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from irtrack.core import FrameResult, IrtrackError, Track
 from irtrack.session.byhand import Row, as_tracks
 from irtrack.session.events import Choice
+from irtrack.session.preferences import Regions
 from irtrack.sinks.kinds import plain
 
 VERDICTS = ("true", "false", "bird", "aircraft", "drone", "other")
@@ -63,6 +64,25 @@ class Piece:
 
 
 @dataclass(frozen=True)
+class Gone:
+    """A track that the results do not have, of which something is said: its number where they had it, and where it was
+    by frames; nowhere, where that is not known."""
+
+    was: int
+    places: Mapping[int, tuple[float, float]]
+
+    @staticmethod
+    def of(was: int, places: Mapping[int, tuple[float, float]]) -> Gone:
+        """To a hundredth of a pixel."""
+        return Gone(was, {frame: (round(x, 2), round(y, 2)) for frame, (x, y) in places.items()})
+
+    @property
+    def life(self) -> tuple[int, int] | None:
+        """First and last frame."""
+        return (min(self.places), max(self.places)) if self.places else None
+
+
+@dataclass(frozen=True)
 class Edits:
     """A state of all edits; each edit gives a new one, so that undoing is going back to the one before.
 
@@ -75,6 +95,8 @@ class Edits:
     changes: tuple[Change, ...] = ()
     added: Mapping[int, tuple[Row, ...]] = field(default_factory=dict)
     """Targets that were added by hand."""
+    gone: Mapping[int, Gone] = field(default_factory=dict)
+    """Tracks of an earlier pass that the results do not have, by the numbers that they are spoken of with."""
 
     def renamed(self, track: int, name: str) -> Edits:
         """With a name; an empty one takes it away."""
@@ -105,7 +127,7 @@ class Edits:
         """
         if track == into:
             raise IrtrackError(f"track {track} cannot be merged with itself: choose another one")
-        check_there(lives, track, into)
+        self._check_there(lives, track, into)
         (a, b), (c, d) = lives[track], lives[into]
         if a <= d and c <= b:
             one, other = sorted((track, into))
@@ -126,18 +148,19 @@ class Edits:
         """With a track cut before a frame, and the number of what follows. Raises IrtrackError where there is nothing
         to cut off."""
         self._check_cut(track, frame, lives)
-        made = self._new_number()
+        made = self.next_number()
         return self.changed(Change(Kind.SPLIT, track, made, frame)).renamed(made, self._tail_name(track)), made
 
     def _tail_name(self, track: int) -> str:
         return f"{self.names.get(track, str(track))}b"
 
-    def _new_number(self) -> int:
-        return 1 + max([MADE_FROM - 1, *(c.other for c in self.changes), *self.added])
+    def next_number(self) -> int:
+        """Of a track that comes of an edit."""
+        return 1 + max([MADE_FROM - 1, *(c.other for c in self.changes), *self.added, *self.gone])
 
     def with_target(self, rows: tuple[Row, ...]) -> tuple[Edits, int]:
         """With a target that was missed, and its number."""
-        made = self._new_number()
+        made = self.next_number()
         return replace(self, added={**self.added, made: rows}).renamed(made, f"by hand {1 + len(self.added)}"), made
 
     @property
@@ -152,24 +175,34 @@ class Edits:
         return edits.renamed(tail, "").without(tail)
 
     def _check_cut(self, track: int, frame: int, lives: Lives) -> None:
-        check_there(lives, track)
+        self._check_there(lives, track)
         first, last = lives[track]
         if not first < frame <= last:
             raise IrtrackError(
                 f"track {track} lives in frames {first} to {last}: go to a later frame of it to cut it there"
             )
 
-    def swapped(self, one: int, other: int, frame: int) -> Edits:
+    def _check_there(self, lives: Lives, *tracks: int) -> None:
+        """Raises IrtrackError where one of them is none of the tracks that are shown."""
+        no = next((track for track in tracks if track not in lives), None)
+        if no is not None and no in self.gone:
+            raise IrtrackError(f"track {self.label(no)} was not found by this analysis: name it, judge it or delete it")
+        if no is not None:
+            raise IrtrackError(f"there is no track {no} any more: select another one")
+
+    def swapped(self, one: int, other: int, frame: int, lives: Lives) -> Edits:
         """With two tracks changing places from a frame on. Raises IrtrackError."""
         if one == other:
             raise IrtrackError(f"track {one} cannot change places with itself: choose another one")
+        self._check_there(lives, one, other)
         return self.changed(Change(Kind.SWAP, one, other, frame))
 
     def label(self, track: int) -> str:
         """What stands beside a track: its name, or its number; with a star and its verdict, if it has them."""
         verdict = self.verdicts.get(track)
         star = " \u2605" if track in self.marked else ""
-        return self.names.get(track, str(track)) + star + (f" ({verdict})" if verdict else "")
+        number = f"{self.gone[track].was} before" if track in self.gone else str(track)
+        return self.names.get(track, number) + star + (f" ({verdict})" if verdict else "")
 
     def plain_label(self, track: int) -> str:
         """The name or number in letters that OpenCV can draw."""
@@ -222,22 +255,21 @@ class Edits:
             out[piece.now] = (min(a, piece.first), max(b, piece.last))
         return out
 
-    def carried(self, now: Mapping[int, int]) -> Edits:
-        """The same edits of other results. `now`: the number there of each track that has one; those of the others are
-        lost."""
+    @property
+    def structure(self) -> tuple[Change, ...]:
+        """What was joined, cut and swapped."""
+        return tuple(change for change in self.changes if change.kind is not Kind.DROP)
 
-        def there(track: int) -> int | None:
-            return track if track >= MADE_FROM else now.get(track)
+    @property
+    def dropped(self) -> frozenset[int]:
+        """What was left out, as it was called then: nothing is said of it after that."""
+        return frozenset(change.track for change in self.changes if change.kind is Kind.DROP)
 
-        changes = []
-        for change in self.changes:
-            track, other = there(change.track), -1 if change.other < 0 else there(change.other)
-            if track is not None and other is not None and track != other:
-                changes.append(replace(change, track=track, other=other))
-        names = {new: name for k, name in self.names.items() if (new := there(k)) is not None}
-        verdicts = {new: verdict for k, verdict in self.verdicts.items() if (new := there(k)) is not None}
-        marked = frozenset(new for k in self.marked if (new := there(k)) is not None)
-        return Edits(names, marked, verdicts, tuple(changes), self.added)
+    @property
+    def missing(self) -> dict[int, Gone]:
+        """Tracks of which something is said, and which these results do not have."""
+        changed = self.changed_tracks()
+        return {track: gone for track, gone in self.gone.items() if track not in changed}
 
     def to_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -247,6 +279,10 @@ class Edits:
             "verdicts": {str(k): v for k, v in self.verdicts.items()},
             "changes": [[str(c.kind), c.track, c.other, c.frame] for c in self.changes],
             "added_by_hand": {str(k): [list(astuple(row)) for row in rows] for k, rows in self.added.items()},
+            "not_found": {
+                str(k): {"was": gone.was, "places": [[frame, *at] for frame, at in sorted(gone.places.items())]}
+                for k, gone in self.gone.items()
+            },
         }
 
     @staticmethod
@@ -260,63 +296,72 @@ class Edits:
             {int(k): str(v) for k, v in values["verdicts"].items()},
             tuple(Change(Kind(kind), int(a), int(b), int(frame)) for kind, a, b, frame in values["changes"]),
             {int(k): tuple(Row(*row) for row in rows) for k, rows in values["added_by_hand"].items()},
+            {
+                int(k): Gone(int(gone["was"]), {int(i): (float(x), float(y)) for i, x, y in gone["places"]})
+                for k, gone in values.get("not_found", {}).items()  # files of earlier versions have none
+            },
         )
-
-    def touched(self) -> set[int]:
-        """Every track that something is said of."""
-        return {*self.names, *self.marked, *self.verdicts, *self.changed_tracks()}
 
     def changed_tracks(self) -> set[int]:
         """Those that were cut, joined, swapped or left out, and what came of them."""
         return {t for c in self.changes for t in (c.track, c.other) if t >= 0}
 
 
-def check_there(lives: Lives, *tracks: int) -> None:
-    """Raises IrtrackError where one of them is none of the tracks that are shown."""
-    gone = next((track for track in tracks if track not in lives), None)
-    if gone is not None:
-        raise IrtrackError(f"there is no track {gone} any more: select another one")
+State = tuple[Edits, Regions]
 
 
 class History(Choice[Edits]):
-    """Edits with a way back and forth again."""
+    """Edits with a way back and forth again, and on it the regions that were drawn meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, regions: Choice[Regions] | None = None) -> None:
         super().__init__(Edits())
-        self._past: list[Edits] = []
-        self._future: list[Edits] = []
+        self.regions: Choice[Regions] = regions or Choice({})
+        self._past: list[State] = []
+        self._future: list[State] = []
 
     def edit(self, edits: Edits) -> None:
         """Go on from here."""
         if edits != self.value:
-            self._past.append(self.value)
-            self._future.clear()
+            self._leave()
             self.set(edits)
 
+    def draw(self, regions: Regions) -> None:
+        """Go on with other regions."""
+        if regions != self.regions.value:
+            self._leave()
+            self.regions.set(regions)
+
+    def _leave(self) -> None:
+        self._past.append((self.value, self.regions.value))
+        self._future.clear()
+
     def undo(self) -> bool:
-        """Take the last edit back; whether there was one."""
+        """Take the last step back; whether there was one."""
         return self._go(self._past, self._future)
 
     def redo(self) -> bool:
         """Make again what was taken back; whether there was something."""
         return self._go(self._future, self._past)
 
-    def _go(self, to: list[Edits], back: list[Edits]) -> bool:
+    def _go(self, to: list[State], back: list[State]) -> bool:
         if not to:
             return False
-        back.append(self.value)
-        self.set(to.pop())
+        back.append((self.value, self.regions.value))
+        edits, regions = to.pop()
+        self.set(edits)
+        self.regions.set(regions)
         return True
 
-    def touched(self) -> set[int]:
-        """Every track that something is said of, now or in what can be gone back to."""
-        return {track for edits in (*self._past, self.value, *self._future) for track in edits.touched()}
+    def carry(self, carrier: Callable[[Edits], Edits]) -> None:
+        """Go on with other results; what can be gone back to is carried as well."""
+        self._past = [(carrier(edits), regions) for edits, regions in self._past]
+        self._future = [(carrier(edits), regions) for edits, regions in self._future]
+        self.set(carrier(self.value))
 
-    def carry(self, now: Mapping[int, int]) -> None:
-        """Go on with other results; `now` as of `Edits.carried`. What can be gone back to is carried as well."""
-        self._past = [edits.carried(now) for edits in self._past]
-        self._future = [edits.carried(now) for edits in self._future]
-        self.set(self.value.carried(now))
+    @property
+    def states(self) -> tuple[Edits, ...]:
+        """All edits that there are, in their order."""
+        return (*(edits for edits, _ in self._past), self.value, *(edits for edits, _ in reversed(self._future)))
 
     def reset(self, edits: Edits | None = None) -> None:
         """Begin anew, with nothing to go back to."""

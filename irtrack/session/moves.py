@@ -103,8 +103,12 @@ class Moves(Choices):
 
     @property
     def life(self) -> tuple[int, int] | None:
-        """First and last frame of the selected track."""
-        return self.lives().get(self.selected.value) if self.selected.value is not None else None
+        """First and last frame of the selected track; of one that these results do not have, where others had it."""
+        track = self.selected.value
+        if track is None:
+            return None
+        gone = self.edits.value.missing.get(track)
+        return gone.life if gone is not None else self.lives().get(track)
 
     def follow(self) -> None:
         """Have the view keep to the selected track, or no longer; where it is not there, from its start on."""

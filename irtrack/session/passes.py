@@ -9,15 +9,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from irtrack.build import at_rate, make_tracker
-from irtrack.config import DetectorSettings, Settings
+from irtrack.config import DetectorSettings, Polygon, Settings
 from irtrack.core import Detector, FrameResult, IrtrackError, Source, status_of
-from irtrack.session.alarms import Alarm, Alarms
+from irtrack.session.alarms import Alarm, AlarmRules, Alarms
 from irtrack.session.analysis import Analysis, Recalled, Recalling, Resumed
+from irtrack.session.calls import alarms_in
+from irtrack.session.carrying import Carrier
 from irtrack.session.choices import Choices
-from irtrack.session.edits import MADE_FROM
 from irtrack.session.events import Event
 from irtrack.session.loading import Loader, Opened
-from irtrack.session.matching import matched
 from irtrack.session.program import program_of
 from irtrack.session.recipe import Made, Recipe
 from irtrack.session.scoremap import ScoreMap
@@ -36,6 +36,8 @@ class Passes:
         self.edits, self.selected = choices.edits, choices.selected
         self.failed: Event[[str]] = Event()
         self.called: Event[[Alarm, FrameResult]] = Event()
+        self.alarms_changed: Event[[]] = Event()
+        """The list of alarms is another one, since their rules are."""
         self.ended: Event[[]] = Event()
         """A pass has come to the end of the recording; its results are those that are shown."""
         self.results_changed: Event[[]] = Event()
@@ -62,8 +64,20 @@ class Passes:
         self._alarms = Alarms(self.rules.value)
         self._calls: queue.SimpleQueue[tuple[Analysis, Alarm, FrameResult]] = queue.SimpleQueue()
         self.recipe.changed.connect(self._recipe_changed)
-        self.rules.changed.connect(lambda rules: setattr(self._alarms, "rules", rules))
-        self.regions.changed.connect(lambda regions: setattr(self._alarms, "area", regions.get("alarm", ())))
+        self.rules.changed.connect(lambda rules: self._call_by(rules, self._alarms.area))
+        self.regions.changed.connect(lambda regions: self._call_by(self._alarms.rules, regions.get("alarm", ())))
+
+    def _call_by(self, rules: AlarmRules, area: tuple[Polygon, ...]) -> None:
+        """Other rules for alarms: for what comes, and for the list of those so far."""
+        if (rules, area) != (self._alarms.rules, self._alarms.area):
+            self._alarms.rules, self._alarms.area = rules, area
+            self.list_alarms()
+
+    def list_alarms(self) -> None:
+        """Have the alarms of a recording be those that the rules call for in the results that are shown."""
+        if self._alarms.rules.on and self.opened is not None and not self.live:
+            self.store.alarms = alarms_in(self.store, self._alarms.rules, self._alarms.area)
+            self.alarms_changed()
 
     @property
     def live(self) -> bool:
@@ -285,22 +299,28 @@ class Passes:
         ):
             self._take_over(analysis.store)
         if analysis.whole and not analysis.store.whole:
+            if self.edits.value.gone:  # it may have been found after the results were taken over
+                self._carry(self.store)
             analysis.store.whole = True
+            self.list_alarms()  # rules may have changed on the way
             self.ended()
 
     def _take_over(self, store: ResultStore) -> None:
         """Show the results of another pass; what was said of tracks goes to those at their places."""
-        chosen = self.selected.value
-        said_of = self.edits.touched() | ({chosen} if chosen is not None else set())
-        if self.store.lacking and self.store.as_made(store):  # what was lost is there again, under its number
-            now = {track: track for track in said_of & store.lives().keys()}
+        before, self.store = self.store, store
+        if before.lacking and before.as_made(store):  # what was lost is there again, under its number
+            if self.selected.value not in self.edits.value.lives(store.lives()):
+                self.selected.set(None)
         else:
-            now = matched({track: self.store.places(track) for track in said_of}, store)
-        self.store = store
-        self.edits.carry(now)
-        if chosen is not None and chosen < MADE_FROM:
-            self.selected.set(now.get(chosen))
+            self._carry(before)
         self.results_changed()
+
+    def _carry(self, before: ResultStore) -> None:
+        """What was said of tracks of other results, or of fewer of them, goes to those that are shown."""
+        carrier, chosen = Carrier(before, self.store, self.edits.states), self.selected.value
+        _, now = carrier(self.edits.value, chosen)
+        self.edits.carry(lambda edits: carrier(edits)[0])
+        self.selected.set(now)
 
     @property
     def over(self) -> bool:

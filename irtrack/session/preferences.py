@@ -25,8 +25,11 @@ REGION_KINDS = ("include", "exclude", "alarm")
 MOST_DOTS = 300
 """In a line of the file before its value, names of recordings included: the parser's time grows with their square."""
 
+LISTS = ("recent", "cameras", "models")
+"""What was used last, the newest first; names of files, among others."""
+
 RECENT, SOURCES = 10, 50
-"""Sources kept as recent, and sources whose regions are kept."""
+"""Of each of these lists so many are kept, and sources whose regions are kept."""
 
 Regions = dict[str, tuple[Polygon, ...]]
 
@@ -41,6 +44,7 @@ class Preferences(Checked):
     recent: tuple[str, ...] = option((), "sources opened last, the newest first")
     exports: tuple[str, ...] = option(("csv",), "formats that were exported last")
     cameras: tuple[str, ...] = option((), "cameras and URLs that were connected, the newest first")
+    models: tuple[str, ...] = option((), "weights of one's own that were used, the newest first")
     display: DisplaySettings = field(default=DisplaySettings())
     shown: Shown = field(default=Shown())
     alarms: AlarmRules = field(default=AlarmRules())
@@ -109,7 +113,7 @@ def read_preferences(path: Path) -> Preferences:
     if any(line.partition("=")[0].count(".") > MOST_DOTS for line in text.splitlines()):
         raise ConfigError("a key has too many parts")
     values = tomllib.loads(text)
-    for name in ("recent", "cameras"):
+    for name in LISTS:
         if name in values:
             values[name] = [from_kept(t) for t in values[name]]
     if "regions" in values:
@@ -136,7 +140,7 @@ def save_preferences(preferences: Preferences, path: Path, base: Preferences | N
 def kept_values(preferences: Preferences) -> dict[str, Any]:
     """As they stand in the file."""
     values = preferences.to_dict()
-    values |= {name: [to_kept(source) for source in values[name]] for name in ("recent", "cameras")}
+    values |= {name: [to_kept(source) for source in values[name]] for name in LISTS}
     values["regions"] = {to_kept(k): v for k, v in preferences.regions.items()}
     return values
 
@@ -144,7 +148,7 @@ def kept_values(preferences: Preferences) -> dict[str, Any]:
 def merged(base: Preferences, ours: Preferences, theirs: Preferences) -> Preferences:
     """Theirs, with what differs between `base` and ours."""
     values = merge(base.to_dict(), ours.to_dict(), theirs.to_dict())
-    return Preferences.from_dict(values | {"recent": values["recent"][:RECENT], "cameras": values["cameras"][:RECENT]})
+    return Preferences.from_dict(values | {name: values[name][:RECENT] for name in LISTS})
 
 
 def merge(base: Any, ours: Any, theirs: Any) -> Any:

@@ -19,7 +19,7 @@ from irtrack.core import Floats, Frame
 from irtrack.session import tracklog
 from irtrack.session.analysis import Analysis
 from irtrack.session.byhand import Click, follow
-from irtrack.session.edited import as_edited, looks_of_all, parts_of, sums_of_all
+from irtrack.session.edited import as_edited, looks_of_all, parts_of, sums_of_all, sums_of_missing
 from irtrack.session.edits import MADE_FROM, Edits
 from irtrack.session.events import Event
 from irtrack.session.loading import Failed, Loader, LogRead, Opened, Reopened, recording
@@ -28,7 +28,7 @@ from irtrack.session.moves import Moves
 from irtrack.session.passes import Passes, one_line
 from irtrack.session.picture import Picture, known
 from irtrack.session.playback import Playback
-from irtrack.session.preferences import Preferences
+from irtrack.session.preferences import RECENT, Preferences
 from irtrack.session.preferences import Regions as Outlines
 from irtrack.session.reading import Unread
 from irtrack.session.recipe import Made
@@ -70,6 +70,8 @@ class Session(Moves):
         self.said: Event[[str]] = Event()
         self.replaced: Event[[LogRead]] = Event()
         """Tracks of a log are shown in place of those that were found."""
+        self.model_known: Event[[str]] = Event()
+        """Weights of the operator's own may be chosen from now on."""
         self.saving: Event[[]] = Event()
         """Something is opened that may be of the same recording: have what is said of it in its file by then."""
         self.replacing: Event[[]] = Event()
@@ -183,6 +185,8 @@ class Session(Moves):
             store.recallable &= kept.settings.capture == self.settings.capture and same_pictures
             self.passes.show(store, store.whole or (store.lacking and bool(len(store))))
             self.edits.reset(kept.edits)
+            if not opened.is_session:  # a session has those that were called
+                self.passes.list_alarms()
         self.opened_one(opened)
         self._tell_lost(opened.unread)
         if self._log is not None:
@@ -286,6 +290,10 @@ class Session(Moves):
         """Every track of the recording, or of what is kept of a camera, with its figures, as edited."""
         return sums_of_all(self.store, self.edits.value)
 
+    def missing(self) -> dict[int, Sums]:
+        """Tracks of an earlier pass of which something is said, and which these results do not have."""
+        return sums_of_missing(self.store, self.edits.value, self.fps)
+
     def series(self, track: int) -> list[Floats]:
         """(T, len(SERIES)) of each part of a track, as edited."""
         return parts_of(track, self.store, self.edits.value)
@@ -304,7 +312,8 @@ class Session(Moves):
     def _let_go(self) -> None:
         """Of a track that an edit had made, and that is taken back."""
         chosen = self.selected.value
-        if chosen is not None and chosen >= MADE_FROM and chosen not in self.lives():
+        made = chosen is not None and chosen >= MADE_FROM
+        if made and chosen not in self.edits.value.missing and chosen not in self.lives():
             self.selected.set(None)
 
     def tick(self) -> Picture | None:
@@ -358,6 +367,12 @@ class Session(Moves):
     def remember(self, **values: object) -> None:
         """Of the preferences, for the next time."""
         self.preferences = replace(self.preferences, **values)  # type: ignore[arg-type]
+
+    def remember_model(self, weights: str) -> None:
+        """Weights of one's own, to be chosen again another time."""
+        others = (known for known in self.preferences.models if known != weights)
+        self.remember(models=(weights, *others)[:RECENT])
+        self.model_known(weights)
 
     def kept(self) -> Preferences:
         """The preferences with what is chosen now."""

@@ -27,7 +27,7 @@ from irtrack.session.said import recipes_from, recipes_to, runs_of, text_of, val
 from irtrack.session.store import ResultStore
 
 SUFFIX = ".irtrack"
-MARK, VERSION = 0x69727472, 4
+MARK, VERSION = 0x69727472, 5
 """What SQLite's header says of the file: "irtr", and how it is laid out."""
 
 BLOCK = 64

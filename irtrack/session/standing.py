@@ -25,6 +25,9 @@ MONTHS = (
 )  # fmt: skip
 """In the language of the rest, whatever the system's is."""
 
+MOST_NAMED = 5
+"""So many tracks are named in a line; the list of all tracks has them all."""
+
 LOADING = "loading the network ..."
 STATES = {"reconnecting": "CAMERA LOST, connecting again", "stalled": "no new picture", "closed": "camera closed"}
 
@@ -138,7 +141,24 @@ def remarks_of(session: Session) -> Remarks:
     counts = [remarks.counts() for remarks in there]
     for text in dict.fromkeys(text for each in counts for text in each):
         told.add(text, max(each.get(text, 0) for each in counts))
+    if missing := missing_text(session):
+        told.add(missing)
     return told
+
+
+def missing_text(session: Session) -> str:
+    """Which tracks are spoken of that these results do not have, and when they were there; empty where none are."""
+    edits = session.edits.value
+    some = [f"{edits.label(track)}{frames_text(gone.life)}" for track, gone in edits.missing.items()]
+    if not some:
+        return ""
+    more = f" and {len(some) - MOST_NAMED} more" if len(some) > MOST_NAMED else ""
+    return f"not found by this analysis, and kept for another one: {', '.join(some[:MOST_NAMED])}{more}"
+
+
+def frames_text(life: tuple[int, int] | None) -> str:
+    """When a track was there, behind what it is called; nothing where that is not known."""
+    return "" if life is None else f" (frames {life[0]} to {life[1]})"
 
 
 def notice_of(session: Session) -> str:

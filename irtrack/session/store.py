@@ -339,6 +339,11 @@ class ResultStore:
         with self._lock:
             return dict(self._lives)
 
+    def tracks(self) -> list[int]:
+        """All that were confirmed, also those that were only ever unseen while they were."""
+        with self._lock:
+            return list(self._series)
+
     def series(self, track_id: int, first: int = 0, last: int = 1 << 62) -> Floats:
         """(T, len(SERIES)) of a track's confirmed frames from `first` to `last`, in their order."""
         with self._lock:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from irtrack.core import Floats, IrtrackError
+from irtrack.core import Floats, IrtrackError, SinkError
 from irtrack.detect.cuda import upload
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
@@ -70,10 +70,16 @@ def update_average(average: DATransNet, network: DATransNet, decay: float, step:
 
 
 def atomic_save(state: dict[str, Any], path: Path) -> None:
-    """Write beside and rename: a kill leaves the old file or the new one, never half."""
+    """Write beside and rename: a kill leaves the old file or the new one, never half. Raises SinkError, as where the
+    disk is full."""
     part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    try:
+        torch.save(state, part)
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # of a full disk torch only says that it is not where it should be
+        part.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or "its disk may be full"
+        raise SinkError(f"cannot write {path}: {why}; what was written before stays") from error
 
 
 @dataclass

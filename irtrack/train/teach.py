@@ -148,7 +148,8 @@ def teach(args: argparse.Namespace, remarks: Remarks) -> int:
     kept = read_session(args.session)
     remarks.take(kept.store.remarks)
     device = pick_device(args.device)
-    before = pick_weights(args.weights or kept.settings.detector.weights, device)
+    detector = kept.chosen.detector  # as they were chosen in the window
+    before = pick_weights(args.weights or detector.weights, device)
     counts = write_set(kept, args.out / "set")
     print(f"labelled {counts['train']} frames to learn from, and {counts['held']} later ones to compare on", flush=True)
     steps = args.steps
@@ -164,7 +165,7 @@ def teach(args: argparse.Namespace, remarks: Remarks) -> int:
     )  # fmt: skip
     after = str(args.out / "best.pt")
     samples = load_dataset(args.out / "set" / "held")
-    threshold = kept.settings.detector.threshold
+    threshold = detector.threshold
     networks = {name: prepare(load_weights(w).network, device) for name, w in (("before", before), ("after", after))}
     table = {name: evaluate(network, samples, threshold, str(device))[0] for name, network in networks.items()}
     print(f"on {len(samples)} frames that it did not see:")
