@@ -63,14 +63,15 @@ def filled(image: Image, found: Grey) -> Image:
     picture, margin = image.copy(), FILLED_PX[-1] // 2
     x, y, w, h = cv2.boundingRect(found)
     part = np.s_[max(y - margin, 0) : y + h + margin, max(x - margin, 0) : x + w + margin]
-    todo, rest = found[part] > 0, (found[part] == 0).astype(np.float32)
-    seen = image[part] * rest
+    rest = (found[part] == 0).astype(np.float32)
+    seen, (row, column) = image[part] * rest, np.nonzero(found[part])
     for side in FILLED_PX:
-        weight = cv2.blur(rest, (side, side))
-        known = todo & (weight > 1e-3)
-        picture[part][known] = np.rint(cv2.blur(seen, (side, side))[known] / weight[known])
-        todo = todo & ~known
-        if not todo.any():
+        weight = cv2.blur(rest, (side, side))[row, column]
+        known = weight > 1e-3
+        mean = cv2.blur(seen, (side, side))[row[known], column[known]] / weight[known]
+        picture[part][row[known], column[known]] = np.rint(mean)
+        row, column = row[~known], column[~known]
+        if not len(row):
             break
     return picture
 
@@ -111,6 +112,9 @@ class Lines:
         middles = cv2.erode(thin, run)
         if not cv2.countNonZero(middles):
             return None
+        x, y, w, h = cv2.boundingRect(middles)  # most of the picture has none
+        part = np.s_[y : y + h, max(x - LONG_PX, 0) : x + w + LONG_PX]
+        grey, thin, middles = grey[part], thin[part], middles[part]
         change = cv2.subtract(cv2.dilate(grey, run), cv2.erode(grey, run))
         even = cv2.threshold(change, UNEVEN, 1, cv2.THRESH_BINARY_INV)[1]
         # A place is even where all of the run about it is: the run about each such place belongs to the line.
@@ -123,7 +127,8 @@ class Lines:
         low, size, area = stats[1:, :2].astype(float), stats[1:, 2:4], stats[1:, 4]
         level = np.bincount(which, grey[at[:, 1], at[:, 0]]) / area
         level[(size[:, 1] > 2 * WIDE_PX) | (area < STRAIGHT * size.prod(1))] = np.nan  # and no line is like it
-        return cls(at, which, low, low + size, level)
+        corner = np.array([part[1].start, part[0].start])
+        return cls(at + corner, which, low + corner, low + corner + size, level)
 
     def turned(self) -> Lines:
         """The same in the picture with rows and columns exchanged."""
