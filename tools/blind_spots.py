@@ -3,7 +3,7 @@
 
     tools/blind_spots.py FOLDER [FOLDER ...] [--weights NAME ...] [--every N]
 
-Into pictures of data sets (FOLDER/images), at a place as even as any in them, a point is put that stands well out, as it
+Into pictures of data sets (FOLDER/images), at a place as even as any in them, a point is put that stands out, as it
 is and in each of the contexts below: what falls off against `plain` is a blind spot, since a person sees all of them.
 """
 
