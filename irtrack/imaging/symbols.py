@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image
 
-LONG_PX, WIDE_PX = 9, 3
-"""Least length of the even part of a stroke, and how far to both sides of each of its pixels something else begins."""
+LONG_PX, WIDE_PX = 7, 3
+"""Least length of a stroke, all of it even, and how far to both sides of each of its pixels something else begins."""
+
+SHORT_PX = 16
+"""A shorter stroke than this has others in both directions near it: an aircraft has none."""
 
 CONTRAST, UNEVEN = 40, 40
 """In levels of 255: least contrast of a stroke to both sides, and the most that it changes from end to end."""
@@ -142,5 +145,7 @@ class Lines:
 
     def held_by(self, others: Lines) -> NDArray[np.int64]:
         """Pixels (P, 2), x and y, of those that are part of a sight, with lines across them."""
-        across = self.near(others)
-        return self.at[((across > 0) & (across + self.near(self) >= LEAST_STROKES))[self.which]]
+        along, across = self.near(self), self.near(others)
+        held = (across > 0) & (along + across >= LEAST_STROKES)
+        short = (self.high - self.low).max(1) < SHORT_PX
+        return self.at[(held & (~short | ((along > 1) & (across > 1))))[self.which]]
