@@ -230,6 +230,7 @@ def make_pipeline(
     """
     try:
         targets = targets or claim(outputs)
+        tracker = make_tracker(settings)  # what is wrong with its settings is said before the network is loaded
         if detector is None:
             detector = make_detector(settings, source)
         check()
@@ -258,7 +259,7 @@ def make_pipeline(
         if targets is not None:
             targets.abandon()
         raise
-    return Pipeline(source, detector, make_tracker(settings), (*sinks, *more), on_result=on_result)
+    return Pipeline(source, detector, tracker, (*sinks, *more), on_result=on_result)
 
 
 def check_fit(settings: DetectorSettings, info: SourceInfo) -> None:

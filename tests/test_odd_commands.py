@@ -54,3 +54,21 @@ def test_a_correction_is_read_from_a_file(tmp_path: Path) -> None:
     """A device may be read without end."""
     with pytest.raises(IrtrackError, match="it is no file"):
         load_correction(tmp_path)
+
+
+def test_beliefs_that_cannot_be_read_are_said_before_anything_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr("irtrack.build.make_detector", load)
+    (tmp_path / "picture.bin").write_bytes(bytes(range(128, 256)))
+    for name in ("nothing.toml", "picture.bin"):
+        out = tmp_path / "t.csv"
+        assert main(["run", "sim:sky", "--frames", "1", "--beliefs", str(tmp_path / name), "--csv", str(out)]) == 1
+        error = capsys.readouterr().err
+        assert name in error
+        assert "irtrack tune" in error
+        assert "Errno" not in error
+        assert not out.exists()

@@ -152,7 +152,8 @@ def beliefs(path: str, name: str) -> Beliefs:
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise ConfigError(f"cannot read beliefs {path}: {error}") from error
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ConfigError(f"cannot read beliefs {path}: {reason}; make a file of them with irtrack tune") from error
         if f"[{name}]" in text:
             return parse(text, name, path)
         if name == "temporal" and "[picture]" in text:  # of an earlier version, which knew of no change
