@@ -146,7 +146,7 @@ def test_a_target_held_in_a_reticle_is_followed(kind: str) -> None:
     for overlay in (0, 2):
         scene, tracker = Scene(scene_from_text(text + str(overlay))), irtrack.Tracker()
         s = scene.settings
-        peak, hidden = 255 * max(25 / 255, 8 * s.clutter), Scene(scene_from_text(text + str(overlay)))._overlay
+        peak, hidden = 255 * max(25 / 255, 8 * s.clutter), scene._overlay
         yy, xx = np.mgrid[: s.height, : s.width]
         found = believed = 0
         for i in range(s.frames):

@@ -25,11 +25,13 @@ from operator import add
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from irtrack.config import DetectorSettings, TrackerSettings
-from irtrack.core import Detections, Floats, Frame, Image
+from irtrack.core import Detections, Floats, Frame, Image, IrtrackError
+from irtrack.imaging.regions import Regions
 from irtrack.track.belief import PARTS, Beliefs, shipped, text_of
-from irtrack.track.learn import Samples, Watch, learn
+from irtrack.track.learn import Samples, Watch, highest, learn
 from irtrack.track.tracker import KalmanTracker
 
 FRAMES = 160
@@ -123,6 +125,7 @@ class Replay:
 
     def __init__(self, said: Sequence[Detections]) -> None:
         self._said = iter(said)
+        self.threshold, self.min_area_px, self.regions = 0.0, 0, Regions()
 
     def __call__(self, image: Image) -> Detections:
         return next(self._said)
@@ -229,17 +232,15 @@ class Score:
 def score(beliefs: Beliefs, samples: Samples, caution: float) -> Score:
     """What a table makes of tracks."""
     limit, count = beliefs.threshold(caution), np.exp(samples.known[:, PARTS.index("detections")])
-    tracks, which = np.unique(samples.track, return_inverse=True)
-    highest, rows, target = np.full(len(tracks), -np.inf), np.zeros(len(tracks)), np.zeros(len(tracks), bool)
-    np.maximum.at(highest, which, beliefs(samples.known))
-    np.maximum.at(rows, which, count)
-    target[which] = samples.target
-    believed = highest >= limit
-    true, false = believed & target, believed & ~target
-    return Score(
-        int(true.sum()), int(target.sum()), float(rows[true].sum()), float(rows[target].sum()),
-        int(false.sum()), int((~target).sum()), float(rows[false].sum()),
-    )  # fmt: skip
+
+    def believed(kind: NDArray[np.bool_]) -> tuple[int, int, float, float]:
+        """Tracks of a kind that are believed, and all, and the detections of both."""
+        tracks, which = np.unique(samples.track[kind], return_inverse=True)
+        rows, those = np.zeros(len(tracks)), highest(beliefs, samples, kind) >= limit
+        np.maximum.at(rows, which, count[kind])
+        return int(those.sum()), len(tracks), float(rows[those].sum()), float(rows.sum())
+
+    return Score(*believed(samples.target), *believed(~samples.target)[:3])
 
 
 def tried(parts: Sequence[Samples], before: Beliefs, penalty: float, caution: float) -> Score:
@@ -284,11 +285,12 @@ def main() -> None:
 
 def put(path: Path, table: str) -> None:
     """Put a table in the place of the one of its name, in a file of tables."""
-    text = path.read_text(encoding="utf-8")
-    start = text.index(f"[{TABLE}]")
-    end = re.search(r"^\[(?!" + TABLE + r"\b)", text[start:], re.M)
-    rest = text[start + end.start() :] if end else ""
-    path.write_text(text[:start] + table[table.index(f"[{TABLE}]") :] + ("\n" if rest else "") + rest, encoding="utf-8")
+    head, mark, rest = path.read_text(encoding="utf-8").partition(f"\n[{TABLE}]\n")  # comments name it, too
+    if not mark:
+        raise IrtrackError(f"{path} has no table [{TABLE}] to be replaced")
+    others = re.search(rf"^\[(?!{TABLE}\b)", rest, re.M)
+    after = "\n" + rest[others.start() :] if others else ""
+    path.write_text(head + "\n" + table[table.index(f"[{TABLE}]\n") :] + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from irtrack import __version__
+from irtrack.capture.open import check_rate
 from irtrack.config import Settings
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.paths import sha256_of
@@ -54,12 +55,11 @@ class Job:
 
 
 def job_of(out: Path, settings: Settings, fps: float | None, part_s: float) -> Job:
-    """A job whose model is still to be chosen. Raises ConfigError for what makes no sense for an archive."""
+    """A job whose model is still to be chosen. Raises IrtrackError for what makes no sense for an archive."""
     detector = settings.detector
     if detector.mode == "live":
         raise ConfigError("--mode live is for cameras, which do not wait: leave it out")
-    if fps is not None and not 0 < fps < 1e6:
-        raise ConfigError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
+    check_rate(fps)
     if settings.capture.correction == "camera":
         raise ConfigError("--correct needs a FILE here: workers do not know which camera made a recording")
     if not 1.0 <= part_s < 1e6:

@@ -68,10 +68,15 @@ def is_live(text: str) -> bool:
     return kind is not None and kind.live
 
 
-def open_once(text: str, fps: float | None) -> Source:
-    """`open_source` without reconnecting."""
+def check_rate(fps: float | None) -> None:
+    """Raises SourceError for frames a second that nothing can have."""
     if fps is not None and not 0 < fps < 1e6:
         raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
+
+
+def open_once(text: str, fps: float | None) -> Source:
+    """`open_source` without reconnecting."""
+    check_rate(fps)
     if not text.strip():
         raise SourceError(f"the source is empty: give {forms()}")
     if is_file(text):

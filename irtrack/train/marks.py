@@ -6,8 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from irtrack.metrics.segmentation import components
 from irtrack.train.data import Grey, Mask, Rng
 from irtrack.train.synthetic import burnt_in, inject_targets
 
@@ -30,8 +30,8 @@ def add_mark(image: Grey, mask: Mask, rng: Rng) -> tuple[Grey, Mask, Mask]:
             spot = np.zeros(mask.shape, bool)
             spot[int(middle[0]), int(middle[1])] = True
             image, mask = inject_targets(image, mask, rng, near=spot)
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        middle = np.array(ndimage.center_of_mass(labels == rng.integers(1, count + 1)))
+        places, _ = components(mask)
+        middle = places[rng.integers(len(places)), ::-1]
     y, x = np.round(middle + rng.normal(0, OFF_PX, 2)).astype(int).tolist()
     drawn = np.zeros(image.shape, np.uint8)
     draw_mark(drawn, x, y, rng)
