@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
+from irtrack.train.commands import no_bfloat16
 from irtrack.train.settings import TrainSettings
-from irtrack.train.trial import bfloat16_works
+from irtrack.train.trial import bfloat16_works, has_bfloat16
 
 GUARD = r"""
 #define _GNU_SOURCE
@@ -56,6 +59,7 @@ def guard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.skipif(not has_bfloat16(), reason="no bfloat16 on this processor, and training does not imitate it")
 @pytest.mark.parametrize("isa", ["ALL", "AVX512_CORE_BF16", "AVX512_CORE"])
 @pytest.mark.parametrize(("base", "batch"), [(8, 2), (16, 3)])
 def test_no_layer_reads_past_its_buffers(guard: Path, isa: str, base: int, batch: int) -> None:
@@ -68,3 +72,12 @@ def test_a_crash_is_noticed(guard: Path) -> None:
     """The trial's process may die in any way."""
     settings = TrainSettings(base=8, batch=2, crop=64)
     assert not bfloat16_works(settings, {"LD_PRELOAD": str(guard), "PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere"})
+
+
+def test_imitated_bfloat16_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without it is slow at it, and says so; what it is asked is what the kernel says of it."""
+    flags = Path("/proc/cpuinfo")
+    if platform.machine() == "x86_64" and flags.exists():
+        assert has_bfloat16() == ({"avx512bw", "avx512vl", "avx512dq"} <= set(flags.read_text().split()))
+    monkeypatch.setattr("irtrack.train.commands.has_bfloat16", lambda: False)
+    assert "has no bfloat16" in no_bfloat16(TrainSettings(base=8, batch=2, crop=64), torch.device("cpu"))

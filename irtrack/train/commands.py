@@ -21,7 +21,7 @@ from irtrack.train.data import Sample, check_apart, described, load_backgrounds,
 from irtrack.train.feeding import workers_for
 from irtrack.train.loop import train as train_network
 from irtrack.train.settings import TrainSettings, load_recipe, settings_from
-from irtrack.train.trial import bfloat16_works
+from irtrack.train.trial import bfloat16_works, has_bfloat16
 
 SET = re.compile(r"(?P<folder>.+?)(?::(?P<split>[^:/\\@\[\]]+(?:\[-?\d*:-?\d*\])?))?(?:@(?P<share>[0-9.]+))?")
 """DIR[:SPLIT][@SHARE]; SPLIT may end in a slice such as [:-60]."""
@@ -136,12 +136,8 @@ def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:
     if init:
         network = load_weights(init).network
         start, settings = network.state_dict(), replace(settings, base=network.base, img_size=network.img_size)
-    on_gpu = device.type == "cuda"
-    if settings.bf16 and not (
-        torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else bfloat16_works(settings)
-    ):
-        here = "GPU" if on_gpu else "processor"
-        print(f"note: bfloat16 does not work on this {here} at these sizes; float32 instead, which takes longer")
+    if settings.bf16 and (trouble := no_bfloat16(settings, device)):
+        print(f"note: {trouble}; float32 instead")
         settings = replace(settings, bf16=False)
     return Job(
         [[s.in_levels() for s in samples] for samples in sets.values()],
@@ -154,6 +150,14 @@ def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:
         {**tables, "init": init, "teacher": teacher},
         workers,
     )
+
+
+def no_bfloat16(settings: TrainSettings, device: torch.device) -> str:
+    """Why not to train in bfloat16 on this device; empty where nothing speaks against it."""
+    on_gpu = device.type == "cuda"
+    if not (torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_bfloat16()):
+        return f"this {'GPU' if on_gpu else 'processor'} has no bfloat16 arithmetic, and is slow at imitating it"
+    return "" if on_gpu or bfloat16_works(settings) else "bfloat16 does not work on this processor at these sizes"
 
 
 def train(args: argparse.Namespace, remarks: Remarks) -> int:
