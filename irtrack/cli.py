@@ -31,7 +31,9 @@ COMMANDS = (
 )  # fmt: skip
 
 # Of irtrack.simulate, which takes a while to load.
-SCENE_NAMES = "sky, clutter, crossing, dim, dark, camera16, crowd, empty, hovering, creeping, swinging, lamps, city"
+SCENE_NAMES = (
+    "sky, clutter, crossing, dim, dark, camera16, crowd, empty, hovering, creeping, swinging, held, lamps, city"
+)
 
 SOURCE_HELP = f"{forms()}; scenes to simulate are {SCENE_NAMES}"
 

@@ -53,6 +53,7 @@ def nearest(a: Floats, b: Floats) -> Floats:
         ("hovering,frames=150,seed=31", 3.0, 0.85, 0.1),
         ("creeping,frames=180,seed=32,creep_px_s=1.2", 4.0, 0.5, 0.1),
         ("swinging,frames=120,seed=33", 2.0, 0.8, 0.2),
+        ("held,frames=100,seed=39", 2.0, 0.8, 0.1),  # in a reticle, before woods that rush past
         ("crowd,frames=40,seed=34", 0.7, 0.8, 3.0),
         ("lamps,frames=150,seed=35,targets=0", 0.0, 0.0, 0.1),
         ("city,frames=120,seed=36,targets=0", 0.0, 0.0, 2.5),  # of 25 lamps, windows and text, from a swinging camera

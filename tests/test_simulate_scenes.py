@@ -73,7 +73,7 @@ def test_paths_of_before_are_as_they_were() -> None:
     assert truth.contrast[:2] == pytest.approx([0.18642065, 0.11122576], abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["hovering", "creeping", "swinging", "lamps", "city", f"sky,{ALL}"])
+@pytest.mark.parametrize("name", ["hovering", "creeping", "swinging", "held", "lamps", "city", f"sky,{ALL}"])
 def test_frames_come_in_any_order(name: str) -> None:
     a, b = (scene(f"{name},width=120,height=100,frames=90,seed=5") for _ in range(2))
     order = (80, 3, 41, 0)
@@ -160,6 +160,19 @@ def test_the_camera_moves_as_it_says(text: str) -> None:
         off = np.abs(carried - picture(made, end))[both].mean()
         still = np.abs(picture(made, start) - picture(made, end)).mean()
         assert off < 0.1 * still
+
+
+def test_the_camera_holds_a_target() -> None:
+    made = scene("held,seed=3,shake_px=0,psf_sigma_px=1.5,scr=40,overlay=0,bits=16")
+    places = np.array([made.truth(i).xy_px[made.truth(i).id == 0][0] for i in range(300)])
+    strays = places.std(0)
+    assert ((strays > 0.7) & (strays < 2.3)).all()
+    assert (np.abs(places.mean(0) - (159.5, 127.5)) < (22, 18)).all()
+    assert np.linalg.norm(moved(made.motion(0, 250), places[:1]) - places[250]) > 40  # of what it flies past
+    for index in (0, 120, 299):
+        image = picture(made, index)
+        light = np.clip(image - np.median(image), 0, None)
+        assert centroid(light, places[index], 5) == pytest.approx(places[index], abs=0.4)
 
 
 def test_a_still_camera_stays_still() -> None:
@@ -307,6 +320,7 @@ def test_shares_and_values_that_cannot_be() -> None:
         ("sky,overlay=7", "between 0 and 2"),
         ("sky,exposure=2", "exposure"),
         ("sky,swing=3", "did you mean 'swing_px'"),
+        ("held,targets=0", "follows a target, and there is none"),
         ("hoverin", "did you mean 'hovering'"),
     ):
         with pytest.raises(ConfigError, match=says):

@@ -23,13 +23,16 @@ from dataclasses import astuple, dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.config import DetectorSettings, TrackerSettings
 from irtrack.core import Detections, Floats, Frame, Image, IrtrackError
 from irtrack.imaging.regions import Regions
+from irtrack.simulate import Scene, scene_from_text
 from irtrack.track.belief import PARTS, Beliefs, shipped, text_of
 from irtrack.track.learn import Samples, Watch, highest, learn
 from irtrack.track.tracker import KalmanTracker
@@ -61,7 +64,8 @@ frame in which each began and its place, in px. They are neither targets nor clu
 
 
 def scenes() -> Iterator[str]:
-    """Simulated scenes of what clips lack: with targets and, as often, without."""
+    """Simulated scenes of what clips lack: with targets and, as often, without. Words after a space: how they are
+    compressed."""
     rng = np.random.default_rng(7)
     for k in range(12):
         seed = 1000 + 20 * k
@@ -85,6 +89,17 @@ def scenes() -> Iterator[str]:
             }  # fmt: skip
             yield ",".join([kind, *(f"{key}={value:.4g}" for key, value in values.items())])
     yield from (f"crowd,frames=40,seed={2000 + k}" for k in range(3))
+    for k in range(24):
+        # A target that the camera holds, and then dirt and hot pixels, before a scene that moves past both.
+        values = {
+            "frames": 160, "seed": 3000 + k, "overlay": k % 3, "structure": rng.uniform(0.03, 0.12),
+            "texture": rng.uniform(0.005, 0.03), "scr": rng.uniform(4, 14), "psf_sigma_px": rng.uniform(0.6, 2),
+            "speed_px_s": rng.uniform(5, 60), "shake_px": rng.choice([0, 0.1, 0.3]),
+            "jerks_per_s": rng.choice([0, 0, 0.2]), "jerk_px": 40,
+        }  # fmt: skip
+        own = {"held_px": rng.uniform(0.3, 4)} if k % 2 else {"targets": 0, "swing_px": 50, "bad_pixels": 2e-4}
+        text = ",".join(["held", *(f"{key}={value:.4g}" for key, value in (values | {"held_px": 0} | own).items())])
+        yield text + ("" if k % 4 < 2 else f" crf={rng.integers(18, 31)}")
 
 
 @dataclass(frozen=True)
@@ -106,11 +121,13 @@ class Job:
             from irtrack.commands.tune import read_boxes
 
             return read_boxes(self.truth)
-        from irtrack.simulate import Scene, scene_from_text
-
-        scene = Scene(scene_from_text(self.source.removeprefix("sim:")))
+        scene = self.scene()
         places = {i: scene.truth(i).xy_px for i in range(scene.settings.frames)}
         return {i: np.hstack([xy - SEEN_PX, xy + SEEN_PX]) for i, xy in places.items()}
+
+    def scene(self) -> Scene:
+        """The scene, where it is one."""
+        return Scene(scene_from_text(self.source.removeprefix("sim:").partition(" ")[0]))
 
 
 def jobs(folders: Sequence[Path]) -> list[Job]:
@@ -136,11 +153,27 @@ def frames_of(job: Job) -> Iterator[Frame]:
     from irtrack.capture.open import open_source
 
     last = FRAMES if job.truth is None else min(FRAMES, max(job.boxes()) + 1)
-    with closing(open_source(job.source)) as source:
-        for frame in source:
-            if frame.index >= last:
-                return
-            yield frame
+    source, _, crf = job.source.partition(" crf=")
+    with TemporaryDirectory() as folder:
+        if crf:
+            source = compressed(job.scene(), Path(folder) / "scene.mp4", crf)
+        with closing(open_source(source)) as opened:
+            for frame in opened:
+                if frame.index >= last:
+                    return
+                yield frame
+
+
+def compressed(scene: Scene, path: Path, crf: str) -> str:
+    """The scene in H.264 of this rate factor."""
+    with av.open(path, "w") as out:
+        stream = out.add_stream("libx264", rate=round(scene.settings.fps), options={"crf": crf})
+        stream.width, stream.height, stream.pix_fmt = scene.settings.width, scene.settings.height, "yuv420p"
+        for i in range(scene.settings.frames):
+            grey = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene.image(i)), format="gray")
+            out.mux(stream.encode(grey.reformat(format="yuv420p")))
+        out.mux(stream.encode())
+    return str(path)
 
 
 def detect(job: Job, cache: Path, weights: str) -> str:

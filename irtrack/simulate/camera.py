@@ -23,18 +23,21 @@ def reach_px(s: SceneSettings) -> float:
     """How far beyond a still camera's picture this one sees."""
     corners = ((1 + s.zoom) * np.hypot(s.width, s.height) - min(s.width, s.height)) / 2
     turns = bool(s.zoom or s.roll_deg)
-    return float(s.swing_px + s.jerk_px * jerking(s) + 3 * s.shake_px + corners * turns)
+    followed = 1.5 * s.speed_px_s * s.frames / s.fps * bool(s.held_px)
+    return float(s.swing_px + s.jerk_px * jerking(s) + 3 * s.shake_px + corners * turns + followed)
 
 
 class Camera:
     """Poses of all frames: `to_scene(i)` from the sensor to the scene, `seen(i, xy)` from a still camera to it."""
 
-    def __init__(self, settings: SceneSettings, drift: Floats) -> None:
-        """`drift` (2,) in px/s: how fast a still camera's picture moves over the background."""
+    def __init__(self, settings: SceneSettings, drift: Floats, paths_px: Floats) -> None:
+        """`drift` (2,) in px/s: how fast a still camera's picture moves over the background. `paths_px` (N, frames, 2):
+        of the targets, as such a camera sees them; the first may be followed.
+        """
         self._s, self._drift = settings, drift
         s = settings
         self._middle = np.array([(s.width - 1) / 2, (s.height - 1) / 2])
-        self.swings = bool(s.swing_px or s.shake_px or s.zoom or s.roll_deg or jerking(s))
+        self.swings = bool(s.swing_px or s.shake_px or s.zoom or s.roll_deg or s.held_px or jerking(s))
         if not self.swings:
             return
         rng = np.random.default_rng([s.seed, 6])
@@ -46,6 +49,8 @@ class Camera:
         self._zoom, self._roll = (1 + s.zoom) ** log_zoom, np.deg2rad(s.roll_deg) * roll
         speed = np.gradient(self._offset, axis=0) if s.frames > 1 else np.zeros((1, 2))
         self._streak = s.exposure * speed
+        if s.held_px:  # what is followed is not blurred by it
+            self._offset += paths_px[0] - self._middle + straying(s, t, np.random.default_rng([s.seed, 8]))
 
     def _turn(self, index: int) -> tuple[Floats, Floats]:
         """The sensor's axes in the scene (2, 2) and its middle there, drift left out."""
@@ -87,6 +92,13 @@ def slow(t: Floats, periods_s: tuple[float, float], count: int, rng: np.random.G
     """Waves (len(t), count) of amplitude 1 with periods of this range."""
     period, phase = rng.uniform(*periods_s, count), rng.uniform(0, 2 * np.pi, count)
     return np.sin(2 * np.pi * t[:, None] / period + phase)
+
+
+def straying(s: SceneSettings, t: Floats, rng: np.random.Generator) -> Floats:
+    """Offsets (frames, 2) at which a camera follows a target: near one place in the picture, early or late."""
+    place = rng.uniform(-0.06, 0.06, 2) * (s.width, s.height)
+    out: Floats = place + s.held_px * (slow(t, (3.0, 8.0), 2, rng) + slow(t, (0.6, 2.0), 2, rng))
+    return out
 
 
 def jerks(s: SceneSettings, rng: np.random.Generator) -> Floats:

@@ -59,8 +59,8 @@ class Scene:
         bad = rng.random((s.height, s.width)) < s.bad_pixels
         self._bad = np.flatnonzero(bad)
         self._bad_level = np.where(rng.random(len(self._bad)) < 0.5, 0.98, 0.02).astype(np.float32)
-        self._camera = Camera(s, drift)
         self._paths = make_paths(s, drift)
+        self._camera = Camera(s, drift, self._paths.xy_px)
         if s.city:
             self._backdrop += buildings(s, self._side)
         self._lamps = Lamps(s, self._side)

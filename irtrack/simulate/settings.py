@@ -61,6 +61,10 @@ class SceneSettings(Checked):
     shake_px: float = option(0.0, "shake of the camera from frame to frame, rms an axis", unit="px", low=0.0, high=20.0)
     zoom: float = option(0.0, "slow zoom in and out by this share", low=0.0, high=1.0)
     roll_deg: float = option(0.0, "slow roll to both sides", unit="deg", low=0.0, high=45.0)
+    held_px: float = option(
+        0.0, "the camera follows the first target, which strays so far from one place in the picture, rms an axis; "
+        "0: it follows none", unit="px", low=0.0, high=100.0,
+    )  # fmt: skip
     exposure: float = option(0.0, "share of a frame's time in which a camera that swings blurs", low=0.0, high=1.0)
 
     netd: float = option(0.006, "temporal noise", low=0.0, high=0.5)
@@ -79,6 +83,8 @@ class SceneSettings(Checked):
             )
         if self.hovering + self.arriving + self.creeping > 1 + 1e-9:
             raise ConfigError("hovering, arriving and creeping are shares of the targets: together 1 at most")
+        if self.held_px and not self.targets:
+            raise ConfigError("held_px: the camera follows a target, and there is none")
 
     @property
     def clutter(self) -> float:
@@ -100,6 +106,9 @@ SCENES: dict[str, SceneSettings] = {
     "swinging": SceneSettings(
         frames=300, targets=6, structure=0.09, texture=0.015, scr=8.0, drift_px_s=0.0,
         swing_px=50.0, jerks_per_s=0.5, shake_px=0.3, exposure=0.6,
+    ),
+    "held": SceneSettings(
+        frames=300, targets=2, structure=0.09, texture=0.015, scr=8.0, held_px=1.5, shake_px=0.1, overlay=2,
     ),
     "lamps": SceneSettings(frames=300, targets=5, city=0.55, lamps=25, drift_px_s=0.0),
     "city": SceneSettings(
