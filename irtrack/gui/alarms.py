@@ -41,6 +41,7 @@ class AlarmPanel(QWidget):
             "snapshot": self.snapshot,
         })  # fmt: skip
         self.list.itemClicked.connect(self._choose)
+        self.list.itemActivated.connect(self._choose)  # Enter
         session.results_changed.connect(self.list_all)
         session.passes.alarms_changed.connect(self.list_all)
 

@@ -17,6 +17,7 @@ class Badges(QWidget):
 
     def __init__(self, picture: QWidget) -> None:
         super().__init__(picture)
+        self._picture = picture
         self.record, self.stale, self.alarm, self.task = QLabel(), QLabel(), QLabel(), QLabel()
         self.task.setObjectName("stale")
         self.task.setAccessibleName("What to click")
@@ -33,24 +34,36 @@ class Badges(QWidget):
         for label in (self.record, self.stale, self.alarm, self.task):
             row.addWidget(label)
             label.hide()
-        self.adjustSize()
+        self._fit()
+
+    def _fit(self) -> None:
+        """As wide as its words, or as the picture: then the words go on in further lines."""
+        labels, room = (self.record, self.stale, self.alarm, self.task), self._picture.width()
+        for label in labels:
+            label.setWordWrap(False)
+        if self.sizeHint().width() <= room:
+            self.adjustSize()
+            return
+        for label in labels:
+            label.setWordWrap(True)
+        self.resize(room, self.heightForWidth(room))
 
     def say(self, text: str) -> None:
         """What is to be clicked next; nothing takes it away."""
         self.task.setText(text)
         self.task.setVisible(bool(text))
-        self.adjustSize()
+        self._fit()
 
     def call(self, text: str) -> None:
         """An alarm, for some seconds."""
         self.alarm.setText(f"ALARM: {text}")
         self.alarm.show()
         self._silence.start()
-        self.adjustSize()
+        self._fit()
 
     def _end_call(self) -> None:
         self.alarm.hide()
-        self.adjustSize()
+        self._fit()
 
     def show_state(self, session: Session, recording_s: float | None) -> None:
         """`recording_s`: seconds since a recording began, None where none runs."""
@@ -65,4 +78,4 @@ class Badges(QWidget):
         self.stale.setVisible(name is not None)
         if name is not None:
             self.stale.setText(f"{name}, {age:.0f} s old" if age is not None else name)
-        self.adjustSize()
+        self._fit()

@@ -23,11 +23,13 @@ from PySide6.QtWidgets import (
 
 from irtrack.capture.camera import FoundCamera
 from irtrack.capture.find import find_all
+from irtrack.gui.dialogs import within
 from irtrack.imaging.agc import Agc
 from irtrack.session.preview import Preview
 
 TICK_MS = 50
-PREVIEW = (384, 288)
+PREVIEW, LEAST_PREVIEW = (384, 288), (192, 144)
+"""Of the picture, and what is left of it on a small screen."""
 PLACE = "rtsp://user:password@camera/ir   or   camera:0,format=Y16"
 
 
@@ -39,7 +41,7 @@ class CameraDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Connect a camera")
-        self.resize(860, 420)
+        self.resize(within(self, 860, 420))
         self.source = ""
         self._find, self._preview = find, None
         self._found: queue.SimpleQueue[list[FoundCamera]] = queue.SimpleQueue()
@@ -58,6 +60,7 @@ class CameraDialog(QDialog):
         self.list.setAccessibleName("Cameras found and used before")
         self.list.setToolTip("Click to choose, double-click to connect")
         self.list.itemClicked.connect(self._choose)
+        self.list.itemSelectionChanged.connect(self._select)  # by the arrow keys
         self.list.itemDoubleClicked.connect(lambda _: self.accept())
         self._remembered = list(remembered)
         self.search = QPushButton("Look again")
@@ -72,7 +75,8 @@ class CameraDialog(QDialog):
         self.test_button.setToolTip("Connect and show a picture, without tracking")
         self.test_button.clicked.connect(self.test)
         self.picture = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
-        self.picture.setFixedSize(*PREVIEW)
+        self.picture.setMinimumSize(*LEAST_PREVIEW)
+        self.picture.setMaximumSize(*PREVIEW)
         self.picture.setObjectName("preview")
         self.picture.setAccessibleName("Picture of the camera")
         self.state = QLabel("choose a camera, or type its address", wordWrap=True)
@@ -87,12 +91,11 @@ class CameraDialog(QDialog):
         left.addWidget(self.list, 1)
         left.addWidget(self.search)
         right = QVBoxLayout()
-        right.addWidget(self.picture)
+        right.addWidget(self.picture, 1)
         right.addWidget(self.state)
-        right.addStretch(1)
         top = QHBoxLayout()
         top.addLayout(left, 1)
-        top.addLayout(right)
+        top.addLayout(right, 1)
         line = QHBoxLayout()
         line.addWidget(self.field, 1)
         line.addWidget(self.test_button)
@@ -120,6 +123,10 @@ class CameraDialog(QDialog):
         item = QListWidgetItem("no camera was found on this machine or its network: type its address below")
         item.setFlags(Qt.ItemFlag.NoItemFlags)
         self.list.insertItem(0, item)
+
+    def _select(self) -> None:
+        for item in self.list.selectedItems():
+            self._choose(item)
 
     def _choose(self, item: QListWidgetItem) -> None:
         self.field.setText(str(item.data(Qt.ItemDataRole.UserRole)))
@@ -158,7 +165,7 @@ class CameraDialog(QDialog):
         h, w = frame.image.shape
         grey = self._agc(frame.image)
         image = QImage(grey.tobytes(), w, h, w, QImage.Format.Format_Grayscale8)
-        self.picture.setPixmap(QPixmap.fromImage(image).scaled(*PREVIEW, Qt.AspectRatioMode.KeepAspectRatio))
+        self.picture.setPixmap(QPixmap.fromImage(image).scaled(self.picture.size(), Qt.AspectRatioMode.KeepAspectRatio))
         if p.state == "live":
             self.state.setText(f"live: {w}x{h}, {8 * frame.image.dtype.itemsize} bits, {p.rate:.1f} frames a second")
 

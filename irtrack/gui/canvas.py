@@ -93,7 +93,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         if hasattr(self, "legend"):  # Qt sends one while the base class is being built
-            self._inset.stay_in_corner()
+            self._place_inset()
             self.legend.stay_at_side()
 
     def fit(self) -> None:
@@ -111,6 +111,11 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             self._view.setRange(
                 xRange=(middle.x() - x, middle.x() + x), yRange=(middle.y() - y, middle.y() + y), padding=0
             )
+
+    def zoom(self, factor: float) -> None:
+        """So many times as large, about the middle of what is in view."""
+        if self._result is not None:
+            self._view.scaleBy((1 / factor, 1 / factor))
 
     def follow(self, x: float, y: float) -> None:
         """Have a place of the picture in the middle; from a view of all of it, nearer."""
@@ -144,12 +149,21 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         self._inset.show_target(result, self.selected, grey, palette)
         if resized:
             self.fit()
+        self._place_inset()
         self.overlays.pale(age_s or 0.0)
         self.overlays.draw(result.detections.mask, [t for t in result.tracks if t.confirmed], self.selected)
         self.legend.setVisible(self.overlays.shown.legend)
         levels = (0.0, 1.0) if palette == SCORE_PALETTE and self.showing_scores else self._agc.levels
         self.legend.show_levels(palette, *levels)
         self._point()
+
+    def _place_inset(self) -> None:
+        """Where it hides no target, if there is such a place."""
+        if self._result is None or not self._inset.isVisible():
+            return
+        places = {t.id: self.mapFromScene(self._view.mapViewToScene(QPointF(*(t.xy_px + 0.5).tolist())))
+                  for t in self._result.tracks if t.confirmed}  # fmt: skip
+        self._inset.stay_clear(places.get(self.selected) if self.selected is not None else None, [*places.values()])
 
     @property
     def showing_scores(self) -> bool:
@@ -289,4 +303,5 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         if self._result is not None:
             self.overlays.draw_labels([t for t in self._result.tracks if t.confirmed], self.selected)
             self.overlays.draw_region_labels()
+            self._place_inset()
             self._point()

@@ -166,8 +166,10 @@ class DisplayControls(QWidget):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 6, 4, 4)
-        layout.setSpacing(4)
+        layout.setSpacing(3)
         boxes, rows = QGridLayout(), QGridLayout()
+        for grid in (boxes, rows):
+            grid.setVerticalSpacing(3)
         for i, box in enumerate((self.masks, self.trails, self.boxes, self.labels, self.ellipses, self.legend)):
             boxes.addWidget(box, i // 3, i % 3)
         layout.addLayout(boxes)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -16,6 +17,8 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from irtrack.gui.dialogs import Scrolled, room
 
 
 def shortcuts(bar: QMenuBar) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -38,7 +41,8 @@ def plain(text: str) -> str:
     return text.replace("&", "").removesuffix("...")
 
 
-COLUMNS = 3
+COLUMNS, COLUMN_PX = 3, 300
+"""So many at most, where the screen has about so much for each."""
 
 
 class HelpSheet(QDialog):
@@ -47,7 +51,8 @@ class HelpSheet(QDialog):
     def __init__(self, bar: QMenuBar, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keyboard and mouse")
-        layout, columns = QVBoxLayout(self), QHBoxLayout()
+        inner = QWidget()
+        layout, columns = QVBoxLayout(self), QHBoxLayout(inner)
         columns.setSpacing(28)
         mouse = [
             ("Wheel", "Zoom at the cursor"),
@@ -61,10 +66,11 @@ class HelpSheet(QDialog):
             ("Escape", "Close an error; leave the full screen"),
         ]
         sections = [*shortcuts(bar), ("Picture", mouse)]
-        most = math.ceil(sum(len(rows) + 1 for _, rows in sections) / COLUMNS) + 1
+        fewest = max(1, min(COLUMNS, room(self).width() // COLUMN_PX))
+        most = highest([len(rows) + 1 for _, rows in sections], fewest)
         grid, row = QGridLayout(), 0
         for title, rows in sections:
-            if row and row + 1 + len(rows) > most:  # the rest goes into another column, for small screens
+            if row and row + 1 + len(rows) > most:  # the rest goes into another column
                 columns.addLayout(filled(grid, row))
                 grid, row = QGridLayout(), 0
             grid.setHorizontalSpacing(12)
@@ -79,10 +85,27 @@ class HelpSheet(QDialog):
                 grid.addWidget(QLabel(what), i, 1)
             row += 1 + len(rows)
         columns.addLayout(filled(grid, row))
-        layout.addLayout(columns)
+        scrolled = Scrolled(inner)
+        layout.addWidget(scrolled, 1)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
+        scrolled.setFocus()  # the arrow keys scroll
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self.resize(self.sizeHint().boundedTo(room(self)))
+        super().showEvent(event)
+
+
+def highest(heights: Sequence[int], columns: int) -> int:
+    """Rows of the highest column where sections of these heights go, in their order, into so many columns."""
+    for most in range(max(heights), sum(heights)):
+        count = used = 0
+        for height in heights:
+            count, used = (count, used + height) if count and used + height <= most else (count + 1, height)
+        if count <= columns:
+            return most
+    return sum(heights)
 
 
 def filled(grid: QGridLayout, rows: int) -> QGridLayout:

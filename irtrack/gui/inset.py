@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QImage, QPixmap
 from PySide6.QtWidgets import QLabel, QWidget
 
 from irtrack.core import FrameResult
 from irtrack.imaging.palettes import TABLES
 
-SIDE_PX, ZOOM, SHARE = 33, 6, 0.35
-"""Pixels of the frame that are shown, the size of each on the screen, and what all of it takes of a small picture."""
+SIDE_PX, ZOOM, SHARE, MARGIN_PX = 33, 6, 0.35, 10
+"""Pixels of the frame that are shown, the size of each on the screen, what all of it takes of a small picture, and how
+far from its borders it lies."""
 
 
 def patch_round(grey: NDArray[np.uint8], x: float, y: float) -> NDArray[np.uint8]:
@@ -28,11 +31,11 @@ def patch_round(grey: NDArray[np.uint8], x: float, y: float) -> NDArray[np.uint8
 
 
 class Inset(QLabel):
-    """Bottom right of the picture; hidden while nothing is selected."""
+    """At the bottom right of the picture, or left where it would hide targets; hidden while nothing is selected."""
 
     def __init__(self, picture: QWidget) -> None:
         super().__init__(picture)
-        self._picture = picture
+        self._picture, self._left = picture, False
         self.setObjectName("preview")
         self.setAccessibleName("Selected target, magnified")
         self.setToolTip("The selected target, magnified")
@@ -51,8 +54,17 @@ class Inset(QLabel):
         size = SIDE_PX * min(max(int(room / SIDE_PX), 2), ZOOM)
         self.setFixedSize(size + 2, size + 2)
         self.setPixmap(QPixmap.fromImage(image).scaled(size, size, Qt.AspectRatioMode.KeepAspectRatio))
-        self.stay_in_corner()
 
-    def stay_in_corner(self) -> None:
-        """After a change of the picture's size."""
-        self.move(self._picture.width() - self.width() - 10, self._picture.height() - self.height() - 10)
+    def _corner(self, left: bool) -> QRect:
+        """Where it lies at this side of the picture."""
+        x = MARGIN_PX if left else self._picture.width() - self.width() - MARGIN_PX
+        return QRect(QPoint(x, self._picture.height() - self.height() - MARGIN_PX), self.size())
+
+    def stay_clear(self, selected: QPoint | None, others: Sequence[QPoint]) -> None:
+        """In the corner where it was, unless it would hide the selected target there, or others and none in the other
+        corner. Places on the picture."""
+        here, there = self._corner(self._left), self._corner(not self._left)
+        hidden, freed = ([*map(corner.contains, others)] for corner in (here, there))
+        chosen = selected is not None and here.contains(selected)
+        self._left ^= chosen or (any(hidden) and not any(freed))
+        self.move(self._corner(self._left).topLeft())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QMainWindow, QSlider, QWidget
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QMainWindow, QSlider, QTabBar, QWidget
 
 from irtrack.gui.banner import Banner
 
@@ -12,6 +12,7 @@ OWN_KEYS: dict[type[QWidget], tuple[Qt.Key, ...]] = {
     QAbstractButton: (Qt.Key.Key_Space,),
     QComboBox: (Qt.Key.Key_Space,),
     QSlider: (Qt.Key.Key_Left, Qt.Key.Key_Right),
+    QTabBar: (Qt.Key.Key_Left, Qt.Key.Key_Right),
 }
 """Keys of controls that are shortcuts of the menus too."""
 

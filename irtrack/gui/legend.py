@@ -13,7 +13,8 @@ from irtrack.gui.theme import ACCENT, BACKGROUND, DIM, TEXT
 from irtrack.imaging.palettes import TABLES
 
 BINS = 128
-HEIGHT_PX = 48
+HEIGHT_PX, LEGEND_PX = 48, 220
+"""Of the histogram, and of the legend where there is room."""
 
 
 def text_of(value: float) -> str:
@@ -31,7 +32,7 @@ class Legend(QWidget):
         self.setToolTip("Counts and their colours")
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._palette, self.low, self.high = "White hot", 0.0, 255.0
-        self.resize(64, 220)
+        self.resize(64, LEGEND_PX)
         self.hide()
 
     def show_levels(self, palette: str, low: float, high: float) -> None:
@@ -42,6 +43,7 @@ class Legend(QWidget):
 
     def stay_at_side(self) -> None:
         """After a change of the picture's size."""
+        self.resize(self.width(), max(60, min(LEGEND_PX, self._picture.height() - 20)))
         self.move(self._picture.width() - self.width() - 8, 10)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -68,7 +70,8 @@ class Histogram(QWidget):
         super().__init__()
         self.setAccessibleName("Histogram of counts")
         self.setToolTip("Counts of the picture; drag the lines to set black and white by hand (gain Linear)")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setMinimumHeight(HEIGHT_PX // 2)
         self.low, self.high = 0.0, 255.0
         self._bars: NDArray[np.float64] = np.zeros(0)
         self._from, self._to = 0.0, 255.0

@@ -26,6 +26,9 @@ Key = QKeySequence.StandardKey | str | None
 Entry = tuple[str, Key, Callable[[], object]] | None
 """What stands in a menu, its key, and what it does; None is a line between."""
 
+ZOOM = 1.25
+"""Times as large with each press of the key."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -77,7 +80,9 @@ class Menus:
         self._add(file, "For&get kept results...", None, p.opener.ask_forget)
         self._add(file, "&Quit", "Ctrl+Q", p.quit)
         self._fill(bar.addMenu("&View"), (
-            ("&Fit picture", "F", self._fit), ("&1:1", "1", p.canvas.one_to_one), None,
+            ("&Fit picture", "F", self._fit), ("&1:1", "1", p.canvas.one_to_one),
+            ("&Nearer", standard.ZoomIn, partial(p.canvas.zoom, ZOOM)),
+            ("F&arther", standard.ZoomOut, partial(p.canvas.zoom, 1 / ZOOM)), None,
             ("Score &map", "M", d.scores.toggle), ("&Legend", "G", d.legend.toggle),
             ("&Ellipses", "E", d.ellipses.toggle),
             ("Mas&ks", "K", d.masks.toggle), ("&Trails", "Shift+T", d.trails.toggle), None,

@@ -61,8 +61,9 @@ class Opener:
         if not files:
             self._session.said("no results are kept for another time")
             return
+        analyses = "1 analysis" if len(files) == 1 else f"{len(files)} analyses"
         text = (
-            f"Results of {len(files)} analyses ({results.bytes_of(files) / 1e6:.0f} MB) are kept, so that their "
+            f"Results of {analyses} ({results.bytes_of(files) / 1e6:.0f} MB) are kept, so that their "
             "recordings are opened at once. Forget them? What you said of tracks and what you saved stays."
         )
         yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QWidget
 
 from irtrack.core import Floats
@@ -24,24 +27,27 @@ CURVES = (
 )
 ALL = "All plots"
 
-TICK_PT, NUMBER_PX = 7.5, 11.0
-"""Size of the numbers at the axes, and the height that one takes."""
+TICK_PT, NUMBER_PX, TITLE_PX = 7.5, 11.0, 16
+"""Size of the numbers at the axes, the height that one takes, and that of a title."""
+
+LOW_PX = 90
+"""Plots that are lower have no numbers below: those of the time are the same in all."""
 
 POINTS = 4000
 """Longer tracks are thinned out on the screen."""
 
 
 class SideAxis(pg.AxisItem):  # type: ignore[misc]
-    """Numbers that stay apart however low the plot is."""
+    """As many round numbers as stay apart, and two wherever there is room for them: one alone gives no scale."""
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
-        levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
-        if not levels or (high - low) / levels[0][0] * NUMBER_PX <= size:
-            return levels
-        spacing, offset = levels[0]
-        while (high - low) / spacing * NUMBER_PX > size:
-            spacing *= 2
-        return [(spacing, offset)]
+        most = max(2.0, size / (2 * NUMBER_PX))
+        step = 10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 1)
+        for factor in (1, 2, 5, 10, 20, 50, 100):
+            count = math.floor(high / step / factor) - math.ceil(low / step / factor) + 1
+            if count <= most and count * NUMBER_PX <= size:
+                return [(step * factor, 0.0)]
+        return [(step * 100, 0.0)]
 
 
 class TrackPlots(QWidget):
@@ -60,6 +66,8 @@ class TrackPlots(QWidget):
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
+        for column in (0, 1):
+            self._grid.setColumnStretch(column, 1)
         row = QHBoxLayout()
         row.addWidget(self.which, 1)
         row.addWidget(self.export)
@@ -80,7 +88,7 @@ class TrackPlots(QWidget):
         plot.setMouseEnabled(False, False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
-        plot.setMinimumSize(80, 56)
+        plot.setMinimumSize(80, 40)
         small = plot.font()
         small.setPointSizeF(TICK_PT)
         for axis in ("left", "bottom"):
@@ -96,6 +104,8 @@ class TrackPlots(QWidget):
 
     def _name(self, plot: pg.PlotWidget, title: str) -> None:
         plot.setTitle(title, color=DIM, size="8pt")
+        plot.getPlotItem().titleLabel.setMaximumHeight(TITLE_PX)
+        plot.getPlotItem().layout.setRowFixedHeight(0, TITLE_PX)
         plot.setAccessibleName(f"{title} of the selected track against time")
 
     def _place(self) -> None:
@@ -111,10 +121,25 @@ class TrackPlots(QWidget):
                 self._grid.addWidget(plot, 1 + i // 2, i % 2)
             elif chosen == i:
                 self._grid.addWidget(plot, 1, 0, 2, 2)
+        self._number()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._number()
+
+    def _number(self) -> None:
+        """Numbers below the plots, where they leave enough to the curves."""
+        room = self.height() - self.which.sizeHint().height()
+        rows = 2 if self.which.currentIndex() == 0 else 1
+        for plot in self.plots:
+            plot.showAxis("bottom", room / rows >= LOW_PX)
 
     def show_series(self, series: Floats, now_s: float | None) -> None:
         """series (T, len(SERIES)) of the track, now: the time on screen."""
         self.export.setEnabled(len(series) > 0)
+        for plot in self.plots:
+            for axis in ("left", "bottom"):
+                plot.getAxis(axis).setStyle(showValues=len(series) > 0)
         series = series[:: max(1, len(series) // POINTS)].copy()
         warm = series[:, SERIES.index("celsius")]
         title = BRIGHTNESS if np.isnan(warm).all() else TEMPERATURE

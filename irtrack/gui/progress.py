@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QToolButton, QWidget
 
-from irtrack.gui.fields import named
+from irtrack.gui.fields import Elided, named
+
+
+LABEL_PX = 170
+"""Width of the words at most: messages need room too."""
 
 
 class ProgressRow(QWidget):
@@ -13,8 +17,10 @@ class ProgressRow(QWidget):
     def __init__(self, name: str, give_up: str) -> None:
         """What a screen reader says of the bar and of the button."""
         super().__init__()
-        self.label, self.bar, self.cancel = QLabel(), QProgressBar(), QToolButton()
-        self.bar.setMaximumWidth(120)
+        self.label, self.bar, self.cancel = Elided(), QProgressBar(), QToolButton()
+        self.label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        self.label.setMaximumWidth(LABEL_PX)
+        self.bar.setFixedWidth(80)
         self.bar.setTextVisible(False)
         named(self.bar, name, name)
         self.cancel.setText("Cancel")
@@ -28,7 +34,7 @@ class ProgressRow(QWidget):
 
     def show_progress(self, text: str, done: int, total: int) -> None:
         """So many, of how many; 0: that is not known yet."""
-        self.label.setText(f"{text}: {done} of {total}" if total else f"{text} ...")
+        self.label.show_text(f"{text}: {done} of {total}" if total else f"{text} ...")
         self.bar.setRange(0, total)
         self.bar.setValue(done)
         self.show()

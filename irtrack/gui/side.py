@@ -16,8 +16,8 @@ from irtrack.gui.track_panel import TrackPanel
 from irtrack.gui.tracks import TrackEditor
 from irtrack.session.session import Session
 
-CONTROLS_PX, LIST_PX = 300, 260
-"""Height of the tabs where there is room, and what is left to the list before they get it."""
+CONTROLS_PX, SHARE, LIST_PX = 300, 0.42, 260
+"""Height of the tabs where there is room, or their share of it, and what is left to the list before they get it."""
 
 
 class SidePanel(QWidget):
@@ -62,7 +62,8 @@ class SidePanel(QWidget):
             page.setSizePolicy(preferred, preferred if page is self.tabs.currentWidget() else ignored)
         if not self._moved:
             room = self._split.height()
-            upper = max(self.tabs.minimumSizeHint().height(), min(CONTROLS_PX, room - LIST_PX))
+            wanted = max(CONTROLS_PX, round(SHARE * room))
+            upper = max(self.tabs.minimumSizeHint().height(), min(wanted, room - LIST_PX))
             self._split.setSizes([upper, room - upper])
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt
-from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import QIcon, QResizeEvent
+from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 import irtrack
 from irtrack.capture.open import is_file
@@ -25,7 +26,12 @@ RECENT = 4
 """So many of the recent sources have a card."""
 
 
-CARD_PX = 132
+CARD_PX, GAP_PX, AROUND_PX = 132, 12, 74
+"""Width of a card, what is between two, and what is left and right of them."""
+
+HEAD_PX, ROW_PX, RECENT_PX = 130, 78, 170
+"""Heights: of what is above and below, of a row of cards, of the recent ones with their title."""
+
 THUMB = QSize(112, 80)
 
 
@@ -39,7 +45,8 @@ class StartPage(QWidget):
         self.hint.setObjectName("hint")
         self.area = QFrame()
         self.area.setObjectName("drop")
-        grid = QHBoxLayout()
+        self._cards: list[QToolButton] = []
+        self._recent_cards: list[QToolButton] = []
         sample = sample_path()
         for text, tip, icon, act in (
             ("Recording ...", "Open a recording (Ctrl+O)", open_icon(), opener.ask_recording),
@@ -50,15 +57,17 @@ class StartPage(QWidget):
             made = card(text, text.removesuffix(" ..."), tip, icon, QSize(32, 32))
             made.clicked.connect(lambda _=False, run=act: run())
             made.setEnabled(text != "Sample clip" or sample.exists())
-            grid.addWidget(made)
-        self._recent = QHBoxLayout()
+            self._cards.append(made)
+        self._grid, self._recent = QGridLayout(), QHBoxLayout()
         self._recent_title = QLabel("Opened last")
         self._recent_title.setObjectName("hint")
+        self._recent.addStretch(1)
         inner = QVBoxLayout(self.area)
         inner.setContentsMargins(28, 24, 28, 24)
-        inner.setSpacing(12)
+        inner.setSpacing(GAP_PX)
+        self._grid.setSpacing(GAP_PX)
         inner.addWidget(self.hint)
-        inner.addLayout(grid)
+        inner.addLayout(self._grid)
         inner.addWidget(self._recent_title)
         inner.addLayout(self._recent)
         layout = QVBoxLayout(self)
@@ -77,21 +86,37 @@ class StartPage(QWidget):
 
     def list_recent(self) -> None:
         """Cards of the sources opened last."""
-        while (item := self._recent.takeAt(0)) is not None:
-            widget = item.widget()
-            if widget is not None:
-                widget.hide()
-                widget.deleteLater()
+        for made in self._recent_cards:
+            self._recent.removeWidget(made)
+            made.hide()
+            made.deleteLater()
+        self._recent_cards.clear()
         recent = self._session.preferences.recent[:RECENT]
-        self._recent_title.setVisible(bool(recent))
         for source in recent:
             name = name_of(source)
             path = thumbnail_path(source)
             icon = QIcon(str(path)) if path.exists() else open_icon() if is_file(source) else camera_icon()
             made = card(name, f"Open {name} again", source, icon, THUMB)
             made.clicked.connect(lambda _=False, text=source: self._open(text))
-            self._recent.addWidget(made)
-        self._recent.addStretch(1)
+            self._recent.insertWidget(len(self._recent_cards), made)
+            self._recent_cards.append(made)
+        self._fit()
+
+    def _fit(self) -> None:
+        """So many cards beside each other as there is room for; those of recent sources where a row of them has some
+        (the menu File lists them too)."""
+        columns = next((n for n in (len(self._cards), 2) if self.width() >= n * (CARD_PX + GAP_PX) + AROUND_PX), 1)
+        for i, made in enumerate(self._cards):
+            self._grid.addWidget(made, i // columns, i % columns)
+        rows = math.ceil(len(self._cards) / columns)
+        there = bool(self._recent_cards) and self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX) + RECENT_PX
+        self._recent_title.setVisible(there)
+        for i, made in enumerate(self._recent_cards):
+            made.setVisible(there and i < columns)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """As large as the picture."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QMessageBox, QStatusBar
+from PySide6.QtWidgets import QDialogButtonBox, QLabel, QStatusBar
 
 from irtrack.core import Frame, Remarks, status_of
 from irtrack.gui.controls import small_button
+from irtrack.gui.dialogs import TextDialog
 from irtrack.gui.fields import Elided
 from irtrack.session.picture import Picture
 from irtrack.session.session import Session
@@ -28,6 +28,7 @@ class StatusLine(QStatusBar):
         self.notes.hide()
         self._rates.setAccessibleName("Rates and latency")
         self._where.setAccessibleName("Pixel under the cursor")
+        self.setContentsMargins(6, 0, 0, 0)
         self.addWidget(self._rates, 1)
         self.addPermanentWidget(self.notes)
         self.addPermanentWidget(self._where)
@@ -59,9 +60,11 @@ class StatusLine(QStatusBar):
         self.notes.setVisible(bool(texts))
 
     def _show_notes(self) -> None:
-        box = QMessageBox(QMessageBox.Icon.Information, "Notes", self.notes.toolTip(), parent=self.window())
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.open()
+        dialog = TextDialog(self.window(), "Notes", self.notes.toolTip())
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(dialog.reject)
+        dialog.rows.addWidget(buttons)
+        dialog.open()
 
     def point(self, x: int, y: int, frame: Frame | None) -> None:
         """Position and value under the cursor, in degrees too where the picture says how; nothing outside of it."""

@@ -7,9 +7,10 @@ from html import escape
 from typing import Any
 
 from PySide6.QtCore import QObject, QProcess, Qt
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtWidgets import QDialogButtonBox, QMessageBox, QWidget
 
 from irtrack.core import IrtrackError
+from irtrack.gui.dialogs import TextDialog
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.keeping import Keeping
@@ -61,7 +62,10 @@ class Teaching(QObject):
             more = bytes(self.process.readAllStandardOutput().data()).decode(errors="replace")
             self._said = (self._said + more)[-TOLD:]
             step, steps = steps_of(self._said)
-            self.progress.show_progress("learning" if step < steps or not steps else "comparing", step, steps)
+            if steps and step == steps:
+                self.progress.show_progress("comparing", 0, 0)
+            else:
+                self.progress.show_progress("learning", step, steps)
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart:
@@ -87,18 +91,21 @@ class Teaching(QObject):
                 self.lesson = None
 
     def _ask(self, compared: Mapping[str, Any]) -> None:
-        """Whether the new weights are to be used; all else goes on meanwhile."""
-        box = QMessageBox(self._parent)
-        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        box.setWindowTitle("Learned")
-        box.setTextFormat(Qt.TextFormat.RichText)
-        box.setText(table_of(compared))
-        keep = box.addButton("Use the new weights", QMessageBox.ButtonRole.AcceptRole)
-        box.addButton("Drop them", QMessageBox.ButtonRole.DestructiveRole)
-        later = box.addButton("Keep them for later", QMessageBox.ButtonRole.RejectRole)
-        box.setEscapeButton(later)
-        box.buttonClicked.connect(lambda button: self.decide({keep: True, later: None}.get(button, False)))
-        box.open()
+        """Whether the new weights are to be used. It comes while something else is being done: a key that was meant for
+        that only keeps them."""
+        dialog = TextDialog(self._parent, "Learned", table_of(compared), Qt.TextFormat.RichText)
+        buttons, role = QDialogButtonBox(), QDialogButtonBox.ButtonRole
+        buttons.addButton("Use the new weights", role.AcceptRole)
+        drop = buttons.addButton("Drop them", role.DestructiveRole)
+        later = buttons.addButton("Keep them for later", role.RejectRole)
+        later.setDefault(True)
+        dialog.rows.addWidget(buttons)
+        later.setFocus()
+        buttons.accepted.connect(lambda: self.decide(True))
+        drop.clicked.connect(lambda _=False: self.decide(False))
+        dialog.rejected.connect(lambda: self.decide(None))  # where nothing is decided yet
+        buttons.clicked.connect(lambda _: dialog.close())
+        dialog.open()
 
     def decide(self, keep: bool | None) -> None:
         """Use the new weights, delete them, or, with None, only keep them."""

@@ -49,7 +49,7 @@ class TrackView(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.setMinimumHeight(66)
+        self.setMinimumHeight(46)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(20)
         header, font = self.horizontalHeader(), self.font()
@@ -115,7 +115,7 @@ class TrackList(QWidget):
         super().__init__()
         self._session = session
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter tracks: a number, a name or a state")
+        self.filter.setPlaceholderText("Filter: number, name or state")
         self.filter.setToolTip("Show only tracks whose number, name or state contains this")
         self.filter.setAccessibleName("Filter tracks")
         self.filter.setClearButtonEnabled(True)

@@ -70,6 +70,7 @@ class Transport(QWidget):
         left: tuple[QWidget, ...] = (self.back_button, self.play_button, self.forward_button, self.time_label)
         for widget in left:
             row.addWidget(widget)
+        row.addSpacing(6)
         row.addWidget(self.notice, 1)
         for widget in (
             self.again_button, self.live_button, self.from_button, self.to_button, self.loop_button, self.speed_box,

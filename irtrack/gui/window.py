@@ -43,7 +43,8 @@ from irtrack.stopping import Stop
 log = logging.getLogger(__name__)
 
 TICK_MS = 15
-SIDE_PX = 330
+SIDE_PX, SIDE_SHARE = 330, 0.4
+"""Width of the side panel at the first start, and its share of a small window."""
 
 OPENING = "opening"
 """How the line begins that is true until something is open."""
@@ -144,7 +145,8 @@ class MainWindow(QMainWindow):
         """As it was left; at the first start, as the screen has room."""
         room = self.screen().availableSize()
         self.resize(min(1280, room.width()), min(760, room.height() - 40))
-        self.splitter.setSizes([max(200, self.width() - SIDE_PX), SIDE_PX])
+        side = min(SIDE_PX, round(SIDE_SHARE * self.width()))
+        self.splitter.setSizes([self.width() - side, side])
         self.restoreGeometry(QByteArray.fromBase64(preferences.geometry.encode()))
         self.splitter.restoreState(QByteArray.fromBase64(preferences.splitter.encode()))
 
