@@ -166,11 +166,16 @@ def frame_of_points() -> Tensor:
     """(1, 1, H, W) of `TRIAL_SIZE`: dim to bright points on a noisy ground; of noise alone any engine says nothing."""
     height, width = TRIAL_SIZE
     frame = 0.3 + 0.02 * torch.randn(TRIAL_SIZE, generator=torch.Generator().manual_seed(0))
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = [(row, column) for row in range(12, height, 24) for column in range(12, width, 24)]
-    for peak, (row, column) in zip(torch.linspace(0.05, 0.65, len(places)), places, strict=True):
-        frame += peak * torch.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * 1.3**2))
+    rows, columns = torch.arange(12, height, 24), torch.arange(12, width, 24)
+    peaks = torch.linspace(0.05, 0.65, len(rows) * len(columns)).view(len(rows), len(columns))
+    # a point is the product of two profiles, so that all of them are two products of matrices
+    frame += profiles(rows, height).T @ peaks @ profiles(columns, width)
     return frame.clamp(0, 1)[None, None]
+
+
+def profiles(centres: Tensor, length: int) -> Tensor:
+    """(N, length) of points at these places along one side."""
+    return torch.exp(-((torch.arange(length) - centres[:, None]) ** 2) / (2 * 1.3**2))
 
 
 def check(name: str, backend: Backend, network: DATransNet, limit: float = LIMIT) -> None:

@@ -6,7 +6,6 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QToolButto
 
 from irtrack.gui.fields import Elided, named
 
-
 LABEL_PX = 170
 """Width of the words at most: messages need room too."""
 
