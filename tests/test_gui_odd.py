@@ -14,12 +14,13 @@ import pytest
 from conftest import open_and_play_to, opened, seen_whole, shared_data
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QFileDialog, QMessageBox
+from PySide6.QtWidgets import QFileDialog
 from pytestqt.qtbot import QtBot
 from test_gui_session import quick as quick
 from test_gui_session import wait
 
 from irtrack.capture.open import as_text
+from irtrack.gui.dialogs import TextDialog
 from irtrack.gui.window import MainWindow
 from irtrack.session.reading import read_session
 from irtrack.simulate import Scene
@@ -260,8 +261,8 @@ def test_what_is_not_quite_what_it_seems_is_said_and_kept(
     assert "is not known: times and speeds are those of 30" in told
     assert window.status.notes.text() == "2 notes"
     window.status.notes.click()
-    (box,) = window.findChildren(QMessageBox)
-    assert box.text() == told
+    (box,) = window.findChildren(TextDialog)
+    assert box.label.text() == told
     box.close()
     window.outputs.save_session(tmp_path / "s.irtrack")
     window.close()

@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import make_window, seen_whole
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 from test_session import SETTINGS, Bright, truth
 from test_sessionfile import Desk
@@ -29,6 +29,7 @@ from irtrack.cli import main
 from irtrack.core import IrtrackError, Remarks, SinkError
 from irtrack.detect.inference import prepare
 from irtrack.detect.weights import load_weights
+from irtrack.gui.dialogs import TextDialog
 from irtrack.gui.teaching import table_of
 from irtrack.gui.window import MainWindow
 from irtrack.session.byhand import Click
@@ -285,11 +286,11 @@ def judged(qtbot: QtBot, flight: Path) -> Iterator[MainWindow]:
     window.close()
 
 
-def asked(qtbot: QtBot, window: MainWindow) -> QMessageBox:
+def asked(qtbot: QtBot, window: MainWindow) -> TextDialog:
     """The question at the end."""
-    qtbot.waitUntil(lambda: isinstance(QApplication.activeModalWidget(), QMessageBox), timeout=60_000)
+    qtbot.waitUntil(lambda: isinstance(QApplication.activeModalWidget(), TextDialog), timeout=60_000)
     box = QApplication.activeModalWidget()
-    assert isinstance(box, QMessageBox)
+    assert isinstance(box, TextDialog)
     assert window.teaching.process is None
     return box
 
@@ -299,8 +300,8 @@ def learnt(flight: Path) -> list[Path]:
     return sorted(flight.parent.glob("*-learnt*"))
 
 
-def press(qtbot: QtBot, box: QMessageBox, text: str) -> None:
-    button = next(button for button in box.buttons() if button.text() == text)
+def press(qtbot: QtBot, box: TextDialog, text: str) -> None:
+    button = next(button for button in box.findChildren(QPushButton) if button.text() == text)
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
@@ -329,7 +330,8 @@ def test_what_was_said_just_now_is_learned_from_and_kept_weights_are_found_again
     press(qtbot, asked(qtbot, judged), "Drop them")
     assert learnt(flight) == [out]
     teaching.start()
-    qtbot.keyClick(asked(qtbot, judged), Qt.Key.Key_Escape)  # nothing that took long is lost by a key
+    box = asked(qtbot, judged)
+    qtbot.keyClick(box.focusWidget() or box, Qt.Key.Key_Space)  # nothing is decided by a key that was meant for playing
     qtbot.waitUntil(lambda: teaching.lesson is None)
     (later,) = (folder / "best.pt" for folder in learnt(flight) if folder != out)
     assert later.exists()

@@ -41,13 +41,14 @@ class SideAxis(pg.AxisItem):  # type: ignore[misc]
     """As many round numbers as stay apart, and two wherever there is room for them: one alone gives no scale."""
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
-        most = max(2.0, size / (2 * NUMBER_PX))
-        step = 10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 1)
-        for factor in (1, 2, 5, 10, 20, 50, 100):
-            count = math.floor(high / step / factor) - math.ceil(low / step / factor) + 1
-            if count <= most and count * NUMBER_PX <= size:
-                return [(step * factor, 0.0)]
-        return [(step * 100, 0.0)]
+        finest = 10.0 ** math.floor(math.log10(max(high - low, 1e-9)) - 1)
+        chosen, enough = finest * 100, False
+        for step in (finest * factor for factor in (50, 20, 10, 5, 2, 1)):
+            count = math.floor(high / step) - math.ceil(low / step) + 1
+            if count * NUMBER_PX > size or (count > 2 and count * 2 * NUMBER_PX > size and enough):
+                break
+            chosen, enough = step, count >= 2
+        return [(chosen, 0.0)]
 
 
 class TrackPlots(QWidget):

@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QSizePolicy, QToolButto
 
 from irtrack.gui.fields import Elided, named
 
-LABEL_PX = 170
+LABEL_PX = 140
 """Width of the words at most: messages need room too."""
 
 

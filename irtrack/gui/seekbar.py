@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QAbstractSlider, QSizePolicy
 
 from irtrack.gui.theme import ACCENT, BACKGROUND, DIM, TEXT
@@ -32,9 +32,10 @@ class SeekBar(QAbstractSlider):
         self.setOrientation(Qt.Orientation.Horizontal)
         self.setAccessibleName("Position in the recording")
         self.setToolTip(
-            "Position: click or drag to go there; on a track's bar to select it; the wheel zooms, a double click shows "
-            "all. Light: analysed; amber: with older settings"
+            "Position: click or drag to go there; on a track's bar to select it; the wheel, or the arrow keys up and "
+            "down, zooms, a double click shows all. Light: analysed; amber: with older settings"
         )
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
         self.course = Course()
@@ -149,11 +150,20 @@ class SeekBar(QAbstractSlider):
         self.update()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
+        self._zoom_at(self._frame(event.position().x()), event.angleDelta().y() / 120)
+        event.accept()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down):
+            self._zoom_at(self.value() + 0.5, 1.0 if event.key() == Qt.Key.Key_Up else -1.0)
+        else:
+            super().keyPressEvent(event)
+
+    def _zoom_at(self, at: float, steps: float) -> None:
+        """So many steps nearer about a frame, which stays where it is."""
         low, high = self._in_view
         all_low, all_high = float(self.minimum()), float(self.maximum() + 1)
-        at = self._frame(event.position().x())
-        width = min(max((high - low) * 0.8 ** (event.angleDelta().y() / 120), FEWEST), all_high - all_low)
+        width = min(max((high - low) * 0.8**steps, FEWEST), all_high - all_low)
         low = min(max(at - (at - low) / max(high - low, 1e-9) * width, all_low), all_high - width)
         self._zoom = None if width >= all_high - all_low else (low, low + width)
         self.update()
-        event.accept()
