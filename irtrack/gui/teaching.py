@@ -101,10 +101,15 @@ class Teaching(QObject):
         later.setDefault(True)
         dialog.rows.addWidget(buttons)
         later.setFocus()
-        buttons.accepted.connect(lambda: self.decide(True))
-        drop.clicked.connect(lambda _=False: self.decide(False))
-        dialog.rejected.connect(lambda: self.decide(None))  # where nothing is decided yet
-        buttons.clicked.connect(lambda _: dialog.close())
+
+        def answer(keep: bool) -> None:
+            self.decide(keep)
+            dialog.close()
+
+        buttons.accepted.connect(lambda: answer(True))
+        drop.clicked.connect(lambda _=False: answer(False))
+        buttons.rejected.connect(dialog.close)
+        dialog.rejected.connect(lambda: self.decide(None))  # closed in whatever way, and nothing is decided yet
         dialog.open()
 
     def decide(self, keep: bool | None) -> None:
