@@ -60,6 +60,7 @@ def test_a_small_window_holds_everything(qtbot: QtBot, window: MainWindow) -> No
     qtbot.wait(20)
     cards = [card for card in window.start.findChildren(QToolButton) if card.isVisible()]
     assert len(cards) == 4
+    assert all(card.height() >= card.sizeHint().height() for card in cards)
     places = [within(card, window.start.area) for card in cards]
     within(window.start.area, window.canvas)
     assert not any(a.intersects(b) for a, b in combinations(places, 2))

@@ -29,7 +29,7 @@ RECENT = 4
 CARD_PX, GAP_PX, AROUND_PX = 132, 12, 74
 """Width of a card, what is between two, and what is left and right of them."""
 
-HEAD_PX, ROW_PX, RECENT_PX = 130, 78, 170
+HEAD_PX, ROW_PX, RECENT_PX = 150, 78, 170
 """Heights: of what is above and below, of a row of cards, of the recent ones with their title."""
 
 THUMB = QSize(112, 80)
@@ -62,8 +62,7 @@ class StartPage(QWidget):
         self._recent_title = QLabel("Opened last")
         self._recent_title.setObjectName("hint")
         self._recent.addStretch(1)
-        inner = QVBoxLayout(self.area)
-        inner.setContentsMargins(28, 24, 28, 24)
+        self._inner = inner = QVBoxLayout(self.area)
         inner.setSpacing(GAP_PX)
         self._grid.setSpacing(GAP_PX)
         inner.addWidget(self.hint)
@@ -109,6 +108,8 @@ class StartPage(QWidget):
         for i, made in enumerate(self._cards):
             self._grid.addWidget(made, i // columns, i % columns)
         rows = math.ceil(len(self._cards) / columns)
+        high = 24 if self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX) else 8
+        self._inner.setContentsMargins(28, high, 28, high)
         there = bool(self._recent_cards) and self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX) + RECENT_PX
         self._recent_title.setVisible(there)
         for i, made in enumerate(self._recent_cards):
@@ -135,6 +136,7 @@ def card(text: str, name: str, tip: str, icon: QIcon, size: QSize) -> QToolButto
     made.setFixedWidth(CARD_PX)
     short = made.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, CARD_PX - 16)
     made.setText(short.replace("&", "&&"))
+    made.setMinimumHeight(made.sizeHint().height())  # the word stays whole
     named(made, name, tip)
     return made
 
