@@ -26,8 +26,8 @@ RECENT = 4
 """So many of the recent sources have a card."""
 
 
-CARD_PX, GAP_PX, AROUND_PX = 132, 12, 74
-"""Width of a card, what is between two, and what is left and right of them."""
+CARD_PX, GAP_PX, AROUND_PX = 132, 12, 40
+"""Width of a card, what is between two, and what is left and right of them at least."""
 
 HEAD_PX, ROW_PX, RECENT_PX = 150, 78, 170
 """Heights: of what is above and below, of a row of cards, of the recent ones with their title."""
@@ -63,13 +63,13 @@ class StartPage(QWidget):
         self._recent_title.setObjectName("hint")
         self._recent.addStretch(1)
         self._inner = inner = QVBoxLayout(self.area)
-        inner.setSpacing(GAP_PX)
-        self._grid.setSpacing(GAP_PX)
+        self._grid.setHorizontalSpacing(GAP_PX)
         inner.addWidget(self.hint)
         inner.addLayout(self._grid)
         inner.addWidget(self._recent_title)
         inner.addLayout(self._recent)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
         layout.addStretch(1)
         layout.addWidget(self.area, 0, Qt.AlignmentFlag.AlignCenter)
         layout.addStretch(1)
@@ -108,8 +108,15 @@ class StartPage(QWidget):
         for i, made in enumerate(self._cards):
             self._grid.addWidget(made, i // columns, i % columns)
         rows = math.ceil(len(self._cards) / columns)
-        high = 24 if self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX) else 8
-        self._inner.setContentsMargins(28, high, 28, high)
+        roomy = self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX)
+        high, gap = (24, GAP_PX) if roomy else (8, 4)
+        aside = 28 if self.width() >= columns * (CARD_PX + GAP_PX) + 2 * AROUND_PX else 10
+        self._inner.setContentsMargins(aside, high, aside, high)
+        self._inner.setSpacing(gap)
+        wide = min(self.width() - AROUND_PX, len(self._cards) * (CARD_PX + GAP_PX))
+        self.hint.setMinimumHeight(0)
+        self.hint.setMinimumHeight(self.hint.heightForWidth(max(wide, CARD_PX)))  # else its second line has no room
+        self._grid.setVerticalSpacing(gap)
         there = bool(self._recent_cards) and self.height() >= HEAD_PX + rows * (ROW_PX + GAP_PX) + RECENT_PX
         self._recent_title.setVisible(there)
         for i, made in enumerate(self._recent_cards):
