@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -151,24 +150,7 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
         raise SinkError("a log is either --online or --offline: choose one")
     for name, path in outputs.files.items():
         kind_named(name).check(path)
-    return Targets(outputs.files.values(), outputs.force, files_of(inputs))
-
-
-def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
-    """The files that are read: those named (several in lines), and those in folders and globs."""
-    for text in (line for given in inputs if given for line in str(given).splitlines()):
-        if "://" in text:
-            continue
-        path = Path(text).expanduser()
-        try:
-            if path.is_dir():
-                yield from (p for p in path.iterdir() if p.is_file())
-            elif path.exists():
-                yield path
-            else:
-                yield from map(Path, glob.glob(str(path)))
-        except OSError:
-            continue  # whoever opens it says what is wrong
+    return Targets(outputs.files.values(), outputs.force, inputs)
 
 
 def make_sinks(

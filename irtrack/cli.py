@@ -17,8 +17,8 @@ from irtrack import __version__
 from irtrack.capture.kinds import forms
 from irtrack.config import OTHERS
 from irtrack.core import IrtrackError
+from irtrack.output_options import file_or_folder, file_to_write, log_options
 from irtrack.setting_options import config_option, count, detector_options, display_options, tracker_options
-from irtrack.sinks.kinds import SINKS, other_names
 from irtrack.site_options import credentials_option, pose_option, site_commands
 from irtrack.stopping import Stop, leave
 from irtrack.text import meant, one_line
@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     log_options(outputs, alone=False)
     outputs.add_argument(
         "--events",
-        type=Path,
+        type=file_to_write,
         metavar="EVENTS.db",
         help="add a row for each track to this SQLite database, made if it is not there; several runs may share it",
     )
@@ -139,7 +139,7 @@ def make_parser() -> argparse.ArgumentParser:
     flat.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
     flat.add_argument("--frames", type=count, default=60, metavar="N", help="frames that are averaged (60)")
     credentials_option(flat)
-    flat.add_argument("--out", type=Path, metavar="FILE.npz", help="keep it here instead of with the settings")
+    flat.add_argument("--out", type=file_to_write, metavar="FILE.npz", help="keep it here instead of with the settings")
 
     track = commands.add_parser(
         "track",
@@ -149,7 +149,7 @@ def make_parser() -> argparse.ArgumentParser:
         "the detections.csv of irtrack detect, or a MOTChallenge det.txt.",
     )
     track.add_argument("detections", type=Path, metavar="DETECTIONS")
-    track.add_argument("--out", type=Path, required=True, metavar="TRACKS.csv")
+    track.add_argument("--out", type=file_to_write, required=True, metavar="TRACKS.csv")
     track.add_argument(
         "--fps",
         type=float,
@@ -169,7 +169,7 @@ def make_parser() -> argparse.ArgumentParser:
         "exports it once false tracks were deleted. What is learned is written for --beliefs.",
     )
     tune.add_argument("clips", nargs="+", type=Path, metavar="CLIP", help="recordings with a file of their targets")
-    tune.add_argument("--out", type=Path, required=True, metavar="BELIEFS.toml")
+    tune.add_argument("--out", type=file_to_write, required=True, metavar="BELIEFS.toml")
     tune.add_argument("--force", action="store_true", help="overwrite BELIEFS.toml")
     strict_option(tune)
     detector_options(tune)
@@ -187,7 +187,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--distance", type=float, default=5.0, metavar="PX", help="a track further off than this is no match (5)"
     )
     strict_option(score)
-    score.add_argument("--json", type=Path, metavar="OUT")
+    score.add_argument("--json", type=file_to_write, metavar="OUT")
     score.add_argument("--force", action="store_true", help="overwrite OUT")
 
     detect = commands.add_parser(
@@ -227,7 +227,7 @@ def make_parser() -> argparse.ArgumentParser:
         "H and W any multiples of 32; output `logits`, whose sigmoid is the score. The file is run and compared first.",
     )
     export.add_argument("--weights", default="datransnet", metavar="NAME/PATH")
-    export.add_argument("--out", type=Path, required=True, metavar="OUT.onnx")
+    export.add_argument("--out", type=file_to_write, required=True, metavar="OUT.onnx")
     export.add_argument("--force", action="store_true", help="overwrite OUT")
 
     simulate = commands.add_parser(
@@ -244,7 +244,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     simulate.add_argument(
         "--out",
-        type=Path,
+        type=file_or_folder,
         required=True,
         metavar="OUT.mkv/DIR",
         help="lossless video (FFV1 in .mkv) or a folder of PNG files; the truth is written beside it as .truth.csv",
@@ -271,8 +271,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the authors' code")
     bench.add_argument("--rounds", type=count, default=12, metavar="N", help="turns of each form, two frames each (12)")
-    bench.add_argument("--plot", type=Path, metavar="OUT.png", help="the network's times as bars")
-    bench.add_argument("--json", type=Path, metavar="OUT")
+    bench.add_argument("--plot", type=file_to_write, metavar="OUT.png", help="the network's times as bars")
+    bench.add_argument("--json", type=file_to_write, metavar="OUT")
     bench.add_argument("--force", action="store_true", help="overwrite OUT")
 
     site_commands(commands)
@@ -316,27 +316,6 @@ def archive_options(parser: argparse.ArgumentParser) -> None:
     detector_options(parser)
     tracker_options(parser)
     display_options(parser)
-
-
-def log_options(outputs: argparse._ActionsContainer, alone: bool) -> None:
-    """Outputs of `irtrack run` and, `alone`, of `irtrack track`, whose --out is the track log."""
-    for kind in SINKS:
-        if not alone or (kind.alone and kind.name != "csv"):
-            outputs.add_argument(f"--{kind.name}", type=Path, metavar=f"OUT{kind.suffixes[0]}", help=kind.help)
-    for name in other_names():
-        outputs.add_argument(f"--{name}", type=Path, metavar="OUT", help="a kind of output of another package")
-    outputs.add_argument("--force", action="store_true", help="overwrite outputs that exist")
-    outputs.add_argument(
-        "--online",
-        action="store_true",
-        help="log what was known in each frame; by default a track's first frames are added when it is confirmed, and "
-        "coasting is logged once the target was seen again, up to two seconds late",
-    )
-    outputs.add_argument(
-        "--offline",
-        action="store_true",
-        help="log at the end, with fragments joined across gaps and positions smoothed both ways",
-    )
 
 
 def with_default_command(argv: Sequence[str]) -> list[str]:

@@ -27,6 +27,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number_of_threads(text: str) -> int:
+    """From 1 to 256. Raises ArgumentTypeError."""
+    if (number := count(text)) > 256:
+        raise argparse.ArgumentTypeError(f"{text!r} must be 256 at most")
+    return number
+
+
 def flag_of(kind: type[Checked], name: str) -> str:
     """The option of a setting: `coast_s` is `--coast-s`."""
     if name == "correction":

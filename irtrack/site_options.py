@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from irtrack.capture.kinds import forms
+from irtrack.output_options import file_to_write
 from irtrack.setting_options import detector_options, tracker_options
 from irtrack.training_options import strict_option
 
@@ -70,7 +71,7 @@ def options_of_calibrate(parser: argparse.ArgumentParser) -> None:
     """Of `irtrack calibrate`."""
     parser.add_argument("points", type=Path, metavar="POINTS.csv")
     parser.add_argument("--size", required=True, metavar="WxH", help="of the camera's pictures, in pixels")
-    parser.add_argument("--out", type=Path, required=True, metavar="CAMERA.toml")
+    parser.add_argument("--out", type=file_to_write, required=True, metavar="CAMERA.toml")
     parser.add_argument(
         "--position",
         metavar="LAT,LON,HEIGHT",
@@ -99,7 +100,7 @@ def options_of_triangulate(parser: argparse.ArgumentParser) -> None:
     """Of `irtrack triangulate`."""
     parser.add_argument("first", type=Path, metavar="A.jsonl")
     parser.add_argument("second", type=Path, metavar="B.jsonl")
-    parser.add_argument("--out", type=Path, required=True, metavar="POSITIONS.csv")
+    parser.add_argument("--out", type=file_to_write, required=True, metavar="POSITIONS.csv")
     parser.add_argument(
         "--poses", type=Path, nargs=2, metavar=("A.toml", "B.toml"), help="the cameras, if not those beside the logs"
     )
@@ -121,7 +122,7 @@ def options_of_selftest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, default=30.0, metavar="PX_S", help="usual speed of targets (30)")
     parser.add_argument("--fps", type=float, metavar="F", help="frame rate of a recording, whatever times it has")
     parser.add_argument("--reference", type=Path, metavar="JSON", help="of an earlier test, when all was well")
-    parser.add_argument("--json", type=Path, metavar="OUT")
+    parser.add_argument("--json", type=file_to_write, metavar="OUT")
     parser.add_argument("--force", action="store_true", help="overwrite OUT")
     credentials_option(parser)
     strict_option(parser)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from irtrack.config import DEVICES
+from irtrack.output_options import file_to_write
+from irtrack.setting_options import number_of_threads
 
 
 def strict_option(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +60,7 @@ def train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--teacher", metavar="NAME/PATH", help="a trained network to distil from")
     train.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(train)
-    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    train.add_argument("--threads", type=number_of_threads, metavar="N", help="CPU threads")
     train.add_argument(
         "--workers",
         type=int,
@@ -73,10 +75,12 @@ def evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--weights", default="auto", metavar="NAME/PATH")
     evaluate.add_argument("--data", type=Path, required=True, metavar="DIR")
     evaluate.add_argument("--split", default="", metavar="LIST", help="a list in img_idx/, or a file of names")
-    evaluate.add_argument("--json", type=Path, metavar="OUT", help="figures, threshold sweep and the table of images")
-    evaluate.add_argument("--table", type=Path, metavar="OUT.csv", help="a row for each image")
-    evaluate.add_argument("--plot", type=Path, metavar="OUT.png", help="threshold sweep and ROC")
-    evaluate.add_argument("--worst", type=Path, metavar="OUT.png", help="a sheet of the worst images")
+    evaluate.add_argument(
+        "--json", type=file_to_write, metavar="OUT", help="figures, threshold sweep and the table of images"
+    )
+    evaluate.add_argument("--table", type=file_to_write, metavar="OUT.csv", help="a row for each image")
+    evaluate.add_argument("--plot", type=file_to_write, metavar="OUT.png", help="threshold sweep and ROC")
+    evaluate.add_argument("--worst", type=file_to_write, metavar="OUT.png", help="a sheet of the worst images")
     evaluate.add_argument("--threshold", type=float, default=None)
     evaluate.add_argument("--device", default="auto", choices=DEVICES)
     strict_option(evaluate)
@@ -93,5 +97,5 @@ def teach_options(teach: argparse.ArgumentParser) -> None:
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="single settings of the training"
     )
     teach.add_argument("--device", default="auto", choices=DEVICES)
-    teach.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    teach.add_argument("--threads", type=number_of_threads, metavar="N", help="CPU threads")
     strict_option(teach)

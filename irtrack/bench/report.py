@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from irtrack.core import IrtrackError
+from irtrack.sinks.figure import new_figure, save_figure
 from irtrack.sinks.target import write_output
 
 
@@ -45,15 +45,9 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Times as bars, one panel for each size (PNG). Raises IrtrackError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise IrtrackError("a plot needs matplotlib: pip install 'irtrack[train]'") from error
+    """Times as bars, one panel for each size; `path` as of `check_figure`. Raises SinkError."""
     sizes = list(dict.fromkeys(r.size for r in rows if r.ratio is not None))
-    figure = Figure(figsize=(10, 0.6 + 2.6 * len(sizes)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 0.6 + 2.6 * len(sizes))
     for i, size in enumerate(sizes):
         shown = [r for r in rows if r.size == size and r.ratio is not None]
         axes = figure.add_subplot(len(sizes), 1, i + 1)
@@ -63,7 +57,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
         axes.set_xlim(0, 1.25 * max(r.median_ms for r in shown))
         axes.invert_yaxis()
         axes.set_xlabel("ms a frame, median")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def write_json(rows: Sequence[Row], path: Path) -> None:

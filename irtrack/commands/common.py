@@ -28,6 +28,19 @@ def given(args: argparse.Namespace, section: Checked) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+READ = (
+    "source", "images", "detections", "clips", "truth", "tracks", "points", "first", "second", "poses", "session",
+    "data", "split", "config", "credentials", "pose", "reference", "weights", "correction", "beliefs",
+)  # fmt: skip
+"""Options of all commands that may name files to read."""
+
+
+def read_by(args: argparse.Namespace) -> list[str | Path]:
+    """What the options name that may be files, none of which a command may write."""
+    given = [value for name in READ if (value := getattr(args, name, None)) is not None]
+    return [one for value in given for one in (value if isinstance(value, list) else [value])]
+
+
 def outputs_from(args: argparse.Namespace, pretrigger_s: float | None = None, csv: Path | None = None) -> Outputs:
     """The outputs that the options name; `csv`: of another option. Raises IrtrackError where one cannot be written by
     this command.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from irtrack.commands.common import conclude, settings_from
+from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Detections, Image, IrtrackError, Remarks, SinkError, SourceError
 from irtrack.paths import replacing
 
@@ -72,6 +72,7 @@ def detect(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from irtrack.build import make_detector
+    from irtrack.sinks.target import claimed_all, made_folder
 
     paths = named_images(args.images)
     if args.out.exists() and not args.out.is_dir():
@@ -82,23 +83,23 @@ def detect(args: argparse.Namespace) -> int:
         raise SinkError(f"{args.out} holds the images themselves: masks would replace them; choose another folder")
     settings = settings_from(args)
     single = replace(settings.detector, temporal=False)  # a first frame, which each image is, has nothing to show of it
-    detector = make_detector(replace(settings, detector=single))
     remarks, images, found, failed = Remarks(), 0, 0, 0
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        # Names that are no UTF-8 are written as the bytes that they are.
-        with (args.out / "detections.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
-            f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
-            for path in tqdm(paths, unit="image", disable=None):
-                try:
-                    for name, image in pictures_of(path, remarks):
-                        found += write_one(args.out, f, name, detector, image)
-                        images += 1
-                except SourceError as error:  # one damaged image does not cost the others
-                    failed += 1
-                    print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
-    except OSError as error:
-        raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
+    with made_folder(args.out), claimed_all([args.out / "detections.csv"], args.force, read_by(args)) as (table,):
+        detector = make_detector(replace(settings, detector=single))
+        try:
+            # Names that are no UTF-8 are written as the bytes that they are.
+            with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as f:
+                f.write("image,x_px,y_px,w_px,h_px,area_px,score,snr\n")
+                for path in tqdm(paths, unit="image", disable=None):
+                    try:
+                        for name, image in pictures_of(path, remarks):
+                            found += write_one(args.out, f, name, detector, image)
+                            images += 1
+                    except SourceError as error:  # one damaged image does not cost the others
+                        failed += 1
+                        print(f"irtrack: {' '.join(str(error).split())}", file=sys.stderr)
+        except OSError as error:
+            raise SinkError(f"cannot write to {args.out}: {error.strerror}; what was written is kept") from error
     print(f"done: {images} images, {found} detections\n  wrote {args.out}")
     code = conclude(remarks, args.strict)
     if failed and not images:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude
-from irtrack.core import IrtrackError, Remarks, SinkError
+from irtrack.commands.common import conclude, read_by
+from irtrack.core import IrtrackError, Remarks
 
 if TYPE_CHECKING:
     from irtrack.direction.calibrate import Calibration, Known
@@ -32,21 +32,19 @@ def calibrate(args: argparse.Namespace) -> int:
     """`irtrack calibrate`: lens and pose of a camera by known points."""
     from irtrack.direction.calibrate import calibrate as run_calibration
     from irtrack.direction.points import read_points
-    from irtrack.sinks.target import check_target, write_output
+    from irtrack.sinks.target import claimed_all, write_output
 
     known = known_from(args)
-    points = read_points(args.points)
-    if args.out.resolve() == args.points.resolve():
-        raise SinkError(f"{args.out} is read by this run: give its output another name")
-    check_target(args.out, args.force)
-    made = run_calibration(points, known)
-    notes = {
-        "points": len(points), "used": int(made.used.sum()), "sigma_px": made.sigma_px,
-        "rms_px": float(np.sqrt((made.off_px[made.used] ** 2).sum(1).mean())),
-        "left_out": [n for n, used in zip(points.names, made.used.tolist(), strict=True) if not used],
-    }  # fmt: skip
-    camera = replace(made.camera, fixed=args.fixed, notes=notes)
-    write_output(args.out, camera.save_text())
+    with claimed_all([args.out], args.force, read_by(args)):
+        points = read_points(args.points)
+        made = run_calibration(points, known)
+        notes = {
+            "points": len(points), "used": int(made.used.sum()), "sigma_px": made.sigma_px,
+            "rms_px": float(np.sqrt((made.off_px[made.used] ** 2).sum(1).mean())),
+            "left_out": [n for n, used in zip(points.names, made.used.tolist(), strict=True) if not used],
+        }  # fmt: skip
+        camera = replace(made.camera, fixed=args.fixed, notes=notes)
+        write_output(args.out, camera.save_text())
     print("\n".join(described(made, known)))
     print(f"  wrote {args.out}")
     return 0
@@ -121,23 +119,17 @@ def triangulate(args: argparse.Namespace) -> int:
     """`irtrack triangulate`: positions of the targets that two stations saw."""
     from irtrack.direction.stations import read_station
     from irtrack.direction.triangulate import triangulate as run_triangulation
-    from irtrack.sinks.target import claimed, identity, write_output
+    from irtrack.sinks.target import claimed_all, write_output
 
     remarks = Remarks()
     logs = [args.first, args.second]
-    if identity(args.out) is not None and identity(args.out) in map(identity, [*logs, *(args.poses or ())]):
-        raise SinkError(f"{args.out} is read by this run: give its output another name")
-    target = claimed(args.out, args.force)
-    try:
+    with claimed_all([args.out], args.force, read_by(args)):
         a, b = (read_station(log, camera, remarks) for log, camera in zip(logs, args.poses or [None] * 2, strict=True))
         fixes = run_triangulation(a, b, offset_between(a, b, args.offset))
         for fix in fixes:
             note(fix, remarks)
         text = table_of(fixes, a.began)
         write_output(args.out, text)
-        target.finish()
-    finally:
-        target.abandon()
     for i, fix in enumerate(fixes, 1):
         print(said(i, fix))
     print(f"done: {len(fixes)} targets seen by both, of {len(a.tracks)} and {len(b.tracks)} tracks\n  wrote {args.out}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude, outputs_from, settings_from
+from irtrack.commands.common import conclude, outputs_from, read_by, settings_from
 from irtrack.config import OTHERS
 from irtrack.core import Clock, Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
 
@@ -34,7 +34,7 @@ def track(args: argparse.Namespace) -> int:
         raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
     settings = settings_from(args, OTHERS)
     outputs = outputs_from(args, csv=args.out)
-    targets = claim(outputs, (args.detections, args.config))
+    targets = claim(outputs, read_by(args))
     remarks = Remarks()
     try:
         table = Table(args.detections)
@@ -112,34 +112,34 @@ def described(rows: Floats, step: int = 1) -> str:
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
     from irtrack.metrics.tracking import left_out, score_tracks, shift_of
-    from irtrack.sinks.target import check_outputs, write_output
+    from irtrack.sinks.target import claimed_all, write_output
     from irtrack.track.files import read_tracks, read_truth
 
     if not 0 < args.distance < math.inf:
         raise IrtrackError(f"a distance of {args.distance} px makes no sense: give one above 0")
-    check_outputs([args.json], args.force, [args.truth, args.tracks])
-    remarks = Remarks()
-    truth, counted = read_truth(args.truth, remarks)
-    tracks = read_tracks(args.tracks, remarks)
-    if not len(truth):
-        remarks.add(f"{args.truth.name} has no rows")
-    if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
-        remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
-    elif shift := shift_of(truth, tracks, args.distance):
-        remarks.add(
-            f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
-            "does one of the files count frames from 0 and the other from 1?"
-        )
-    tracks = where_annotated(truth, tracks, args, remarks)
-    truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
-    if dropped:
-        remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
-    figures = score_tracks(truth, tracks, args.distance)
-    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
-    for name, rows in (("truth", truth), ("tracks", tracks)):
-        print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
-    if args.json:
-        write_output(args.json, json.dumps(figures, indent=1))
+    with claimed_all([args.json], args.force, read_by(args)):
+        remarks = Remarks()
+        truth, counted = read_truth(args.truth, remarks)
+        tracks = read_tracks(args.tracks, remarks)
+        if not len(truth):
+            remarks.add(f"{args.truth.name} has no rows")
+        if len(truth) and len(tracks) and not np.intersect1d(truth[:, 0], tracks[:, 0]).size:
+            remarks.add("truth and tracks have no frame in common: do their frame numbers begin at the same place?")
+        elif shift := shift_of(truth, tracks, args.distance):
+            remarks.add(
+                f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
+                "does one of the files count frames from 0 and the other from 1?"
+            )
+        tracks = where_annotated(truth, tracks, args, remarks)
+        truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
+        if dropped:
+            remarks.add(f"{args.tracks.name}: rows on objects that are not to be counted, left out", dropped)
+        figures = score_tracks(truth, tracks, args.distance)
+        print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items()))
+        for name, rows in (("truth", truth), ("tracks", tracks)):
+            print(f"  {name}: {len(rows)} rows of {len(np.unique(rows[:, 1]))} identities in {described(rows)}")
+        if args.json:
+            write_output(args.json, json.dumps(figures, indent=1))
     return conclude(remarks, args.strict)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude, settings_from
+from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import IrtrackError, Remarks, SinkError
+
+if TYPE_CHECKING:
+    from irtrack.bench.report import Row
 
 
 def train(args: argparse.Namespace) -> int:
@@ -36,31 +40,33 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def simulate(args: argparse.Namespace) -> int:
     """`irtrack simulate`: a scene as a file, with its truth."""
-    from irtrack.simulate import Scene, scene_from_text, write_truth
-    from irtrack.sinks.lossless import write_images, write_video
-    from irtrack.sinks.target import check_target
+    from irtrack.simulate import Scene, scene_from_text, truth_text
+    from irtrack.sinks.lossless import new_folder, write_images, write_video
+    from irtrack.sinks.target import claimed_all, write_output
 
-    scene = Scene(scene_from_text(args.scene))
+    scene, out = Scene(scene_from_text(args.scene)), args.out
     s = scene.settings
     images = (scene.image(i) for i in range(s.frames))
     if args.masks:
-        if args.out.suffix:
-            raise SinkError(f"{args.out}: with --masks a scene is written as a folder")
+        if out.suffix:
+            raise SinkError(f"{out}: with --masks a scene is written as a folder")
         masks = (scene.mask(i).astype(np.uint8) * 255 for i in range(s.frames))
-        write_images(args.out / "images", images, args.force)
-        write_images(args.out / "masks", masks, args.force)
-        print(f"done: {s.frames} frames of {s.width}x{s.height} with masks\n  wrote {args.out}")
+        with new_folder(out, args.force) as folder:
+            write_images(folder / "images", images, args.force)
+            write_images(folder / "masks", masks, args.force)
+        print(f"done: {s.frames} frames of {s.width}x{s.height} with masks\n  wrote {out}")
         return 0
-    truth = args.out.with_suffix(".truth.csv")
-    check_target(truth, args.force)
-    if args.out.suffix.lower() == ".mkv":
-        write_video(check_target(args.out, args.force), images, s.fps)
-    elif args.out.suffix:
-        raise SinkError(f"{args.out}: scenes are written as .mkv or as a folder of PNG files")
-    else:
-        write_images(args.out, images, args.force)
-    write_truth(scene, truth)
-    print(f"done: {s.frames} frames of {s.width}x{s.height}, {s.targets} targets\n  wrote {args.out}\n  wrote {truth}")
+    if out.suffix and out.suffix.lower() != ".mkv":
+        raise SinkError(f"{out}: scenes are written as .mkv or as a folder of PNG files")
+    truth = out.with_suffix(".truth.csv")
+    with claimed_all([truth, out if out.suffix else None], args.force):
+        if out.suffix:
+            write_video(out, images, s.fps)
+        else:
+            with new_folder(out, args.force) as folder:
+                write_images(folder, images, args.force)
+        write_output(truth, truth_text(scene))
+    print(f"done: {s.frames} frames of {s.width}x{s.height}, {s.targets} targets\n  wrote {out}\n  wrote {truth}")
     return 0
 
 
@@ -68,17 +74,17 @@ def export(args: argparse.Namespace) -> int:
     """`irtrack export`: a model as ONNX, compared with the torch form where an engine is installed."""
     from irtrack.detect.backends import OWN, available, export_onnx, make_backend
     from irtrack.detect.weights import load_weights
-    from irtrack.sinks.target import check_outputs
+    from irtrack.sinks.target import claimed_all, reason
 
-    check_outputs([args.out], args.force, [args.weights])
-    network = load_weights(args.weights).network
-    try:
-        export_onnx(network, args.out)
-    except OSError as error:
-        raise SinkError(f"cannot write {args.out}: {error.strerror or error}") from error
-    engines = [name for name in available() if name not in OWN]
-    for name in engines:
-        make_backend(name, network, args.out)
+    with claimed_all([args.out], args.force, read_by(args)):
+        network = load_weights(args.weights).network
+        try:
+            export_onnx(network, args.out)
+        except OSError as error:
+            raise SinkError(f"cannot write {args.out}: {reason(error)}") from error
+        engines = [name for name in available() if name not in OWN]
+        for name in engines:
+            make_backend(name, network, args.out)
     checked = f"agrees with torch in {' and '.join(engines)}" if engines else "no engine here to check it with"
     print(f"  wrote {args.out} ({checked})")
     return 0
@@ -87,48 +93,54 @@ def export(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """`irtrack bench`: timings."""
     from irtrack.bench.report import plot, table, write_json
-    from irtrack.sinks.target import check_outputs
+    from irtrack.sinks.figure import check_figure
+    from irtrack.sinks.target import claimed_all
 
-    check_outputs([args.json, args.plot], args.force)
+    check_figure(args.plot)
+    with claimed_all([args.json, args.plot], args.force):
+        rows = rows_of(args)
+        print(table(rows))
+        if args.plot:
+            plot(rows, args.plot)
+        if args.json:
+            write_json(rows, args.json)
+    return 0
+
+
+def rows_of(args: argparse.Namespace) -> list[Row]:
+    """The timings that `irtrack bench` is asked for."""
+    from irtrack.bench.report import Row
+
     if args.what == "tracker":
         from irtrack.bench import tracker
 
-        rows = list(tracker.run())
-    elif args.what == "live":
+        return list(tracker.run())
+    if args.what == "live":
         from irtrack.bench import live
 
-        rows = list(live.run())
-    elif args.what == "display":
-        from irtrack.bench.report import Row
+        return list(live.run())
+    if args.what == "display":
         from irtrack.gui.benchmark import run as run_display
 
-        rows = [Row(stage, "Qt", mode, size, 0, value) for stage, mode, size, value in run_display()]
-    elif args.what == "neighbours":
+        return [Row(stage, "Qt", mode, size, 0, value) for stage, mode, size, value in run_display()]
+    if args.what == "neighbours":
         from irtrack.bench import neighbours
 
-        rows = list(neighbours.run(args.rounds))
-    elif args.what == "memory":
+        return list(neighbours.run(args.rounds))
+    if args.what == "memory":
         from irtrack.bench import memory
 
-        rows = list(memory.run(args.reference))
-    elif args.what == "train":
-        from irtrack.bench.report import Row
+        return list(memory.run(args.reference))
+    if args.what == "train":
         from irtrack.train.benchmark import run as run_training
 
-        rows = [
+        return [
             Row(stage, form, mode, size, 1, value, ratio)
             for stage, form, mode, size, value, ratio in run_training(args.rounds)
         ]
-    else:
-        from irtrack.bench import network
+    from irtrack.bench import network
 
-        rows = list(network.run(args.rounds, args.reference))
-    print(table(rows))
-    if args.plot:
-        plot(rows, args.plot)
-    if args.json:
-        write_json(rows, args.json)
-    return 0
+    return list(network.run(args.rounds, args.reference))
 
 
 def cameras(args: argparse.Namespace) -> int:

@@ -12,8 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude, outputs_from, settings_from
-from irtrack.core import FrameResult, Image, IrtrackError, Remarks, Sink, SinkError, Source, SourceInfo, status_of
+from irtrack.commands.common import conclude, outputs_from, read_by, settings_from
+from irtrack.core import (
+    FrameResult,
+    Image,
+    IrtrackError,
+    Remarks,
+    Sink,
+    SinkError,
+    Source,
+    SourceError,
+    SourceInfo,
+    status_of,
+)
 from irtrack.stopping import Stop
 
 if TYPE_CHECKING:
@@ -88,13 +99,12 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
     several = len(sources) > 1
     if args.events is not None and args.events.resolve() in [path.resolve() for path in outputs.files.values()]:
         raise SinkError(f"{args.events} is named for two outputs: give each its own file")
-    read = (*sources, args.config, args.correction, args.weights, args.credentials, *(args.pose or ()))
     shared: SharedDetector | None = None
     try:
         for i, text in enumerate(sources):
             stop.check()
             one = outputs.numbered(i + 1) if several else outputs
-            runs.append(Run(text, one, claim(one, read), args.frames, alarms_of(args.alarm)))
+            runs.append(Run(text, one, claim(one, (*sources, *read_by(args))), args.frames, alarms_of(args.alarm)))
         shared = make_shared(settings) if several else None
         for made, camera in zip(runs, cameras, strict=True):
             stop.check()
@@ -302,6 +312,8 @@ def flat(args: argparse.Namespace) -> int:
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import correction_path
     from irtrack.imaging.correction import correction_from, load_correction
+    from irtrack.pictures import described as shown
+    from irtrack.sinks.target import check_target
 
     use_credentials(args.credentials)
     if args.out is not None and args.out.exists():
@@ -309,10 +321,17 @@ def flat(args: argparse.Namespace) -> int:
             load_correction(args.out)
         except IrtrackError as error:  # one is made anew where it was; any other file is kept
             raise IrtrackError(f"{args.out} exists and is no correction: choose another name") from error
+    if args.out is not None:
+        check_target(args.out, force=True)  # before a camera is looked at
     source = open_source(args.source)
     frames: list[Image] = []
     try:
         for frame in source:
+            if frames and (frame.image.shape, frame.image.dtype) != (frames[0].shape, frames[0].dtype):
+                raise SourceError(
+                    f"{source.info.name}: frame {frame.index} is {shown(frame.image)}, those before "
+                    f"{shown(frames[0])}: a flat scene is of one camera in one mode"
+                )
             frames.append(frame.image)
             if len(frames) >= args.frames:
                 break

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from irtrack.commands.common import conclude, settings_from
+from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, Source
 from irtrack.station.faint import Sight, kind_of, read_sight
 from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
@@ -28,41 +28,41 @@ def selftest(args: argparse.Namespace) -> int:
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import corrected
-    from irtrack.sinks.target import check_outputs, write_output
+    from irtrack.sinks.target import claimed_all, write_output
 
     stop: Stop = args.stop
     stop.polled = True
     wanted, reference = wanted_from(args), reference_from(args.reference)
     settings = settings_from(args)
     use_credentials(args.credentials)
-    check_outputs([args.json], args.force, [args.source, args.reference])
-    if args.mode in ("video", "live"):
-        raise IrtrackError(f"a test looks at whole frames, not in mode {args.mode}: leave --mode out")
-    source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
-    try:
-        exact = replace(settings, detector=replace(settings.detector, mode="exact"))
-        detector = make_detector(exact, source)
-        test = SelfTest(lambda: detector, lambda: make_tracker(exact), wanted, reference)
-        done = 0
-        for clip in clips(source, args.batches, args.seconds):
-            stop.check()
-            if reference is not None and reference.kind != kind_of(clip[0].image):
-                raise IrtrackError(f"{args.reference} is of pictures of another size or depth: make one for these")
-            test.run(known(clip, detector))
-            done += 1
-    finally:
-        source.close()
-    report = test.report()
-    if report is None:
-        raise IrtrackError(f"{source.info.name} has too few frames for a test: it takes {FEWEST} in a row")
-    print("\n".join(report.lines()))
-    if not any(row.targets for row in report.rows):
-        raise IrtrackError("there was no free place for targets: the pictures are too small or too full")
-    print(f"done: {done} times {args.seconds:g} s of {source.info.name}, {report.frames} frames")
-    if args.json:
-        values = to_dict(report, test.reference)
-        write_output(args.json, json.dumps(values, indent=1, allow_nan=False) + "\n")
-        print(f"  wrote {args.json}")
+    with claimed_all([args.json], args.force, read_by(args)):
+        if args.mode in ("video", "live"):
+            raise IrtrackError(f"a test looks at whole frames, not in mode {args.mode}: leave --mode out")
+        source = corrected(open_source(args.source, args.fps, cancelled=lambda: stop.asked), settings.capture)
+        try:
+            exact = replace(settings, detector=replace(settings.detector, mode="exact"))
+            detector = make_detector(exact, source)
+            test = SelfTest(lambda: detector, lambda: make_tracker(exact), wanted, reference)
+            done = 0
+            for clip in clips(source, args.batches, args.seconds):
+                stop.check()
+                if reference is not None and reference.kind != kind_of(clip[0].image):
+                    raise IrtrackError(f"{args.reference} is of pictures of another size or depth: make one for these")
+                test.run(known(clip, detector))
+                done += 1
+        finally:
+            source.close()
+        report = test.report()
+        if report is None:
+            raise IrtrackError(f"{source.info.name} has too few frames for a test: it takes {FEWEST} in a row")
+        print("\n".join(report.lines()))
+        if not any(row.targets for row in report.rows):
+            raise IrtrackError("there was no free place for targets: the pictures are too small or too full")
+        print(f"done: {done} times {args.seconds:g} s of {source.info.name}, {report.frames} frames")
+        if args.json:
+            values = to_dict(report, test.reference)
+            write_output(args.json, json.dumps(values, indent=1, allow_nan=False) + "\n")
+            print(f"  wrote {args.json}")
     return conclude(source.info.remarks, args.strict)
 
 

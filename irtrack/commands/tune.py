@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from irtrack.commands.common import conclude, settings_from
+from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Floats, IrtrackError, Remarks
 from irtrack.track.tables import Table
 
@@ -20,35 +20,35 @@ def tune(args: argparse.Namespace) -> int:
     from irtrack.build import at_rate, load_detector, make_tracker
     from irtrack.capture.open import open_source
     from irtrack.pipeline import process
-    from irtrack.sinks.target import check_outputs, write_output
+    from irtrack.sinks.target import claimed_all, write_output
     from irtrack.track.belief import beliefs, text_of
     from irtrack.track.learn import Watch, learn, told
     from irtrack.track.tracker import KalmanTracker
 
     settings, remarks = settings_from(args), Remarks()
-    check_outputs([args.out], args.force, args.clips)
-    clips = [(clip, boxes_of(clip)) for clip in args.clips]
-    detector, watch = load_detector(settings.detector), Watch()
-    for clip, boxes in clips:
-        tracker = make_tracker(settings)
-        assert isinstance(tracker, KalmanTracker)
-        with_rows = max(boxes)
-        source = open_source(str(clip))
-        detector.settle(*at_rate(settings.detector, source.info.fps))
-        try:
-            for result in process(source, detector, tracker):
-                if result.frame.index > with_rows:
-                    break
-                watch(tracker, result.frame.time_s, boxes.get(result.frame.index, np.zeros((0, 4))))
-        finally:
-            source.close()
-        watch.end()
-        print(f"{clip}: {watch.last}")
-    samples = watch.samples()
-    table = "temporal" if samples.tell("change") else "picture"
-    before = beliefs(settings.tracker.beliefs, table)
-    made = learn(samples, before)
-    write_output(args.out, text_of(made, table, f"Learned by irtrack tune from {len(clips)} clips."))
+    with claimed_all([args.out], args.force, (*read_by(args), *map(file_beside, args.clips))):
+        clips = [(clip, boxes_of(clip)) for clip in args.clips]
+        detector, watch = load_detector(settings.detector), Watch()
+        for clip, boxes in clips:
+            tracker = make_tracker(settings)
+            assert isinstance(tracker, KalmanTracker)
+            with_rows = max(boxes)
+            source = open_source(str(clip))
+            detector.settle(*at_rate(settings.detector, source.info.fps))
+            try:
+                for result in process(source, detector, tracker):
+                    if result.frame.index > with_rows:
+                        break
+                    watch(tracker, result.frame.time_s, boxes.get(result.frame.index, np.zeros((0, 4))))
+            finally:
+                source.close()
+            watch.end()
+            print(f"{clip}: {watch.last}")
+        samples = watch.samples()
+        table = "temporal" if samples.tell("change") else "picture"
+        before = beliefs(settings.tracker.beliefs, table)
+        made = learn(samples, before)
+        write_output(args.out, text_of(made, table, f"Learned by irtrack tune from {len(clips)} clips."))
     print(told(before, made, samples, settings.tracker.caution))
     print(f"  wrote {args.out}: use it with --beliefs {args.out}")
     return conclude(remarks, args.strict)
@@ -59,13 +59,17 @@ def boxes_of(clip: Path) -> dict[int, Floats]:
 
     CLIP.gt.csv has frame,x,y,w,h (left, top, width, height), CLIP.csv is a track log of irtrack, as the window exports
     it after tracks were confirmed, added and deleted. Raises IrtrackError."""
-    for suffix in (".gt.csv", ".csv"):
-        path = clip.with_suffix(suffix)
-        if path.exists():
-            return read_boxes(path)
-    raise IrtrackError(
-        f"{clip}: neither {clip.stem}.gt.csv (frame,x,y,w,h) nor its track log {clip.stem}.csv lies beside it"
-    )
+    path = file_beside(clip)
+    if path is None:
+        raise IrtrackError(
+            f"{clip}: neither {clip.stem}.gt.csv (frame,x,y,w,h) nor its track log {clip.stem}.csv lies beside it"
+        )
+    return read_boxes(path)
+
+
+def file_beside(clip: Path) -> Path | None:
+    """The file of a clip's targets."""
+    return next((path for suffix in (".gt.csv", ".csv") if (path := clip.with_suffix(suffix)).exists()), None)
 
 
 def read_boxes(path: Path) -> dict[int, Floats]:

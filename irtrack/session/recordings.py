@@ -7,11 +7,11 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from irtrack.build import files_of
 from irtrack.capture.images import image_files
 from irtrack.capture.kinds import kind_of_text
 from irtrack.capture.open import local, matching
 from irtrack.core import SourceError
+from irtrack.sinks.target import files_of
 
 PART_BYTES = 1 << 20
 """So much of a file's beginning and of its end tells it from others, with its size."""

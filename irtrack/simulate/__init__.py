@@ -7,7 +7,7 @@ so a scene can be sought like a file.
 """
 
 from irtrack.simulate.drawing import add_target, coloured_noise
-from irtrack.simulate.scene import MASK_LEVEL, Scene, Truth, write_truth
+from irtrack.simulate.scene import MASK_LEVEL, Scene, Truth, truth_text
 from irtrack.simulate.settings import MOST_PLACES, SCENES, SceneSettings, scene_from_text
 
 __all__ = [
@@ -20,5 +20,5 @@ __all__ = [
     "add_target",
     "coloured_noise",
     "scene_from_text",
-    "write_truth",
+    "truth_text",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -148,12 +148,13 @@ class Scene:
         return counts
 
 
-def write_truth(scene: Scene, path: Path) -> None:
+def truth_text(scene: Scene) -> str:
     """Truth as CSV: frame,id,x_px,y_px,contrast."""
-    with path.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.writer(f)
-        writer.writerow(["frame", "id", "x_px", "y_px", "contrast"])
-        for index in range(scene.settings.frames):
-            truth = scene.truth(index)
-            for i, (x, y), c in zip(truth.id.tolist(), truth.xy_px.tolist(), truth.contrast.tolist(), strict=True):
-                writer.writerow([index, i, f"{x:.4f}", f"{y:.4f}", f"{c:.5f}"])
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(["frame", "id", "x_px", "y_px", "contrast"])
+    for index in range(scene.settings.frames):
+        truth = scene.truth(index)
+        for i, (x, y), c in zip(truth.id.tolist(), truth.xy_px.tolist(), truth.contrast.tolist(), strict=True):
+            writer.writerow([index, i, f"{x:.4f}", f"{y:.4f}", f"{c:.5f}"])
+    return out.getvalue()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,9 +19,9 @@ from irtrack.sinks.target import reason
 
 
 def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
-    """FFV1, 8- or 16-bit grey, bit-exact on reading back. Raises SinkError."""
+    """FFV1, 8- or 16-bit grey, bit-exact on reading back; whole or not at all. Raises SinkError."""
     try:
-        with av.open(ffmpeg_url(path), "w", format="matroska") as container:
+        with replacing(path.resolve()) as part, av.open(ffmpeg_url(part), "w", format="matroska") as container:
             stream: av.VideoStream | None = None
             for image in images:
                 pix_fmt = "gray" if image.dtype == np.uint8 else "gray16le"
@@ -32,6 +35,28 @@ def write_video(path: Path, images: Iterable[Image], fps: float) -> None:
                 container.mux(stream.encode(None))
     except (OSError, av.FFmpegError) as error:
         raise SinkError(f"cannot write {path}: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, force: bool) -> Iterator[Path]:
+    """A folder to write to, which is there once all has been written; with `force` one that is there, as it is.
+
+    Raises SinkError.
+    """
+    if path.exists() and not (force and path.is_dir()):
+        what = "exists: choose another name, or write into it with --force" if path.is_dir() else "is a file"
+        raise SinkError(f"{path} {what}")
+    if path.exists():
+        yield path
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.rename(path)
+    except OSError as error:
+        raise SinkError(f"cannot write to {path}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_images(folder: Path, images: Iterable[Image], force: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -115,17 +116,20 @@ class Target:
 
     def abandon(self) -> None:
         """Nothing becomes of it: an empty file that was made here goes."""
-        if self._fd is not None and self._made and os.fstat(self._fd).st_size == 0:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+        if self._fd is not None and os.fstat(self._fd).st_size == 0:
+            self._remove()
         self.release()
 
     def discard(self) -> None:
         """Nothing came to be written: the file goes, if it was made here."""
-        if self._fd is not None and self._made:
+        self._remove()
+        self.release()
+
+    def _remove(self) -> None:
+        """If it was made here, and none that was written beside it has taken its place."""
+        if self._fd is not None and self._made and identity(self.path) == identity(self._fd):
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        self.release()
 
     def next_part(self) -> Target:
         """The file that goes on where this one cannot: tracks.csv, tracks.part2.csv, tracks.part3.csv."""
@@ -143,20 +147,48 @@ def claimed(path: Path | Target, force: bool = False) -> Target:
     return path if isinstance(path, Target) else Target(path, force)
 
 
-def write_whole(path: Path, text: str, mode: int = 0o666) -> None:
-    """A text file, whole or as it was before: written beside it, brought to the disk, put in its place.
+def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
+    """A file, whole or as it was before: written beside it, brought to the disk, put in its place.
 
     What is no regular file, such as /dev/stdout, is written as it is. Raises OSError.
     """
+    data = content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        path.write_bytes(data)
         return
     with replacing(path.resolve()) as part:  # of a link the file that it leads to
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with open(fd, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(fd)
+
+
+@contextlib.contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """A folder to write to, made where it is not there; it goes if it stays empty. Raises SinkError."""
+    there = path.exists()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {path}: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        if not there:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+
+
+@contextlib.contextmanager
+def claimed_folder(path: Path) -> Iterator[None]:
+    """A folder that no other run writes to meanwhile, made where it is not there. Raises SinkError."""
+    with made_folder(path):
+        lock = Target(path / ".lock", force=True)
+        try:
+            yield
+        finally:
+            lock.discard()
 
 
 @contextlib.contextmanager
@@ -178,19 +210,42 @@ def identity(file: int | Path) -> Identity | None:
     return (about.st_dev, about.st_ino) if stat.S_ISREG(about.st_mode) else None
 
 
-def check_outputs(paths: Iterable[Path | None], force: bool, inputs: Iterable[Path | str | None] = ()) -> list[Path]:
-    """`check_target` of a command's outputs, as far as they are wanted: each a file of its own and none of the inputs.
-
-    `inputs` that are no files (names of models, URLs) are passed over. Raises SinkError."""
+@contextlib.contextmanager
+def claimed_all(
+    paths: Iterable[Path | None], force: bool, inputs: Iterable[str | Path | None] = ()
+) -> Iterator[list[Path]]:
+    """The outputs of a command, as far as they are wanted, claimed while it works: each a file of its own, none of the
+    `inputs`, and no other run's. What nothing was written to goes in the end. Raises SinkError."""
     wanted = [path for path in paths if path is not None]
-    Targets(wanted, force, [Path(read) for read in inputs if read is not None]).abandon()
-    return wanted
+    targets = Targets(wanted, force, inputs)
+    try:
+        yield wanted
+    finally:
+        targets.abandon()
 
 
-def write_output(path: Path, text: str) -> None:
+def files_of(inputs: Iterable[str | Path | None]) -> Iterator[Path]:
+    """The files that are read, as a user names them: those named (several in lines), and those in folders and globs.
+    What is no file (a name of a model, a URL) is passed over."""
+    for text in (line for given in inputs if given for line in str(given).splitlines()):
+        if "://" in text:
+            continue
+        path = Path(text).expanduser()
+        try:
+            if path.is_dir():
+                yield from (p for p in path.iterdir() if p.is_file())
+            elif path.exists():
+                yield path
+            else:
+                yield from map(Path, glob.glob(str(path)))
+        except OSError:
+            continue  # whoever opens it says what is wrong
+
+
+def write_output(path: Path, content: str | bytes) -> None:
     """`write_whole`, whose failure is one line. Raises SinkError."""
     try:
-        write_whole(path, text)
+        write_whole(path, content)
     except OSError as error:
         raise SinkError(f"cannot write {path}: {reason(error)}") from error
 
@@ -198,10 +253,10 @@ def write_output(path: Path, text: str) -> None:
 class Targets:
     """The files of a run, claimed all or none."""
 
-    def __init__(self, paths: Iterable[Path], force: bool = False, inputs: Iterable[Path] = ()) -> None:
-        """`inputs`: files that are read, of which none may be written. Raises SinkError."""
+    def __init__(self, paths: Iterable[Path], force: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+        """`inputs`: what is read, as `files_of` has it, of which nothing may be written. Raises SinkError."""
         self.all: list[Target] = []
-        read = {i: path for path in inputs if (i := identity(path)) is not None}
+        read = {i: path for path in files_of(inputs) if (i := identity(path)) is not None}
         written: dict[Identity, Path] = {}
         try:
             for path in paths:

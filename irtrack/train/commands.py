@@ -17,7 +17,7 @@ from irtrack.detect.detector import keep_large_blocks, pick_device, pick_weights
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights
-from irtrack.train.data import Sample, check_apart, described, load_backgrounds, load_dataset
+from irtrack.train.data import Sample, check_apart, described, folders_of, load_backgrounds, load_dataset
 from irtrack.train.feeding import workers_for
 from irtrack.train.loop import train as train_network
 from irtrack.train.settings import TrainSettings, load_recipe, settings_from
@@ -172,40 +172,46 @@ def train(args: argparse.Namespace, remarks: Remarks) -> int:
 
 def evaluate(args: argparse.Namespace, remarks: Remarks) -> int:
     """`irtrack evaluate`: the field's figures at native resolution; `remarks` as in `train`."""
-    from irtrack.sinks.target import check_outputs, write_output
+    from irtrack.sinks.figure import check_figure, check_picture
+    from irtrack.sinks.target import claimed_all, write_output
     from irtrack.train.evaluation import evaluate_fully
     from irtrack.train.report import write_plot, write_table, write_worst
 
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise IrtrackError(f"a threshold of {args.threshold:g} makes no sense: give one from 0 to 1")
-    outputs = check_outputs([args.json, args.table, args.plot, args.worst], args.force, [args.weights])
-    device = pick_device(args.device)
-    weights = load_weights(pick_weights(args.weights, device))
-    samples = load_dataset(args.data, args.split, remarks)
-    network = prepare(weights.network, device)
-    threshold = weights.threshold if args.threshold is None else args.threshold
-    result = evaluate_fully(network, samples, threshold, str(device))
-    figures, legacy = result.figures(), result.legacy.figures()
-    print(" ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if k != "AUC"))
-    print(f"AUC {figures['AUC']:.5f}")
-    print("legacy (the authors' definitions): " + " ".join(f"{k} {v:.6g}" for k, v in legacy.items()))
-    print(f"  read {described(samples)}")
-    if args.json:
-        body = {
-            "weights": weights.name,
-            "threshold": threshold,
-            "figures": figures,
-            "legacy": legacy,
-            "sweep": result.sweep.table(),
-            "images": result.table,
-        }
-        write_output(args.json, json.dumps(body, indent=1))
-    if args.table:
-        write_table(result, args.table)
-    if args.plot:
-        write_plot(result, f"{weights.name} on {args.data.name} {args.split}".strip(), args.plot)
-    if args.worst:
-        write_worst(result, samples, network, str(device), args.worst)
+    check_figure(args.plot)
+    check_picture(args.worst)
+    read = [args.weights, args.split, *folders_of(args.data)]
+    with claimed_all([args.json, args.table, args.plot, args.worst], args.force, read) as outputs:
+        device = pick_device(args.device)
+        weights = load_weights(pick_weights(args.weights, device))
+        samples = load_dataset(args.data, args.split, remarks)
+        network = prepare(weights.network, device)
+        threshold = weights.threshold if args.threshold is None else args.threshold
+        result = evaluate_fully(network, samples, threshold, str(device))
+        figures, legacy = result.figures(), result.legacy.figures()
+        print(
+            " ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if k != "AUC")
+        )
+        print(f"AUC {figures['AUC']:.5f}")
+        print("legacy (the authors' definitions): " + " ".join(f"{k} {v:.6g}" for k, v in legacy.items()))
+        print(f"  read {described(samples)}")
+        if args.json:
+            body = {
+                "weights": weights.name,
+                "threshold": threshold,
+                "figures": figures,
+                "legacy": legacy,
+                "sweep": result.sweep.table(),
+                "images": result.table,
+            }
+            write_output(args.json, json.dumps(body, indent=1))
+        if args.table:
+            write_table(result, args.table)
+        if args.plot:
+            write_plot(result, f"{weights.name} on {args.data.name} {args.split}".strip(), args.plot)
+        if args.worst:
+            write_worst(result, samples, network, str(device), args.worst)
     for path in outputs:
         print(f"  wrote {path}")
     return 0

@@ -112,6 +112,11 @@ def by_stem(folder: Path, remarks: Remarks | None = None) -> dict[str, Path]:
     return found
 
 
+def folders_of(root: Path) -> list[Path]:
+    """Folders of a set, or of its parts, with files that are read."""
+    return [path for path in root.rglob("*") if path.name in ("images", "masks", "ignore", "img_idx") and path.is_dir()]
+
+
 def read_list(root: Path, split: str, known: Mapping[str, object]) -> list[str]:
     """Names of a split: a file, or the name of a list in `img_idx/` with or without `.txt`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,29 +11,25 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from irtrack.core import IrtrackError
+from irtrack.sinks.figure import new_figure, save_figure
+from irtrack.sinks.target import write_output
 from irtrack.train.data import Sample
 from irtrack.train.evaluation import Evaluation
 from irtrack.train.journal import panel
 
 
 def write_table(evaluation: Evaluation, path: Path) -> None:
-    """One row for each image."""
-    with path.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.DictWriter(f, list(evaluation.table[0]))
-        writer.writeheader()
-        writer.writerows(evaluation.table)
+    """One row for each image. Raises SinkError."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(evaluation.table[0]))
+    writer.writeheader()
+    writer.writerows(evaluation.table)
+    write_output(path, text.getvalue())
 
 
 def write_plot(evaluation: Evaluation, title: str, path: Path) -> None:
-    """IoU, Pd and Fa against the threshold, and the ROC. Raises IrtrackError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise IrtrackError("a plot needs matplotlib: pip install 'irtrack[train]'") from error
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    """IoU, Pd and Fa against the threshold, and the ROC; `path` as of `check_figure`. Raises SinkError."""
+    figure = new_figure(11, 4.2)
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
     rows = evaluation.sweep.table()
@@ -52,7 +49,7 @@ def write_plot(evaluation: Evaluation, title: str, path: Path) -> None:
     right.set(xscale="log", xlim=(1e-7, 1), ylim=(0, 1.01), xlabel="false positive rate of pixels")
     right.set(ylabel="true positive rate of pixels", title=f"ROC, area {evaluation.roc.auc():.5f}")
     right.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def write_worst(
@@ -63,7 +60,8 @@ def write_worst(
     path: Path,
     count: int = 12,
 ) -> None:
-    """The worst images in two columns: truth in green, found in red, score map; the name on each."""
+    """The worst images in two columns, as PNG: truth in green, found in red, score map; the name on each. Raises
+    SinkError."""
     by_name = {s.name: s for s in samples}
     pictures = []
     for name in evaluation.worst(count):
@@ -73,5 +71,4 @@ def write_worst(
     if len(pictures) % 2:
         pictures.append(np.zeros_like(pictures[0]))
     sheet = [np.concatenate(pictures[i : i + 2], 1) for i in range(0, len(pictures), 2)]
-    if not cv2.imwrite(str(path), np.concatenate(sheet)):
-        raise IrtrackError(f"cannot write {path}")
+    write_output(path, cv2.imencode(".png", np.concatenate(sheet))[1].tobytes())
