@@ -24,7 +24,7 @@ from uuid import uuid4
 
 from irtrack.archive.job import Job, difference, settled
 from irtrack.core import IrtrackError, SinkError
-from irtrack.sinks.target import Target, reason, write_whole
+from irtrack.sinks.target import claimed_folder, reason, write_whole
 
 SHORT = 12
 """Letters of a key in names that people read."""
@@ -112,13 +112,8 @@ class Store:
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """While no other client writes here. Raises SinkError."""
-        with writing(self.out):
-            self.out.mkdir(parents=True, exist_ok=True)
-        lock = Target(self.out / ".lock", force=True)
-        try:
+        with claimed_folder(self.out):
             yield
-        finally:
-            lock.finish()
 
     def check(self) -> None:
         """Raises IrtrackError where the folder holds something else than an archive."""

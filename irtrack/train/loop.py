@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from irtrack.detect.cuda import upload
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import first_words
+from irtrack.sinks.target import claimed_folder
 from irtrack.train.augment import Mix
 from irtrack.train.data import Sample
 from irtrack.train.evaluation import evaluate_sets, turned
@@ -177,20 +178,23 @@ def train(
     too (Hinton et al., "Distilling the Knowledge in a Neural Network", 2015). `about`: kept in `best.pt`. `workers`:
     processes that make batches, 0 for none; the weights are the same. `validated`: called when a validation, or the
     end, has been written down. A run found in `out` is continued. The best checkpoint has the highest value
-    (`evaluate_sets`). Returns its figures. Raises IrtrackError.
+    (`evaluate_sets`). Returns its figures. Raises IrtrackError, also while another run writes there.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with team(device) as us:
+    with team(device) as us, claimed_folder(out) if us.first else nullcontext():
         run = start(settings, us.device, init)
         last = out / "last.pt"
         if last.exists():
             run.load(last, settings)
+        elif left := next((out / name for name in ("best.pt", "log.csv") if (out / name).exists()), None):
+            raise IrtrackError(f"{left} is there, and no last.pt to go on from: choose another folder, or delete it")
         if teacher is not None:
             teacher = teacher.to(us.device).eval().requires_grad_(False)
         wrapped = us.wrap(run.network)
         if not us.first:
             fit(run, wrapped, sets, shares, settings, us, teacher, None, workers)
             return run.best
+        if not last.exists():
+            run.save(last, settings)  # before all else, so that it is known whose that is
         with Journal(out, run.step) as journal:
             keeper = Keeper(out, validation, settings, us.device, journal, dict(about or {}), validated)
             fit(run, wrapped, sets, shares, settings, us, teacher, keeper, workers)
