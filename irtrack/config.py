@@ -274,16 +274,22 @@ class TrackerSettings(Checked):
         high=60.0,
     )
     gate_probability: float = option(0.999, "chance that the true measurement lies in the gate", low=0.5, high=0.999999)
-    quiet_px_s2: float = option(40.0, "standard deviation of acceleration in quiet flight", unit="px/s^2", low=0.0)
+    quiet_px_s2: float = option(
+        40.0, "standard deviation of acceleration in quiet flight", unit="px/s^2", low=0.0, high=1e5
+    )
     acceleration_px_s2: float = option(
-        500.0, "standard deviation of acceleration in a manoeuvre", unit="px/s^2", low=0.0
+        500.0, "standard deviation of acceleration in a manoeuvre", unit="px/s^2", low=0.0, high=1e6
     )
     measurement_sigma_px: float = option(0.7, "standard deviation of a measured position", unit="px", low=0.01)
     speed_sigma_px_s: float = option(
-        250.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0
+        250.0, "standard deviation of a new track's unknown velocity", unit="px/s", low=0.0, high=3e4
     )
     log_delay_s: float = option(
-        2.0, "completed logs hold rows back this long, until confirmation and coasting are decided", unit="s", low=0.0
+        2.0,
+        "completed logs hold rows back this long, until confirmation and coasting are decided",
+        unit="s",
+        low=0.0,
+        high=86_400.0,
     )
     camera_motion: str = option(
         "image", "where it is read from: image (detections without one), detections, or off", choices=MOTIONS

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from irtrack.cli import main
-from irtrack.core import IrtrackError
+from irtrack.core import Image, IrtrackError, SinkError
 from irtrack.imaging.correction import load_correction
 from irtrack.paths import replacing
+from irtrack.simulate import Scene
+from irtrack.sinks.target import claimed_all, claimed_folder
+from irtrack.train.data import Sample
+from irtrack.train.loop import train
+from irtrack.train.settings import TrainSettings
 
 
 def test_the_standard_output_is_no_file_called_minus(
@@ -72,3 +79,65 @@ def test_beliefs_that_cannot_be_read_are_said_before_anything_is_begun(
         assert "irtrack tune" in error
         assert "Errno" not in error
         assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--plot", "--worst"])
+def test_pictures_of_unknown_kinds_are_refused_before_the_work(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "picture.what"
+    assert main(["evaluate", "--weights", "datransnet-s", "--data", str(tmp_path), option, str(picture)]) == 1
+    assert "picture.what: a picture is written as .png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["run", "sim:sky", "--csv", "a/"], ["simulate", "sky", "--out", "b.mkv/"], ["score", "t", "u", "--json", "c/"]],
+)
+def test_a_name_that_ends_in_a_slash_is_no_file(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert f"'{words[-1]}'" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_belongs_to_one_command_while_it_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "clip.mkv"
+    with claimed_all([out], force=False):
+        assert main(["simulate", "sky,frames=3", "--out", str(out), "--force"]) == 1
+    assert "clip.mkv" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert main(["simulate", "sky,frames=3", "--out", str(out)]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.mkv", "clip.truth.csv"]
+
+
+def test_a_scene_that_is_broken_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a part of a recording nor one without its truth, whatever it is written as."""
+    made = Scene.image
+
+    def broken(self: Scene, index: int) -> Image:
+        if index == 3:
+            raise KeyboardInterrupt
+        return made(self, index)
+
+    monkeypatch.setattr(Scene, "image", broken)
+    for out, *more in (["clip.mkv"], ["folder"], ["both", "--masks"]):
+        with contextlib.suppress(KeyboardInterrupt):
+            assert main(["simulate", "sky,frames=6", "--out", str(tmp_path / out), *more]) == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_has_one_training_and_what_others_left_there_stays(tmp_path: Path) -> None:
+    sets = [[Sample("a", np.zeros((64, 64), np.uint8), np.zeros((64, 64), bool))]]
+    settings = TrainSettings(base=8, batch=1, crop=64, steps=1)
+    with claimed_folder(tmp_path), pytest.raises(SinkError, match="is being written"):
+        train(sets, [1.0], {}, settings, tmp_path)
+    (tmp_path / "best.pt").write_bytes(b"mine")
+    with pytest.raises(IrtrackError, match=r"best\.pt is there, and no last\.pt"):
+        train(sets, [1.0], {}, settings, tmp_path)
+    assert (tmp_path / "best.pt").read_bytes() == b"mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]

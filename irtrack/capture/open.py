@@ -68,10 +68,16 @@ def is_live(text: str) -> bool:
     return kind is not None and kind.live
 
 
+SLOWEST_HZ, FASTEST_HZ = 1e-4, 1e6
+"""A frame in three hours, and more than any camera has."""
+
+
 def check_rate(fps: float | None) -> None:
     """Raises SourceError for frames a second that nothing can have."""
-    if fps is not None and not 0 < fps < 1e6:
-        raise SourceError(f"a frame rate of {fps} makes no sense: give frames a second above 0")
+    if fps is not None and not SLOWEST_HZ <= fps < FASTEST_HZ:
+        raise SourceError(
+            f"a frame rate of {fps} makes no sense: give frames a second above 0, from {SLOWEST_HZ:g} to {FASTEST_HZ:g}"
+        )
 
 
 def open_once(text: str, fps: float | None) -> Source:

@@ -10,7 +10,8 @@ from typing import Any
 from irtrack.core import IrtrackError, SinkError
 from irtrack.sinks.target import write_output
 
-FORMATS = (".png", ".pdf", ".svg")
+FORMATS = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".eps")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 
 
 def check_figure(path: Path | None) -> None:
@@ -22,10 +23,10 @@ def check_figure(path: Path | None) -> None:
     check_picture(path, FORMATS)
 
 
-def check_picture(path: Path | None, formats: tuple[str, ...] = (".png",)) -> None:
+def check_picture(path: Path | None, formats: tuple[str, ...] = PICTURES) -> None:
     """Raises SinkError where a file's name says another format than these."""
     if path is not None and path.suffix.lower() not in formats:
-        raise SinkError(f"{path}: a picture is written as {' or '.join(formats)}")
+        raise SinkError(f"{path}: a picture is written as {', '.join(formats[:-1])} or {formats[-1]}")
 
 
 def new_figure(width: float, height: float) -> Any:

@@ -60,8 +60,8 @@ def write_worst(
     path: Path,
     count: int = 12,
 ) -> None:
-    """The worst images in two columns, as PNG: truth in green, found in red, score map; the name on each. Raises
-    SinkError."""
+    """The worst images in two columns: truth in green, found in red, score map; the name on each. `path` as of
+    `check_picture`. Raises SinkError."""
     by_name = {s.name: s for s in samples}
     pictures = []
     for name in evaluation.worst(count):
@@ -71,4 +71,4 @@ def write_worst(
     if len(pictures) % 2:
         pictures.append(np.zeros_like(pictures[0]))
     sheet = [np.concatenate(pictures[i : i + 2], 1) for i in range(0, len(pictures), 2)]
-    write_output(path, cv2.imencode(".png", np.concatenate(sheet))[1].tobytes())
+    write_output(path, cv2.imencode(path.suffix.lower(), np.concatenate(sheet))[1].tobytes())
