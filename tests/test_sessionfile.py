@@ -736,9 +736,12 @@ def test_headless_exports_are_those_of_the_window(
         assert main(["run", str(path), *options, "--csv", str(out / "none.csv")]) == 1
         assert said in capsys.readouterr().err
         assert not (out / "none.csv").exists()
-    assert main(["run", str(path), "--csv", str(path), "--force"]) == 1
-    assert "is read by this run" in capsys.readouterr().err
+    pictures = clip.read_bytes()
+    for option, read in (("--csv", path), ("--video", clip)):
+        assert main(["run", str(path), option, str(read), "--force"]) == 1
+        assert "is read by this run" in capsys.readouterr().err
     assert read_session(path).edits.names
+    assert clip.read_bytes() == pictures
 
 
 def test_a_session_of_a_camera_has_its_tracks_for_export(

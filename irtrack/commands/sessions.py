@@ -33,7 +33,8 @@ def run_session(args: argparse.Namespace) -> int:
     outputs = outputs_from(args)
     display = replace(kept.settings.display, **given(args, DEFAULTS.display))
     settings = replace(kept.settings, display=display)
-    targets = claim(outputs, [path])
+    recording = kept.recording.places(path) if kept.recording is not None else []
+    targets = claim(outputs, [path, *recording])
     frames, tracks, sinks = 0, set[int](), []
     try:
         results = results_of(kept, outputs)

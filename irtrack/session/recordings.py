@@ -50,11 +50,14 @@ class Recording:
         """Whether it was written anew where it was, which its fingerprint need not show. `dates`: of what is there."""
         return text == self.text and bool(self.dates) and dates != self.dates
 
+    def places(self, session: Path) -> list[str]:
+        """SOURCE texts of where it may be."""
+        beside = [str(session.absolute().parent / p) for p in (self.beside, self.name) if p and "\n" not in self.text]
+        return list(dict.fromkeys([self.text, *beside]))
+
     def found(self, session: Path) -> str:
         """Its SOURCE text now. Raises MovedError, or SourceError where only other recordings are in its place."""
-        beside = [str(session.absolute().parent / p) for p in (self.beside, self.name) if p and "\n" not in self.text]
-        places = list(dict.fromkeys([self.text, *beside]))
-        there = [text for text in places if list(files_of([text])) or not self.beside]
+        there = [text for text in self.places(session) if list(files_of([text])) or not self.beside]
         for text in there:
             if fingerprint(text) == self.print:
                 return text
