@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -369,7 +370,13 @@ def test_the_example_of_the_documents_runs(tmp_path: Path, capsys: pytest.Captur
     call = page.split("```sh\nirtrack ")[1].split("\n")[0].replace("camera.toml", str(tmp_path / "camera.toml"))
     assert main(call.replace("points.csv", str(points)).split()) == 0
     shown, said = page.split("```text\n")[1].split("```")[0], capsys.readouterr().out
-    assert [line for line in shown.splitlines() if line not in said] == []
+    number = re.compile(r"-?\d+(?:\.(\d+))?")
+    assert len(said.splitlines()) >= len(shown.splitlines()) > 10
+    for line, now in zip(shown.splitlines(), said.splitlines(), strict=False):
+        assert number.sub("#", line).split() == number.sub("#", now).split()
+        for a, b in zip(number.finditer(line), number.finditer(now), strict=True):
+            # Processors differ in the last digits of what a solver ends with.
+            assert abs(float(a[0]) - float(b[0])) < (3 * 0.1 ** len(a[1]) if a[1] else 0.5)
     hand = tmp_path / "hand.toml"
     hand.write_text(page.split("```toml\n")[1].split("```")[0])
     assert load_camera(hand).fixed
