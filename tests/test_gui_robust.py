@@ -113,7 +113,7 @@ def test_the_window_fits_a_small_screen(qtbot: QtBot, window: MainWindow) -> Non
     assert window.minimumSizeHint().height() <= 500  # 1920x1080 where two pixels are one
     qtbot.keyClick(window, Qt.Key.Key_F1)
     sheet = next(d for d in window.findChildren(QDialog) if d.isVisible())
-    assert sheet.height() <= 700
+    assert sheet.height() < sheet.screen().availableSize().height()  # what is longer is scrolled: test_gui_small
     sheet.close()
 
 
