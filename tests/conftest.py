@@ -284,6 +284,17 @@ def make_window(qtbot: QtBot, settings: Settings = SLIM) -> MainWindow:
 
 
 @pytest.fixture
+def bright_window(qtbot: QtBot) -> Iterator[MainWindow]:
+    """A window whose detector needs no network."""
+    from test_session import SETTINGS, Bright
+
+    made = make_window(qtbot, SETTINGS)
+    made.session.use(Bright())
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def cameras(monkeypatch: pytest.MonkeyPatch) -> Cameras:
     """What the cameras of a station are here."""
     from stations import Cameras

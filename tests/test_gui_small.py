@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import pytest
-from conftest import go, make_window, seen_whole
+from conftest import go, seen_whole
 from PySide6.QtCore import QPoint, QPointF, QRect, Qt
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -24,7 +23,7 @@ from PySide6.QtWidgets import (
 )
 from pytestqt.qtbot import QtBot
 from test_gui_picture import crowd, track
-from test_session import SCENE, SETTINGS, Bright
+from test_session import SCENE
 
 from irtrack.capture.camera import FoundCamera
 from irtrack.core import FrameResult
@@ -41,11 +40,8 @@ SMALL = 683, 440
 
 
 @pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    made = make_window(qtbot, SETTINGS)
-    made.session.use(Bright())
-    yield made
-    made.close()
+def window(bright_window: MainWindow) -> MainWindow:
+    return bright_window
 
 
 def within(inner: QWidget, outer: QWidget) -> QRect:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from conftest import go, make_window, seen_whole
+from conftest import go, seen_whole
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication, QLabel, QToolButton
 from pytestqt.qtbot import QtBot
-from test_session import SCENE, SETTINGS, Bright, opened_camera
+from test_session import SCENE, opened_camera
 
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.lines import LabelsItem
@@ -21,12 +21,8 @@ from irtrack.session.session import Session
 
 
 @pytest.fixture
-def window(qtbot: QtBot) -> Iterator[MainWindow]:
-    """A window whose detector needs no network."""
-    made = make_window(qtbot, SETTINGS)
-    made.session.use(Bright())
-    yield made
-    made.close()
+def window(bright_window: MainWindow) -> MainWindow:
+    return bright_window
 
 
 def wait(qtbot: QtBot, condition: Callable[[], object]) -> None:

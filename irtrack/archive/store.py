@@ -109,11 +109,9 @@ class Store:
 
     # -- one client at a time ---------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> contextlib.AbstractContextManager[None]:
         """While no other client writes here. Raises SinkError."""
-        with claimed_folder(self.out):
-            yield
+        return claimed_folder(self.out)
 
     def check(self) -> None:
         """Raises IrtrackError where the folder holds something else than an archive."""

@@ -35,7 +35,15 @@ class Scrolled(QScrollArea):
         return self._inner.sizeHint() + QSize(bar + 2, 2)
 
 
-class TextDialog(QDialog):
+class FittedDialog(QDialog):
+    """As large as what it holds, or as the screen."""
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self.resize(self.sizeHint().boundedTo(room(self)))
+        super().showEvent(event)
+
+
+class TextDialog(FittedDialog):
     """A text to be read, whatever its length; buttons go below it."""
 
     def __init__(self, parent: QWidget, title: str, text: str, form: Qt.TextFormat = Qt.TextFormat.PlainText) -> None:
@@ -48,7 +56,3 @@ class TextDialog(QDialog):
         self.label.setMinimumWidth(min(420, room(self).width() - 60))
         self.rows = QVBoxLayout(self)
         self.rows.addWidget(Scrolled(self.label), 1)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        self.resize(self.sizeHint().boundedTo(room(self)))
-        super().showEvent(event)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QGridLayout,
     QHBoxLayout,
@@ -18,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from irtrack.gui.dialogs import Scrolled, room
+from irtrack.gui.dialogs import FittedDialog, Scrolled, room
 
 
 def shortcuts(bar: QMenuBar) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -45,7 +43,7 @@ COLUMNS, COLUMN_PX = 3, 300
 """So many at most, where the screen has about so much for each."""
 
 
-class HelpSheet(QDialog):
+class HelpSheet(FittedDialog):
     """Keys on the left, what they do on the right."""
 
     def __init__(self, bar: QMenuBar, parent: QWidget) -> None:
@@ -91,10 +89,6 @@ class HelpSheet(QDialog):
         buttons.rejected.connect(self.reject)
         layout.addWidget(buttons)
         scrolled.setFocus()  # the arrow keys scroll
-
-    def showEvent(self, event: QShowEvent) -> None:
-        self.resize(self.sizeHint().boundedTo(room(self)))
-        super().showEvent(event)
 
 
 def highest(heights: Sequence[int], columns: int) -> int:
