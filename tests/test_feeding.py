@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import runpy
 import signal
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from training_sets import GUARD_S, TINY, environment, labelled, marked, wait_for, weights_of, write_set
+from training_sets import GUARD_S, TINY, environment, labelled, marked, started, step_of, wait_for, weights_of, write_set
 
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.directional import apply_attention, attention_by_values
@@ -217,10 +216,9 @@ def test_a_training_that_is_stopped_leaves_no_process(
     run, mark = tmp_path / "run", uuid.uuid4().hex
     words = [sys.executable, str(ROOT / "main.py"), "train", "--data", f"{tmp_path / 'set'}:train"]
     words += ["--out", str(run), "--workers", "2", "--set", *TINY, "steps=100000", "save_every=1"]
-    with subprocess.Popen(
-        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(mark), start_new_session=True
-    ) as begun:
-        wait_for(lambda: (run / "last.pt").exists() or begun.poll() is not None)
+    with started(words, mark) as begun:
+        wait_for(lambda: len(marked(mark)) == 3 or begun.poll() is not None)
+        wait_for(lambda: step_of(run) > 0 or begun.poll() is not None)
         assert len(marked(mark)) == 3
         (os.killpg if number == signal.SIGINT else os.kill)(begun.pid, number)
         wait_for(lambda: not marked(mark))

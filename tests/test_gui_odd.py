@@ -23,6 +23,7 @@ from irtrack.capture.open import as_text
 from irtrack.gui.dialogs import TextDialog
 from irtrack.gui.window import MainWindow
 from irtrack.session.reading import read_session
+from irtrack.session.sessionfile import is_session
 from irtrack.simulate import Scene
 from irtrack.sinks.lossless import write_video
 
@@ -204,7 +205,7 @@ def test_sessions_that_are_damaged(qtbot: QtBot, seen: MainWindow, clip: Path, t
     text = seen.banner.text()
     assert "names, verdicts and edits of tracks and regions cannot be read" in text
     assert "stays in s-damaged.irtrack" in text
-    wait(qtbot, (tmp_path / "s-damaged.irtrack").exists)
+    wait(qtbot, lambda: (tmp_path / "s-damaged.irtrack").exists() and is_session(str(path)))
     assert read_session(path).unread is None
     seen.close()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from training_sets import GUARD_S, TINY, environment, labelled, marked, wait_for, write_set
+from training_sets import GUARD_S, TINY, environment, labelled, marked, started, step_of, wait_for, write_set
 
 sys.path.insert(0, str(ROOT / "tools"))
 import train_models
@@ -94,8 +94,8 @@ def test_a_run_that_was_ended_goes_on_with_the_steps_once_chosen(
     out, mark = tmp_path / "out", uuid.uuid4().hex
     pairs = ("save_every=1", "validate_every=100000")
     words = command(packed, out, "--models", "nuaa", "--workers", "1", most=40, pairs=pairs)
-    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment(mark)) as begun:
-        wait_for(lambda: (out / "nuaa" / "last.pt").exists() or begun.poll() is not None)
+    with started(words, mark) as begun:
+        wait_for(lambda: step_of(out / "nuaa") > 0 or begun.poll() is not None)
         begun.send_signal(number)
         _, said = begun.communicate(timeout=GUARD_S)
     wait_for(lambda: not marked(mark))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -62,6 +65,25 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     """All that a run changes, from where it was saved."""
     state = torch.load(folder / "last.pt", weights_only=True)
     return state["network"] | {f"average.{k}": v for k, v in state["average"].items()} | {"spots": state["spots"]}
+
+
+@contextlib.contextmanager
+def started(words: Sequence[str], mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in a session of its own; it is killed where the test fails before it has ended."""
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(mark), start_new_session=True
+    ) as begun:
+        try:
+            yield begun
+        finally:
+            if begun.poll() is None:
+                os.killpg(begun.pid, signal.SIGKILL)
+
+
+def step_of(folder: Path) -> int:
+    """How far a run is by what it saved; -1 before that."""
+    path = folder / "last.pt"
+    return int(torch.load(path, weights_only=True)["step"]) if path.exists() else -1
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -99,9 +99,14 @@ def read_session(path: Path) -> Kept:
         raise
     except Exception as error:  # whatever a damaged file makes of it
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+        if is_busy(error):
             raise SessionError(f"the session {path} is being written by another program: try again") from error
         raise SessionError(f"the session {path} cannot be read: it is damaged or was not finished ({why})") from error
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another program holds the file just now."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def unread(path: Path, why: str) -> Unread:
@@ -148,10 +153,13 @@ class Reader:
     def _value(self, name: str) -> Any:
         """A named value; also past an index that is damaged. Raises SessionError."""
         for table in ("said", "said NOT INDEXED"):
-            with contextlib.suppress(sqlite3.Error, ValueError, RecursionError):
+            try:
                 row = self._database.execute(f"SELECT value FROM {table} WHERE name = ?", (name,)).fetchone()
                 if row is not None:
                     return value_of(name, row[0])
+            except (sqlite3.Error, ValueError, RecursionError) as error:
+                if is_busy(error):  # it is not lost: another program has the file
+                    raise
         raise SessionError(f"the session {self._path} cannot be read: it is damaged ({name} is lost)")
 
     def _said(self, name: str, words: str, make: Callable[[Any], T], instead: T) -> T:
