@@ -16,7 +16,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from training_sets import GUARD_S, TINY, environment, labelled, marked, started, step_of, wait_for, weights_of, write_set
+from training_sets import (
+    GUARD_S,
+    TINY,
+    labelled,
+    marked,
+    started,
+    step_of,
+    wait_for,
+    weights_of,
+    write_set,
+)
 
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.directional import apply_attention, attention_by_values
