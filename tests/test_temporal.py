@@ -197,16 +197,18 @@ def test_dim_targets_are_found_and_nothing_else(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "empty,structure=0.09,texture=0.02,shake_px=0.3,drift_px_s=8",
-        "empty,bad_pixels=0.0005,drift_px_s=10",
-        "empty,overlay=2,drift_px_s=4",
-        "empty,city=0.5,lamps=25,flicker=1,drift_px_s=0",
-        "empty,zoom=0.05,roll_deg=2,structure=0.09",
-        "empty,specks=3",
+        "empty,structure=0.09,texture=0.02,shake_px=0.3,drift_px_s=8,seed=51",
+        "empty,bad_pixels=0.0005,drift_px_s=10,seed=51",
+        "empty,overlay=2,drift_px_s=4,seed=51",
+        "empty,overlay=2,drift_px_s=4,seed=54",
+        "empty,overlay=2,shake_px=0.3,seed=54",
+        "empty,city=0.5,lamps=25,flicker=1,drift_px_s=0,seed=51",
+        "empty,zoom=0.05,roll_deg=2,structure=0.09,seed=51",
+        "empty,specks=3,seed=51",
     ],
 )
 def test_what_only_seems_to_move_stays_dark(text: str) -> None:
-    scene, stage = Scene(scene_from_text(text + ",frames=150,seed=51")), TemporalStage()
+    scene, stage = Scene(scene_from_text(text + ",frames=150")), TemporalStage()
     false = sum(len(stage(scene.image(i)).xy) for i in range(150))
     assert false <= 9  # in 150 frames
 

@@ -24,12 +24,16 @@ from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 SURE_NATS, FEWEST = 10.0, 6
 """Worth from which on a chain is a target's, and the fewest points of one."""
 
-GONE_PX, FREE = 2.5, 0.95
-"""How far it has gone at least, in the scene and on the sensor, and the share of its points that are surely not fixed
-there: lamps flicker, and text and bad pixels stay where they are."""
+GONE_PX, STOOD, FREE = 2.5, 12, 0.95
+"""How far it has gone at least, in the scene and on the sensor, the points at one place there from which on it goes no
+more, and the share of its points that are surely not fixed there: lamps flicker, text and bad pixels stay where they
+are, and the figures of a clock jump and stand again."""
 
-CREPT_PX, CREPT_NATS, CREPT_POINTS, CREPT_FREE = 1.0, 12.0, 30, 0.25
+CREPT_PX, CREPT_STOOD, CREPT_NATS, CREPT_POINTS, CREPT_FREE = 1.0, 20, 12.0, 30, 0.25
 """The same for what creeps, which is seen in the sensor's mean itself, where many points show that it goes straight."""
+
+EVEN = 0.35
+"""How even its steps are at least."""
 
 UNREST_GAIN, RESTLESS, STANDS_OUT = 0.1, 1.05, 5.0
 """Share of a new frame in the mean unrest, and the unrest from which on places say little, since misjudged scenes move
@@ -81,6 +85,9 @@ class TemporalStage:
         found = filtered(expected.difference)
         points = points_of(found)
         there, free = real(points, image, expected, fixed, self._sensor.marked)
+        jumping = self._sensor.jumping(image, expected.picture)
+        if jumping is not None:
+            there &= ~jumping[points.pixel[:, 0], points.pixel[:, 1]]
         unrest_now = unrest(points.only(there & free), image.size)
         self._unrest += UNREST_GAIN * (unrest_now - self._unrest)
         points = points._replace(strength=points.strength / unrest_now)
@@ -102,8 +109,9 @@ def under_way(ends: Ends) -> NDArray[np.bool_]:
         for values in ([w.length_px for w in ways], [w.nats for w in ways], [w.straight for w in ways])
     )
     crept = (length >= CREPT_PX) & (nats >= CREPT_NATS) & (straight >= STRAIGHT) & (ends.free >= CREPT_FREE)
-    crept &= ends.scene.count >= CREPT_POINTS
-    return np.asarray(crept | ((length >= GONE_PX) & (ends.free >= FREE)))
+    stood, even = np.maximum(*(w.stood for w in ways)), np.minimum(*(w.even for w in ways)) >= EVEN
+    crept &= (ends.scene.count >= CREPT_POINTS) & (stood < CREPT_STOOD)
+    return np.asarray(even & (crept | ((length >= GONE_PX) & (ends.free >= FREE) & (stood < STOOD))))
 
 
 def raised(scores: Scores, image: Image, targets: Targets, threshold: float) -> tuple[Scores, Floats]:
