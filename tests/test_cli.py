@@ -265,6 +265,9 @@ def test_help_is_there_without_heavy_imports() -> None:
     code += "print([m for m in ('torch', 'cv2', 'PySide6', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
+    code = code.replace("import sys", "import sys, irtrack.commands")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", f"each would wait for it {done.stderr}"
     for command in ("run", "track", "detect", "train", "evaluate", "simulate", "doctor"):
         assert irtrack(command, "--help").returncode == 0
 
