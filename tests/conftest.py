@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -66,8 +67,15 @@ def own_cache(folder: Path) -> str:
     (made / "irtrack").mkdir(parents=True)
     for path in Path(platformdirs.user_cache_dir("irtrack", appauthor=False)).glob("*"):
         if path.is_file():
-            (made / "irtrack" / path.name).symlink_to(path)
+            shutil.copy2(path, made / "irtrack" / path.name)  # a library that is a link is not loaded
     return str(made)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for what tests compile, one for all processes that share the files: kernels take seconds."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled"
 
 
 @pytest.fixture(autouse=True)
