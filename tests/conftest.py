@@ -19,6 +19,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one core for it and for what it starts, or they wait in turn
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(threads, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # of more threads in a test, none waits in a loop
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start would compile irtrack anew each time
 
 import cv2  # noqa: F401  # before Qt and av
 import numpy as np

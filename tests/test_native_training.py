@@ -246,11 +246,11 @@ def test_the_setting_and_other_devices_leave_it_to_torch(capsys: pytest.CaptureF
 @pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=needs_bfloat16)])
 def test_steps_are_the_same_each_time(bf16: bool, set_threads: Callable[[int], None]) -> None:
     """To the last bit, with several threads: else a run that is continued would not be the uninterrupted one."""
-    set_threads(2)
     torch.manual_seed(5)
     x, y = picture(3, 1, 64, 64), (torch.rand(3, 1, 64, 64) > 0.99).float()
     settings = TrainSettings(base=8, crop=64, steps=10, warmup=1, bf16=bf16, optimiser="muon")
     runs = [start(settings, "cpu", None) for _ in range(2)]
+    set_threads(2)
     for run in runs:
         for _ in range(2):
             advance(run, run.network, x, y, settings, None)
