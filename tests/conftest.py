@@ -133,10 +133,14 @@ def no_thread_left() -> Iterator[None]:
 
 
 LONG = (
-    "backends", "cli", "archive", "train", "native", "library", "archive_parts", "network", "outputs", "train_data",
-    "architecture", "ending", "serve",
+    "archive", "train", "belief_scenes", "training_machine", "native", "backends", "cli", "library", "outputs", "gui",
+    "ending", "native_training", "native_half", "network", "archive_parts", "train_data", "architecture", "serve",
+    "direction", "video_mode",
 )  # fmt: skip
-"""Files that take longest: processes that share the files begin with them, so that both end at the same time."""
+"""Files that take longest: processes that share the files begin with them, so that both end at the same time.
+
+Those that need the kernels of all processors stand apart, so that the first of them has compiled them for the others.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
