@@ -134,8 +134,8 @@ def no_thread_left() -> Iterator[None]:
 
 LONG = (
     "archive", "train", "belief_scenes", "training_machine", "native", "backends", "cli", "library", "outputs", "gui",
-    "ending", "native_training", "native_half", "network", "archive_parts", "train_data", "architecture", "serve",
-    "direction", "video_mode",
+    "ending", "sessionfile", "native_training", "native_half", "network", "archive_parts", "train_data",
+    "architecture", "serve", "direction", "video_mode",
 )  # fmt: skip
 """Files that take longest: processes that share the files begin with them, so that both end at the same time.
 
