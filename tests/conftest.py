@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,6 +19,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside others: one core for it and for what it starts, or they wait in turn
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(threads, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # of more threads in a test, none waits in a loop
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # programs that tests start would compile irtrack anew each time
 
 import cv2  # noqa: F401  # before Qt and av
 import numpy as np
@@ -66,8 +69,15 @@ def own_cache(folder: Path) -> str:
     (made / "irtrack").mkdir(parents=True)
     for path in Path(platformdirs.user_cache_dir("irtrack", appauthor=False)).glob("*"):
         if path.is_file():
-            (made / "irtrack" / path.name).symlink_to(path)
+            shutil.copy2(path, made / "irtrack" / path.name)  # a library that is a link is not loaded
     return str(made)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for what tests compile, one for all processes that share the files: kernels take seconds."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled"
 
 
 @pytest.fixture(autouse=True)
@@ -123,10 +133,14 @@ def no_thread_left() -> Iterator[None]:
 
 
 LONG = (
-    "backends", "cli", "archive", "train", "native", "library", "archive_parts", "network", "outputs", "train_data",
-    "architecture", "ending", "serve",
+    "archive", "train", "belief_scenes", "training_machine", "native", "backends", "cli", "library", "outputs", "gui",
+    "ending", "sessionfile", "native_training", "native_half", "network", "archive_parts", "train_data",
+    "architecture", "serve", "direction", "video_mode",
 )  # fmt: skip
-"""Files that take longest: processes that share the files begin with them, so that both end at the same time."""
+"""Files that take longest: processes that share the files begin with them, so that both end at the same time.
+
+Those that need the kernels of all processors stand apart, so that the first of them has compiled them for the others.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,8 @@
-"""The command line as people call it: real processes, real files, exit codes, and one clear line for bad input."""
+"""The command line as people call it: real files, exit codes, and one clear line for bad input.
+
+Each command is a real process once, and wherever signals, limits or its environment are in question; what else it says
+is read in this process, since loading torch anew for each would take most of the time.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -26,9 +31,28 @@ from irtrack.sinks.lossless import write_video
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def irtrack(*args: object, timeout: float = 240, **kwargs: object) -> subprocess.CompletedProcess[str]:
+def program(*args: object, timeout: float = 240, **kwargs: object) -> subprocess.CompletedProcess[str]:
+    """A command as a process."""
     command = [sys.executable, str(ROOT / "main.py"), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)  # type: ignore[call-overload,no-any-return]
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def irtrack(capfd: pytest.CaptureFixture[str]) -> Command:
+    """A command in this process, with all that is said meanwhile, also by libraries that know nothing of Python."""
+
+    def call(*args: object) -> subprocess.CompletedProcess[str]:
+        capfd.readouterr()
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as left:  # of argparse
+            code = left.code if isinstance(left.code, int) else 1
+        return subprocess.CompletedProcess(args, code, *capfd.readouterr())
+
+    return call
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -54,7 +78,7 @@ def check_tracks(path: Path, scene: Scene, offset: int = 0) -> None:
 
 def test_run_writes_every_log(clip: Path, scene: Scene, tmp_path: Path) -> None:
     out = {k: tmp_path / f"t.{k}" for k in ("csv", "txt", "jsonl", "mkv")}
-    done = irtrack(
+    done = program(
         "run", clip, "--csv", out["csv"], "--mot", out["txt"], "--jsonl", out["jsonl"], "--video", out["mkv"]
     )
     assert done.returncode == 0, done.stderr
@@ -76,7 +100,7 @@ def test_run_writes_every_log(clip: Path, scene: Scene, tmp_path: Path) -> None:
     assert (patch[:, :, 0] - patch[:, :, 1]).max() > 40  # the outline of the mask stands at the target
 
 
-def test_outputs_are_never_overwritten_without_force(clip: Path, tmp_path: Path) -> None:
+def test_outputs_are_never_overwritten_without_force(irtrack: Command, clip: Path, tmp_path: Path) -> None:
     kept = tmp_path / "t.csv"
     kept.write_text("precious")
     done = irtrack("run", clip, "--csv", kept)
@@ -154,7 +178,7 @@ def limit_file_size() -> None:
 def test_full_disk(clip: Path, tmp_path: Path, option: str) -> None:
     target = tmp_path / ("t.mkv" if option == "--video" else "t.txt")
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    done = irtrack("run", clip, option, target, preexec_fn=limit_file_size, env=environment)
+    done = program("run", clip, option, target, preexec_fn=limit_file_size, env=environment)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
@@ -164,7 +188,7 @@ def test_full_disk(clip: Path, tmp_path: Path, option: str) -> None:
         assert target.read_text().startswith(CSV_HEADER + "\n0,")
 
 
-def test_unwritable_folders(clip: Path, tmp_path: Path) -> None:
+def test_unwritable_folders(irtrack: Command, clip: Path, tmp_path: Path) -> None:
     for target, say in (
         ("/sys/irtrack.csv", "cannot write"),
         (tmp_path / "none" / "t.csv", "does not exist"),
@@ -187,7 +211,7 @@ def test_unwritable_folders(clip: Path, tmp_path: Path) -> None:
         ("sim:sky,colour=3", "unknown setting"), ("sim:sky,width=abc", "needs a number"), ("", "source is empty"),
     ],
 )  # fmt: skip
-def test_bad_sources_get_one_line(tmp_path: Path, name: str, say: str) -> None:
+def test_bad_sources_get_one_line(irtrack: Command, tmp_path: Path, name: str, say: str) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is no video\n" * 50)
     (tmp_path / "text.tif").write_text("this is no picture\n" * 50)
@@ -209,7 +233,7 @@ def test_bad_sources_get_one_line(tmp_path: Path, name: str, say: str) -> None:
     assert len(lines) == 1
 
 
-def test_unreadable_folder(tmp_path: Path) -> None:
+def test_unreadable_folder(irtrack: Command, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
     cv2.imwrite(str(folder / "0.png"), np.zeros((8, 8), np.uint8))
@@ -223,7 +247,7 @@ def test_unreadable_folder(tmp_path: Path) -> None:
         folder.chmod(0o755)
 
 
-def test_truncated_video_is_processed_as_far_as_it_goes(tmp_path: Path, clip: Path) -> None:
+def test_truncated_video_is_processed_as_far_as_it_goes(irtrack: Command, tmp_path: Path, clip: Path) -> None:
     whole = clip.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     done = irtrack("run", tmp_path / "cut.mkv", "--jsonl", tmp_path / "t.jsonl")
@@ -232,7 +256,7 @@ def test_truncated_video_is_processed_as_far_as_it_goes(tmp_path: Path, clip: Pa
     assert "Traceback" not in done.stderr
 
 
-def test_one_frame_and_other_kinds_of_video(tmp_path: Path, scene: Scene) -> None:
+def test_one_frame_and_other_kinds_of_video(irtrack: Command, tmp_path: Path, scene: Scene) -> None:
     write_video(tmp_path / "one.mkv", [scene.image(0)], 25.0)
     write_video(tmp_path / "deep.mkv", [scene.image(i).astype(np.uint16) * 55 + 900 for i in range(12)], 25.0)
     for name in ("one.mkv", "deep.mkv"):
@@ -242,14 +266,14 @@ def test_one_frame_and_other_kinds_of_video(tmp_path: Path, scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("weights", ["nosuch", "/dev/null", str(ROOT / "README.md")])
-def test_wrong_weights(clip: Path, tmp_path: Path, weights: str) -> None:
+def test_wrong_weights(irtrack: Command, clip: Path, tmp_path: Path, weights: str) -> None:
     done = irtrack("run", clip, "--csv", tmp_path / "t.csv", "--weights", weights)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert not (tmp_path / "t.csv").exists()
 
 
-def test_bad_usage_and_settings(clip: Path, tmp_path: Path) -> None:
-    assert irtrack("run").returncode == 2
+def test_bad_usage_and_settings(irtrack: Command, clip: Path, tmp_path: Path) -> None:
+    assert program("run").returncode == 2
     assert irtrack("run", clip, "--device", "toaster").returncode == 2
     assert "out of range" in irtrack("run", clip, "--threshold", 1.5).stderr
     (tmp_path / "c.toml").write_text("[detector]\nthresold = 0.5\n")
@@ -260,26 +284,29 @@ def test_bad_usage_and_settings(clip: Path, tmp_path: Path) -> None:
     assert done.returncode == 0 or "not available" in done.stderr
 
 
-def test_help_is_there_without_heavy_imports() -> None:
+def test_help_is_there_without_heavy_imports(irtrack: Command) -> None:
     code = "import sys; from irtrack.cli import make_parser; make_parser().format_help(); "
     code += "print([m for m in ('torch', 'cv2', 'PySide6', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
+    code = code.replace("import sys", "import sys, irtrack.commands")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", f"each would wait for it {done.stderr}"
     for command in ("run", "track", "detect", "train", "evaluate", "simulate", "doctor"):
         assert irtrack(command, "--help").returncode == 0
 
 
 def test_without_a_display_the_window_says_how_to_go_on() -> None:
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
-    done = irtrack(env=environment)
+    done = program(env=environment)
     assert done.returncode == 1
     assert "irtrack run SOURCE" in done.stderr
 
 
-def test_track_on_anybodys_detections(data: Path, tmp_path: Path) -> None:
+def test_track_on_anybodys_detections(irtrack: Command, data: Path, tmp_path: Path) -> None:
     folder = data / "scenarios" / "s03_crossing" / "seed0"
-    for name in ("det.csv", "det_mot.txt"):
-        done = irtrack("track", folder / name, "--out", tmp_path / f"{name}.csv", "--fps", 30)
+    for name, call in (("det.csv", program), ("det_mot.txt", irtrack)):
+        done = call("track", folder / name, "--out", tmp_path / f"{name}.csv", "--fps", 30)
         assert done.returncode == 0, done.stderr
     ours, mot = rows(tmp_path / "det.csv.csv"), rows(tmp_path / "det_mot.txt.csv")
     truth = rows(folder / "gt.csv")
@@ -294,17 +321,17 @@ def test_track_on_anybodys_detections(data: Path, tmp_path: Path) -> None:
      ("frame,x,y\n0,1,oops\n", "line 2"),
      ("frame,x,y\n-1,1,1\n", "whole numbers"), ("frame,x,y\n0,nan,1\n", "finite")],
 )  # fmt: skip
-def test_bad_detections(tmp_path: Path, text: str, say: str) -> None:
+def test_bad_detections(irtrack: Command, tmp_path: Path, text: str, say: str) -> None:
     (tmp_path / "d.csv").write_text(text)
     done = irtrack("track", tmp_path / "d.csv", "--out", tmp_path / "t.csv")
     assert (done.returncode, say in done.stderr) == (1, True), done.stderr
 
 
-def test_detect_writes_masks_of_the_same_size(tmp_path: Path, scene: Scene) -> None:
+def test_detect_writes_masks_of_the_same_size(irtrack: Command, tmp_path: Path, scene: Scene) -> None:
     (tmp_path / "in").mkdir()
     for i, (h, w) in enumerate([(80, 96), (61, 77)]):
         cv2.imwrite(str(tmp_path / "in" / f"img{i}.png"), scene.image(i)[:h, :w])
-    done = irtrack("detect", tmp_path / "in", "--out", tmp_path / "out")
+    done = program("detect", tmp_path / "in", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     for i, (h, w) in enumerate([(80, 96), (61, 77)]):
         mask = cv2.imread(str(tmp_path / "out" / f"img{i}.png"), cv2.IMREAD_UNCHANGED)
@@ -316,8 +343,8 @@ def test_detect_writes_masks_of_the_same_size(tmp_path: Path, scene: Scene) -> N
     assert "images themselves" in irtrack("detect", tmp_path / "in", "--out", tmp_path / "in", "--force").stderr
 
 
-def test_simulate_writes_a_scene_with_its_truth(tmp_path: Path) -> None:
-    done = irtrack("simulate", "sky,frames=5,width=64,height=48,targets=2", "--out", tmp_path / "s.mkv")
+def test_simulate_writes_a_scene_with_its_truth(irtrack: Command, tmp_path: Path) -> None:
+    done = program("simulate", "sky,frames=5,width=64,height=48,targets=2", "--out", tmp_path / "s.mkv")
     assert done.returncode == 0, done.stderr
     assert len(rows(tmp_path / "s.truth.csv")) == 10
     with av.open(str(tmp_path / "s.mkv")) as container:
@@ -328,13 +355,13 @@ def test_simulate_writes_a_scene_with_its_truth(tmp_path: Path) -> None:
 
 
 def test_doctor_names_the_models() -> None:
-    done = irtrack("doctor")
+    done = program("doctor")
     assert done.returncode == 0, done.stderr
     assert "ok       model datransnet-s" in done.stdout
     assert " C compiler" in done.stdout
 
 
-def test_real_clip(data: Path, tmp_path: Path) -> None:
+def test_real_clip(irtrack: Command, data: Path, tmp_path: Path) -> None:
     done = irtrack("run", data / "video" / "drone_ir" / "IR_DRONE_143.mp4", "--csv", tmp_path / "t.csv", "--frames", 25)
     assert done.returncode == 0, done.stderr
     truth = [
@@ -355,7 +382,7 @@ def test_real_clip(data: Path, tmp_path: Path) -> None:
     assert hits > 0.7 * len(truth) > 5
 
 
-def test_regions_in_the_settings_count_headless(clip: Path, scene: Scene, tmp_path: Path) -> None:
+def test_regions_in_the_settings_count_headless(irtrack: Command, clip: Path, scene: Scene, tmp_path: Path) -> None:
     half = scene.settings.width // 2
     settings = tmp_path / "s.toml"
     settings.write_text(f'[detector]\nexclude = "-1,-1 {half},-1 {half},200 -1,200"\n')

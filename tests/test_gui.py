@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import hold, open_and_play_to, seen_whole
+from conftest import hold, make_window, open_and_play_to, seen_whole
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 
+from irtrack.config import DetectorSettings, Settings
 from irtrack.gui.lines import joined
 from irtrack.gui.overlays import MASK_RGB
 from irtrack.gui.window import MainWindow
@@ -278,8 +279,17 @@ def ended(qtbot: QtBot, window: MainWindow) -> None:
     qtbot.wait(100)
 
 
-def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Path) -> None:
+@pytest.fixture
+def quickest(qtbot: QtBot) -> Iterator[MainWindow]:
+    """A window with the engine that is the fastest here, for long clips."""
+    made = make_window(qtbot, Settings(detector=DetectorSettings(weights="datransnet-s")))
+    yield made
+    made.close()
+
+
+def test_screenshot_for_the_readme(qtbot: QtBot, quickest: MainWindow, sample: Path) -> None:
     """The picture in the README is this one, on our own simulated clip."""
+    window = quickest
     window.resize(1280, 720)
     open_and_play_to(qtbot, window, sample, 70)
     hold(qtbot, window)
@@ -292,8 +302,9 @@ def test_screenshot_for_the_readme(qtbot: QtBot, window: MainWindow, sample: Pat
     assert window.side.table.rowCount() >= 3
 
 
-def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, window: MainWindow) -> None:
+def test_screenshot_of_a_hundred_tracks(qtbot: QtBot, quickest: MainWindow) -> None:
     """The second picture in the README."""
+    window = quickest
     window.resize(1280, 720)
     window.transport.speed_box.setCurrentText("Every frame")
     display = window.side.display

@@ -44,13 +44,15 @@ def fake_camera(serial: str, lost_of_1000: int = 0) -> subprocess.Popen[bytes]:
 @pytest.fixture
 def gige() -> Iterator[subprocess.Popen[bytes]]:
     process = fake_camera("IR07")
-    deadline = time.monotonic() + 10
-    while not any("IR07" in c.source for c in find_aravis()):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        deadline = time.monotonic() + 10
+        while not any("IR07" in c.source for c in find_aravis()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def take(source: Source, count: int) -> list[Frame]:

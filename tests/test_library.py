@@ -18,10 +18,12 @@ import pytest
 import irtrack
 from irtrack.cli import main
 from irtrack.core import Frame, SourceError, SourceInfo
+from irtrack.detect.native.build import compiler
 from irtrack.library import Source, counts
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL: dict[str, Any] = {"weights": "datransnet-s", "device": "cpu", "backend": "torch"}
+ENGINE = "native" if compiler() is not None else "torch"
+MODEL: dict[str, Any] = {"weights": "datransnet-s", "device": "cpu", "backend": ENGINE}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +52,11 @@ def test_every_public_name_is_there_and_said_to_type_checkers() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
-def test_python_runs_as_the_page_shows_it(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs_as_the_page_shows_it(
+    page: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flight.mp4").write_bytes((ROOT / "assets" / "sample.mkv").read_bytes())
+    (tmp_path / "flight.mp4").write_bytes(clip.read_bytes())
     blocks = python_in(ROOT / page)
     assert blocks
     names: dict[str, Any] = {}
@@ -65,7 +69,7 @@ def test_the_table_is_the_log_that_run_writes(tmp_path: Path, detector: irtrack.
         assert "160x128" in repr(source)
         for log, option in (("completed", ()), ("online", ("--online",)), ("offline", ("--offline",))):
             out = tmp_path / f"{log}.csv"
-            words = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet", *option]
+            words = ["--weights", "datransnet-s", "--device", "cpu", "--backend", ENGINE, "--quiet", *option]
             assert main(["run", scene, "--csv", str(out), *words]) == 0
             made = irtrack.table(irtrack.process(source, detector, irtrack.Tracker()), log)  # type: ignore[arg-type]
             rows = list(csv.DictReader(out.open()))
@@ -86,7 +90,7 @@ def test_the_table_is_of_the_tracker_that_was_used(
     scene = "sim:crossing,width=160,height=128,targets=4,frames=40"
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     out = tmp_path / "t.csv"
-    own = ["--weights", "datransnet-s", "--device", "cpu", "--backend", "torch", "--quiet", *options]
+    own = ["--weights", "datransnet-s", "--device", "cpu", "--backend", ENGINE, "--quiet", *options]
     assert main(["run", scene, "--csv", str(out), *own, *words]) == 0
     rows = list(csv.DictReader(out.open()))
     results = list(irtrack.process(irtrack.open(scene), detector, irtrack.Tracker(**given)))
@@ -196,7 +200,7 @@ def test_wrong_settings_and_missing_rates_are_one_line(detector: irtrack.Detecto
         list(irtrack.process(np.zeros((2, 40, 40), np.uint8), detector, irtrack.Tracker()))
     with pytest.raises(irtrack.IrtrackError, match="it is one of completed"):
         irtrack.table([], "complete")  # type: ignore[arg-type]
-    assert "datransnet-s on cpu by torch" in repr(detector)
+    assert f"datransnet-s on cpu by {ENGINE}" in repr(detector)
     assert repr(irtrack.Tracker(caution=3)) == "Tracker(caution=3.0)"
 
 

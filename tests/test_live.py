@@ -315,9 +315,10 @@ def test_logs_go_on_in_the_same_file_after_a_reconnect(camera: Mjpeg, tmp_path: 
         before = lines.read_text().count("\n")
         wait_for(lambda: lines.read_text().count("\n") > before + 20, 60)
         second.close()
-    finally:
         run.terminate()
         out, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert "hidden" not in out + err
     assert "Traceback" not in err
     with log.open() as f:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ FILTERED = 0.04
 
 
 @pytest.fixture(scope="module", params=PROCESSORS)
-def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NativeKernels:
+def kernels(request: pytest.FixtureRequest, compiled: Path) -> NativeKernels:
     """With this processor's own products, if it has them, and with those that are made of others."""
     if build.compiler() is None:
         pytest.skip("no C compiler here")
@@ -40,12 +41,12 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     flags = [flag.replace("native", request.param) for flag in build.FLAGS]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "FLAGS", flags)
-        return NativeKernels(tmp_path_factory.mktemp("native"), half=True)
+        return NativeKernels(compiled, half=True)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "native-cache")
+def _own_cache(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "cache_folder", lambda: compiled)
 
 
 def picture(*shape: int) -> torch.Tensor:

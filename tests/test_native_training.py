@@ -36,7 +36,7 @@ needs_bfloat16 = pytest.mark.skipif(not build.multiplies_bfloat16(), reason="no 
 
 
 @pytest.fixture(scope="module", params=PROCESSORS)
-def flags(request: pytest.FixtureRequest) -> Iterator[Path]:
+def flags(request: pytest.FixtureRequest, compiled: Path) -> Iterator[Path]:
     """A folder for kernels, compiled there with vectors of this processor, of AVX2 and of SSE2."""
     if build.compiler() is None:
         pytest.skip("no C compiler here")
@@ -44,18 +44,18 @@ def flags(request: pytest.FixtureRequest) -> Iterator[Path]:
         pytest.skip("no AVX2 here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "FLAGS", [flag.replace("native", request.param) for flag in build.FLAGS])
-        yield request.getfixturevalue("tmp_path_factory").mktemp("native")
+        yield compiled
 
 
 @pytest.fixture(scope="module")
-def operations(tmp_path_factory: pytest.TempPathFactory) -> NativeOperations:
-    return NativeOperations(tmp_path_factory.mktemp("native"))
+def operations(compiled: Path) -> NativeOperations:
+    return NativeOperations(compiled)
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache(compiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (backends, native):
-        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path_factory.getbasetemp() / "native-cache")
+        monkeypatch.setattr(module, "cache_folder", lambda: compiled)
 
 
 def picture(*shape: int, half: bool = False) -> Tensor:
@@ -246,11 +246,11 @@ def test_the_setting_and_other_devices_leave_it_to_torch(capsys: pytest.CaptureF
 @pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=needs_bfloat16)])
 def test_steps_are_the_same_each_time(bf16: bool, set_threads: Callable[[int], None]) -> None:
     """To the last bit, with several threads: else a run that is continued would not be the uninterrupted one."""
-    set_threads(2)
     torch.manual_seed(5)
     x, y = picture(3, 1, 64, 64), (torch.rand(3, 1, 64, 64) > 0.99).float()
     settings = TrainSettings(base=8, crop=64, steps=10, warmup=1, bf16=bf16, optimiser="muon")
     runs = [start(settings, "cpu", None) for _ in range(2)]
+    set_threads(2)
     for run in runs:
         for _ in range(2):
             advance(run, run.network, x, y, settings, None)

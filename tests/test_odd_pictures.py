@@ -189,8 +189,11 @@ def test_a_run_with_a_camera_that_changes_its_size(camera: Mjpeg, tmp_path: Path
 
     changing = threading.Thread(target=change)
     changing.start()
-    out, err = process.communicate(timeout=200)
-    changing.join()
+    try:
+        out, err = process.communicate(timeout=200)
+    finally:
+        process.kill()
+        changing.join()
     assert process.returncode == 1, err  # --strict
     assert "changed from 160x128 pixels of 8 bits to 320x256" in err
     assert {line.split()[-1] for line in out.splitlines() if "wrote" in line} == {

@@ -117,9 +117,11 @@ def test_a_life_of_a_station(tmp_path: Path, heard: list[str]) -> None:
         (north,) = {row["run"] for row in rows(kept) if row["source"] == "north"}  # one run: it went on untouched
 
         second = Served(path)
-        assert second.ended() == 1
-        assert "another station runs in" in second.said()
-        second.log.close()
+        try:
+            assert second.ended() == 1
+            assert "another station runs in" in second.said()
+        finally:
+            second.close()
 
         def going() -> list[int]:
             return [row["last_frame"] for row in rows(kept) if not row["ended"] and row["run"] == north]

@@ -282,7 +282,11 @@ class Broker:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_for(answers, "mosquitto does not start")
+        try:
+            wait_for(answers, "mosquitto does not start")
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         self.process.kill()

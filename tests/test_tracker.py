@@ -7,15 +7,17 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from filterpy.common import Q_discrete_white_noise
 from filterpy.kalman import IMMEstimator, KalmanFilter
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, TrackStatus
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.track.assignment import assign, gated_pairs
 from irtrack.track.imm import combined, predict_models, switching, update_models
-from irtrack.track.kalman import mahalanobis_squared, predict, transition, update
+from irtrack.track.kalman import gate_of, mahalanobis_squared, predict, transition, update
 from irtrack.track.tracker import KalmanTracker
 from irtrack.track.trail import Trails
 
@@ -46,6 +48,21 @@ def test_filter_equals_filterpy(rng: np.random.Generator) -> None:
             k.update(z[i][:, None])
             assert np.allclose(x[i], k.x[:, 0], atol=1e-9, rtol=1e-9)
             assert np.allclose(P[i], k.P, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dt", [1e-3, 1 / 30, 2.5])
+def test_process_noise_equals_filterpys(dt: float) -> None:
+    Q = transition(dt, 7.0)[1]
+    one_axis = Q_discrete_white_noise(2, dt, 7.0**2)
+    np.testing.assert_allclose(Q[::2, ::2], one_axis, rtol=1e-12)
+    np.testing.assert_allclose(Q[1::2, 1::2], one_axis, rtol=1e-12)
+    assert not Q[::2, 1::2].any()
+    assert not Q[1::2, ::2].any()
+
+
+@pytest.mark.parametrize("probability", [0.5, 0.9, 0.999, 0.999999])  # from the least to the most of the setting
+def test_the_gate_is_the_quantile_of_chi_square(probability: float) -> None:
+    assert gate_of(probability) == pytest.approx(chi2.ppf(probability, 2), rel=1e-12)
 
 
 def test_mahalanobis(rng: np.random.Generator) -> None:

@@ -237,7 +237,7 @@ MAIN = str(Path(__file__).resolve().parent.parent / "main.py")
 TINY = ("base=4", "steps=4", "batch=2", "crop=32", "augment.inject=0.5")
 
 
-def test_train_and_evaluate_commands(samples: list[Sample], tmp_path: Path) -> None:
+def test_train_and_evaluate_commands(samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, run = tmp_path / "set", tmp_path / "run"
     make_folder(folder, samples)
     (tmp_path / "sky").mkdir()
@@ -247,10 +247,10 @@ def test_train_and_evaluate_commands(samples: list[Sample], tmp_path: Path) -> N
     assert state["settings"]["augment"]["inject"] == 0.5
     assert state["about"]["data"] == [{"folder": str(folder), "split": "train", "share": 2.0}]
     outputs = {k: tmp_path / f"out.{k}" for k in ("json", "csv", "png", "jpg")}
-    printed = call(
-        *("evaluate", "--weights", run / "best.pt", "--data", folder, "--json", outputs["json"]),
-        *("--table", outputs["csv"], "--plot", outputs["png"], "--worst", outputs["jpg"]),
-    )
+    words = ["evaluate", "--weights", run / "best.pt", "--data", folder, "--json", outputs["json"]]
+    words += ["--table", outputs["csv"], "--plot", outputs["png"], "--worst", outputs["jpg"]]
+    assert main([*map(str, words)]) == 0
+    printed = capsys.readouterr().out
     body = json.loads(outputs["json"].read_text())
     assert body["figures"]["images"] == 12
     assert 0 <= body["figures"]["AUC"] <= 1

@@ -28,8 +28,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root, rest = tmp_path_factory.mktemp("packed"), slice(0, None)
     first, last = slice(0, 4), slice(4, 6)
     write_set(root / "NUAA-SIRST", [labelled(100 + i) for i in range(6)], {"train_idx427": first, "val_idx427": last})
-    write_set(root / "NUDT-SIRST", [labelled(200 + i) for i in range(64)], {"train_NUDT-SIRST": rest})
-    write_set(root / "IRSTD-1k", [labelled(300 + i) for i in range(64)], {"train_IRSTD-1K": rest})
+    for number, (name, split) in enumerate((("NUDT-SIRST", "train_NUDT-SIRST"), ("IRSTD-1k", "train_IRSTD-1K"))):
+        write_set(root / name, [labelled(200 + 100 * number + i, side=32) for i in range(64)], {split: rest})
     for number, name in enumerate(("drone", "uav", "hit")):
         write_set(root / name, [labelled(400 + 10 * number + i) for i in range(6)], {"train": first, "val": last})
     for number, name in enumerate(("empty", "rendered")):

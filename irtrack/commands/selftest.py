@@ -8,12 +8,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Detections, Detector, Forgetful, Frame, FrameResult, IrtrackError, Source
-from irtrack.station.faint import Sight, kind_of, read_sight
-from irtrack.station.selftest import SelfTest, SelfTestSettings, to_dict
 from irtrack.stopping import Stop
+
+if TYPE_CHECKING:
+    from irtrack.station.faint import Sight
+    from irtrack.station.selftest import SelfTestSettings
 
 LIVE_EVERY_S = 2.0
 """From one second of a camera to the next."""
@@ -29,6 +32,8 @@ def selftest(args: argparse.Namespace) -> int:
     from irtrack.capture.address import use_credentials
     from irtrack.capture.corrected import corrected
     from irtrack.sinks.target import claimed_all, write_output
+    from irtrack.station.faint import kind_of
+    from irtrack.station.selftest import SelfTest, to_dict
 
     stop: Stop = args.stop
     stop.polled = True
@@ -68,6 +73,8 @@ def selftest(args: argparse.Namespace) -> int:
 
 def wanted_from(args: argparse.Namespace) -> SelfTestSettings:
     """The test that the options ask for. Raises IrtrackError."""
+    from irtrack.station.selftest import SelfTestSettings
+
     try:
         scrs = tuple(float(text) for text in args.scr.split(","))
     except ValueError:
@@ -88,6 +95,8 @@ def wanted_from(args: argparse.Namespace) -> SelfTestSettings:
 
 def reference_from(path: Path | None) -> Sight | None:
     """How the camera once saw, by the JSON of an earlier test. Raises IrtrackError."""
+    from irtrack.station.faint import read_sight
+
     if path is None:
         return None
     try:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Detections, Floats, FrameResult, IrtrackError, Track, TrackStatus
@@ -17,7 +16,7 @@ from irtrack.imaging.motion import STILL, between, carried, is_still, moved, mov
 from irtrack.session.scoremap import ScoreMap
 from irtrack.session.series import SERIES, Sums
 from irtrack.session.store import ResultStore
-from irtrack.track.kalman import innovation_covariance, mahalanobis_squared, predict, update
+from irtrack.track.kalman import gate_of, innovation_covariance, mahalanobis_squared, predict, update
 from irtrack.track.offline import smooth
 
 WEAK = 0.05
@@ -125,7 +124,7 @@ def hits_of(
     start, end = np.array([first.x_px, first.y_px]), np.array([second.x_px, second.y_px])
     last = numbers.index(second.frame)
     R = np.eye(2)[None] * settings.measurement_sigma_px**2
-    gate = float(chi2.ppf(settings.gate_probability, 2))
+    gate = gate_of(settings.gate_probability)
     flown = moved(between(scenes[last], scenes[0]), end[None])[0] - start
     x = np.concatenate([start, flown / max(time_s[last] - time_s[0], 1e-6)])[None]
     P = np.diag([*(2 * [settings.measurement_sigma_px**2]), *(2 * [FLOWN_PX_S**2])])[None]

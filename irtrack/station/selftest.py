@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from irtrack.core import Detector, Floats, Forgetful, FrameResult, Tracker
 from irtrack.imaging.motion import STILL
@@ -148,8 +148,8 @@ def rate_interval(events: int, of: int) -> tuple[float, float]:
     """The 95 % interval of a rate, of so many events in `of` (Garwood 1936)."""
     if not of:
         return 0.0, float("inf")
-    low = chi2.ppf(0.025, 2 * events) / 2 if events else 0.0
-    return float(low) / of, float(chi2.ppf(0.975, 2 * events + 2)) / 2 / of
+    low = gammaincinv(events, 0.025) if events else 0.0
+    return float(low) / of, float(gammaincinv(events + 1, 0.975)) / of
 
 
 class SelfTest:

@@ -6,7 +6,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.track.assignment import Ints, assign, gated_pairs
@@ -14,6 +13,7 @@ from irtrack.track.bank import Bank
 from irtrack.track.design import TrackerDesign
 from irtrack.track.footage import Footage
 from irtrack.track.jerks import LATE_FRAMES, Jerks
+from irtrack.track.kalman import gate_of
 from irtrack.track.look import Look
 
 
@@ -29,7 +29,7 @@ class GatedAssignment:
     """Hungarian assignment within a Mahalanobis gate; established tracks and fixed places choose first."""
 
     def __init__(self, settings: TrackerSettings, design: TrackerDesign) -> None:
-        self._gate = float(chi2.ppf(settings.gate_probability, 2))
+        self._gate = gate_of(settings.gate_probability)
         # Negative log-likelihoods start from that of the sharpest gate.
         self._lowest = float(np.log(settings.measurement_sigma_px**4))
         self._jerks = Jerks()

@@ -8,9 +8,9 @@ and velocity: for thousands of tracks that is several times faster than stacks o
 from __future__ import annotations
 
 from functools import lru_cache
+from math import log1p
 
 import numpy as np
-from filterpy.common import Q_discrete_white_noise
 
 from irtrack.core import Floats, frozen
 
@@ -21,7 +21,7 @@ def transition(dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
     F = np.eye(4)
     F[0, 2] = F[1, 3] = dt_s
     Q = np.zeros((4, 4))
-    one_axis = Q_discrete_white_noise(2, dt_s, acceleration**2)
+    one_axis = np.array([[dt_s**4 / 4, dt_s**3 / 2], [dt_s**3 / 2, dt_s**2]]) * acceleration**2
     Q[np.ix_((0, 2), (0, 2))] = one_axis
     Q[np.ix_((1, 3), (1, 3))] = one_axis
     return frozen(F), frozen(Q)
@@ -95,6 +95,15 @@ def mahalanobis_squared(difference: Floats, S: Floats) -> Floats:
     dx, dy = difference[:, 0], difference[:, 1]
     squared: Floats = (c * dx**2 - 2 * b * dx * dy + a * dy**2) / determinant(S)
     return squared
+
+
+def gate_of(probability: float) -> float:
+    """Squared Mahalanobis distance within which the true measurement lies with a probability below 1.
+
+    The quantile of chi-square with two degrees of freedom, in closed form: scipy.stats takes as long to load as all
+    else that a tracker needs.
+    """
+    return -2 * log1p(-probability)
 
 
 def log_density(difference: Floats, S: Floats) -> Floats:

@@ -11,13 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
 
 from irtrack.config import TrackerSettings
 from irtrack.core import Floats, FrameResult, Track, Tracks, TrackStatus, frozen
 from irtrack.imaging.motion import STILL, carried, moved_back
 from irtrack.track.assignment import assign
-from irtrack.track.kalman import first_state, innovation_covariance, mahalanobis_squared, predict, transition, update
+from irtrack.track.kalman import (
+    first_state,
+    gate_of,
+    innovation_covariance,
+    mahalanobis_squared,
+    predict,
+    transition,
+    update,
+)
 
 LONGEST_GAP_S = 2.0
 """Fragments further apart in time are not joined."""
@@ -76,7 +83,7 @@ def smooth(frames: Sequence[int], xy: Sequence[Floats], time_s: Floats, settings
 def join(fragments: list[Fragment], time_s: Floats, settings: TrackerSettings) -> dict[int, int]:
     """Identity of the target that each fragment belongs to: that of its first fragment."""
     whole = {f.id: smooth(f.frame, f.xy, time_s, settings) for f in fragments}
-    gate, limit = float(chi2.ppf(0.99, 2)), 25.0
+    gate, limit = gate_of(0.99), 25.0
     ends, starts, cost = [], [], []
     for i, a in enumerate(fragments):
         for j, b in enumerate(fragments):
