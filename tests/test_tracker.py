@@ -7,7 +7,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from filterpy.common import Q_discrete_white_noise
 from filterpy.kalman import IMMEstimator, KalmanFilter
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2
@@ -51,9 +50,11 @@ def test_filter_equals_filterpy(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dt", [1e-3, 1 / 30, 2.5])
-def test_process_noise_equals_filterpys(dt: float) -> None:
+def test_process_noise_is_that_of_a_piecewise_constant_acceleration(dt: float) -> None:
+    """Place and velocity after a step at a constant acceleration: their products, for its variance."""
     Q = transition(dt, 7.0)[1]
-    one_axis = Q_discrete_white_noise(2, dt, 7.0**2)
+    gain = np.array([dt**2 / 2, dt])
+    one_axis = np.outer(gain, gain) * 7.0**2
     np.testing.assert_allclose(Q[::2, ::2], one_axis, rtol=1e-12)
     np.testing.assert_allclose(Q[1::2, 1::2], one_axis, rtol=1e-12)
     assert not Q[::2, 1::2].any()

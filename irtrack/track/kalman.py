@@ -18,10 +18,12 @@ from irtrack.core import Floats, frozen
 @lru_cache(maxsize=256)
 def transition(dt_s: float, acceleration: float) -> tuple[Floats, Floats]:
     """F and Q (4, 4) of a step of `dt_s`; piecewise-constant white acceleration of that standard deviation."""
+    from filterpy.common import Q_discrete_white_noise  # here: it loads all of scipy, for which commands would wait
+
     F = np.eye(4)
     F[0, 2] = F[1, 3] = dt_s
     Q = np.zeros((4, 4))
-    one_axis = np.array([[dt_s**4 / 4, dt_s**3 / 2], [dt_s**3 / 2, dt_s**2]]) * acceleration**2
+    one_axis = Q_discrete_white_noise(2, dt_s, acceleration**2)
     Q[np.ix_((0, 2), (0, 2))] = one_axis
     Q[np.ix_((1, 3), (1, 3))] = one_axis
     return frozen(F), frozen(Q)
