@@ -62,6 +62,7 @@ def ends_early(f: BinaryIO, head: bytes, size: int) -> str:
 MARKS = {
     b"FLV\x01": tails.flv, b"OggS": tails.ogg, tails.ASF: tails.asf, tails.IVF: tails.ivf, tails.KLV: tails.mxf,
     tails.DV: tails.dv, tails.SWF: tails.swf,
+    tails.REAL: tails.real_media, tails.ROQ: tails.roq,
 }  # fmt: skip
 """First bytes of some kinds of files, and who knows their ends."""
 

@@ -89,10 +89,12 @@ class StreamSource(Source):
         """Pictures that can be decoded, with their bits. Raises FFmpeg's errors of the connection."""
         for packet in self._container.demux(self._stream):
             try:
-                pictures = [frame_to_grey(frame) for frame in packet.decode()]
+                found = packet.decode()
+                pictures = [frame_to_grey(frame) for frame in found if not frame.is_corrupt]
             except (av.FFmpegError, ValueError, MemoryError):
                 self._broken += 1
                 continue
+            self._broken += len(found) - len(pictures)
             yield from pictures
 
     def __iter__(self) -> Iterator[Frame]:
