@@ -15,6 +15,7 @@ import numpy as np
 
 from irtrack.capture import flir
 from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
+from irtrack.capture.decoder import refuses_jpeg
 from irtrack.capture.grey import IN_COLOURS, are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
     JPEG,
@@ -210,8 +211,8 @@ class CodedPages:
         check_size(self._path, *size)
         if ends_early(code):
             raise SourceError(f"{self._path} is cut short: its end is missing")
-        if is_spoilt(code):
-            raise SourceError(f"{self._path} is damaged: its parts do not have the sums that they say")
+        if is_spoilt(code) or (code.startswith(JPEG) and refuses_jpeg(code)):
+            raise SourceError(f"{self._path} is damaged: its data is not what it says")
         if self.count > 1:
             if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
                 raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")

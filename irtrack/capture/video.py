@@ -21,6 +21,7 @@ from irtrack.capture.container import (
     video_stream,
 )  # fmt: skip
 from irtrack.capture.crop import Crop, crop_of
+from irtrack.capture.decoder import STRICT, set_up
 from irtrack.capture.edits import edit_list
 from irtrack.capture.ends import end_of, lost_places
 from irtrack.capture.fields import field_order, fields_of
@@ -37,12 +38,6 @@ from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, Sour
 
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
-
-THREADS = "SLICE"
-"""FFmpeg's frame threads hand a picture over before it is known whether it is damaged."""
-
-ONE_THREAD = ("h264", "mpeg1video", "mpeg2video")
-"""Codecs whose decoders, in several threads, hand over damaged pictures as good ones, some or all of the time."""
 
 JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
 """Bare streams of JPEGs, however short."""
@@ -62,6 +57,8 @@ class VideoSource(Source):
         self._remarks = Remarks()
         self._bad: set[int] = set()
         self._problem = ""
+        self._strict = True
+        """Whether pictures that are not quite as they should be are left out: unless all are so."""
         self._marked = -1
         self._sums = False
         """Whether packets have sums by which damage can be told that the decoder passes over (FFV1)."""
@@ -93,7 +90,7 @@ class VideoSource(Source):
         else:
             check_film(self._path, context.name)
             check_size(self._path, context.width, context.height)
-            set_threads(stream)
+            set_up(context)
         kind = self._container.format.name
         (self._cut, self._unended), promised, base = end_of(self._path), stream.frames, stream.time_base
         average = float(stream.average_rate) if stream.average_rate else None
@@ -116,6 +113,11 @@ class VideoSource(Source):
             raise SourceError(f"{self._path} holds no frames: the recording was probably not finished")
         self._fields, self._orientation, self._crop = "", 1, Crop(0, 0, 0, 0)
         first = next((picture for _, picture in self._decoded(0)), None)
+        if first is None and context is not None and context.name in STRICT:
+            self._strict = False
+            self._bad.clear()
+            self._rewind(None)
+            first = next((picture for _, picture in self._decoded(0)), None)
         if first is None:
             raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
         if isinstance(first, av.VideoFrame):
@@ -152,6 +154,8 @@ class VideoSource(Source):
     def _remark(self, kind: str, promised: int) -> None:
         """Say what is not as it seems, and note how many frames the header promises."""
         name, index, remarks = self._path.name, self._index, self._remarks
+        if not self._strict:
+            remarks.add(f"{name}: its pictures are damaged or not written as they should be: all are read as they are")
         self._total = index.frames
         if kind.startswith("mov") and self._edits.whole:
             self._total = max(self._total, promised - index.hidden - index.before_key)
@@ -325,7 +329,7 @@ class VideoSource(Source):
             self._container = open_container(self._path, self._end, not self._edits.odd)
             self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
-                set_threads(self._stream)
+                set_up(self._stream.codec_context, self._strict)
 
     def _pictures(self, start: int) -> Iterator[tuple[int, Image]]:
         """Numbered grey pictures from at or before `start` on."""
@@ -405,10 +409,3 @@ class VideoSource(Source):
         if not self._closed:
             self._closed = True
             self._container.close()
-
-
-def set_threads(stream: av.VideoStream) -> None:
-    """Decode in as many threads as still tell which pictures are damaged."""
-    stream.thread_type = THREADS
-    if stream.codec_context.name in ONE_THREAD:
-        stream.codec_context.thread_count = 1
