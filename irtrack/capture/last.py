@@ -40,7 +40,8 @@ def is_unfinished(context: av.VideoCodecContext, packets: Sequence[av.Packet[Any
 
 def picture_of(context: av.VideoCodecContext, packets: Sequence[av.Packet[Any]]) -> Image | None:
     """The picture of the last packet, by a decoder of its own; None where it comes out damaged or not at all."""
-    decoder = av.VideoCodecContext.create(context.name, "r")
+    decoder = av.CodecContext.create(context.name, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     decoder.extradata = context.extradata
     decoder.thread_count = 1
     for packet in [*packets, None]:

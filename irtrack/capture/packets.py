@@ -167,8 +167,10 @@ def lacks_before_last(ticks: Sequence[int], held: int) -> bool:
     """Whether pictures are missing between the last ones, which come before them in the file: so does a stream end that
     was cut. `ticks`: times in the order of presentation; `held`: how many pictures are held back to be put in order.
     Told of a stream of one rate alone."""
-    steps = np.diff(np.asarray(ticks, np.int64))
-    usual = 1.5 * float(np.median(steps)) if len(steps) > 2 * held else np.inf
+    steps = np.diff(np.asarray(ticks, np.float64))
+    if not held or len(steps) <= 2 * held:
+        return False
+    usual = 1.5 * float(np.median(steps))
     return bool((steps[-held:] > usual).any() and (steps[:-held] <= usual).all())
 
 

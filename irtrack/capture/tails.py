@@ -1,4 +1,5 @@
-"""Whether FLV, Ogg, ASF (WMV), IVF, MXF, SWF, DV, RealMedia and RoQ files end before their structure says, and what stands behind it.
+"""Whether FLV, Ogg, ASF (WMV), IVF, MXF, SWF, DV, RealMedia and RoQ files end before their structure says, and what
+stands behind it.
 
 As in `irtrack.capture.ends`, which asks here: '' where nothing says that a file is cut.
 """

@@ -169,9 +169,9 @@ class VideoSource(Source):
             remarks.add(f"{name}: cropped as its header says, to {self._size[1]}x{self._size[0]} pixels")
         if self._orientation != 1:
             remarks.add(f"{name}: turned as its header says")
-        if index.ticks is not None and (held := self._stream.codec_context and self._stream.codec_context.has_b_frames):
-            if lacks_before_last(index.ticks, held):
-                remarks.add(f"{name}: pictures that are shown before its last ones are missing: it was cut")
+        context = self._stream.codec_context
+        if context is not None and lacks_before_last(index.ticks or [], int(context.has_b_frames)):
+            remarks.add(f"{name}: pictures that are shown before its last ones are missing: it was cut")
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
         if self._edits.odd:
