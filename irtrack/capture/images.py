@@ -31,7 +31,7 @@ from irtrack.capture.headers import (
     webp_times,
 )  # fmt: skip
 from irtrack.capture.names import check_names, in_order
-from irtrack.capture.reading import check_size, reading
+from irtrack.capture.reading import check_file, check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
 from irtrack.capture.watched import Watched
@@ -85,6 +85,7 @@ class Pages(Protocol):
 
 def open_pages(path: Path, remarks: Remarks) -> Pages:
     """An image file of any kind, by its content. Raises SourceError."""
+    check_file(path)
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(16)
     if head.startswith(TIFF):
@@ -106,6 +107,7 @@ class Contents:
 
 def contents_of(path: Path, remarks: Remarks) -> Contents:
     """Of an image file; as little is read as tells. Raises SourceError."""
+    check_file(path)
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(HEAD)
         if head.startswith(TIFF):
