@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -42,7 +43,8 @@ def cluster(address: str, workers: int, heard: bool) -> Iterator[Client]:
     try:
         if address == LOCAL:
             # Nobody else on this machine may give these workers orders: what they are sent is code.
-            with unheard():
+            with unheard(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # another cluster has the port of Dask's own pages
                 made = distributed.LocalCluster(
                     workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", security=True,
                     silence_logs=logging.CRITICAL,
