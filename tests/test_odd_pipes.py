@@ -81,8 +81,9 @@ def test_what_is_read_more_than_once_is_no_pipe(tmp_path: Path, pipe: Path) -> N
 
 @needs_pipes
 @pytest.mark.parametrize("late", [False, True])
-def test_what_another_program_writes_is_read_whole(tmp_path: Path, late: bool) -> None:
+def test_what_another_program_writes_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool) -> None:
     """Also of one that has opened its end, and takes its time."""
+    monkeypatch.setattr(paths, "PIPE_S", GUARD_S)
     pipe, goes = tmp_path / "rows.csv", threading.Event()
     os.mkfifo(pipe)
 
@@ -92,7 +93,7 @@ def test_what_another_program_writes_is_read_whole(tmp_path: Path, late: bool) -
                 goes.wait(GUARD_S)
             file.write(ROWS)
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     threading.Timer(0.2, goes.set).start()
     assert len(Table(pipe).numbers([0, 1, 2])) == 60
@@ -100,9 +101,10 @@ def test_what_another_program_writes_is_read_whole(tmp_path: Path, late: bool) -
 
 
 @needs_pipes
-def test_secrets_may_come_through_a_pipe(tmp_path: Path) -> None:
+def test_secrets_may_come_through_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "PIPE_S", GUARD_S)
     os.mkfifo(tmp_path / "secret")
-    writer = threading.Thread(target=lambda: (tmp_path / "secret").write_text("user:word\n"))
+    writer = threading.Thread(target=lambda: (tmp_path / "secret").write_text("user:word\n"), daemon=True)
     writer.start()
     assert credentials_in(tmp_path / "secret") == "user:word"
     writer.join()

@@ -63,7 +63,7 @@ def remark_rate(name: str, fps: float | None, tracker: TrackerSettings, remarks:
     if not fps:
         return
     farthest = 3 * tracker.speed_sigma_px_s / fps
-    if farthest < 1:
+    if 0 < farthest < 1:
         remarks.add(
             f"{name}: at {fps:.6g} frames a second targets are expected to move {farthest:.2g} px a frame at most, and "
             "faster ones are lost: is that its rate? --fps gives another, --speed-sigma-px-s other speeds"
