@@ -1,7 +1,7 @@
 """Whether a file ends before its own structure says it does: players show such files without a word.
 
-Only what the structure promises can be told: a bare stream, or a transport stream that was cut between two packets,
-looks whole wherever it ends.
+Only what the structure promises can be told. Where a bare or a transport stream ends within a picture its decoder tells
+(`irtrack.capture.last`); one that was cut between two pictures looks whole.
 """
 
 from __future__ import annotations
