@@ -20,11 +20,11 @@ from irtrack.core import IrtrackError
 from irtrack.output_options import file_or_folder, file_to_write, log_options
 from irtrack.setting_options import config_option, count, detector_options, display_options, tracker_options
 from irtrack.site_options import credentials_option, pose_option, site_commands
-from irtrack.stopping import Stop, leave
+from irtrack.stopping import INTERRUPTED, Stop, leave
 from irtrack.text import meant, one_line
 from irtrack.training_options import evaluate_options, strict_option, teach_options, train_options
 
-EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_ERROR, EXIT_USAGE = 1, 2
 COMMANDS = (
     "run", "serve", "archive", "flat", "track", "tune", "score", "detect", "train", "teach", "evaluate", "export",
     "simulate", "bench", "calibrate", "triangulate", "selftest", "cameras", "doctor", "window",
@@ -362,7 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("irtrack: stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import hashlib
 import os
+import select
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,9 @@ IMAGE_SUFFIXES = (
     ".jp2", ".webp", ".gif",
 )  # fmt: skip
 """Of files that are meant as images."""
+
+PIPE_S, LOOK_S = 5.0, 0.02
+"""Somebody must have begun to write into a pipe by then; so often it is looked at."""
 
 DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 """Files that systems leave in folders of images, besides hidden ones."""
@@ -54,6 +59,35 @@ def is_pipe(path: Path) -> bool:
         return stat.S_ISFIFO(path.stat().st_mode)
     except OSError:
         return False
+
+
+def bytes_of(path: Path, most: int) -> bytes:
+    """The first bytes of a file, or of what another program writes into a pipe. Raises OSError, and ValueError for a
+    pipe into which nobody writes: its end would be waited for for ever."""
+    if is_pipe(path):
+        return bytes_of_pipe(path, most)
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def bytes_of_pipe(path: Path, most: int) -> bytes:
+    """As `bytes_of`."""
+    pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        code, until = b"", time.monotonic() + PIPE_S
+        while not code and not select.select([pipe], [], [], 0)[0]:
+            try:
+                code = os.read(pipe, 1)
+            except BlockingIOError:  # somebody has the other end, and takes his time
+                break
+            if not code and time.monotonic() > until:
+                raise ValueError("it is a pipe, and nobody writes into it")
+            time.sleep(LOOK_S)
+        os.set_blocking(pipe, True)
+        with os.fdopen(pipe, "rb", closefd=False) as file:
+            return code + file.read(most - len(code))
+    finally:
+        os.close(pipe)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+INTERRUPTED = 130
+"""The exit code of a program that was asked to end."""
+
 LOOK_S = 0.05
 """Whoever waits in the main thread looks so often whether the program was asked to end."""
 
@@ -93,13 +97,18 @@ def ignored(number: int) -> bool:
     return signal.getsignal(number) is signal.SIG_IGN
 
 
+TERMINAL_SIGNALS = tuple(number for number in SIGNALS if number != signal.SIGTERM)
+"""What a terminal sends to all processes that belong to it."""
+
+
 @contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Requests to end that come meanwhile wait: a process just started does not know yet what to do with them."""
+def signals_held(numbers: tuple[signal.Signals, ...] = SIGNALS) -> Iterator[None]:
+    """Requests to end that come meanwhile wait: a process just started does not know yet what to do with them, and
+    never hears them if it does not ask to; nor do threads started meanwhile, and their processes."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -128,11 +137,14 @@ def end_with_parent() -> None:
 
 def leave(code: int) -> None:
     """End the process, which no signal hurries any more. All is closed by now, but a thread may be left behind in a
-    library: the interpreter must not be taken down under it, which ends in an abort."""
+    library: the interpreter must not be taken down under it, which ends in an abort. Nor where a signal came: one that
+    interrupted code made of text, as that of dataclasses is, would have Python end by SIGINT and not with `code`."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     left = [t for t in threading.enumerate() if t is not threading.main_thread()]
-    if left:
+    if not left and code == INTERRUPTED:
+        atexit._run_exitfuncs()
+    if left or code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads any more
                 stream.flush()

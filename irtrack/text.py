@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from irtrack.paths import bytes_of
+
 LARGEST_BYTES = 256 << 20
 """A text of more bytes than this is none that anybody meant to give."""
 
@@ -34,9 +36,8 @@ FEW = 4
 
 
 def read_bytes(path: Path, largest: int = LARGEST_BYTES) -> bytes:
-    """A file's bytes. Raises OSError, and ValueError where there are more than `largest`."""
-    with path.open("rb") as file:
-        data = file.read(largest + 1)
+    """A file's bytes. Raises OSError, and ValueError where there are more than `largest`, or nobody writes them."""
+    data = bytes_of(path, largest + 1)
     if len(data) > largest:
         raise ValueError(f"it is larger than {largest >> 20} MiB")
     return data

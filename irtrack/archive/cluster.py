@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from irtrack.core import ConfigError, IrtrackError
+from irtrack.stopping import TERMINAL_SIGNALS, signals_held
 from irtrack.text import one_line
 
 if TYPE_CHECKING:
@@ -40,15 +43,17 @@ def cluster(address: str, workers: int, heard: bool) -> Iterator[Client]:
     try:
         if address == LOCAL:
             # Nobody else on this machine may give these workers orders: what they are sent is code.
-            made = distributed.LocalCluster(
-                workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", security=True,
-                silence_logs=logging.CRITICAL,
-            )  # fmt: skip
+            with unheard(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # another cluster has the port of Dask's own pages
+                made = distributed.LocalCluster(
+                    workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1", security=True,
+                    silence_logs=logging.CRITICAL,
+                )  # fmt: skip
             client = distributed.Client(made, set_as_default=False)
         else:
             made = None
             client = distributed.Client(address, timeout=REACH_S, set_as_default=False)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # the last: a worker was ended while it started
         where = "workers cannot be started here" if address == LOCAL else f"no Dask scheduler answers at {address}"
         raise IrtrackError(f"{where}: {one_line(error)}") from error
     try:
@@ -59,6 +64,17 @@ def cluster(address: str, workers: int, heard: bool) -> Iterator[Client]:
         if made is not None:
             with suppress(Exception):
                 made.close(timeout=REACH_S)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What a terminal asks of all its processes is heard by this one alone, and not by those that are started, which it
+    ends itself."""
+    with signals_held(TERMINAL_SIGNALS):
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # which else is started later, by a thread, and lets it hear again
+        with signals_held(TERMINAL_SIGNALS):
+            yield
 
 
 def check_address(address: str) -> None:

@@ -13,7 +13,7 @@ from irtrack.capture.images import contents_of, image_files, is_image_name
 from irtrack.capture.kinds import file_kinds
 from irtrack.capture.names import natural_key
 from irtrack.core import IrtrackError, Remarks, SourceError
-from irtrack.paths import is_dropping
+from irtrack.paths import is_dropping, is_pipe
 
 STACKS = frozenset({".tif", ".tiff", ".gif", ".webp", ".apng"})
 """Images that may hold a whole recording."""
@@ -49,6 +49,9 @@ def find_recordings(folder: Path, leave_out: Path) -> Found:
             continue
         inner[:] = sorted(n for n in inner if not n.startswith(".") and (here / n).resolve() != out)
         files = sorted((here / n for n in names if not is_dropping(Path(n))), key=natural_key)
+        if pipes := [path for path in files if is_pipe(path)]:
+            found.remarks.add("pipes, which no recording is read from, were left out", len(pipes))
+            files = [path for path in files if path not in set(pipes)]
         found.recordings += in_folder(here, files, suffixes, found.remarks)
     return found
 

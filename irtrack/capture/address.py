@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote
 
 from irtrack.core import SourceError
+from irtrack.paths import bytes_of
 
 VARIABLE = "IRTRACK_CREDENTIALS"
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[\w.-]+)?(:\d{1,5})?")
@@ -158,9 +159,8 @@ def credentials_in(path: Path) -> str:
 def secret_in(path: Path) -> str:
     """The text of a file that nobody else may read. Raises SourceError."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(4096).decode().strip()
+        mode = path.stat().st_mode
+        text = bytes_of(path, 4096).decode().strip()
     except (OSError, ValueError) as error:
         raise SourceError(
             f"the credentials in {path} cannot be read: {getattr(error, 'strerror', None) or error}"

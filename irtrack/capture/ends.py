@@ -1,7 +1,7 @@
 """Whether a file ends before its own structure says it does: players show such files without a word.
 
-Only what the structure promises can be told: a bare stream, or a transport stream that was cut between two packets,
-looks whole wherever it ends.
+Only what the structure promises can be told. Where a bare or a transport stream ends within a picture its decoder tells
+(`irtrack.capture.last`); one that was cut between two pictures looks whole.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def ends_early(f: BinaryIO, head: bytes, size: int) -> str:
 MARKS = {
     b"FLV\x01": tails.flv, b"OggS": tails.ogg, tails.ASF: tails.asf, tails.IVF: tails.ivf, tails.KLV: tails.mxf,
     tails.DV: tails.dv, tails.SWF: tails.swf,
+    tails.REAL: tails.real_media, tails.ROQ: tails.roq,
 }  # fmt: skip
 """First bytes of some kinds of files, and who knows their ends."""
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from irtrack.capture import flir
 from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
+from irtrack.capture.decoder import refuses_jpeg
 from irtrack.capture.grey import IN_COLOURS, are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
     JPEG,
@@ -30,7 +31,7 @@ from irtrack.capture.headers import (
     webp_times,
 )  # fmt: skip
 from irtrack.capture.names import check_names, in_order
-from irtrack.capture.reading import check_size, reading
+from irtrack.capture.reading import check_file, check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
 from irtrack.capture.watched import Watched
@@ -84,6 +85,7 @@ class Pages(Protocol):
 
 def open_pages(path: Path, remarks: Remarks) -> Pages:
     """An image file of any kind, by its content. Raises SourceError."""
+    check_file(path)
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(16)
     if head.startswith(TIFF):
@@ -105,6 +107,7 @@ class Contents:
 
 def contents_of(path: Path, remarks: Remarks) -> Contents:
     """Of an image file; as little is read as tells. Raises SourceError."""
+    check_file(path)
     with reading(path, "cannot be read"), path.open("rb") as f:
         head = f.read(HEAD)
         if head.startswith(TIFF):
@@ -210,8 +213,8 @@ class CodedPages:
         check_size(self._path, *size)
         if ends_early(code):
             raise SourceError(f"{self._path} is cut short: its end is missing")
-        if is_spoilt(code):
-            raise SourceError(f"{self._path} is damaged: its parts do not have the sums that they say")
+        if is_spoilt(code) or (code.startswith(JPEG) and refuses_jpeg(code)):
+            raise SourceError(f"{self._path} is damaged: its data is not what it says")
         if self.count > 1:
             if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
                 raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")

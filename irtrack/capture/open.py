@@ -13,7 +13,6 @@ from irtrack.capture.address import like_a_url, redact
 from irtrack.capture.kinds import RECORDINGS, forms, kind_of_file, kind_of_text
 from irtrack.capture.schemes import STREAMS, check_scheme
 from irtrack.core import Clock, Source, SourceError
-from irtrack.paths import is_pipe
 from irtrack.text import instead_of
 
 NUMBERS = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".raw", ".bin", ".dat", ".yuv", ".gray", ".y16")
@@ -162,13 +161,11 @@ def matching(pattern: Path) -> list[Path]:
 
 def open_file(path: Path, fps: float | None) -> Source:
     """One file, by its content and, where that says nothing, its name."""
-    from irtrack.capture.reading import reading
+    from irtrack.capture.reading import check_file, reading
 
-    with reading(path, "cannot be read"):
-        if is_pipe(path):  # to wait for what may never come is no way to say so
-            raise SourceError(f"{path} is a pipe, and a recording is read more than once: save it as a file first")
-        with path.open("rb") as f:
-            head, more = f.read(16), f.read(64)
+    check_file(path)
+    with reading(path, "cannot be read"), path.open("rb") as f:
+        head, more = f.read(16), f.read(64)
     if stand_in := instead_of(head + more):
         raise SourceError(f"{path} is {stand_in}")
     if not head:

@@ -8,7 +8,7 @@ reordered pictures have no such times: there the decoder's output is counted.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,6 +161,17 @@ def make_index(
         frozenset(unended if 2 * len(unended) < n else ()),
         palettes,
     )
+
+
+def lacks_before_last(ticks: Sequence[int], held: int) -> bool:
+    """Whether pictures are missing between the last ones, which come before them in the file: so does a stream end that
+    was cut. `ticks`: times in the order of presentation; `held`: how many pictures are held back to be put in order.
+    Told of a stream of one rate alone."""
+    steps = np.diff(np.asarray(ticks, np.float64))
+    if not held or len(steps) <= 2 * held:
+        return False
+    usual = 1.5 * float(np.median(steps))
+    return bool((steps[-held:] > usual).any() and (steps[:-held] <= usual).all())
 
 
 def filled(times: list[int | None]) -> list[int]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from irtrack.core import LARGEST_SIDE_PX, IrtrackError, SourceError
+from irtrack.paths import is_pipe
 
 
 @contextmanager
@@ -43,3 +44,9 @@ def check_size(path: Path, width: int, height: int) -> None:
             f"{path} says that it holds {width}x{height} pixels: 1 to {LARGEST_SIDE_PX} a side are read; "
             "crop or scale it, if it is no damage"
         )
+
+
+def check_file(path: Path) -> None:
+    """Raises SourceError for a pipe: to wait for what may never come is no way to say so."""
+    if is_pipe(path):
+        raise SourceError(f"{path} is a pipe, and is read more than once: save it as a file first")

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from irtrack.capture.address import address_of, redact
+from irtrack.capture.decoder import set_up
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
 from irtrack.capture.patience import silence_s
@@ -66,6 +67,7 @@ class StreamSource(Source):
             self._stream = self._container.streams.video[0]
             self._stream.thread_count = 1  # each further thread would add a frame of latency
             self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+            set_up(self._stream.codec_context, strict=False)
             self._broken = 0
             self._pictures = self._decoded()
             self._first, bits = next(self._pictures)
@@ -89,10 +91,12 @@ class StreamSource(Source):
         """Pictures that can be decoded, with their bits. Raises FFmpeg's errors of the connection."""
         for packet in self._container.demux(self._stream):
             try:
-                pictures = [frame_to_grey(frame) for frame in packet.decode()]
+                found = packet.decode()
+                pictures = [frame_to_grey(frame) for frame in found if not frame.is_corrupt]
             except (av.FFmpegError, ValueError, MemoryError):
                 self._broken += 1
                 continue
+            self._broken += len(found) - len(pictures)
             yield from pictures
 
     def __iter__(self) -> Iterator[Frame]:

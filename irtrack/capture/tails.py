@@ -1,4 +1,5 @@
-"""Whether FLV, Ogg, ASF (WMV), IVF, MXF, SWF and DV files end before their structure says, and what stands behind it.
+"""Whether FLV, Ogg, ASF (WMV), IVF, MXF, SWF, DV, RealMedia and RoQ files end before their structure says, and what
+stands behind it.
 
 As in `irtrack.capture.ends`, which asks here: '' where nothing says that a file is cut.
 """
@@ -22,6 +23,7 @@ FOOTER = 4
 NUT = b"nut/multimedia container\0"
 IVF = b"DKIF\0\0"
 SWF = b"FWS"
+REAL, ROQ = b".RMF", b"\x84\x10\xff\xff\xff\xff"
 DV, DV_BYTES, DV_PAL_BYTES = b"\x1f\x07\x00", 120_000, 144_000
 
 WITHIN, UNENDED = "it ends within its data", "its end was never written"
@@ -151,6 +153,43 @@ def dv(f: BinaryIO, size: int) -> str:
     """Raw DV: pictures of one size."""
     f.seek(3)
     return "its last picture is not whole" if size % (DV_PAL_BYTES if f.read(1)[0] & 0x80 else DV_BYTES) else ""
+
+
+def real_media(f: BinaryIO, size: int) -> str:
+    """RealMedia: as many packets as its data says there are. Its lengths in bytes are often wrong."""
+    at = 0
+    while at + 18 <= size:
+        f.seek(at)
+        head = f.read(18)
+        kind, length = head[:4], int.from_bytes(head[4:8], "big")
+        if kind == b"DATA":
+            return real_packets(f, at + 18, int.from_bytes(head[10:14], "big"), size)
+        if length < 8:
+            return ""
+        at += length
+    return WITHIN
+
+
+def real_packets(f: BinaryIO, at: int, count: int, size: int) -> str:
+    """Packets of RealMedia from a place on, each with its length."""
+    for _ in range(count):
+        f.seek(at)
+        version, length = struct.unpack(">HH", f.read(4).ljust(4, b"\0"))
+        if at + 12 <= size and (version > 1 or length < 12):
+            return ""  # a packet longer than its length can say
+        at += length
+        if at > size or not length:
+            return WITHIN
+    return ""
+
+
+def roq(f: BinaryIO, size: int) -> str:
+    """RoQ: chunks that must fit."""
+    at = 8
+    while at < size:
+        f.seek(at + 2)
+        at += 8 + int.from_bytes(f.read(4), "little")
+    return WITHIN if at > size else ""
 
 
 def second_recording(path: Path) -> int:

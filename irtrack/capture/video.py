@@ -21,11 +21,13 @@ from irtrack.capture.container import (
     video_stream,
 )  # fmt: skip
 from irtrack.capture.crop import Crop, crop_of
+from irtrack.capture.decoder import STRICT, set_up
 from irtrack.capture.edits import edit_list
 from irtrack.capture.ends import end_of, lost_places
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
-from irtrack.capture.packets import make_index, stamp
+from irtrack.capture.last import MOST_PACKETS, SILENT, WITHOUT_ENDS, is_unfinished
+from irtrack.capture.packets import lacks_before_last, make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
 from irtrack.capture.sums import are_sound, slices
@@ -36,9 +38,6 @@ from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, Sour
 
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
-
-THREADS = "SLICE"
-"""FFmpeg's frame threads hand a picture over before it is known whether it is damaged."""
 
 JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
 """Bare streams of JPEGs, however short."""
@@ -58,6 +57,8 @@ class VideoSource(Source):
         self._remarks = Remarks()
         self._bad: set[int] = set()
         self._problem = ""
+        self._strict = True
+        """Whether pictures that are not quite as they should be are left out: unless all are so."""
         self._marked = -1
         self._sums = False
         """Whether packets have sums by which damage can be told that the decoder passes over (FFV1)."""
@@ -89,7 +90,7 @@ class VideoSource(Source):
         else:
             check_film(self._path, context.name)
             check_size(self._path, context.width, context.height)
-            stream.thread_type = THREADS
+            set_up(context)
         kind = self._container.format.name
         (self._cut, self._unended), promised, base = end_of(self._path), stream.frames, stream.time_base
         average = float(stream.average_rate) if stream.average_rate else None
@@ -104,6 +105,7 @@ class VideoSource(Source):
         remark_pixels(self._path, stream, self._index.largest, self._remarks)
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
             self._cut = "its last picture is not whole"
+        self._endless = context is not None and context.name in SILENT and kind in WITHOUT_ENDS
         self._last_is_broken = bool(self._cut) and kind in (*JPEG_STREAMS, "gif", "dv")
         self._restarts = [(0, self._index.before_key)]
         """Where a bare stream can be read from: the frame that comes out first, and its packet."""
@@ -111,6 +113,11 @@ class VideoSource(Source):
             raise SourceError(f"{self._path} holds no frames: the recording was probably not finished")
         self._fields, self._orientation, self._crop = "", 1, Crop(0, 0, 0, 0)
         first = next((picture for _, picture in self._decoded(0)), None)
+        if first is None and context is not None and context.name in STRICT:
+            self._strict = False
+            self._bad.clear()
+            self._rewind(None)
+            first = next((picture for _, picture in self._decoded(0)), None)
         if first is None:
             raise SourceError(f"{self._path}: no frame can be decoded; the file is damaged or its codec is unknown")
         if isinstance(first, av.VideoFrame):
@@ -147,6 +154,8 @@ class VideoSource(Source):
     def _remark(self, kind: str, promised: int) -> None:
         """Say what is not as it seems, and note how many frames the header promises."""
         name, index, remarks = self._path.name, self._index, self._remarks
+        if not self._strict:
+            remarks.add(f"{name}: its pictures are damaged or not written as they should be: all are read as they are")
         self._total = index.frames
         if kind.startswith("mov") and self._edits.whole:
             self._total = max(self._total, promised - index.hidden - index.before_key)
@@ -160,6 +169,9 @@ class VideoSource(Source):
             remarks.add(f"{name}: cropped as its header says, to {self._size[1]}x{self._size[0]} pixels")
         if self._orientation != 1:
             remarks.add(f"{name}: turned as its header says")
+        context = self._stream.codec_context
+        if context is not None and lacks_before_last(index.ticks or [], int(context.has_b_frames)):
+            remarks.add(f"{name}: pictures that are shown before its last ones are missing: it was cut")
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
         if self._edits.odd:
@@ -193,6 +205,7 @@ class VideoSource(Source):
         """Pictures from packet `first` on with their frame (bare streams: packet); those that are damaged are counted
         and left out."""
         index, spoilt = self._index, False
+        group: list[av.Packet[Any]] = []
         for number, packet in self._packets_from(first):
             known = 0 <= number < len(index.frame_of)
             frame = index.frame_of[number] if known else -1
@@ -202,6 +215,10 @@ class VideoSource(Source):
             if (palette := index.palette_at(number)) is not None:
                 packet.set_sidedata(palette)
             is_last = number == len(index.frame_of) - 1
+            if self._endless:
+                group = [packet] if number in index.key_set else [*group, packet][-MOST_PACKETS:]
+                if is_last and not self._cut and frame >= 0 and is_unfinished(self._stream.codec_context, group):
+                    self._cut, self._last_is_broken = "its last picture is not whole", True
             broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
             spoilt = self._is_spoilt(packet, spoilt) or number in index.unended
             try:
@@ -312,7 +329,7 @@ class VideoSource(Source):
             self._container = open_container(self._path, self._end, not self._edits.odd)
             self._stream = video_stream(self._container, self._chosen)
             if self._stream.codec_context is not None:
-                self._stream.thread_type = THREADS
+                set_up(self._stream.codec_context, self._strict)
 
     def _pictures(self, start: int) -> Iterator[tuple[int, Image]]:
         """Numbered grey pictures from at or before `start` on."""

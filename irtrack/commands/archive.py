@@ -52,20 +52,27 @@ def archive(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         tqdm.write(f"irtrack: {line}", file=sys.stderr)
 
-    with store.claimed():
-        workers = args.workers or usable_cores()
-        with (
-            cluster(args.cluster, workers, args.debug) as client,
-            tqdm(
-                total=len(found.recordings), unit="recording", disable=True if args.quiet else None, dynamic_ncols=True
-            ) as bar,
-        ):
-            made = Archive(client, store, job, found.recordings, partial(show, bar), say)
-            try:
-                made.run(lambda: stop.asked)
-            finally:
-                made.publish()
-        made.sweep()
+    try:
+        with store.claimed():
+            workers = args.workers or usable_cores()
+            with (
+                cluster(args.cluster, workers, args.debug) as client,
+                tqdm(
+                    total=len(found.recordings),
+                    unit="recording",
+                    disable=True if args.quiet else None,
+                    dynamic_ncols=True,
+                ) as bar,
+            ):
+                made = Archive(client, store, job, found.recordings, partial(show, bar), say)
+                try:
+                    made.run(lambda: stop.asked)
+                finally:
+                    made.publish()
+            made.sweep()
+    except Exception:
+        stop.check()  # whoever asked for the end does not want to hear what broke off: Ctrl-C ends the workers, too
+        raise
     return told(made, args.quiet, time.monotonic() - begun, found.remarks.lines(), out)
 
 

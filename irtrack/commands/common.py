@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from irtrack.config import DEFAULTS, Checked, Settings, load_settings
+from irtrack.config import DEFAULTS, Checked, Settings, TrackerSettings, load_settings
 from irtrack.core import IrtrackError, Remarks
 
 if TYPE_CHECKING:
@@ -55,6 +55,24 @@ def outputs_from(args: argparse.Namespace, pretrigger_s: float | None = None, cs
             if not kind_named(name).alone:
                 raise IrtrackError(f"--{name} needs pictures: write it with irtrack run")
     return Outputs(files, pretrigger_s, args.force, args.online, args.offline)
+
+
+def remark_rate(name: str, fps: float | None, tracker: TrackerSettings, remarks: Remarks) -> None:
+    """Say where frames follow each other so fast that what moves a pixel from one to the next cannot be followed, or so
+    slowly that tracks end between them: as a rule the rate is a wrong one."""
+    if not fps:
+        return
+    farthest = 3 * tracker.speed_sigma_px_s / fps
+    if 0 < farthest < 1:
+        remarks.add(
+            f"{name}: at {fps:.6g} frames a second targets are expected to move {farthest:.2g} px a frame at most, and "
+            "faster ones are lost: is that its rate? --fps gives another, --speed-sigma-px-s other speeds"
+        )
+    elif 1 / fps > tracker.coast_s:
+        remarks.add(
+            f"{name}: frames are {1 / fps:.4g} s apart, and tracks live {tracker.coast_s:g} s unseen, so that what "
+            "moves may be another track in each: is that its rate? --fps gives another, --coast-s a longer life"
+        )
 
 
 def conclude(remarks: Remarks, strict: bool) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude, outputs_from, read_by, settings_from
+from irtrack.commands.common import conclude, outputs_from, read_by, remark_rate, settings_from
 from irtrack.config import OTHERS
 from irtrack.core import Clock, Floats, Frame, FrameResult, IrtrackError, Remarks, Sink
 
@@ -27,11 +27,11 @@ MEMORY_S = 5.0
 def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import claim, make_sinks, make_tracker
+    from irtrack.capture.open import check_rate
     from irtrack.track.files import frames_of
     from irtrack.track.tables import Table
 
-    if args.fps is not None and not 0 < args.fps < 1e9:
-        raise IrtrackError(f"a frame rate of {args.fps} makes no sense: give frames a second above 0")
+    check_rate(args.fps)
     settings = settings_from(args, OTHERS)
     outputs = outputs_from(args, csv=args.out)
     targets = claim(outputs, read_by(args))
@@ -40,6 +40,7 @@ def track(args: argparse.Namespace) -> int:
         table = Table(args.detections)
         fps, clock, time_of = rate(table, args.fps, remarks)
         rows, step, reach = read(table, fps, settings.tracker.coast_s, remarks)
+        remark_rate(table.path.name, fps / step, settings.tracker, remarks)
         tracker = make_tracker(settings)
     except BaseException:
         targets.abandon()
@@ -67,8 +68,6 @@ def rate(table: Table, given: float | None, remarks: Remarks) -> tuple[float, Cl
 
     The table's times are used as they are where no one rate tells them.
     """
-    from irtrack.track.tables import UNITLESS
-
     told = table.clock() if given is None else None
     fps = given or (told.rate if told is not None else DEFAULT_FPS)
     if told is not None and not told.even:
@@ -76,7 +75,7 @@ def rate(table: Table, given: float | None, remarks: Remarks) -> tuple[float, Cl
         return fps, Clock.FILE, told.at
     if given is None and told is None and table.timed:
         remarks.add(f"{table.path.name}: its times do not rise with its frames, and are not used")
-    elif given is None and told is None and (name := next((n for n in UNITLESS if n in table.header), "")):
+    elif given is None and told is None and (name := table.timed_somehow):
         remarks.add(f"{table.path.name}: its column {name!r} is not read: times are called time_s or time_ms")
     kind = Clock.GIVEN if given is not None else Clock.FILE if told is not None else Clock.ASSUMED
     return fps, kind, lambda frame: frame / fps
@@ -90,6 +89,8 @@ def read(table: Table, fps: float, coast_s: float, remarks: Remarks) -> tuple[Fl
     from irtrack.track.files import frame_step, read_detections
 
     rows = read_detections(table, remarks)
+    if not len(rows):
+        remarks.add(f"{table.path.name} has no rows")
     step = frame_step(rows)
     if step / fps > coast_s:
         raise IrtrackError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from irtrack.commands.common import conclude, outputs_from, read_by, settings_from
+from irtrack.commands.common import conclude, outputs_from, read_by, remark_rate, settings_from
 from irtrack.core import (
     FrameResult,
     Image,
@@ -109,6 +109,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
         for made, camera in zip(runs, cameras, strict=True):
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
+            remark_rate(source.info.name, source.info.fps, settings.tracker, source.info.remarks)
             detector = make_view(shared, settings, source) if shared else None
             events = events_of(args.events, made, source)
             made.pipeline = make_pipeline(

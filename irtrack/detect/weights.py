@@ -18,7 +18,7 @@ from irtrack.core import WeightsError
 from irtrack.detect.architectures import OWN, architecture_of, build_other, check_architecture
 from irtrack.detect.manifest import models_folder, read_manifest
 from irtrack.detect.network import UNUSED_PREFIXES, DATransNet
-from irtrack.paths import sha256_of
+from irtrack.paths import is_pipe, sha256_of
 from irtrack.text import instead_of, meant
 
 DEFAULT_IMG_SIZE = 256
@@ -122,6 +122,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     the tensors, such as their arguments and numbers of NumPy, is passed over; no code in the file runs.
     """
     try:
+        if is_pipe(path):
+            raise WeightsError(f"{path} is a pipe, and a checkpoint is read more than once: save it as a file first")
         check_bytes(path)
         with path.open("rb") as f:
             stand_in = instead_of(f.read(64))

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from irtrack.core import ConfigError, Floats
+from irtrack.text import read_text
 from irtrack.track.bank import Bank
 
 PARTS = (
@@ -150,9 +151,9 @@ def beliefs(path: str, name: str) -> Beliefs:
     """
     if path:
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = read_text(Path(path))
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
+            reason = getattr(error, "strerror", None) or ("it is no text" if isinstance(error, UnicodeError) else error)
             raise ConfigError(f"cannot read beliefs {path}: {reason}; make a file of them with irtrack tune") from error
         if f"[{name}]" in text:
             return parse(text, name, path)

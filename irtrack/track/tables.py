@@ -32,12 +32,13 @@ DELIMITERS = (";", "\t", ",")
 FRAMES = ("frame", "frame_id", "frame_number", "frame_no", "frame_index", "frame_idx")
 """What columns of frame numbers are called."""
 
-TIMES = {"time_s": 1.0, "t_s": 1.0, "time_ms": 1e-3, "timestamp_ms": 1e-3, "time_us": 1e-6, "timestamp_us": 1e-6,
-         "timestamp_s": 1.0}  # fmt: skip
+UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+TIMES = {f"{name}_{unit}": of_s for name in ("time", "timestamp", "t", "ts") for unit, of_s in UNITS.items()}
 """What columns of times are called, and their units in seconds."""
 
-UNITLESS = ("time", "timestamp", "t", "seconds", "sec", "ms", "utc")
-"""Columns of times whose unit or beginning nobody knows."""
+UNITLESS = ("t", "ts", "seconds", "sec", "ms", "us", "ns", "utc")
+WORDS_OF_TIMES = ("time", "stamp", "date")
+"""Columns of times whose unit or beginning nobody knows: called so, or with these words."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,11 @@ class Table:
     def timed(self) -> bool:
         """Whether it has a column of times."""
         return any(name in self.header for name in TIMES)
+
+    @property
+    def timed_somehow(self) -> str:
+        """A column of times that is not read, '' where there is none."""
+        return next((n for n in self.header if n in UNITLESS or any(word in n for word in WORDS_OF_TIMES)), "")
 
     def clock(self) -> Clock | None:
         """When frames were taken, by the columns frame and a time; None where they are not there, or do not tell."""
