@@ -32,14 +32,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from irtrack.cli import EXIT_ERROR, EXIT_INTERRUPTED, make_parser, one_line
+from irtrack.cli import EXIT_ERROR, make_parser, one_line
 from irtrack.config import DEVICES
 from irtrack.core import ConfigError, IrtrackError, Remarks
 from irtrack.detect.detector import keep_large_blocks, pick_device
 from irtrack.detect.inference import prepare
 from irtrack.detect.weights import first_words
 from irtrack.sinks.target import write_whole
-from irtrack.stopping import Stop, end_with_parent, signals_heard, signals_held
+from irtrack.stopping import INTERRUPTED, Stop, end_with_parent, signals_heard, signals_held
 from irtrack.train.commands import Job, job_of
 from irtrack.train.evaluation import evaluate_sets, turned
 from irtrack.train.feeding import AHEAD
@@ -275,7 +275,7 @@ def in_process(name: str, given: Given, until_s: float) -> None:
         try:
             train(name, given, until_s)
         except KeyboardInterrupt:
-            sys.exit(EXIT_INTERRUPTED)
+            sys.exit(INTERRUPTED)
         except IrtrackError as error:
             said = one_line(error)
         except Exception as error:  # the next model is to go on whatever this is
@@ -306,7 +306,7 @@ def train_all(names: Sequence[str], given: Given, minutes: float) -> list[str]:
             process.terminate()
             process.join()
             raise
-        if process.exitcode == EXIT_INTERRUPTED:
+        if process.exitcode == INTERRUPTED:
             raise KeyboardInterrupt
         if process.exitcode:
             failed.append(name)
@@ -373,7 +373,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("train_models: stopped; call again to go on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     return EXIT_ERROR if failed else 0
 
 

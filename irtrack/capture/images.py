@@ -213,8 +213,10 @@ class CodedPages:
         check_size(self._path, *size)
         if ends_early(code):
             raise SourceError(f"{self._path} is cut short: its end is missing")
-        if is_spoilt(code) or (code.startswith(JPEG) and refuses_jpeg(code)):
-            raise SourceError(f"{self._path} is damaged: its data is not what it says")
+        if is_spoilt(code):
+            raise SourceError(f"{self._path} is damaged: its parts do not have the sums that they say")
+        if code.startswith(JPEG) and refuses_jpeg(code):
+            raise SourceError(f"{self._path} is damaged: its data cannot be what a camera or program wrote")
         if self.count > 1:
             if size[0] * size[1] * 4 * self.count > LARGEST_ANIMATION:
                 raise SourceError(f"{self._path} is too long for an animated image: convert it to a video")
