@@ -38,13 +38,6 @@ as sharp as the rest, in counts beyond that, it must be; how far round it nothin
 where the scene changes beside them; and frames between looks.
 """
 
-JUMP_TIMES, JUMP_COUNTS, JUMPS, JUMP_REACH, JUMP_PX = 10.0, 16.0, 2.5, 16, 8
-"""A pixel jumps where nothing next to it was like that in the frame before, by so many times of what the picture as a
-rule differs from what is expected, and so many counts beyond that. What moves by a pixel, or sways, makes none. So many
-jumps within the memory are those of a clock, or of a light that flickers on the sensor; and this part of the picture's
-height, or so many pixels, round them nothing is sought: the next figure of a clock changes less often.
-"""
-
 THERE, FIXED = 0.25, 0.3
 """A point that stands out of its frame by less than this share of its change has left, or others have; one that differs
 by less than this share of it from the sensor's mean may be fixed on the sensor."""
@@ -108,8 +101,6 @@ class Sensor:
         self._frames, self._way_px = 0, 0.0
         self.marked: NDArray[np.bool_] | None = None
         """Pixels (H, W) near the edges of what is burnt into the picture; None where that is not known."""
-        self._last: Image | None = None
-        self._jumps = np.zeros((0, 0), np.float32)
 
     def __call__(self, image: Image, motion: Floats) -> Picture:
         """The mean of the frames before; takes in this one. `motion` (2, 3): of the scene since the last frame."""
@@ -125,24 +116,6 @@ class Sensor:
         elif self.marked is None or self._frames % MARK_EVERY == 0:
             self.marked = marks(self._mean)
         return before
-
-    def jumping(self, image: Image, expected: Picture) -> NDArray[np.bool_] | None:
-        """Pixels (H, W) near what keeps changing where it lies on the sensor, such as a clock's figures; takes in this
-        frame. None where there is no such thing."""
-        if self._last is None or self._last.shape != image.shape:
-            self._last, self._jumps = image, np.zeros(image.shape, np.float32)
-        off, next_to = cv2.absdiff(image.astype(np.float32), expected), np.ones((3, 3), np.uint8)
-        least = JUMP_TIMES * float(np.median(off[::4, ::4])) + JUMP_COUNTS
-        above = cv2.subtract(image, cv2.dilate(self._last, next_to))
-        below = cv2.subtract(cv2.erode(self._last, next_to), image)
-        self._jumps *= 1 - 1 / MEMORY
-        self._jumps += (cv2.max(above, below) > least) & (off > least)
-        self._last = image
-        often = self._jumps > JUMPS
-        if not often.any():
-            return None
-        reach = max(len(image) // JUMP_REACH, JUMP_PX)
-        return cv2.dilate(often.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
 
 
 def marks(mean: Picture) -> NDArray[np.bool_]:

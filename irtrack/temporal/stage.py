@@ -19,6 +19,7 @@ from irtrack.imaging.registration import Registration
 from irtrack.temporal.background import Background, Picture
 from irtrack.temporal.bodies import body_at
 from irtrack.temporal.chains import LOWEST, STRAIGHT, Chains, Ends
+from irtrack.temporal.jumps import Jumps
 from irtrack.temporal.points import Sensor, filtered, points_of, real, unrest
 
 SURE_NATS, FEWEST = 10.0, 6
@@ -71,7 +72,7 @@ class TemporalStage:
     def forget(self) -> None:
         """The next frame has nothing to do with the last one."""
         self._register, self._background = Registration(), Background()
-        self._sensor, self._chains = Sensor(), Chains()
+        self._sensor, self._jumps, self._chains = Sensor(), Jumps(), Chains()
         self._unrest = 1.0
 
     def __call__(self, image: Image) -> Targets:
@@ -85,9 +86,7 @@ class TemporalStage:
         found = filtered(expected.difference)
         points = points_of(found)
         there, free = real(points, image, expected, fixed, self._sensor.marked)
-        jumping = self._sensor.jumping(image, expected.picture)
-        if jumping is not None:
-            there &= ~jumping[points.pixel[:, 0], points.pixel[:, 1]]
+        there &= ~self._jumps(image, expected.picture, points.pixel)
         unrest_now = unrest(points.only(there & free), image.size)
         self._unrest += UNREST_GAIN * (unrest_now - self._unrest)
         points = points._replace(strength=points.strength / unrest_now)
