@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from irtrack.config import TrackerSettings
-from irtrack.core import Detections, Frame, FrameResult
+from irtrack.core import Detections, Frame, FrameResult, TrackStatus
 from irtrack.sinks import text
 from irtrack.sinks.text import CompletedLog, CsvSink
 from irtrack.track.tracker import KalmanTracker
@@ -81,6 +82,26 @@ def test_an_online_log_is_what_was_known(tmp_path: Path) -> None:
     assert frames[0] > 2
     assert max(frames) > 80
     assert sizes[-1] == len(rows)
+
+
+@pytest.mark.parametrize("tail_s", [0.0, 1e9])
+def test_a_track_begins_in_a_log_where_it_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail_s: float
+) -> None:
+    """Seen once, then missed for longer than rows are held, seen again and believed: the wait is no part of it."""
+    monkeypatch.setattr(text, "TAIL_S", tail_s)
+    log, blank = CompletedLog(CsvSink(tmp_path / "a.csv"), 0.5), np.zeros((8, 8), np.uint8)
+    (track,) = KalmanTracker(TrackerSettings())(seen((20, 30)), 0.0)
+    for i in range(60):
+        there = i == 0 or 21 <= i < 40 or i >= 43
+        status = TrackStatus.TENTATIVE if i < 30 else TrackStatus.CONFIRMED if there else TrackStatus.COASTING
+        now = replace(track, status=status, detection=track.detection if there else None)
+        log.write(FrameResult(Frame(i, i / 30, blank), seen((20, 30)), (now,), {}))
+    log.close()
+    with (tmp_path / "a.csv").open() as f:
+        rows = list(csv.DictReader(f))
+    assert [int(r["frame"]) for r in rows] == list(range(21, 60))
+    assert [int(r["frame"]) for r in rows if r["status"] == "coasting"] == [40, 41, 42]
 
 
 def test_a_long_wait_for_confirmation_is_completed(tmp_path: Path) -> None:

@@ -231,10 +231,11 @@ LEAST_HELD = 6
 class CompletedLog:
     """Delays results, so that each row is written when it is known whether it belongs in the log.
 
-    Rows from before a track's confirmation enter it. Rows of a track that coasts are written once it was seen again: a
-    coast that nothing ended is a guess about a target that had gone. `delay_s`: what is still undecided after this
-    long is written as it was at the time, but for coasts that go on. A text log has what is held at its end all the
-    while, as it would be written if the run ended now; `tail` False leaves that out.
+    Rows from before a track's confirmation enter it, from the first that is held and in which it was seen. Rows of a
+    track that coasts are written once it was seen again: a coast that nothing ended is a guess about a target that had
+    gone. `delay_s`: what is still undecided after this long is written as it was at the time, but for coasts that go
+    on. A text log has what is held at its end all the while, as it would be written if the run ended now; `tail` False
+    leaves that out.
     """
 
     def __init__(self, sink: Sink, delay_s: float, tail: bool = True) -> None:
@@ -243,6 +244,7 @@ class CompletedLog:
         self._held: deque[FrameResult] = deque()
         self._decided: list[FrameResult] = []
         self._promoted: set[int] = set()
+        self._begun: set[int] = set()  # tracks of which a row was decided
         self._sure_at: dict[int, int] = {}  # track -> last frame in which it was surely seen
         self._due = 0.0
 
@@ -254,25 +256,32 @@ class CompletedLog:
         self._held.append(light(result))
         late_s = result.frame.time_s - self._delay_s
         while len(self._held) > LEAST_HELD and self._held[0].frame.time_s < late_s:
-            self._decided.append(self._decision(self._held.popleft()))
+            self._decided.append(self._decision(self._held.popleft(), self._begun))
         if self._text is None or time.monotonic() >= self._due:
             self._pass_on()
         if len(self._sure_at) > 10_000:
             alive = {t.id for r in self._held for t in r.tracks}
             self._promoted &= alive
+            self._begun &= alive
             self._sure_at = {k: v for k, v in self._sure_at.items() if k in alive}
 
-    def _decision(self, result: FrameResult) -> FrameResult:
-        """A frame as it is written by what is known now."""
+    def _decision(self, result: FrameResult, begun: set[int]) -> FrameResult:
+        """A frame as it is written by what is known now. `begun`: tracks seen before; takes in the frame's."""
         tracks = tuple(promoted(t) if t.id in self._promoted else t for t in result.tracks)
-        kept = tuple(t for t in tracks if self._sure_at.get(t.id, -1) >= result.frame.index)
-        return replace(result, tracks=kept)
+        begun |= {t.id for t in tracks if t.status is TrackStatus.CONFIRMED}
+        kept = (t for t in tracks if self._sure_at.get(t.id, -1) >= result.frame.index)
+        kept = (t for t in kept if t.status is not TrackStatus.COASTING or t.id in begun)
+        return replace(result, tracks=tuple(kept))
+
+    def _decisions(self, begun: set[int]) -> list[FrameResult]:
+        """The same of all frames that are held."""
+        return [self._decision(r, begun) for r in self._held]
 
     def _pass_on(self) -> None:
         decided, self._decided = self._decided, []
         if self._text is not None:
             start = time.monotonic()
-            self._text.amend(decided, [self._decision(r) for r in self._held])
+            self._text.amend(decided, self._decisions(set(self._begun)))
             took = time.monotonic() - start
             self._due = start + max(TAIL_S, min(20 * took, 2 * TAIL_S - took))  # many tracks: not all of the time
         else:
@@ -282,7 +291,7 @@ class CompletedLog:
     def close(self) -> None:
         """Write what is held, and close. Raises SinkError."""
         try:
-            self._decided += map(self._decision, self._held)
+            self._decided += self._decisions(self._begun)
             self._held.clear()
             self._pass_on()
         finally:
