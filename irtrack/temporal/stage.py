@@ -33,9 +33,6 @@ are, and the figures of a clock jump and stand again."""
 CREPT_PX, CREPT_STOOD, CREPT_NATS, CREPT_POINTS, CREPT_FREE = 1.0, 20, 12.0, 30, 0.25
 """The same for what creeps, which is seen in the sensor's mean itself, where many points show that it goes straight."""
 
-EVEN = 0.35
-"""How even its steps are at least."""
-
 UNREST_GAIN, RESTLESS, STANDS_OUT = 0.1, 1.05, 5.0
 """Share of a new frame in the mean unrest, and the unrest from which on places say little, since misjudged scenes move
 as one: from there on a target's points must be so many times as strong as the unrest."""
@@ -108,9 +105,9 @@ def under_way(ends: Ends) -> NDArray[np.bool_]:
         for values in ([w.length_px for w in ways], [w.nats for w in ways], [w.straight for w in ways])
     )
     crept = (length >= CREPT_PX) & (nats >= CREPT_NATS) & (straight >= STRAIGHT) & (ends.free >= CREPT_FREE)
-    stood, even = np.maximum(*(w.stood for w in ways)), np.minimum(*(w.even for w in ways)) >= EVEN
+    stood = np.maximum(*(w.stood for w in ways))
     crept &= (ends.scene.count >= CREPT_POINTS) & (stood < CREPT_STOOD)
-    return np.asarray(even & (crept | ((length >= GONE_PX) & (ends.free >= FREE) & (stood < STOOD))))
+    return np.asarray(crept | ((length >= GONE_PX) & (ends.free >= FREE) & (stood < STOOD)))
 
 
 def raised(scores: Scores, image: Image, targets: Targets, threshold: float) -> tuple[Scores, Floats]:

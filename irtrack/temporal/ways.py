@@ -17,16 +17,15 @@ SPREAD_PX = 0.35
 MEMORY = 60
 """Points from which on those long ago count for less: what flies in a circle goes straight for a while."""
 
-STOOD_PX, STEPS = 0.75, 20
-"""What comes no further away from a place stands there; and the steps over which their mean is taken."""
+STOOD_PX = 0.75
+"""What comes no further away from a place stands there."""
 
 
 @dataclass(frozen=True)
 class Ways:
     """Of chains (N,): how many points, and frames since the first; mean time (N,) and place (N, 2) of the last ones,
-    variance of time (N,), covariance of time and place (N, 2), and variance of the place, both axes together (N,); the
-    place (N, 2) that they stand at, since so many points (N,); and where the last one was (N, 2), the mean length of a
-    step and its mean square (N,)."""
+    variance of time (N,), covariance of time and place (N, 2), and variance of the place, both axes together (N,); and
+    the place (N, 2) that they stand at, since so many points (N,)."""
 
     count: NDArray[np.int64]
     age: Floats
@@ -37,16 +36,13 @@ class Ways:
     of_xy: Floats
     at: Floats
     stood: NDArray[np.int64]
-    last: Floats
-    step_px: Floats
-    step_px2: Floats
 
     @classmethod
     def begun(cls, xy: Floats) -> Self:
         """Chains of one point each (N, 2)."""
         none = np.zeros(len(xy))
         one = np.ones(len(xy), np.int64)
-        return cls(one, none, none, xy, none, np.zeros_like(xy), none, xy, one, xy, none, none)
+        return cls(one, none, none, xy, none, np.zeros_like(xy), none, xy, one)
 
     def only(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
         """Some of them."""
@@ -68,15 +64,13 @@ class Ways:
     def later(self, motion: Floats) -> Self:
         """The same in the next frame, after a motion (2, 3) of what they are measured against."""
         turned = self.of_both @ motion[:, :2].T
-        xy, at, last = (moved(motion, place) for place in (self.xy, self.at, self.last))
-        return replace(self, age=self.age + 1, xy=xy, of_both=turned, at=at, last=last)
+        return replace(self, age=self.age + 1, xy=moved(motion, self.xy), of_both=turned, at=moved(motion, self.at))
 
     def on(self, xy: Floats) -> Self:
         """With one more point each (N, 2), of this frame."""
         share = 1 / np.minimum(self.count + 1, MEMORY)
         time, off = self.age - self.time, xy - self.xy
         here = np.hypot(*(xy - self.at).T) < STOOD_PX
-        step, recent = np.hypot(*(xy - self.last).T), 1 / np.minimum(self.count, STEPS)
         return type(self)(
             self.count + 1,
             self.age,
@@ -87,9 +81,6 @@ class Ways:
             (1 - share) * (self.of_xy + share * (off**2).sum(1)),
             np.where(here[:, None], self.at, xy),
             np.where(here, self.stood + 1, 1),
-            xy,
-            self.step_px + recent * (step - self.step_px),
-            self.step_px2 + recent * (step**2 - self.step_px2),
         )
 
     @property
@@ -106,13 +97,6 @@ class Ways:
     def straight(self) -> Floats:
         """Share of the variance that lies along the line (N,)."""
         return self.along_px2 / np.maximum(self.of_xy, 1e-9)
-
-    @property
-    def even(self) -> Floats:
-        """How even the steps from point to point are (N,): 1 where all are the same, near 0 where it stands and jumps.
-
-        Squared mean of their lengths through the mean of their squares."""
-        return self.step_px**2 / np.maximum(self.step_px2, 1e-9)
 
     @property
     def nats(self) -> Floats:
