@@ -21,7 +21,7 @@ def installed(*names: str) -> str:
 OPENCV = installed("opencv-python", "opencv-python-headless")
 """With its own windows, or without."""
 
-PACKAGES = ("torch", OPENCV, "numpy", "scipy", "av", "tifffile", "safetensors", "pyqtgraph")
+PACKAGES = ("torch", OPENCV, "numpy", "scipy", "filterpy", "av", "tifffile", "safetensors", "pyqtgraph")
 
 
 STATION = ("fastapi", "uvicorn", "websockets", "paho", "prometheus_client")

@@ -16,17 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from training_sets import (
-    GUARD_S,
-    TINY,
-    labelled,
-    marked,
-    started,
-    step_of,
-    wait_for,
-    weights_of,
-    write_set,
-)
+from training_sets import GUARD_S, TINY, labelled, marked, started, step_of, wait_for, weights_of, write_set
 
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.detect.directional import apply_attention, attention_by_values
@@ -227,7 +217,6 @@ def test_a_training_that_is_stopped_leaves_no_process(
     words = [sys.executable, str(ROOT / "main.py"), "train", "--data", f"{tmp_path / 'set'}:train"]
     words += ["--out", str(run), "--workers", "2", "--set", *TINY, "steps=100000", "save_every=1"]
     with started(words, mark) as begun:
-        wait_for(lambda: len(marked(mark)) == 3 or begun.poll() is not None)
         wait_for(lambda: step_of(run) > 0 or begun.poll() is not None)
         assert len(marked(mark)) == 3
         (os.killpg if number == signal.SIGINT else os.kill)(begun.pid, number)

@@ -217,8 +217,10 @@ class VideoSource(Source):
             is_last = number == len(index.frame_of) - 1
             if self._endless:
                 group = [packet] if number in index.key_set else [*group, packet][-MOST_PACKETS:]
-                if is_last and not self._cut and frame >= 0 and is_unfinished(self._stream.codec_context, group):
-                    self._cut, self._last_is_broken = "its last picture is not whole", True
+                if is_last and frame >= 0:
+                    self._endless = False  # looked at once, however often the end is shown
+                    if not self._cut and is_unfinished(self._stream.codec_context, group):
+                        self._cut, self._last_is_broken = "its last picture is not whole", True
             broken = bool(self._cut) and is_last and (self._last_is_broken or bool(packet.is_corrupt))
             spoilt = self._is_spoilt(packet, spoilt) or number in index.unended
             try:

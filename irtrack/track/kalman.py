@@ -100,11 +100,8 @@ def mahalanobis_squared(difference: Floats, S: Floats) -> Floats:
 
 
 def gate_of(probability: float) -> float:
-    """Squared Mahalanobis distance within which the true measurement lies with a probability below 1.
-
-    The quantile of chi-square with two degrees of freedom, in closed form: scipy.stats takes as long to load as all
-    else that a tracker needs.
-    """
+    """Squared Mahalanobis distance within which the true measurement lies with a probability below 1: the quantile of
+    chi-square with two degrees of freedom."""
     return -2 * log1p(-probability)
 
 

@@ -21,7 +21,7 @@ from irtrack.track.footage import Footage
 from irtrack.track.imm import combined, predict_models, update_models
 from irtrack.track.initiation import EveryDetection, Initiation
 from irtrack.track.judgement import Judgement, LearnedBelief
-from irtrack.track.kalman import innovation_covariance, log_density, mahalanobis_squared
+from irtrack.track.kalman import innovation_covariance, log_density, mahalanobis_squared, transition
 from irtrack.track.look import Look, look
 from irtrack.track.places import anchor, asked, away, stuck
 from irtrack.track.snapshots import snapshots
@@ -56,6 +56,7 @@ class KalmanTracker:
         self.settings, self.design = settings or TrackerSettings(), design or TrackerDesign()
         self._parts = parts or Parts()
         self._next_id = 1
+        transition(1.0, 1.0)  # what it needs is loaded now: that takes a third of a second, which no frame should wait
         self.reset()
 
     def reset(self) -> None:
