@@ -214,6 +214,12 @@ class DetectorSettings(Checked):
         "scene; off by itself below 8 frames a second",
     )
 
+    closer: bool = option(
+        True,
+        "in mode exact, small frames (to 384x288) are looked at a second time, enlarged: finds dim targets of a pixel or "
+        "two, and takes three times as long",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min_area_px > self.max_area_px:

@@ -22,7 +22,7 @@ from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.native.build import compiler, multiplies_bfloat16
-from irtrack.detect.scoring import score_map
+from irtrack.detect.scoring import closer_map, score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
@@ -143,6 +143,8 @@ class NetworkDetector:
             self._run = GraphedNetwork(self._network)
         elif settings.mode != "live" and self.backend not in OWN:
             self._run = make_backend(self.backend, weights.network)
+        # What keeps attention between frames keeps that of one size.
+        self._map = closer_map if settings.closer and settings.mode in ("auto", "exact") else score_map
         self.settle(settings)
 
     def settle(self, settings: DetectorSettings, without: str | None = None) -> None:
@@ -214,12 +216,12 @@ class NetworkDetector:
         x = upload(torch.from_numpy(np.stack(inputs))[:, None], self.device)
         with torch.inference_mode():
             run = self._run if len(inputs) == 1 else self._network
-            scores: Scores = score_map(run, x)[:, 0].float().cpu().numpy()
+            scores: Scores = self._map(run, x)[:, 0].float().cpu().numpy()
         return list(scores)
 
     def _score(self, image: Image) -> Scores:
         x = upload(torch.from_numpy(self._scaling(image))[None, None], self.device)
-        scores: Scores = score_map(self._run, x)[0, 0].float().cpu().numpy()
+        scores: Scores = self._map(self._run, x)[0, 0].float().cpu().numpy()
         return scores
 
     def __call__(self, image: Image) -> Detections:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from irtrack.detect.network import MULTIPLE_PX
+
+SMALL_PX, CLOSER = 384 * 288, 1.5
+"""Frames of up to so many pixels are looked at closer, which is so many times enlarged: larger ones take too long."""
+
+SHOWS, NEAR_PX = 0.5, 8
+"""Score of what the first look shows; within so many pixels of it the closer look adds nothing."""
 
 
 def pad_to_multiple(x: Tensor, multiple: int = MULTIPLE_PX) -> Tensor:
@@ -26,3 +33,21 @@ def score_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """(B, 1, H, W) in [0, 1] -> scores (B, 1, H, W) in [0, 1]."""
     h, w = x.shape[-2:]
     return network(pad_to_multiple(x))[..., :h, :w].sigmoid()
+
+
+def closer_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`score_map` of small frames, and what an enlarged picture shows besides, where the first look shows nothing.
+
+    Dim points of a pixel or two near brighter ground have no score at all in their own size, and a full one half as
+    large again; what is large scores less there. So each look has its own, and targets keep the outline of the first.
+    """
+    scores = score_map(network, x)
+    h, w = x.shape[-2:]
+    if h * w > SMALL_PX:
+        return scores
+    scores = scores.clone()  # a recorded network writes the next answer in its place
+    size = round(h * CLOSER), round(w * CLOSER)
+    enlarged = F.interpolate(x, size, mode="bicubic", align_corners=False).clamp(0, 1)
+    closer = F.interpolate(score_map(network, enlarged), (h, w), mode="area")
+    near = F.max_pool2d(scores, 2 * NEAR_PX + 1, 1, NEAR_PX) > SHOWS
+    return torch.where(near, scores, torch.maximum(scores, closer))

@@ -48,6 +48,7 @@ class DetectionControls(QWidget):
         named(self.threshold, "Threshold", tip_of(DetectorSettings, "threshold"))
         self.smallest = whole_number(DetectorSettings, "min_area_px", "Smallest detection", 80)
         self.temporal = check(DetectorSettings, "temporal", "Temporal stage")
+        self.closer = check(DetectorSettings, "closer", "Closer look")
         self.model_box = QComboBox()
         self.device_box = choice(DetectorSettings, "device", "Device")
         own = [weights for weights in session.preferences.models if Path(weights).exists()]
@@ -76,7 +77,10 @@ class DetectionControls(QWidget):
         row.addWidget(self.threshold_label)
         form.addRow("Threshold", row)
         form.addRow("Smallest", self.smallest)
-        form.addRow("Dim targets", self.temporal)
+        dim = QHBoxLayout()
+        for sought in (self.temporal, self.closer):
+            dim.addWidget(sought)
+        form.addRow("Dim targets", dim)
         models_row = QHBoxLayout()
         models_row.addWidget(self.model_box, 2)
         models_row.addWidget(self.device_box, 1)
@@ -86,7 +90,7 @@ class DetectionControls(QWidget):
             grid.addWidget(button, i // 2, i % 2)
         form.addRow("Regions", grid)
         bind(session.detector, {
-            "min_area_px": self.smallest, "temporal": self.temporal, "device": self.device_box,
+            "min_area_px": self.smallest, "temporal": self.temporal, "closer": self.closer, "device": self.device_box,
         })  # fmt: skip
         self.threshold.valueChanged.connect(lambda value: session.choose(threshold=value / 100))
         self.model_box.activated.connect(lambda _: self._model())

@@ -155,7 +155,7 @@ class Passes:
         recipe, loaded = self.recipe.value, self._loaded
         if loaded is None:
             return recipe
-        had = {name: getattr(loaded, name) for name in ("weights", "device", "temporal")}
+        had = {name: getattr(loaded, name) for name in ("weights", "device", "temporal", "closer")}
         return replace(recipe, detector=replace(recipe.detector, **had))
 
     def use(self, detector: Detector) -> None:

@@ -12,7 +12,7 @@ from irtrack.imaging.regions import Regions
 
 NAMES = {
     "threshold": "threshold", "min_area_px": "smallest size", "max_area_px": "largest size", "weights": "model",
-    "device": "device", "temporal": "temporal stage",
+    "device": "device", "temporal": "temporal stage", "closer": "closer look",
 }  # fmt: skip
 
 

@@ -57,7 +57,8 @@ def recipe_to(recipe: Recipe) -> dict[str, Any]:
 
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """The recipe again. Raises what comes of other values."""
-    detector = Settings.from_dict({"detector": values["detector"]}).detector
+    before = {"closer": False}  # an earlier version, which did not say so, did not look closer
+    detector = Settings.from_dict({"detector": before | values["detector"]}).detector
     regions = regions_from(values["regions"])
     return Recipe(detector, Areas(regions.get("include", ()), regions.get("exclude", ())))
 
