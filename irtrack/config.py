@@ -216,8 +216,8 @@ class DetectorSettings(Checked):
 
     closer: bool = option(
         True,
-        "in mode exact, small frames (to 384x288) are looked at a second time, enlarged: finds dim targets of a pixel or "
-        "two, and takes three times as long",
+        "in mode exact, small frames (to 384x288) are looked at a second time, enlarged: finds dim targets of a pixel "
+        "or two, and takes three times as long",
     )
 
     def __post_init__(self) -> None:

@@ -80,7 +80,7 @@ def test_larger_frames_are_looked_at_once() -> None:
 
 
 def dusk(seed: int) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """A dim point of a pixel or two in a dark sky over bright, uneven ground, as seen from a small camera; its place."""
+    """A dim point of a pixel or two in a dark sky over bright, uneven ground, as a small camera sees it; its place."""
     import cv2
 
     rng = np.random.default_rng(seed)
