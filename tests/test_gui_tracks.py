@@ -182,8 +182,10 @@ def test_one_plot_large_by_choice_and_all_of_them_as_a_table(
     for column, name in (("time_s", "time_s"), ("brightness_counts", "brightness"), ("y_px", "y_px")):
         np.testing.assert_allclose([float(r[column]) for r in rows], series[:, SERIES.index(name)])
     assert {r["temperature_c"] for r in rows} == {""}
+    path.write_text("another")  # which the dialog asked about
     qtbot.mouseClick(plots.export, Qt.MouseButton.LeftButton)
-    assert "exists" in window.banner.text()
+    assert len(path.read_text().splitlines()) == 1 + len(series)
+    assert not window.banner.isVisible()
 
 
 def test_only_tracks_that_follow_one_another_can_be_one(

@@ -511,6 +511,30 @@ def test_another_window_takes_a_session_over(desk: Desk, desks: list[Desk], clip
     assert read_session(path).edits.names[track] == "theirs"
 
 
+def test_a_session_saved_over_another_ends_that_one_and_not_before_it_is_written(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    edited(desk, path, str(clip))
+    desk.keeping.save_as(path)
+    desk.keeper.flush()
+    first = another(desks)
+    first.opened(path)
+    first.session.edits.edit(first.session.edits.value.renamed(1, "mine"))
+    (first.keeping.unsaved() or pytest.fail)()
+    other = another(desks)
+    other.seen_whole(SCENE)
+    other.keeping.save_as(path)
+    assert read_session(path).edits.names[1] == "mine"  # nothing of the new one is there yet
+    (other.keeping.unsaved() or pytest.fail)()
+    kept = read_session(path)
+    assert kept.recording is not None
+    assert (kept.recording.text, kept.edits, len(kept.store)) == (SCENE, Edits(), 60)
+    first.session.edits.edit(first.session.edits.value.renamed(1, "too late"))
+    with pytest.raises(SessionError, match="kept by another window now"):
+        (first.keeping.unsaved() or pytest.fail)()
+
+
 def test_a_file_that_was_deleted_is_written_anew(
     desk: Desk, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
