@@ -24,7 +24,7 @@ from irtrack.session.edited import as_edited
 from irtrack.session.edits import Edits
 from irtrack.session.picture import with_trails
 from irtrack.session.recipe import Made, Recipe
-from irtrack.session.recordings import parts_of
+from irtrack.session.recordings import files_there
 from irtrack.session.session import Session
 from irtrack.session.standing import remarks_of
 from irtrack.session.store import ResultStore
@@ -199,7 +199,7 @@ class VideoExport:
         self.path, self.done, self.total = path, 0, len(store)
         self.error: str | None = None
         self._cancelled = False
-        self._force, self._inputs = force, parts_of(text)
+        self._force, self._inputs = force, files_there(text)
         check_video_name(path)
         with claimed_all([path], force, self._inputs):
             pass  # it can be written

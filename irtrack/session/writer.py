@@ -19,7 +19,7 @@ from irtrack.session.export import (
     write_png,
 )
 from irtrack.session.keeping import Keeping, file_stem
-from irtrack.session.recordings import parts_of
+from irtrack.session.recordings import files_there
 from irtrack.session.session import Session
 from irtrack.session.standing import holding
 from irtrack.sinks.kinds import SinkKind, kind_named
@@ -51,7 +51,7 @@ class Writer:
     def _inputs(self) -> Sequence[Path]:
         """The files of the open recording: nothing is written over them."""
         opened = self.session.opened
-        return parts_of(opened.text) if opened is not None else ()
+        return files_there(opened.text) if opened is not None else ()
 
     def _try(self, write: Callable[[], object], said: str) -> None:
         """Write, and say `said`, or why it could not be done."""
