@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import hold, open_and_play_to, seen_whole
+from conftest import hold, newly_opened, open_and_play_to, seen_whole
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QMessageBox
 from pytestqt.qtbot import QtBot
+from test_session import SCENE
 
 from irtrack.capture import open_source
 from irtrack.gui.export_dialog import ExportDialog
@@ -112,6 +113,38 @@ def test_suggested_names_are_free(
     assert len(set(asked)) == 4
     assert all(Path(a).parent == tmp_path for a in asked)
     assert len([p for p in tmp_path.iterdir() if p.is_file()]) == 5  # and what the log is about
+    assert not window.banner.isVisible()
+
+
+def test_a_name_without_its_suffix_gets_it_and_what_is_there_then_is_asked_about(
+    qtbot: QtBot, bright_window: MainWindow, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dialog asks about the name that was typed alone."""
+    window = bright_window
+    seen_whole(qtbot, window, clip)
+    typed, answers, questions = ["", ""], list[QMessageBox.StandardButton](), list[str]()
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: tuple(typed))
+    monkeypatch.setattr(QMessageBox, "question", lambda *a: (questions.append(a[2]), answers.pop(0))[1])
+    typed[0] = str(tmp_path / "flight.v2")
+    window.outputs.ask_snapshot()
+    assert (tmp_path / "flight.v2.png").exists()
+    other = tmp_path / "flight.v2.irtrack"
+    window.outputs.ask_session()
+    wait(qtbot, other.exists)
+    window.open(SCENE)
+    wait(qtbot, lambda: newly_opened(window, SCENE))
+    before = other.read_bytes()
+    answers[:] = [QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes]
+    window.outputs.ask_session()
+    assert window.outputs._keeping.file is None or window.outputs._keeping.file.path != other
+    assert other.read_bytes() == before
+    window.outputs.ask_session()
+    wait(qtbot, lambda: other.read_bytes() != before)
+    assert questions == 2 * [f"{other} exists. Replace it?"]
+    typed[:] = [str(tmp_path / "film"), "MP4 (*.mp4)"]
+    window.outputs.ask_video()
+    wait(qtbot, lambda: window.outputs.video is None)
+    assert (tmp_path / "film.mp4").exists()
     assert not window.banner.isVisible()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,8 +182,10 @@ def test_one_plot_large_by_choice_and_all_of_them_as_a_table(
     for column, name in (("time_s", "time_s"), ("brightness_counts", "brightness"), ("y_px", "y_px")):
         np.testing.assert_allclose([float(r[column]) for r in rows], series[:, SERIES.index(name)])
     assert {r["temperature_c"] for r in rows} == {""}
+    path.write_text("another")  # which the dialog asked about
     qtbot.mouseClick(plots.export, Qt.MouseButton.LeftButton)
-    assert "exists" in window.banner.text()
+    assert len(path.read_text().splitlines()) == 1 + len(series)
+    assert not window.banner.isVisible()
 
 
 def test_only_tracks_that_follow_one_another_can_be_one(
@@ -267,6 +269,28 @@ def test_the_store_of_a_camera_is_bounded() -> None:
     assert series.shape == (10, len(SERIES))
     assert series[0, 1] == pytest.approx(100.0)  # 900 in one of nine pixels
     assert [r.frame.index for r in store.results()] == list(range(10, 20))
+
+
+class Walked(dict[int, tuple[float, ...]]):
+    """Rows of a track by frames, and how many of them were walked through."""
+
+    steps = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for key in super().__iter__():
+            Walked.steps += 1
+            yield key
+
+
+def test_a_frame_that_goes_does_not_walk_through_all_that_stay() -> None:
+    """A track that is there all the time has half an hour of rows."""
+    store = ResultStore()
+    for i in range(100):
+        store.add(result(i, track(1, 20, 10)), limit=100)
+    store._series[1] = Walked(store._series[1])
+    store.add(result(100, track(1, 20, 10)), limit=100)
+    assert Walked.steps <= 2
+    assert store.lives() == {1: (1, 100)}
 
 
 def test_packed_tracks_are_the_same_but_for_their_trails() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
 from conftest import go, seen_whole
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QFont
+from PySide6.QtGui import QContextMenuEvent, QFont
 from PySide6.QtWidgets import QApplication, QLabel, QToolButton
 from pytestqt.qtbot import QtBot
 from test_session import SCENE, opened_camera
@@ -184,6 +185,40 @@ def test_keys_of_a_control_are_its_own_while_the_keyboard_is_on_it(qtbot: QtBot,
     qtbot.keyClick(slider, Qt.Key.Key_Left)
     assert slider.value() < level
     assert session.position == before
+
+
+def test_the_menu_of_a_track_is_where_the_target_is(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a right click on it, and by the Menu key of what is selected."""
+    seen_whole(qtbot, window, SCENE, 60)
+    asked: list[QPoint] = []
+    monkeypatch.setattr(window.menus.of_track, "popup", asked.append)
+    canvas, session = window.canvas, window.session
+    one, other = (t for t in window.drawing.confirmed()[:2])
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    key = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, middle, canvas.mapToGlobal(middle))
+    QApplication.sendEvent(canvas, key)
+    assert not asked  # nothing is selected
+    qtbot.mouseClick(canvas.viewport(), Qt.MouseButton.RightButton, pos=at(window, *one.xy_px))
+    wait(qtbot, lambda: len(asked) == 1)
+    assert session.selection == (one.id,)
+    session.select(one.id, [other.id])
+    qtbot.mouseClick(canvas.viewport(), Qt.MouseButton.RightButton, pos=at(window, *other.xy_px))
+    wait(qtbot, lambda: len(asked) == 2)
+    assert session.selection == (one.id, other.id)  # it acts on both
+    QApplication.sendEvent(canvas, key)
+    away = asked[2] - canvas.mapToGlobal(at(window, *one.xy_px))
+    assert away.manhattanLength() <= 2
+
+
+def test_tables_that_take_long_leave_the_time_to_the_picture(window: MainWindow) -> None:
+    window._timer.stop()
+    drawing, now = window.drawing, time.monotonic() + 100.0
+    assert drawing.due(now)
+    drawing.renewed(now, now + 0.5)
+    assert not drawing.due(now + 2.5)
+    assert drawing.due(now + 3.1)
 
 
 def test_the_opacity_can_be_set_where_it_acts(window: MainWindow) -> None:

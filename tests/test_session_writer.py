@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -61,6 +64,63 @@ def test_one_format_that_fails_does_not_keep_the_others_back(desk: Desk, tmp_pat
     desk.writer.export_all({"csv": tmp_path / "file" / "t.csv", "jsonl": tmp_path / "t.jsonl"})
     assert len(desk.failed) == len(desk.said) == 1
     assert (tmp_path / "t.jsonl").exists()
+
+
+@pytest.fixture
+def own_desk(clip: Path, tmp_path: Path) -> Iterator[Desk]:
+    """Over a copy of the clip."""
+    made = Desk(Path(shutil.copy(clip, tmp_path / "flight.mkv")))
+    yield made
+    made.session.shutdown()
+
+
+@contextmanager
+def no_room(size: int = 200) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def filmed(desk: Desk, path: Path) -> str:
+    """What is said of a video that is written over what is there."""
+    desk.writer.export_video(path, force=True)
+    until(desk.session, lambda: desk.writer.video is None or not desk.writer.video.running)
+    desk.writer.upkeep()
+    return desk.failed.pop()
+
+
+def test_what_was_to_be_replaced_stays_until_all_of_the_new_is_there(own_desk: Desk, tmp_path: Path) -> None:
+    desk = own_desk
+    written = {name: tmp_path / name for name in ("v.mkv", "t.csv", "p.png", "s.csv")}
+    for path in written.values():
+        path.write_bytes(b"precious")
+    with no_room():
+        desk.writer.export(written["t.csv"], force=True)
+        desk.writer.snapshot(written["p.png"], force=True)
+        desk.writer.save_series(next(iter(desk.session.lives())), written["s.csv"], force=True)
+        assert [said.partition(": ")[2] for said in desk.failed] == 3 * ["File too large"]
+        assert [said.split()[2].rstrip(":") for said in desk.failed] == [str(written[n]) for n in list(written)[1:]]
+        assert filmed(desk, written["v.mkv"]) == f"cannot write {written['v.mkv']}: File too large"
+    (tmp_path / "flight.mkv").rename(tmp_path / "elsewhere.mkv")
+    assert "there is no file" in filmed(desk, written["v.mkv"])
+    assert {path.read_bytes() for path in written.values()} == {b"precious"}
+    assert len(list(tmp_path.iterdir())) == 5  # and nothing half-made beside them
+
+
+@pytest.mark.parametrize("name", ["flight.mkv", "link.mkv"])
+def test_nothing_is_written_over_the_recording_itself(own_desk: Desk, clip: Path, tmp_path: Path, name: str) -> None:
+    recording, path, desk = tmp_path / "flight.mkv", tmp_path / name, own_desk
+    (tmp_path / "link.mkv").hardlink_to(recording)
+    desk.writer.export_video(path, force=True)
+    desk.writer.export(path.with_suffix(".csv"), force=True)
+    desk.writer.snapshot(path, force=True)
+    assert len(desk.failed) == 2
+    assert all("is read by this run" in said for said in desk.failed)
+    assert recording.read_bytes() == clip.read_bytes()
 
 
 def test_pictures_and_plots(desk: Desk, tmp_path: Path) -> None:

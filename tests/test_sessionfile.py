@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_gui_picture import track as snapshot
 from test_session import DIM, PATIENCE_S, ROOT, SCENE, SETTINGS, Bright, rows, truth, until, whole
 
 from irtrack.cli import main
-from irtrack.core import SourceError, Tracks
+from irtrack.core import Detections, Frame, FrameResult, SourceError, Tracks
 from irtrack.session import blocks, keeper, sessionfile
 from irtrack.session.alarms import AlarmRules
 from irtrack.session.blocks import HEADER, Block, to_bytes
@@ -511,6 +512,30 @@ def test_another_window_takes_a_session_over(desk: Desk, desks: list[Desk], clip
     assert read_session(path).edits.names[track] == "theirs"
 
 
+def test_a_session_saved_over_another_ends_that_one_and_not_before_it_is_written(
+    desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "flight.irtrack"
+    edited(desk, path, str(clip))
+    desk.keeping.save_as(path)
+    desk.keeper.flush()
+    first = another(desks)
+    first.opened(path)
+    first.session.edits.edit(first.session.edits.value.renamed(1, "mine"))
+    (first.keeping.unsaved() or pytest.fail)()
+    other = another(desks)
+    other.seen_whole(SCENE)
+    other.keeping.save_as(path)
+    assert read_session(path).edits.names[1] == "mine"  # nothing of the new one is there yet
+    (other.keeping.unsaved() or pytest.fail)()
+    kept = read_session(path)
+    assert kept.recording is not None
+    assert (kept.recording.text, kept.edits, len(kept.store)) == (SCENE, Edits(), 60)
+    first.session.edits.edit(first.session.edits.value.renamed(1, "too late"))
+    with pytest.raises(SessionError, match="kept by another window now"):
+        (first.keeping.unsaved() or pytest.fail)()
+
+
 def test_a_file_that_was_deleted_is_written_anew(
     desk: Desk, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,6 +590,37 @@ def test_a_full_disk_is_one_line_and_tried_again(
     assert again is not None
     again()
     assert len(read_session(tmp_path / "no-folder.irtrack" / "x.irtrack").store) == 20
+
+
+def test_a_disk_that_fills_up_is_said_as_that(desk: Desk, clip: Path, tmp_path: Path) -> None:
+    """SQLite takes back by itself what it could not write."""
+    desk.seen_whole(str(clip))
+    file = SessionFile(tmp_path / "flight.irtrack")
+    file.say({"x": 1})
+    assert file._database is not None
+    (pages,) = file._database.execute("PRAGMA page_count").fetchone()
+    file._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(SessionError, match="cannot be written: database or disk is full"):
+        file.put(desk.session.store, 0, 19)
+    file.close()
+
+
+def test_of_a_camera_only_tracks_that_are_kept_are_in_the_file(tmp_path: Path) -> None:
+    store, file = ResultStore(), SessionFile(tmp_path / "camera.irtrack")
+    for number in range(200):
+        store.add(result_of(number, [number // 50 + 1]), limit=40)
+        if number % 20 == 19:
+            file.put(store, max(0, number - 19), number)
+    with contextlib.closing(sqlite3.connect(file.path)) as database:
+        assert database.execute("SELECT track FROM looks").fetchall() == [(4,)]
+    assert file._looks.keys() == {4}
+    file.close()
+
+
+def result_of(number: int, tracks: list[int]) -> FrameResult:
+    """A frame of 30 a second with these tracks."""
+    frame = Frame(number, number / 30, np.zeros((16, 16), np.uint8))
+    return FrameResult(frame, Detections.empty(), tuple(snapshot(track, 5.0, 5.0) for track in tracks), {})
 
 
 def test_a_file_that_is_no_session_is_not_written_over(desk: Desk, clip: Path, tmp_path: Path) -> None:

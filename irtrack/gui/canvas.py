@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtCore import QEvent, QPoint, QPointF, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QCursor, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QApplication
 
 from irtrack.config import DisplaySettings
-from irtrack.core import FrameResult
+from irtrack.core import FrameResult, Track
 from irtrack.gui.inset import Inset
 from irtrack.gui.legend import Legend
 from irtrack.gui.overlays import Overlays
@@ -32,6 +32,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
 
     `region_drawn` gives the corners [(x, y), ...] of a region that was drawn; an empty list where it was given up.
     `placed`: a click while a place is asked for. `dragged`: the picture was moved by hand. `entered_key`: Enter.
+    `menu_wanted`: a right click at a place, or the Menu key of what is selected, and where that is on the screen.
     """
 
     hovered = Signal(int, int)
@@ -41,6 +42,7 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
     placing_ended = Signal()
     dragged = Signal()
     entered_key = Signal()
+    menu_wanted = Signal(float, float, QPoint)
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,9 +163,12 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
         """Where it hides no target, if there is such a place."""
         if self._result is None or not self._inset.isVisible():
             return
-        places = {t.id: self.mapFromScene(self._view.mapViewToScene(QPointF(*(t.xy_px + 0.5).tolist())))
-                  for t in self._result.tracks if t.confirmed}  # fmt: skip
+        places = {t.id: self._place(t) for t in self._result.tracks if t.confirmed}
         self._inset.stay_clear(places.get(self.selected) if self.selected is not None else None, [*places.values()])
+
+    def _place(self, track: Track) -> QPoint:
+        """Where a track is on this widget."""
+        return self.mapFromScene(self._view.mapViewToScene(QPointF(*(track.xy_px + 0.5).tolist())))
 
     @property
     def showing_scores(self) -> bool:
@@ -247,6 +252,14 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
             return
         event.ignore()
 
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The Menu key; a click is told of by the scene, where it is a region's first."""
+        if event.reason() is not QContextMenuEvent.Reason.Keyboard:
+            super().contextMenuEvent(event)
+        elif self._result is not None:
+            for track in (t for t in self._result.tracks if t.id == self.selected):
+                self.menu_wanted.emit(*track.xy_px.tolist(), self.mapToGlobal(self._place(track)))
+
     # -- the mouse ------------------------------------------------------------------------------------------------
 
     def _pixel(self, position: QPointF) -> tuple[float, float] | None:
@@ -292,6 +305,8 @@ class Canvas(pg.GraphicsView):  # type: ignore[misc]
                 self.end_region(True)
         elif at is not None and left:
             (self.placed if self._placing else self.picked).emit(*at)
+        elif at is not None and not self._placing and not event.isAccepted():  # type: ignore[attr-defined]
+            self.menu_wanted.emit(*at, QCursor.pos())
 
     def _moved_by_hand(self) -> None:
         """The wheel zooms; with a button held it is a drag."""

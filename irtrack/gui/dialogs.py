@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QLabel, QMessageBox, QScrollArea, QVBoxLayout, QWidget
 
 FRAME_PX = 40
 """What the frame of a dialog takes of the screen's height, about."""
@@ -18,6 +18,12 @@ def room(widget: QWidget) -> QSize:
 def within(widget: QWidget, width: int, height: int) -> QSize:
     """This size, or what the screen has of it."""
     return QSize(width, height).boundedTo(room(widget))
+
+
+def agreed(parent: QWidget, question: str, title: str = "irtrack") -> bool:
+    """Ask for yes or no; Enter and Escape say no."""
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    return QMessageBox.question(parent, title, question, yes | no, no) == yes
 
 
 class Scrolled(QScrollArea):

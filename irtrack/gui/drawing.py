@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import QPoint
+
 from irtrack.core import Track
 from irtrack.gui.badges import Badges
 from irtrack.gui.canvas import Canvas
@@ -15,6 +17,9 @@ from irtrack.session.why import nearest, why_none
 TABLE_S = 0.2
 MANY, MANY_TABLE_S = 50, 0.5
 """With so many rows the table is renewed less often: nobody reads them faster."""
+
+REST = 5.0
+"""Between two renewals the picture has so many times what one takes: of thousands of tracks that is long."""
 
 
 class Drawing:
@@ -41,6 +46,7 @@ class Drawing:
         side.tabs.currentChanged.connect(lambda _: self.show_side())
         canvas.hovered.connect(self._hover)
         canvas.picked.connect(self._pick)
+        canvas.menu_wanted.connect(self._select_for_menu)
         canvas.dragged.connect(lambda: session.following.set(False))
         canvas.entered_key.connect(session.follow)
         session.following.changed.connect(self._follow)
@@ -54,6 +60,10 @@ class Drawing:
             return False
         self._next = now + (TABLE_S if self.side.table.rowCount() < MANY else MANY_TABLE_S)
         return True
+
+    def renewed(self, since: float, now: float) -> None:
+        """Tables and figures were brought up to date between these moments."""
+        self._next = max(self._next, now + REST * (now - since))
 
     def select(self, track: int | None) -> None:
         """Another track is selected."""
@@ -75,6 +85,14 @@ class Drawing:
             said = why_none(x, y, shown, session.store, session.edits.value, bool(session.older))
             if said:
                 self.status.say(said)
+
+    def _select_for_menu(self, x: float, y: float, at: QPoint) -> None:
+        """What the menu of a track is asked for at a place; tracks that are selected stay so."""
+        near = nearest(self.confirmed(), x, y)
+        if near is not None:
+            if near.id not in self._session.selection:
+                self._session.select(near.id)
+            self.side.tracks.menu_wanted.emit(at)
 
     def draw(self, picture: Picture | None) -> None:
         """A picture, if there is another one."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from irtrack.gui.cameras import CameraDialog
+from irtrack.gui.dialogs import agreed
 from irtrack.gui.filters import recordings
 from irtrack.gui.words import name_of
 from irtrack.session import results
@@ -66,8 +67,7 @@ class Opener:
             f"Results of {analyses} ({results.bytes_of(files) / 1e6:.0f} MB) are kept, so that their "
             "recordings are opened at once. Forget them? What you said of tracks and what you saved stays."
         )
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        if QMessageBox.question(self._parent, "Forget kept results", text, yes | no, no) == yes:
+        if agreed(self._parent, text, "Forget kept results"):
             results.clear_results()
             self._session.said("kept results are forgotten")
 

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 
+from irtrack.gui.dialogs import agreed
 from irtrack.gui.export_dialog import ExportDialog
 from irtrack.gui.progress import ProgressRow
 from irtrack.session.keeping import Keeping
@@ -27,11 +28,17 @@ class Outputs(Writer):
         self.progress = ProgressRow("Progress of the video", "Give up the video that is being written")
         self.progress.cancel.clicked.connect(self.cancel_video)
 
-    def _ask(self, title: str, stem: str, suffix: str, kinds: str) -> Path | None:
-        """A name."""
-        suggested = str(self.suggested(stem, suffix))
-        path, _ = QFileDialog.getSaveFileName(self._parent, title, suggested, kinds)
-        return Path(path) if path else None
+    def _ask(self, title: str, stem: str, kinds: str, *suffixes: str) -> Path | None:
+        """A name with one of these suffixes, the first if none is given. Where a file has it, that may go: the dialog
+        asks so of the name that was typed."""
+        suggested = str(self.suggested(stem, suffixes[0]))
+        typed, kind = QFileDialog.getSaveFileName(self._parent, title, suggested, kinds)
+        if not typed or typed.lower().endswith(suffixes):
+            return Path(typed) if typed else None
+        path = Path(typed + next((suffix for suffix in suffixes if suffix in kind), suffixes[0]))
+        if not path.exists() or agreed(self._parent, f"{path} exists. Replace it?"):
+            return path
+        return None
 
     def ask_export(self, only: int | None = None) -> None:
         """Track logs in any formats, of all tracks or of one; and the annotated video."""
@@ -61,34 +68,33 @@ class Outputs(Writer):
 
     def ask_session(self) -> None:
         """Where to keep the session, from now on."""
-        path = self._ask("Save session", "session", SUFFIX, f"Session (*{SUFFIX})")
+        path = self._ask("Save session", "session", f"Session (*{SUFFIX})", SUFFIX)
         if path is not None:
-            self.save_session(path if path.suffix else path.with_suffix(SUFFIX))
+            self.save_session(path)
 
     def ask_snapshot(self, plain: bool = False) -> None:
-        path = self._ask("Save picture", "picture" if plain else "snapshot", ".png", "PNG (*.png)")
+        path = self._ask("Save picture", "picture" if plain else "snapshot", "PNG (*.png)", ".png")
         if path is not None:
-            self.snapshot(path, plain)
+            self.snapshot(path, plain, force=True)
 
     def ask_series(self) -> None:
         """What is plotted of the selected track, as a table."""
         track = self.session.selected.value
-        path = None if track is None else self._ask("Save plots", f"track-{track}-plots", ".csv", "CSV (*.csv)")
+        path = None if track is None else self._ask("Save plots", f"track-{track}-plots", "CSV (*.csv)", ".csv")
         if track is not None and path is not None:
-            self.save_series(track, path)
+            self.save_series(track, path, force=True)
 
     def ask_video(self) -> None:
-        path = self._ask("Export annotated video", "annotated", ".mkv", "Matroska (*.mkv);;MP4 (*.mp4)")
+        kinds = "Matroska (*.mkv);;MP4 (*.mp4)"
+        path = self._ask("Export annotated video", "annotated", kinds, *kind_named("video").suffixes)
         if path is not None:
-            self.export_video(path)
+            self.export_video(path, force=True)
 
     def may_close(self) -> bool:
         """Whether the window may be closed: while a video is written, that is asked."""
         if self.video is None or not self.video.running:
             return True
-        text = f"{self.video.path.name} is still being written. Give it up and close?"
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
+        return agreed(self._parent, f"{self.video.path.name} is still being written. Give it up and close?")
 
     def refresh(self) -> None:
         """Progress, and how it ended."""

@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from PySide6.QtCore import QObject, QProcess, Qt
-from PySide6.QtWidgets import QDialogButtonBox, QMessageBox, QWidget
+from PySide6.QtWidgets import QDialogButtonBox, QWidget
 
 from irtrack.core import IrtrackError
-from irtrack.gui.dialogs import TextDialog
+from irtrack.gui.dialogs import TextDialog, agreed
 from irtrack.gui.progress import ProgressRow
 from irtrack.gui.theme import ACCENT, DIM
 from irtrack.session.keeping import Keeping
@@ -132,8 +132,7 @@ class Teaching(QObject):
         if self.process is None:
             return True
         text = f"Something is still being learned ({self.progress.label.text()}). Give it up and close?"
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        return QMessageBox.question(self._parent, "irtrack", text, yes | no, no) == yes
+        return agreed(self._parent, text)
 
     def stop(self) -> None:
         """Give it up."""

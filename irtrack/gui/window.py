@@ -221,7 +221,8 @@ class MainWindow(QMainWindow):
         if self.drawing.due(now):
             self.drawing.show_side()
             self._refresh()
-            self.keeper.look(now)
+            self.drawing.renewed(now, time.monotonic())
+        self.keeper.look(now)
 
     def _refresh(self) -> None:
         """What changes slower than the picture."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,14 +24,15 @@ from irtrack.session.edited import as_edited
 from irtrack.session.edits import Edits
 from irtrack.session.picture import with_trails
 from irtrack.session.recipe import Made, Recipe
+from irtrack.session.recordings import files_there
 from irtrack.session.session import Session
 from irtrack.session.standing import remarks_of
 from irtrack.session.store import ResultStore
 from irtrack.sinks.draw import annotate
 from irtrack.sinks.kinds import About, SinkKind, log_kinds
-from irtrack.sinks.target import Target, check_target, reason
+from irtrack.sinks.target import Target, claimed_all, reason, write_output
 from irtrack.sinks.text import CompletedLog
-from irtrack.sinks.video import VideoSink
+from irtrack.sinks.video import VideoSink, check_video_name
 
 
 def log_at(path: Path, chosen: SinkKind | None = None) -> tuple[Path, SinkKind]:
@@ -49,6 +51,30 @@ def log_at(path: Path, chosen: SinkKind | None = None) -> tuple[Path, SinkKind]:
     return path, found
 
 
+@contextlib.contextmanager
+def in_place_of(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> Iterator[Path]:
+    """A file of the same name to write to, which takes the place of `path` once all of it is there. Until then, and
+    where that fails, what was there stays as it was. `inputs`: files that are read, none of which it may be.
+
+    Raises SinkError, also for an existing file without `force`.
+    """
+    with claimed_all([path], force, inputs):
+        if path.exists() and not path.is_file():  # a device, whose place no file may take
+            yield path
+            return
+        try:
+            whole = path.resolve()  # of a link the file that it leads to
+            with tempfile.TemporaryDirectory(prefix=".irtrack-", dir=whole.parent) as folder:
+                part = Path(folder) / path.name
+                yield part
+                part.replace(whole)
+        except (OSError, SinkError) as error:
+            why = error if isinstance(error, OSError) else error.__cause__
+            if why is None:  # it says itself what is wrong, and not of which file
+                raise
+            raise SinkError(f"cannot write {path}: {reason(why)}") from error
+
+
 def export_tracks(
     results: Iterable[FrameResult],
     path: Path,
@@ -58,25 +84,27 @@ def export_tracks(
     started: datetime | None = None,
     kind: SinkKind | None = None,
     force: bool = False,
+    inputs: Iterable[Path] = (),
 ) -> int:
     """Write results as a log of this kind, or else as the suffix says, as edited; returns the number of frames.
 
-    `only`: this track alone; `started`: when the seconds of a camera's frames began to count. Raises SinkError, also
-    for an existing file without `force`.
+    `only`: this track alone; `started`: when the seconds of a camera's frames began to count; `force`, `inputs` and
+    what is raised: as of `in_place_of`.
     """
     path, kind = log_at(path, kind)
     assert kind.open is not None
-    sink = kind.open(Target(path, force), About(None, settings.display, started, edits.names, edits.by_hand))
-    log = CompletedLog(sink, settings.tracker.log_delay_s)
     count = 0
-    try:
-        for result in map(edits.apply, results):
-            if only is not None:
-                result = replace(result, tracks=tuple(t for t in result.tracks if t.id == only))
-            log.write(result)
-            count += 1
-    finally:
-        log.close()
+    with in_place_of(path, force, inputs) as part:
+        sink = kind.open(Target(part, force=True), About(None, settings.display, started, edits.names, edits.by_hand))
+        log = CompletedLog(sink, settings.tracker.log_delay_s)
+        try:
+            for result in map(edits.apply, results):
+                if only is not None:
+                    result = replace(result, tracks=tuple(t for t in result.tracks if t.id == only))
+                log.write(result)
+                count += 1
+        finally:
+            log.close()
     return count
 
 
@@ -108,46 +136,31 @@ def write_about(path: Path, session: Session) -> None:
         "started_utc": session.started.isoformat(timespec="milliseconds") if session.started else None,
         "exported_utc": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    beside = path.with_name(f"{path.name}.about.json")
-    try:
-        beside.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SinkError(f"cannot write {beside}: {reason(error)}") from error
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    write_output(path.with_name(f"{path.name}.about.json"), text.encode("utf-8", errors="replace"))
 
 
-def save_annotated(result: FrameResult, path: Path, display: DisplaySettings, edits: Edits, trail: int) -> None:
-    """The picture with masks and tracks as PNG, enlarged where small; `trail` as of `annotate`. Raises SinkError."""
+def annotated(result: FrameResult, display: DisplaySettings, edits: Edits, trail: int) -> cv2.typing.MatLike:
+    """(H, W, 3) BGR: the picture with masks and tracks, enlarged where small; `trail` as of `annotate`."""
     scale = max(1, 720 // result.frame.image.shape[0])
-    picture = annotate(result, scale, Agc(display), display.palette, edits.plain_label, trail)
-    write_png(path, picture[:, :, ::-1])
+    return annotate(result, scale, Agc(display), display.palette, edits.plain_label, trail)[:, :, ::-1]
 
 
-def save_plain(result: FrameResult, path: Path) -> None:
-    """The counts as they came, 8 or 16 bits, as PNG. Raises SinkError."""
-    write_png(path, result.frame.image)
-
-
-def write_png(path: Path, picture: cv2.typing.MatLike) -> None:
-    """Raises SinkError, also for an existing file."""
-    check_target(path, force=False)
-    try:
-        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {reason(error)}") from error
+def write_png(path: Path, picture: cv2.typing.MatLike, force: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """A picture, of 8 or 16 bits. `force`, `inputs` and what is raised: as of `in_place_of`."""
+    with in_place_of(path, force, inputs) as part:
+        part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 SERIES_HEADER = "time_s,brightness_counts,snr,speed_px_s,x_px,y_px,score,temperature_c"
 
 
-def save_series(series: Floats, path: Path) -> None:
+def save_series(series: Floats, path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
     """What is plotted of a track, (T, len(SERIES)), as CSV with a row for each frame; what is not known stays empty.
-    Raises SinkError, also for an existing file."""
-    check_target(path, force=False)
+    `force`, `inputs` and what is raised: as of `in_place_of`."""
     rows = (",".join("" if value != value else f"{value:.9g}" for value in row) for row in series.tolist())
-    try:
-        path.write_text("\n".join([SERIES_HEADER, *rows, ""]), encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {path}: {reason(error)}") from error
+    with in_place_of(path, force, inputs) as part:
+        part.write_text("\n".join([SERIES_HEADER, *rows, ""]), encoding="utf-8")
 
 
 def new_name(folder: Path, stem: str, suffix: str) -> Path:
@@ -160,10 +173,15 @@ def new_name(folder: Path, stem: str, suffix: str) -> Path:
     return path
 
 
+class GivenUp(Exception):
+    """The operator does not want it any more."""
+
+
 class VideoExport:
     """Writes the frames seen so far as annotated video, in a thread of its own; reads the recording once more.
 
-    Cancelled or failed, it leaves no file. Raises SinkError where the file may not be written.
+    Cancelled or failed, it leaves no file, and one that was to be replaced as it was. Raises SinkError where the file
+    may not be written.
     """
 
     def __init__(
@@ -177,12 +195,14 @@ class VideoExport:
         trail: int,
         force: bool = False,
     ) -> None:
-        """`trail` as of `annotate`. `force`: a file that exists is replaced."""
+        """`trail` as of `annotate`. `force`: a file that exists is replaced, but none of the recording's."""
         self.path, self.done, self.total = path, 0, len(store)
         self.error: str | None = None
         self._cancelled = False
-        check_target(path, force)
-        self._force = force
+        self._force, self._inputs = force, files_there(text)
+        check_video_name(path)
+        with claimed_all([path], force, self._inputs):
+            pass  # it can be written
         self._work = (text, store, settings, display, edits, trail)
         self._thread = threading.Thread(target=self._run, name="irtrack-export", daemon=True)
         self._thread.start()
@@ -202,24 +222,26 @@ class VideoExport:
 
     def _run(self) -> None:
         try:
-            self._write()
+            with in_place_of(self.path, self._force, self._inputs) as part:
+                self._write(part)
+        except GivenUp:
+            pass
         except IrtrackError as error:
             self.error = str(error)
         except Exception as error:
             self.error = f"internal error: {type(error).__name__}: {error}"
-        if self._cancelled or self.error is not None:
-            with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
 
-    def _write(self) -> None:
+    def _write(self, part: Path) -> None:
         text, store, settings, display, edits, trail = self._work
         source = corrected(open_source(text), settings.capture)
         try:
             fps, label = source.info.fps, edits.plain_label
-            sink = VideoSink(self.path, self._force, fps=fps, display=display, label=label, trail=trail)
+            sink = VideoSink(part, fps=fps, display=display, label=label, trail=trail)
             try:
                 for frame in source:
-                    if self._cancelled or self.done == self.total:
+                    if self._cancelled:
+                        raise GivenUp
+                    if self.done == self.total:
                         break
                     if frame.index in store:
                         result = with_trails(store.get(frame), store, settings.tracker.trail_s)

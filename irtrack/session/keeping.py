@@ -91,14 +91,11 @@ class Keeping:
         return SessionFile(path, self._aside.pop(path, None))
 
     def save_as(self, path: Path) -> None:
-        """Keep the session in this file from now on; what was in it goes. Raises SessionError."""
+        """Keep the session in this file from now on. What was in it goes with the first thing that is written, and
+        another window that has it is told then. Raises SessionError."""
         if self.file is None or self.file.path != path:
             if path.exists() and not is_session(str(path)):
                 raise SessionError(f"{path} is another file, no session: choose another name")
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise SessionError(f"the session {path} cannot be written: {error.strerror}") from error
             self._forget()
             self.file, self.chosen = self._file_at(path), True
 

@@ -98,6 +98,14 @@ def parts_of(text: str) -> list[Path]:
     return sorted(files_of([text])) or sequence(text)
 
 
+def files_there(text: str) -> list[Path]:
+    """Those of them that can be listed now."""
+    try:
+        return parts_of(text)
+    except OSError:
+        return []
+
+
 def sequence(text: str) -> list[Path]:
     """The images that a pattern names as FFmpeg writes it, such as shot_%04d.png."""
     return sorted(matching(Path(text))) if "%" in text and "\n" not in text and "://" not in text else []

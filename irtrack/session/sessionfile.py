@@ -101,7 +101,8 @@ class SessionFile:
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
-                self._database.execute("ROLLBACK")
+                if self._database.in_transaction:  # SQLite has taken it back itself where the disk is full
+                    self._database.execute("ROLLBACK")
                 if new:  # what it was made with is taken back too
                     self.close()
                 raise
@@ -192,10 +193,14 @@ class SessionFile:
                         database.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (block, data))
                         self._blocks.add(block)
                     block += 1
-                new = {track: look for track, look in store.looks().items() if self._looks.get(track) is not look}
+                every = store.looks()
+                new = {track: look for track, look in every.items() if self._looks.get(track) is not look}
                 looks = [(track, look.snr, with_sum(track, look)) for track, look in new.items()]
                 database.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?, ?)", looks)
                 self._looks |= new
+                gone = self._looks.keys() - every.keys()  # of a camera, tracks that are no longer kept
+                database.executemany("DELETE FROM looks WHERE track = ?", [(track,) for track in gone])
+                self._looks = {track: look for track, look in self._looks.items() if track not in gone}
                 kept = store.reach()
                 if kept is not None:
                     database.execute("DELETE FROM results WHERE block < ?", (kept[0] // BLOCK,))

@@ -219,8 +219,9 @@ class ResultStore:
         for track in gone.result.tracks:
             rows = self._series.get(track.id, {})
             rows.pop(index, None)
-            if rows and track.id in self._lives and min(rows) <= self._lives[track.id][1]:
-                self._lives[track.id] = (min(rows), self._lives[track.id][1])
+            first = next(iter(rows), None)  # a camera's come in their order, and there may be half an hour of them
+            if first is not None and track.id in self._lives and first <= self._lives[track.id][1]:
+                self._lives[track.id] = (first, self._lives[track.id][1])
             else:
                 self._lives.pop(track.id, None)
                 self._sums.pop(track.id, None)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from irtrack.core import FrameResult, IrtrackError
 from irtrack.session.edited import as_edited, joined
 from irtrack.session.export import (
     VideoExport,
+    annotated,
     export_tracks,
     log_at,
     new_name,
-    save_annotated,
-    save_plain,
     save_series,
     write_about,
+    write_png,
 )
 from irtrack.session.keeping import Keeping, file_stem
+from irtrack.session.recordings import files_there
 from irtrack.session.session import Session
 from irtrack.session.standing import holding
 from irtrack.sinks.kinds import SinkKind, kind_named
@@ -46,6 +47,12 @@ class Writer:
                 folder = Path(opened.text).parent
         return new_name(folder, stem, suffix)
 
+    @property
+    def _inputs(self) -> Sequence[Path]:
+        """The files of the open recording: nothing is written over them."""
+        opened = self.session.opened
+        return files_there(opened.text) if opened is not None else ()
+
     def _try(self, write: Callable[[], object], said: str) -> None:
         """Write, and say `said`, or why it could not be done."""
         try:
@@ -72,7 +79,7 @@ class Writer:
             path, kind = log_at(path, kind)
             edits = session.edits.value
             results, settings = session.store.results(), session.settings
-            count = export_tracks(results, path, settings, edits, only, session.started, kind, force)
+            count = export_tracks(results, path, settings, edits, only, session.started, kind, force, self._inputs)
             write_about(path, session)
             session.said(f"exported {holding(session, count)} to {path}")
         except IrtrackError as error:
@@ -82,24 +89,24 @@ class Writer:
         """Keep the session in this file from now on."""
         self._try(lambda: self._keeping.save_as(path), f"the session is kept in {path} from now on")
 
-    def save_series(self, track: int, path: Path) -> None:
-        """What is plotted of a track, as a table."""
-        self._try(lambda: save_series(joined(self.session.series(track)), path), f"saved {path}")
+    def save_series(self, track: int, path: Path, force: bool = False) -> None:
+        """What is plotted of a track, as a table. `force`: in place of a file."""
+        series = joined(self.session.series(track))
+        self._try(lambda: save_series(series, path, force, self._inputs), f"saved {path}")
 
     # -- pictures -------------------------------------------------------------------------------------------------
 
-    def snapshot(self, path: Path, plain: bool = False, result: FrameResult | None = None) -> None:
-        """Write a frame, that on screen if none is given: with its masks and trails, or its counts as they came."""
-        session = self.session
-        shown = result or (session.picture.result if session.picture is not None else None)
+    def snapshot(self, path: Path, plain: bool = False, result: FrameResult | None = None, force: bool = False) -> None:
+        """Write a frame as PNG, that on screen if none is given: with its masks and trails, or its counts as they came.
+        `force`: in place of a file."""
+        s = self.session
+        shown = result or (s.picture.result if s.picture is not None else None)
         if shown is None:
             return
 
         def write() -> None:
-            if plain:
-                save_plain(shown, path)
-            else:
-                save_annotated(shown, path, session.display.value, session.edits.value, session.trail_points)
+            marked = None if plain else annotated(shown, s.display.value, s.edits.value, s.trail_points)
+            write_png(path, shown.frame.image if marked is None else marked, force, self._inputs)
 
         self._try(write, f"saved {path}")
 
