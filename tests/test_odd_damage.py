@@ -153,3 +153,34 @@ def test_a_damaged_jpeg_is_no_picture(tmp_path: Path, progressive: int) -> None:
     assert len(found) == 3
     assert "2.jpg is damaged" in words
     assert "1 of 4 pictures could not be read" in words
+
+
+def without(packet: int, source: Path, target: Path) -> None:
+    """The same recording, of which a packet was lost on the way."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as file:
+        stream = file.add_stream_from_template(whole.streams.video[0])
+        for number, found in enumerate(whole.demux(video=0)):
+            if found.size and number != packet:
+                found.stream = stream
+                file.mux(found)
+
+
+LOST = "pictures are missing from which the next ones are made: these may be damaged"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mkv", {"bf": "2"}), ("a.ts", {"bf": "2"}), ("a.mp4", {"bf": "0", "profile": "baseline"}),
+        ("b.mp4", {"x264-params": "interlaced=1:slices=3"}), ("b.ts", {"intra-refresh": "1", "bf": "0"}),
+        ("b.mkv", {"profile": "high444", "qp": "0"}), ("c.mp4", {"x264-params": "cqm=jvt:b-pyramid=strict"}),
+    ],
+)  # fmt: skip
+def test_pictures_that_were_lost_on_the_way_are_said(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    """FFmpeg puts the picture before in the place of the one that is missing, and every container is content."""
+    container = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}[name[1:]]
+    film(tmp_path / name, "libx264", container, {"g": "8", "sc_threshold": "0", **options})
+    assert LOST not in pictures_of(tmp_path / name)[1]
+    for packet in (8, 9):  # the first of a group, and the second: the next are made from them
+        without(packet, tmp_path / name, tmp_path / f"lost-{name}")
+        assert LOST in pictures_of(tmp_path / f"lost-{name}")[1]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from test_reading import read_all
 
 from irtrack.capture.names import in_order
@@ -141,3 +142,35 @@ def test_a_labelled_image_of_several_pictures_is_said(tmp_path: Path) -> None:
     remarks = Remarks()
     assert np.array_equal(load_dataset(tmp_path, remarks=remarks)[0].image, COUNTS[0])
     assert remarks.lines() == ["images that hold several pictures, of which the first was read"]
+
+
+def test_an_animated_webp_whose_pictures_are_what_changed(tmp_path: Path) -> None:
+    """Such files, as most programs write them, hold of each picture what is not as it was; the rest is transparent."""
+    stills = [np.full((HEIGHT, WIDTH, 3), 50, np.uint8) for _ in range(N)]
+    for i, still in enumerate(stills):
+        still[4:8, 4 * i : 4 * i + 4] = 200
+    images = [Image.fromarray(still) for still in stills]
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=images[1:], duration=40, lossless=True)
+    frames, words, remarks = read_all(tmp_path / "a.webp")
+    assert (words, remarks) == ("", [])
+    assert np.array_equal([f.image for f in frames], [still[:, :, 0] for still in stills])
+
+
+def test_what_is_transparent_in_a_gif_is_dark(tmp_path: Path) -> None:
+    stills = [(COUNTS[0] % 200).astype(np.uint8) + 1 + i for i in range(N)]
+    for still in stills:
+        still[3:5] = 0
+    images = [Image.fromarray(still) for still in stills]
+    rest = {"save_all": True, "append_images": images[1:], "duration": 40}
+    images[0].save(tmp_path / "a.gif", disposal=2, transparency=0, **rest)
+    found = [f.image for f in read_all(tmp_path / "a.gif")[0]]
+    assert np.array_equal(found, stills)
+
+
+def test_a_folder_is_no_picture_whatever_it_is_called(tmp_path: Path) -> None:
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), COUNTS[i])
+    (tmp_path / "1.5.png").mkdir()
+    frames, words, remarks = read_all(tmp_path)
+    assert (words, remarks) == ("", [])
+    assert np.array_equal([f.image for f in frames], COUNTS[:3])

@@ -55,7 +55,7 @@ def is_image_name(path: Path) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder, in natural order."""
-    return in_order(p for p in folder.iterdir() if is_image_name(p))
+    return in_order(p for p in folder.iterdir() if is_image_name(p) and not p.is_dir())
 
 
 HEAD = 64 << 10
@@ -230,7 +230,9 @@ class CodedPages:
     def _decode_all(self) -> list[np.ndarray]:  # type: ignore[type-arg]
         """Every picture of an animated image, RGB or grey."""
         if is_webp(self._code):
-            found = [imagecodecs.webp_decode(self._code, index=i, hasalpha=False) for i in range(self.count)]
+            with hushed():  # pictures may be what changed since the one before: OpenCV lays them over each other
+                laid = cv2.imdecodeanimation(np.frombuffer(self._code, np.uint8))[1].frames
+            found = [np.ascontiguousarray(picture[:, :, 2::-1]) for picture in laid]
         elif self._code.startswith(PNG):
             found = list(imagecodecs.apng_decode(self._code))
         else:
