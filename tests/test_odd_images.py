@@ -14,7 +14,7 @@ from PIL import Image
 from test_reading import read_all
 
 from irtrack.capture.names import in_order
-from irtrack.core import Remarks
+from irtrack.core import Remarks, SourceError
 from irtrack.train.data import load_dataset
 
 N, HEIGHT, WIDTH = 6, 20, 30
@@ -39,6 +39,15 @@ def test_all_pictures_of_one_pgm(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(code[:-50])
     frames, words, _ = read_all(tmp_path / "a.pgm")
     assert words or len(frames) < N
+
+
+def test_counts_above_the_highest_of_a_pgm_have_their_bytes_in_the_other_order(tmp_path: Path) -> None:
+    little = b"".join(netpbm(p).replace(p.astype(">u2").tobytes(), p.astype("<u2").tobytes()) for p in COUNTS)
+    (tmp_path / "a.pgm").write_bytes(little)
+    assert np.array_equal([f.image for f in read_all(tmp_path / "a.pgm")[0]], COUNTS)
+    (tmp_path / "b.pgm").write_bytes(netpbm(COUNTS[0] + 7000))
+    with pytest.raises(SourceError, match="counts above 4095"):
+        read_all(tmp_path / "b.pgm")
 
 
 @pytest.mark.parametrize("kind", ["jpg", "bmp", "mpo"])

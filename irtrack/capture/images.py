@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 
 from irtrack.capture import flir
-from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
+from irtrack.capture.beside import NETPBM, beside, highest_of, netpbm_pictures
 from irtrack.capture.decoder import refuses_jpeg
 from irtrack.capture.grey import IN_COLOURS, are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
@@ -258,6 +258,10 @@ def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
         stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("no decoder takes it")
+    if (highest := highest_of(code)) and stored.max() > highest:  # some write the bytes of each count as they lie
+        stored = stored.byteswap()
+        if stored.max() > highest:
+            raise ValueError(f"it has counts above {highest}, the highest that it says")
     return stored if stored.ndim == 2 or stored.shape[2] < 3 else stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+MISSING = "pictures are missing from which the next ones are made: these may be damaged"
+
 PICTURE, KEY_PICTURE, SPS = 1, 5, 7
 """Kinds of parts that matter here."""
 
@@ -90,7 +92,7 @@ def parts_of(code: bytes, width: int) -> Iterator[bytes]:
     """Parts of a packet: each behind its length of `width` bytes, or, where that is 0, behind a mark."""
     if not width:
         marks = [m.end() for m in re.finditer(b"\0\0\1", code)]
-        for start, end in zip(marks, [*marks[1:], len(code)], strict=True):
+        for start, end in zip(marks, [*marks[1:], len(code)], strict=False):
             yield code[start:end]
         return
     at = 0
