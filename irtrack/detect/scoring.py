@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from irtrack.core import IrtrackError, Scores
 from irtrack.detect.network import MULTIPLE_PX
 
 
@@ -26,3 +28,12 @@ def score_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """(B, 1, H, W) in [0, 1] -> scores (B, 1, H, W) in [0, 1]."""
     h, w = x.shape[-2:]
     return network(pad_to_multiple(x))[..., :h, :w].sigmoid()
+
+
+def check_scores(scores: Scores) -> None:
+    """Raises IrtrackError where scores (H, W) are no numbers: no target would be found among them, without a word."""
+    if np.isnan(scores.max()):
+        raise IrtrackError(
+            "the network's scores are no numbers: its weights are of no use (did the training diverge?), or half "
+            "precision is too narrow for them: try --precision float32"
+        )
