@@ -150,7 +150,9 @@ def claim(outputs: Outputs, inputs: Iterable[str | Path | None] = ()) -> Targets
         raise SinkError("a log is either --online or --offline: choose one")
     for name, path in outputs.files.items():
         kind_named(name).check(path)
-    return Targets(outputs.files.values(), outputs.force, inputs)
+    targets = Targets(outputs.files.values(), outputs.force, inputs)
+    targets.check_apart(inputs)
+    return targets
 
 
 def make_sinks(

@@ -7,9 +7,11 @@ import os
 import stat
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from irtrack.build import Outputs, claim
 from irtrack.cli import main
 from irtrack.core import Image, IrtrackError, SinkError
 from irtrack.imaging.correction import load_correction
@@ -141,3 +143,19 @@ def test_a_folder_has_one_training_and_what_others_left_there_stays(tmp_path: Pa
         train(sets, [1.0], {}, settings, tmp_path)
     assert (tmp_path / "best.pt").read_bytes() == b"mine"
     assert [p.name for p in tmp_path.iterdir()] == ["best.pt"]
+
+
+@pytest.mark.parametrize("pattern", ["in", "in/*"])
+def test_a_recording_is_not_written_among_the_images_that_are_read(
+    tmp_path: Path, pattern: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be the last of them, and what was written read again."""
+    (tmp_path / "in").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / "in" / f"{i}.png"), np.full((40, 50), 90 + i, np.uint8))
+    out = tmp_path / "in" / "rec.tif"
+    assert main(["run", f"{tmp_path}/{pattern}", "--record", str(out)]) == 1
+    assert "would be read as one of the images beside it: choose another folder" in capsys.readouterr().err
+    assert sorted(p.name for p in out.parent.iterdir()) == ["0.png", "1.png", "2.png"]
+    target = claim(Outputs({"record": out}), [f"{tmp_path}/in/*.png"])  # of which it is none
+    target.abandon()

@@ -3,7 +3,10 @@ transport streams, and data that decoders fill up without a word."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from pathlib import Path
+from threading import Thread
 
 import av
 import cv2
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from irtrack.capture import open_source
+from irtrack.capture.numbers import MISSING
 from irtrack.capture.packets import lacks_before_last
 from irtrack.core import Image, SourceError
 
@@ -153,3 +157,52 @@ def test_a_damaged_jpeg_is_no_picture(tmp_path: Path, progressive: int) -> None:
     assert len(found) == 3
     assert "2.jpg is damaged" in words
     assert "1 of 4 pictures could not be read" in words
+
+
+def without(packet: int, source: Path, target: Path) -> None:
+    """The same recording, of which a packet was lost on the way."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as file:
+        stream = file.add_stream_from_template(whole.streams.video[0])
+        for number, found in enumerate(whole.demux(video=0)):
+            if found.size and number != packet:
+                found.stream = stream
+                file.mux(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mkv", {"bf": "2"}), ("a.ts", {"bf": "2"}), ("a.mp4", {"bf": "0", "profile": "baseline"}),
+        ("b.mp4", {"x264-params": "interlaced=1:slices=3"}), ("b.ts", {"intra-refresh": "1", "bf": "0"}),
+        ("b.mkv", {"profile": "high444", "qp": "0"}), ("c.mp4", {"x264-params": "cqm=jvt:b-pyramid=strict"}),
+    ],
+)  # fmt: skip
+def test_pictures_that_were_lost_on_the_way_are_said(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    """FFmpeg puts the picture before in the place of the one that is missing, and every container is content."""
+    container = {".mkv": "matroska", ".mp4": "mp4", ".ts": "mpegts"}[name[1:]]
+    film(tmp_path / name, "libx264", container, {"g": "8", "sc_threshold": "0", **options})
+    assert MISSING not in pictures_of(tmp_path / name)[1]
+    for packet in (8, 9):  # the first of a group, and the second: the next are made from them
+        without(packet, tmp_path / name, tmp_path / f"lost-{name}")
+        assert MISSING in pictures_of(tmp_path / f"lost-{name}")[1]
+
+
+def test_pictures_that_a_network_lost_are_said(tmp_path: Path) -> None:
+    film(tmp_path / "a.ts", "libx264", "mpegts", {"g": "8", "sc_threshold": "0", "bf": "0"}, 120)
+    without(97, tmp_path / "a.ts", tmp_path / "lost.ts")  # of the first ones FFmpeg learns, and shows none
+    for name, lost in (("a.ts", False), ("lost.ts", True)):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            camera = Thread(target=send, args=(server, (tmp_path / name).read_bytes()))
+            camera.start()
+            source = open_source(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+            with contextlib.suppress(SourceError):
+                list(source)
+            source.close()
+            camera.join()
+        assert (MISSING in source.info.remarks.counts()) == lost
+
+
+def send(server: socket.socket, code: bytes) -> None:
+    """All of a recording, to whoever connects."""
+    with server.accept()[0] as to:
+        to.sendall(code)

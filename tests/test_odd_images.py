@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from test_reading import read_all
 
 from irtrack.capture.names import in_order
-from irtrack.core import Remarks
+from irtrack.core import Remarks, SourceError
 from irtrack.train.data import load_dataset
 
 N, HEIGHT, WIDTH = 6, 20, 30
@@ -38,6 +39,15 @@ def test_all_pictures_of_one_pgm(tmp_path: Path) -> None:
     (tmp_path / "a.pgm").write_bytes(code[:-50])
     frames, words, _ = read_all(tmp_path / "a.pgm")
     assert words or len(frames) < N
+
+
+def test_counts_above_the_highest_of_a_pgm_have_their_bytes_in_the_other_order(tmp_path: Path) -> None:
+    little = b"".join(netpbm(p).replace(p.astype(">u2").tobytes(), p.astype("<u2").tobytes()) for p in COUNTS)
+    (tmp_path / "a.pgm").write_bytes(little)
+    assert np.array_equal([f.image for f in read_all(tmp_path / "a.pgm")[0]], COUNTS)
+    (tmp_path / "b.pgm").write_bytes(netpbm(COUNTS[0] + 7000))
+    with pytest.raises(SourceError, match="counts above 4095"):
+        read_all(tmp_path / "b.pgm")
 
 
 @pytest.mark.parametrize("kind", ["jpg", "bmp", "mpo"])
@@ -141,3 +151,35 @@ def test_a_labelled_image_of_several_pictures_is_said(tmp_path: Path) -> None:
     remarks = Remarks()
     assert np.array_equal(load_dataset(tmp_path, remarks=remarks)[0].image, COUNTS[0])
     assert remarks.lines() == ["images that hold several pictures, of which the first was read"]
+
+
+def test_an_animated_webp_whose_pictures_are_what_changed(tmp_path: Path) -> None:
+    """Such files, as most programs write them, hold of each picture what is not as it was; the rest is transparent."""
+    stills = [np.full((HEIGHT, WIDTH, 3), 50, np.uint8) for _ in range(N)]
+    for i, still in enumerate(stills):
+        still[4:8, 4 * i : 4 * i + 4] = 200
+    images = [Image.fromarray(still) for still in stills]
+    images[0].save(tmp_path / "a.webp", save_all=True, append_images=images[1:], duration=40, lossless=True)
+    frames, words, remarks = read_all(tmp_path / "a.webp")
+    assert (words, remarks) == ("", [])
+    assert np.array_equal([f.image for f in frames], [still[:, :, 0] for still in stills])
+
+
+def test_what_is_transparent_in_a_gif_is_dark(tmp_path: Path) -> None:
+    stills = [(COUNTS[0] % 200).astype(np.uint8) + 1 + i for i in range(N)]
+    for still in stills:
+        still[3:5] = 0
+    images = [Image.fromarray(still) for still in stills]
+    rest = {"save_all": True, "append_images": images[1:], "duration": 40}
+    images[0].save(tmp_path / "a.gif", disposal=2, transparency=0, **rest)
+    found = [f.image for f in read_all(tmp_path / "a.gif")[0]]
+    assert np.array_equal(found, stills)
+
+
+def test_a_folder_is_no_picture_whatever_it_is_called(tmp_path: Path) -> None:
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), COUNTS[i])
+    (tmp_path / "1.5.png").mkdir()
+    frames, words, remarks = read_all(tmp_path)
+    assert (words, remarks) == ("", [])
+    assert np.array_equal([f.image for f in frames], COUNTS[:3])

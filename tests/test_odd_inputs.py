@@ -25,7 +25,7 @@ from irtrack.build import check_fit
 from irtrack.capture import open_source
 from irtrack.capture.grey import frame_to_grey
 from irtrack.cli import main
-from irtrack.commands.tune import read_boxes
+from irtrack.commands.tune import boxes_of, check_boxes, read_boxes
 from irtrack.config import DetectorSettings
 from irtrack.core import Clock, Frame, IrtrackError, Remarks, SourceError, SourceInfo, WeightsError
 from irtrack.detect.weights import load_weights
@@ -595,6 +595,26 @@ def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:
         path.write_text(plain.replace(old, new))
         with pytest.raises(IrtrackError, match=words):
             read_boxes(path)
+
+
+def test_boxes_of_another_clip_are_said(tmp_path: Path) -> None:
+    """What lies where no box is would be learned as clutter."""
+    info, clip = SourceInfo("a.mkv", 96, 64, 8, 30.0, 40), tmp_path / "a.mkv"
+
+    def said(head: str, rows: list[str]) -> str:
+        (tmp_path / "a.gt.csv").write_text("\n".join([head, *rows]))
+        check_boxes(clip, boxes_of(clip), info, remarks := Remarks())
+        return " ".join(remarks.lines())
+
+    head = "frame,x,y,w,h"
+    assert said(head, [f"{k},{2 * k},{k},5,5" for k in range(40)]) == ""
+    assert said(head, ["0,-2.5,60,5,5", "39,93,-2.5,5,5"]) == ""  # at the border
+    for other in ("40,10,10,5,5", "1,120,10,5,5"):
+        assert said(head, ["0,10,10,5,5", other]) == "a.gt.csv: boxes that lie in no picture of the clip"
+    shares = [f"{k},0.{k},0.5,0.01,0.01" for k in range(10, 20)]
+    for rows, words in ((["1000,10,10,5,5"], "none"), (["0,900,10,5,5"], "none"), (shares, "from 0 to 1")):
+        with pytest.raises(IrtrackError, match=words):
+            said(head, rows)
 
 
 def test_a_log_of_another_camera_is_said(tmp_path: Path) -> None:

@@ -268,3 +268,27 @@ def test_of_a_picture_of_dv_that_is_cut_nothing_is_shown(tmp_path: Path) -> None
     assert "its last picture is not whole" in words
     off = [int(np.abs(f.image.astype(int) - g.image).max()) for f, g in zip(frames[:4], whole[:4], strict=True)]
     assert off == [0] * 4
+
+
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+@pytest.mark.parametrize("kept", [1, 13, N - 1])
+def test_an_ivf_that_was_cut_between_two_pictures_is_said(tmp_path: Path, codec: str, kept: int) -> None:
+    encode(tmp_path / "a.ivf", codec, "yuv420p")
+    with av.open(str(tmp_path / "a.ivf")) as file:
+        places = [packet.pos for packet in file.demux(video=0) if packet.size]
+    (tmp_path / "b.ivf").write_bytes((tmp_path / "a.ivf").read_bytes()[: places[kept]])
+    frames, words, _ = read_all(tmp_path / "b.ivf")
+    assert len(frames) == kept
+    assert "it says that it is longer" in words
+
+
+@pytest.mark.parametrize("flags", ["dash+frag_keyframe+empty_moov", "frag_keyframe+default_base_moof+global_sidx"])
+def test_fragments_that_a_list_names_and_that_are_not_there(tmp_path: Path, flags: str) -> None:
+    """Cut between two fragments: only their list tells."""
+    encode(tmp_path / "a.mp4", g="5", container={"movflags": flags})
+    code = (tmp_path / "a.mp4").read_bytes()
+    assert read_all(tmp_path / "a.mp4")[1:] == ("", [])
+    (tmp_path / "b.mp4").write_bytes(code[: code.rfind(b"moof") - 4])
+    frames, words, _ = read_all(tmp_path / "b.mp4")
+    assert 0 < len(frames) < N
+    assert "it ends within its data" in words

@@ -197,3 +197,39 @@ def test_a_table_in_no_order_does_not_begin_anew(tmp_path: Path) -> None:
         remarks = Remarks()
         assert len(read_detections(path, remarks)) == len(ROWS)
         assert len(remarks.lines()) == begins
+
+
+def test_boxes_by_their_corners_without_a_header(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.txt", "", lambda k, i, x, y: f"{k + 1},{i},{x - 2},{y - 1},{x + 4},{y + 3},1")
+    remarks = Remarks()
+    assert np.allclose(read_detections(path, remarks)[:, :5], [(k, x, y, WIDE, HIGH) for k, _, x, y in ROWS])
+    assert np.allclose(read_tracks(path), ROWS)
+    assert remarks.lines() == ["a.txt: boxes are read by their corners: widths and heights move as they do"]
+    sizes = table(tmp_path / "b.txt", "", lambda k, i, x, y: f"{k + 1},{i},{x - 2},{y - 1},{WIDE + k % 3},{HIGH},1")
+    remarks = Remarks()
+    assert np.allclose(read_detections(sizes, remarks)[:, 1], [x + k % 3 / 2 for k, _, x, _ in ROWS])
+    assert not remarks
+
+
+@pytest.mark.parametrize("head", ["frame,id,cx,cy", "frame,id,x_center,y_center", "frame,id,Center_X,Center_Y"])
+def test_centres_by_their_names(tmp_path: Path, head: str) -> None:
+    path = table(tmp_path / "a.csv", f"{head},x,y", lambda k, i, x, y: f"{k},{i},{x},{y},{x - 3},{y - 2}")
+    assert np.allclose(read_tracks(path), ROWS)
+
+
+def test_whether_a_row_counts_in_words(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "frame,id,x,y,measured", lambda k, i, x, y: f"{k},{i},{x},{y},{i == 1}")
+    assert np.allclose(read_detections(path)[:, 1], [x for _, i, x, _ in ROWS if i == 1])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PAR1\x15\x04", "Parquet"), (b"SQLite format 3\0", "a database"), (b"\x1f\x8b\x08\0", "compressed"),
+        (b"\x93NUMPY\x01\0v\0", "an array of NumPy"), (b'{"frame": 0}\n', "JSON"), (b"<annotations>", "XML"),
+    ],
+)  # fmt: skip
+def test_tables_of_other_kinds_are_named(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DetectionFileError, match=f"is {words}.*: save its table as CSV"):
+        read_detections(tmp_path / "a.csv")

@@ -216,7 +216,8 @@ def test_positions_of_before_outlast_a_disk_that_is_full(tmp_path: Path) -> None
     out.write_text("before")
     call = ["triangulate", str(a), str(b), "--offset", "0", "--out", str(out), "--force"]
     full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # noqa: E731
-    ended = subprocess.run([sys.executable, "-m", "irtrack", *call], preexec_fn=full, capture_output=True, text=True)
+    python = [sys.executable, "-B", "-m", "irtrack"]  # what it compiles would be cut short for all who come after
+    ended = subprocess.run([*python, *call], preexec_fn=full, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "cannot write" in ended.stderr
     assert out.read_text() == "before"
@@ -307,3 +308,20 @@ def test_wrong_logs_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureF
     b.unlink()
     assert main([*call, "--poses", f"{a}.camera.toml", f"{a}.camera.toml"]) == 1
     assert "cannot read" in capsys.readouterr().err
+
+
+def test_of_two_logs_in_one_file_the_first_is_used_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both have a track 1, of two targets: their places are not those of one."""
+    rng = np.random.default_rng(7)
+    a, b, out = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "p.csv"
+    log_of(a, A, station("a", A, A, [FLIGHT], rng), None)
+    log_of(b, B, station("b", B, B, [straight((-150.0, 900.0, 200.0), (15.0, -8.0, 2.0))], rng), None)
+    other = b.read_text()
+    log_of(b, B, station("b", B, B, [FLIGHT], rng), None)
+    lines = b.read_text().splitlines(keepends=True)
+    b.write_text("".join(lines[:30]) + other)
+    assert main(["triangulate", str(a), str(b), "--offset", "0", "--out", str(out)]) == 0
+    assert "b.jsonl: its seconds begin anew at line 31" in capsys.readouterr().err
+    assert 20 <= len(list(csv.DictReader(out.open()))) <= 30

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from irtrack.core import WeightsError
+from irtrack.config import DetectorSettings
+from irtrack.core import IrtrackError, WeightsError
+from irtrack.detect.detector import NetworkDetector
 from irtrack.detect.manifest import read_manifest
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights, save_weights
+from irtrack.train.data import Sample
+from irtrack.train.evaluation import evaluate
 
 
 def test_authors_checkpoint_loads_unchanged(golden: Path) -> None:
@@ -208,3 +212,25 @@ def test_a_checkpoint_whose_tensors_were_damaged_is_refused(tmp_path: Path) -> N
     (tmp_path / "a.pth").write_bytes(code)
     with pytest.raises(WeightsError, match="do not have the sums that they say"):
         load_weights(str(tmp_path / "a.pth"))
+
+
+def test_names_as_training_scripts_put_before_those_of_tensors(tmp_path: Path) -> None:
+    own = DATransNet(base=4).state_dict()
+    for prefix in ("_orig_mod.", "module._orig_mod.", "_orig_mod.module.model."):
+        torch.save({"state_dict": {prefix + key: value for key, value in own.items()}}, tmp_path / "a.pt")
+        found = load_weights(str(tmp_path / "a.pt")).network.state_dict()
+        assert all(torch.equal(found[key], value) for key, value in own.items())
+
+
+def test_weights_whose_scores_are_no_numbers_find_nothing_and_say_so(tmp_path: Path) -> None:
+    """Every tensor is finite; a variance below 0 has no root."""
+    network = DATransNet(base=8)
+    next(b for name, b in network.named_buffers() if name.endswith("running_var")).fill_(-1.0)
+    save_weights(network, tmp_path / "a.safetensors")
+    weights = load_weights(str(tmp_path / "a.safetensors"))
+    detector = NetworkDetector(weights, DetectorSettings(backend="torch", temporal=False), torch.device("cpu"))
+    image = np.random.default_rng(1).integers(0, 255, (32, 48), np.uint8)
+    with pytest.raises(IrtrackError, match="scores are no numbers"):
+        detector(image)
+    with pytest.raises(IrtrackError, match="scores are no numbers"):
+        evaluate(weights.network, [Sample("a", image, np.zeros(image.shape, bool))], "cpu")

@@ -41,6 +41,12 @@ def netpbm_pictures(code: bytes) -> list[bytes]:
     return out or [code]
 
 
+def highest_of(code: bytes) -> int:
+    """The highest count that a PGM or PPM file in bytes says it has; 0 of other kinds."""
+    head = re.match(HEAD % 3, code[:4096]) if code[:2] in (b"P5", b"P6") else None
+    return int(re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b" ", head[0]))[-1]) if head else 0
+
+
 def end_of(code: bytes) -> int:
     """Where the picture ends in a JPEG, PNG or BMP file; its length where that is not known."""
     if code.startswith(JPEG):

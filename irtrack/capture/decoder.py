@@ -14,6 +14,10 @@ STRICT = ("mjpeg",)
 """Codecs whose decoders say nothing of damage unless they may refuse a picture for it."""
 
 
+MADE_UP = {"gif": {"trans_color": "0"}}
+"""Options of codecs whose decoders make something up: white where a GIF is transparent, among dark scenes."""
+
+
 def set_up(context: av.VideoCodecContext, strict: bool = True) -> None:
     """Before the first picture is decoded. Not `strict`: pictures that are not quite as they should be are read, too.
 
@@ -21,7 +25,7 @@ def set_up(context: av.VideoCodecContext, strict: bool = True) -> None:
     is damaged.
     """
     refuse = "+explode" if strict and context.name in STRICT else ""
-    context.options = {**context.options, "err_detect": CHECKS + refuse}
+    context.options = {**context.options, "err_detect": CHECKS + refuse, **MADE_UP.get(context.name, {})}
     context.thread_type = "SLICE"
     if context.name in ONE_THREAD:
         context.thread_count = 1

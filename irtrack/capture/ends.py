@@ -22,6 +22,9 @@ from irtrack.capture.headers import gif
 UNKNOWN = -1
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 NUT_INDEX = b"NX" + bytes.fromhex("DD672F23E64E")
+MOST_LISTED = 1 << 20
+"""Bytes of a list of an MP4 file's fragments."""
+
 RIFF_SLACK = 8
 """Bytes by which lengths in AVI files may be wrong: some writers count the header."""
 
@@ -94,10 +97,20 @@ def boxes(f: BinaryIO, size: int) -> str:
         if length < 8:  # 0: up to the end
             return ""
         announced = kind == b"moof" or (announced and kind != b"mdat")
-        end = at + length
+        end = max(end, at + length, listed(f, at, length) if kind == b"sidx" else 0)
     f.seek(min(end, size))
     whole = end <= size and not announced and not f.read(8).strip(b"\0")
     return "" if whole else "it ends within its data"
+
+
+def listed(f: BinaryIO, at: int, length: int) -> int:
+    """Where the fragments end that a `sidx` box of an MP4 file lists."""
+    f.seek(at + 8)
+    body = f.read(min(length - 8, MOST_LISTED))
+    wide = 8 if body[:1] == b"\1" else 4
+    first, count = 12 + wide, 12 + 2 * wide + 2
+    sizes = np.frombuffer(body[count + 2 :][: 12 * int.from_bytes(body[count : count + 2], "big")], ">u4")[::3]
+    return at + length + int.from_bytes(body[first : first + wide], "big") + int((sizes & 0x7FFFFFFF).sum())
 
 
 def cut_fragment(path: Path) -> int:

@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 
 from irtrack.capture import flir
-from irtrack.capture.beside import NETPBM, beside, netpbm_pictures
+from irtrack.capture.beside import NETPBM, beside, highest_of, netpbm_pictures
 from irtrack.capture.decoder import refuses_jpeg
 from irtrack.capture.grey import IN_COLOURS, are_colours, as_counts, colour_to_grey, oriented
 from irtrack.capture.headers import (
@@ -55,7 +55,7 @@ def is_image_name(path: Path) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder, in natural order."""
-    return in_order(p for p in folder.iterdir() if is_image_name(p))
+    return in_order(p for p in folder.iterdir() if is_image_name(p) and not p.is_dir())
 
 
 HEAD = 64 << 10
@@ -230,7 +230,9 @@ class CodedPages:
     def _decode_all(self) -> list[np.ndarray]:  # type: ignore[type-arg]
         """Every picture of an animated image, RGB or grey."""
         if is_webp(self._code):
-            found = [imagecodecs.webp_decode(self._code, index=i, hasalpha=False) for i in range(self.count)]
+            with hushed():  # pictures may be what changed since the one before: OpenCV lays them over each other
+                laid = cv2.imdecodeanimation(np.frombuffer(self._code, np.uint8))[1].frames
+            found = [np.ascontiguousarray(picture[:, :, 2::-1]) for picture in laid]
         elif self._code.startswith(PNG):
             found = list(imagecodecs.apng_decode(self._code))
         else:
@@ -256,6 +258,10 @@ def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
         stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("no decoder takes it")
+    if (highest := highest_of(code)) and stored.max() > highest:  # some write the bytes of each count as they lie
+        stored = stored.byteswap()
+        if stored.max() > highest:
+            raise ValueError(f"it has counts above {highest}, the highest that it says")
     return stored if stored.ndim == 2 or stored.shape[2] < 3 else stored[:, :, [2, 1, 0, 3][: stored.shape[2]]]
 
 

@@ -16,6 +16,8 @@ import av
 import numpy as np
 from av.packet import PacketSideData
 
+from irtrack.capture.numbers import Numbers
+
 FORMATS_WITHOUT_TIMES = frozenset(
     {"h264", "hevc", "vvc", "mjpeg", "mjpeg_2000", "m4v", "mpegvideo", "h263", "h261", "cavsvideo", "avs2", "avs3",
      "dirac", "dnxhd", "vc1", "obu", "mpjpeg", "rawvideo"}
@@ -57,6 +59,8 @@ class Index:
     """Bytes of the largest packet."""
     unended: frozenset[int] = frozenset()
     """Packets of JPEGs that lack the mark of their end, where most have it: the decoder fills them up with grey."""
+    gaps: int = 0
+    """Places at which pictures are missing that others are made from."""
     palettes: list[tuple[int, PacketSideData]] = field(default_factory=list, repr=False)
     """Colours of pictures by palette, from a packet on. Demuxers hand each over once, not again after seeking."""
 
@@ -103,12 +107,19 @@ def has_end(packet: av.Packet[Any]) -> bool:
 
 
 def make_index(
-    packets: Iterable[av.Packet[Any]], codec: str, format_name: str, reorders: bool, may_reorder: bool = True
+    packets: Iterable[av.Packet[Any]],
+    codec: str,
+    format_name: str,
+    reorders: bool,
+    may_reorder: bool = True,
+    header: bytes = b"",
 ) -> Index:
     """Read all packets once. Empty ones repeat the picture before (AVI) and are no packets here.
 
     `reorders`: pictures are known to come in another order than they are shown in; `may_reorder`: the codec can do so.
+    `header`: what the stream has before its packets.
     """
+    numbers = Numbers(header) if codec == "h264" else None
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
     problem, last, largest = "", None, 0
@@ -122,6 +133,8 @@ def make_index(
                     palettes.append((len(found), packet.get_sidedata("palette")))
                 if codec in JPEGS and not has_end(packet):
                     unended.add(len(found))
+                if numbers is not None:
+                    numbers(bytes(packet), bool(packet.is_keyframe))
                 found.append(stamp(packet))
                 flags.append((bool(packet.is_keyframe), is_hidden(codec, packet)))
     except (av.FFmpegError, OSError) as error:
@@ -159,6 +172,7 @@ def make_index(
         bytes(last)[-64:] if last is not None else b"",
         largest,
         frozenset(unended if 2 * len(unended) < n else ()),
+        numbers.gaps if numbers is not None else 0,
         palettes,
     )
 

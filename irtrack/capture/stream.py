@@ -12,6 +12,7 @@ from irtrack.capture.address import address_of, redact
 from irtrack.capture.decoder import set_up
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
+from irtrack.capture.numbers import MISSING, Numbers
 from irtrack.capture.patience import silence_s
 from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
 
@@ -68,6 +69,8 @@ class StreamSource(Source):
             self._stream.thread_count = 1  # each further thread would add a frame of latency
             self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             set_up(self._stream.codec_context, strict=False)
+            context = self._stream.codec_context
+            self._numbers = Numbers(bytes(context.extradata or b"")) if context.name == "h264" else None
             self._broken = 0
             self._pictures = self._decoded()
             self._first, bits = next(self._pictures)
@@ -90,6 +93,8 @@ class StreamSource(Source):
     def _decoded(self) -> Iterator[tuple[Image, int]]:
         """Pictures that can be decoded, with their bits. Raises FFmpeg's errors of the connection."""
         for packet in self._container.demux(self._stream):
+            if self._numbers is not None:
+                self._numbers(bytes(packet), bool(packet.is_keyframe))
             try:
                 found = packet.decode()
                 pictures = [frame_to_grey(frame) for frame in found if not frame.is_corrupt]
@@ -115,6 +120,9 @@ class StreamSource(Source):
                 if self._broken:
                     self.info.remarks.add(BROKEN, self._broken)
                     self._broken = 0
+                if self._numbers is not None and self._numbers.gaps:
+                    self.info.remarks.add(MISSING, self._numbers.gaps)
+                    self._numbers.gaps = 0
 
     def seek(self, index: int) -> None:
         raise SourceError("a live stream cannot be sought")

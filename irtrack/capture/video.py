@@ -101,6 +101,7 @@ class VideoSource(Source):
             kind,
             reorders=bool(context and context.has_b_frames),
             may_reorder=bool(context and context.codec.reorder),
+            header=bytes(context.extradata or b"") if context else b"",
         )
         remark_pixels(self._path, stream, self._index.largest, self._remarks)
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
@@ -174,6 +175,10 @@ class VideoSource(Source):
             remarks.add(f"{name}: pictures that are shown before its last ones are missing: it was cut")
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
+        if index.gaps:
+            remarks.add(
+                f"{name}: pictures are missing from which the next ones are made: these may be damaged", index.gaps
+            )
         if self._edits.odd:
             remarks.add(f"{name}: its list of edits (pauses, other speeds) is not followed: all its pictures are read")
         elif self._edits.parts > 1:

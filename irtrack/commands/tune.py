@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from irtrack.commands.common import conclude, read_by, settings_from
-from irtrack.core import Floats, IrtrackError, Remarks
+from irtrack.core import Floats, IrtrackError, Remarks, SourceInfo
 from irtrack.track.tables import Table
 
 BORDER_PX, LEAST_SIDE_PX = 3.0, 9.0
 """How far from a target's box a track may lie and still be on it, and the side that a smaller box is taken to have."""
+
+
+MOST_OUTSIDE = 1.1
+"""How far from its middle a box may lie in a picture whose border is at 1: targets go on a little beyond."""
 
 
 def tune(args: argparse.Namespace) -> int:
@@ -36,13 +41,16 @@ def tune(args: argparse.Namespace) -> int:
             source = open_source(str(clip))
             detector.settle(*at_rate(settings.detector, source.info.fps))
             try:
+                check_boxes(clip, boxes, source.info, remarks)
                 for result in process(source, detector, tracker):
                     if result.frame.index > with_rows:
                         break
                     watch(tracker, result.frame.time_s, boxes.get(result.frame.index, np.zeros((0, 4))))
             finally:
                 source.close()
-            watch.end()
+            remarks.take(source.info.remarks)
+            if not watch.end():
+                remarks.add(f"{clip.name}: none of its tracks is on a target: is {file_of(clip).name} of another clip?")
             print(f"{clip}: {watch.last}")
         samples = watch.samples()
         table = "temporal" if samples.tell("change") else "picture"
@@ -54,17 +62,38 @@ def tune(args: argparse.Namespace) -> int:
     return conclude(remarks, args.strict)
 
 
+def check_boxes(clip: Path, boxes: Mapping[int, Floats], info: SourceInfo, remarks: Remarks) -> None:
+    """Say which boxes are of no picture of the clip: its tracks there would be learned as clutter. Raises IrtrackError
+    where all are so."""
+    frames = np.repeat(list(boxes), [len(found) for found in boxes.values()])
+    sides = np.concatenate(list(boxes.values()))
+    centres = (sides[:, :2] + sides[:, 2:]) / 2
+    inside = (np.abs(2 * centres / (info.width, info.height) - 1) <= MOST_OUTSIDE).all(1)
+    inside &= frames < (info.frames or np.inf)
+    name = file_of(clip)
+    if not inside.any():
+        raise IrtrackError(f"{name}: none of its boxes lies in a picture of the clip: frames count from 0, in pixels")
+    if len(centres) > 1 and centres.max() <= 1 < info.width:
+        raise IrtrackError(f"{name}: all its boxes lie from 0 to 1, as shares of the picture: give them in pixels")
+    if not inside.all():
+        remarks.add(f"{name.name}: boxes that lie in no picture of the clip", int((~inside).sum()))
+
+
+def file_of(clip: Path) -> Path:
+    """The file of a clip's targets. Raises IrtrackError where there is none."""
+    if (path := file_beside(clip)) is None:
+        raise IrtrackError(
+            f"{clip}: neither {clip.stem}.gt.csv (frame,x,y,w,h) nor its track log {clip.stem}.csv lies beside it"
+        )
+    return path
+
+
 def boxes_of(clip: Path) -> dict[int, Floats]:
     """Where the targets of a clip are (N, 4: left, top, right, bottom in px), by frame, from the file beside it.
 
     CLIP.gt.csv has frame,x,y,w,h (left, top, width, height), CLIP.csv is a track log of irtrack, as the window exports
     it after tracks were confirmed, added and deleted. Raises IrtrackError."""
-    path = file_beside(clip)
-    if path is None:
-        raise IrtrackError(
-            f"{clip}: neither {clip.stem}.gt.csv (frame,x,y,w,h) nor its track log {clip.stem}.csv lies beside it"
-        )
-    return read_boxes(path)
+    return read_boxes(file_of(clip))
 
 
 def file_beside(clip: Path) -> Path | None:

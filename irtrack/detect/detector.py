@@ -22,7 +22,11 @@ from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.native.build import compiler, multiplies_bfloat16
+<<<<<<< HEAD
 from irtrack.detect.scoring import closer_map, score_map
+=======
+from irtrack.detect.scoring import check_scores, score_map
+>>>>>>> main
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
@@ -190,6 +194,7 @@ class NetworkDetector:
         check_size(image.shape)
         with torch.inference_mode():
             scores = self._score(image)
+        check_scores(scores)
         self._scored = (image, np.ascontiguousarray(scores))
         return self._scored[1]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from irtrack.core import IrtrackError, Scores
 from irtrack.detect.network import MULTIPLE_PX
 
 SMALL_PX, CLOSER = 384 * 288, 1.5
@@ -51,3 +53,12 @@ def closer_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     closer = F.interpolate(score_map(network, enlarged), (h, w), mode="area")
     near = F.max_pool2d(scores, 2 * NEAR_PX + 1, 1, NEAR_PX) > SHOWS
     return torch.where(near, scores, torch.maximum(scores, closer))
+
+
+def check_scores(scores: Scores) -> None:
+    """Raises IrtrackError where scores (H, W) are no numbers: no target would be found among them, without a word."""
+    if np.isnan(scores.max()):
+        raise IrtrackError(
+            "the network's scores are no numbers: its weights are of no use (did the training diverge?), or half "
+            "precision is too narrow for them: try --precision float32"
+        )

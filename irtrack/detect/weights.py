@@ -35,6 +35,10 @@ STATES = ("state_dict", "model_state_dict", "model", "network", "net")
 """Under which names checkpoints keep their tensors."""
 
 
+PREFIXES = re.compile(r"^(?:_orig_mod\.|module\.)*(?:model\.)?(?:_orig_mod\.)?")
+"""What is put before the names of tensors: by torch.compile, for several GPUs, by frameworks of training."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """A loaded network and what the manifest knows of it."""
@@ -116,7 +120,7 @@ class Inert:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a checkpoint (`weights_only`), keys without `model.` or `module.`.
+    """The tensors of a safetensors file or of a checkpoint (`weights_only`), keys without `PREFIXES`.
 
     Where the file carries the attention scale, it is added as the key `img_size`. What training scripts keep beside
     the tensors, such as their arguments and numbers of NumPy, is passed over; no code in the file runs.
@@ -142,7 +146,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     state = state_of(loaded)
     if state is None:
         raise WeightsError(f"{path} holds no state_dict of tensors: it is no checkpoint of DATransNet")
-    tensors = {k.removeprefix("module.").removeprefix("model."): v for k, v in state.items()}
+    tensors = {PREFIXES.sub("", k): v for k, v in state.items()}
     settings = loaded.get("settings")
     if isinstance(settings, dict) and "img_size" in settings:
         size = settings["img_size"]

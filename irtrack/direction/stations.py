@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,7 +53,7 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
         remarks.add(f"{log.name} was written without --pose: whether its camera was turned is not known")
     rows: dict[int, list[tuple[float, ...]]] = {}
     began: datetime | None = None
-    turned = 0
+    turned, last_s = 0, -math.inf
     try:
         with log.open("r", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
@@ -62,6 +63,13 @@ def read_station(log: Path, camera: Path | None, remarks: Remarks) -> Station:
                     remarks.add(f"{log.name} is cut off in its last line, which was left out")
                     break
                 time_s, moment = float(entry["time_s"]), entry.get("utc")
+                if time_s < last_s:
+                    remarks.add(
+                        f"{log.name}: its seconds begin anew at line {number}, as where two logs were put together: "
+                        "what stands from there on was left out"
+                    )
+                    break
+                last_s = time_s
                 if moment is not None:
                     began = began or began_at(moment, time_s)
                 if entry.get("scene_moved_px") and not made.fixed:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from irtrack.core import SinkError
-from irtrack.paths import is_pipe, replacing
+from irtrack.paths import IMAGE_SUFFIXES, is_pipe, replacing
 
 try:
     import fcntl
@@ -271,6 +271,14 @@ class Targets:
         except BaseException:
             self.abandon()
             raise
+
+    def check_apart(self, sources: Iterable[str | Path | None]) -> None:
+        """Raises SinkError where an output would be read as one of the images of a folder or glob; all are let go."""
+        images = {t.identity: t.path for t in self.all if t.identity and t.path.suffix.lower() in IMAGE_SUFFIXES}
+        found = next((i for p in files_of(sources) if (i := identity(p)) in images), None) if images else None
+        if found is not None:
+            self.abandon()
+            raise SinkError(f"{images[found]} would be read as one of the images beside it: choose another folder")
 
     def of(self, path: Path) -> Target:
         """The claimed file of that name."""

@@ -25,8 +25,8 @@ NO_TRACKS = "neither a track log's nor a MOTChallenge row"
 NAMES = {
     "frame": FRAMES,
     "id": ("track_id", "id", "object_id", "trackid", "particle"),
-    "x": ("x_px", "x", "position_x"),
-    "y": ("y_px", "y", "position_y"),
+    "x": ("x_px", "x_center", "x_centre", "center_x", "centre_x", "cx", "x", "position_x"),
+    "y": ("y_px", "y_center", "y_centre", "center_y", "centre_y", "cy", "y", "position_y"),
     "w": ("w_px", "w", "width", "bb_width", "bbox_width"),
     "h": ("h_px", "h", "height", "bb_height", "bbox_height"),
     "score": ("score", "confidence", "conf"),
@@ -276,12 +276,21 @@ def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
             "header rows are MOTChallenge's (frame, identity, left, top, width, height); else give the header "
             f"{COLUMNS}"
         )
-    return as_mot(table, rows, remarks)
+    return as_mot(table, rows, remarks, are_corners(rows))
 
 
-def as_mot(table: Table, rows: Floats, remarks: Remarks) -> Floats:
-    """Rows of MOTChallenge with frames and pixels from 0, and centres."""
-    to_centres(rows, opposite=False)
+def are_corners(rows: Floats) -> bool:
+    """Whether widths and heights are places of the opposite corner: they go wherever the first one goes, and as far."""
+    boxes = rows[np.isfinite(rows[:, X : H + 1]).all(1), X : H + 1]
+    first, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    return len(boxes) >= FEW and bool((size > 0).all() and (4 * np.ptp(size, axis=0) < np.ptp(first, axis=0)).all())
+
+
+def as_mot(table: Table, rows: Floats, remarks: Remarks, opposite: bool = False) -> Floats:
+    """Rows of MOTChallenge with frames and pixels from 0, and centres; `opposite`: of boxes by two corners."""
+    if opposite:
+        remarks.add(f"{table.path.name}: boxes are read by their corners: widths and heights move as they do")
+    to_centres(rows, opposite)
     rows[:, X : Y + 1] -= 1
     if len(rows) and rows[:, FRAME].min() == 0:
         remarks.add(f"{table.path.name}: frames count from 0, where MOTChallenge counts from 1, and were taken so")

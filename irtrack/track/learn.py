@@ -219,8 +219,8 @@ class Watch:
             if count in COUNTS:
                 self._rows.setdefault(i, []).append(row)
 
-    def end(self) -> None:
-        """The clip is over."""
+    def end(self) -> bool:
+        """The clip is over; whether a track of it was on a target, or there was none."""
         known, track, target = [], [], []
         for i, rows in self._rows.items():
             share = self._on[i] / self._hits[i]
@@ -241,6 +241,7 @@ class Watch:
         self.last = f"{true} tracks of targets and {false} of clutter in {3600 * hours:.0f} s"
         self._made.append(made)
         self._begin()
+        return true > 0 or not false
 
     def samples(self) -> Samples:
         """Of all clips so far. Raises IrtrackError where there was none."""

@@ -14,8 +14,12 @@ import numpy as np
 from irtrack.core import Floats, IrtrackError
 from irtrack.text import decoded, read_bytes
 
-BOOKS = {b"PK\x03\x04": "a workbook or an archive", b"\xd0\xcf\x11\xe0": "a workbook"}
-"""First bytes of what spreadsheets keep for themselves."""
+BOOKS = {
+    b"PK\x03\x04": "a workbook or an archive", b"\xd0\xcf\x11\xe0": "a workbook", b"PAR1": "Parquet",
+    b"SQLi": "a database (SQLite)", b"\x1f\x8b": "compressed (gzip)", b"\x93NUM": "an array of NumPy",
+    b"{": "JSON", b"[": "JSON", b"<": "XML or a web page",
+}  # fmt: skip
+"""First bytes of what other programs keep tables in."""
 
 MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-"})
 """What stands in a cell whose value is not known."""
@@ -84,7 +88,7 @@ class Table:
         self.path = path
         try:
             data = read_bytes(path, LARGEST_BYTES)
-            if book := BOOKS.get(data[:4]):
+            if book := next((kind for mark, kind in BOOKS.items() if data.startswith(mark)), ""):
                 raise DetectionFileError(f"{path} is {book}: save its table as CSV")
             text = decoded(data).replace("\r\n", "\n").replace("\r", "\n")
         except OSError as error:
@@ -230,6 +234,8 @@ def number(cell: str, delimiter: str) -> float:
     text = cell.strip()
     if text.lower() in MISSING:
         return math.nan
+    if text.lower() in ("true", "false"):  # of whether a row counts
+        return float(text.lower() == "true")
     if delimiter != "," and text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from irtrack.detect.extraction import joined
-from irtrack.detect.scoring import score_map
+from irtrack.detect.scoring import check_scores, score_map
 from irtrack.metrics.curves import RocCurve, ThresholdSweep
 from irtrack.metrics.legacy import LegacyScore
 from irtrack.metrics.segmentation import SegmentationScore
@@ -22,10 +22,11 @@ Row = dict[str, float | str]
 
 
 def score_of(network: Callable[[Tensor], Tensor], sample: Sample, device: str) -> NDArray[np.float32]:
-    """The score map (H, W) of an image."""
+    """The score map (H, W) of an image. Raises IrtrackError where it holds no numbers."""
     with torch.inference_mode():
         x = torch.from_numpy(sample.grey)[None, None].to(device)
         score: NDArray[np.float32] = score_map(network, x)[0, 0].float().cpu().numpy()
+    check_scores(score)
     return score
 
 
