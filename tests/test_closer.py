@@ -21,8 +21,7 @@ HEIGHT, WIDTH = 256, 320
 
 
 def answering(of: Callable[[int, int], list[tuple[int, int]]]) -> Callable[[Tensor], Tensor]:
-    """A network that has a score of 1 on blocks of 3x3 pixels at the places that it is told for a size of picture, and
-    writes each answer where the last one was, as one that is recorded on a GPU does where sizes are alike."""
+    """A network that has a score of 1 on blocks of 3x3 pixels at the places that `of` tells for a size of picture."""
 
     def network(x: Tensor) -> Tensor:
         out = torch.full_like(x, -20.0)
@@ -118,11 +117,11 @@ def test_the_network_finds_dim_points_over_bright_ground() -> None:
 @pytest.mark.parametrize("mode", ["video", "live"])
 def test_modes_that_keep_attention_look_once(mode: str) -> None:
     image, _ = dusk(0)
-    maps = [
-        load_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, closer=closer)).scores(image)
-        for closer in (False, True)
-    ]
-    assert np.array_equal(*maps)
+    plain, closer = (
+        load_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, closer=on)).scores(image)
+        for on in (False, True)
+    )
+    assert np.array_equal(plain, closer)
 
 
 def test_a_recipe_of_an_earlier_version_did_not_look_closer() -> None:

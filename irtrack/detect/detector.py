@@ -22,11 +22,7 @@ from irtrack.detect.cuda import GraphedNetwork, upload
 from irtrack.detect.extraction import extract
 from irtrack.detect.inference import prepare
 from irtrack.detect.native.build import compiler, multiplies_bfloat16
-<<<<<<< HEAD
-from irtrack.detect.scoring import closer_map, score_map
-=======
-from irtrack.detect.scoring import check_scores, score_map
->>>>>>> main
+from irtrack.detect.scoring import check_scores, closer_map, score_map
 from irtrack.detect.video import VideoNetwork
 from irtrack.detect.weights import Weights
 from irtrack.imaging.regions import Regions
@@ -222,6 +218,7 @@ class NetworkDetector:
         with torch.inference_mode():
             run = self._run if len(inputs) == 1 else self._network
             scores: Scores = self._map(run, x)[:, 0].float().cpu().numpy()
+        check_scores(scores)
         return list(scores)
 
     def _score(self, image: Image) -> Scores:

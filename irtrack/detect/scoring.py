@@ -47,7 +47,6 @@ def closer_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     h, w = x.shape[-2:]
     if h * w > SMALL_PX:
         return scores
-    scores = scores.clone()  # a recorded network writes the next answer in its place
     size = round(h * CLOSER), round(w * CLOSER)
     enlarged = F.interpolate(x, size, mode="bicubic", align_corners=False).clamp(0, 1)
     closer = F.interpolate(score_map(network, enlarged), (h, w), mode="area")
@@ -56,7 +55,7 @@ def closer_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def check_scores(scores: Scores) -> None:
-    """Raises IrtrackError where scores (H, W) are no numbers: no target would be found among them, without a word."""
+    """Raises IrtrackError where scores (of any shape) are no numbers: no target would be found among them."""
     if np.isnan(scores.max()):
         raise IrtrackError(
             "the network's scores are no numbers: its weights are of no use (did the training diverge?), or half "
