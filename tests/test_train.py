@@ -246,6 +246,9 @@ def test_train_and_evaluate_commands(samples: list[Sample], tmp_path: Path, caps
     state = torch.load(run / "best.pt", weights_only=True)
     assert state["settings"]["augment"]["inject"] == 0.5
     assert state["about"]["data"] == [{"folder": str(folder), "split": "train", "share": 2.0}]
+    words = ["train", "--data", f"{folder}:train", "--out", tmp_path / "further", "--init", run / "best.pt"]
+    assert main([*map(str, words), "--set", *TINY, "steps=1", "base=8"]) == 0
+    assert f"note: base is 4, that of {run / 'best.pt'}" in capsys.readouterr().out
     outputs = {k: tmp_path / f"out.{k}" for k in ("json", "csv", "png", "jpg")}
     words = ["evaluate", "--weights", run / "best.pt", "--data", folder, "--json", outputs["json"]]
     words += ["--table", outputs["csv"], "--plot", outputs["png"], "--worst", outputs["jpg"]]

@@ -135,6 +135,10 @@ def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:
     start = None
     if init:
         network = load_weights(init).network
+        own = {"base": network.base, "img_size": network.img_size}
+        for name in own.keys() & {*recipe, *(text.partition("=")[0] for text in args.set)}:
+            if getattr(settings, name) != own[name]:
+                print(f"note: {name} is {own[name]}, that of {init}: what is trained further stays as it is")
         start, settings = network.state_dict(), replace(settings, base=network.base, img_size=network.img_size)
     if settings.bf16 and (trouble := no_bfloat16(settings, device)):
         print(f"note: {trouble}; float32 instead")
