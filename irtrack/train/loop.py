@@ -225,6 +225,7 @@ def fit(
     with within_memory(settings.batch, settings.crop), watched as bar:
         while run.step < settings.steps:
             if mines_at(run.step, settings):
+                run.settle(settings)  # a loss that is no number says more than scores that are none
                 key = (settings.seed, run.step)
                 spots = mine(run.average, sets, shares, settings.mine_images, key, us.device) if us.first else None
                 run.spots = us.from_first(spots)
