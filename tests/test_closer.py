@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -114,14 +113,19 @@ def test_the_network_finds_dim_points_over_bright_ground() -> None:
     assert others <= 2
 
 
-@pytest.mark.parametrize("mode", ["video", "live"])
-def test_modes_that_keep_attention_look_once(mode: str) -> None:
-    image, _ = dusk(0)
+def difference(mode: str, image: NDArray[np.uint8]) -> float:
+    """The most by which the scores of a frame differ with and without the closer look."""
     plain, closer = (
         load_detector(DetectorSettings(weights="datransnet-s", device="cpu", mode=mode, closer=on)).scores(image)
         for on in (False, True)
     )
-    assert np.array_equal(plain, closer)
+    return float(np.abs(plain - closer).max())
+
+
+def test_modes_that_keep_attention_look_once() -> None:
+    image = next(image for image, _ in map(dusk, range(10)) if difference("exact", image) > 0.5)
+    for mode in ("video", "live"):
+        assert difference(mode, image) < 1e-3  # sums of two threads come in any order
 
 
 def test_a_recipe_of_an_earlier_version_did_not_look_closer() -> None:
