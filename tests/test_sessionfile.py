@@ -489,18 +489,22 @@ def test_a_kill_leaves_what_was_written_last(clip: Path, tmp_path: Path, seed: i
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_another_window_takes_a_session_over(desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path) -> None:
-    path = tmp_path / "flight.irtrack"
+def renamed_by_another(desk: Desk, desks: list[Desk], clip: Path, path: Path, name: str) -> tuple[Desk, int]:
+    """Another window that has opened the session of the first one, called a track so and kept that; and the track."""
     edited(desk, path, str(clip))
     desk.keeping.save_as(path)
     desk.keeper.flush()
     other = another(desks)
     other.opened(path)
     track = min(other.session.lives())
-    other.session.edits.edit(other.session.edits.value.renamed(track, "theirs"))
-    write = other.keeping.unsaved()
-    assert write is not None
-    write()
+    other.session.edits.edit(other.session.edits.value.renamed(track, name))
+    (other.keeping.unsaved() or pytest.fail)()
+    return other, track
+
+
+def test_another_window_takes_a_session_over(desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flight.irtrack"
+    _, track = renamed_by_another(desk, desks, clip, path, "theirs")
     first = SessionFile(path)
     first.say({"x": 1})
     second = SessionFile(path)
@@ -516,22 +520,16 @@ def test_a_session_saved_over_another_ends_that_one_and_not_before_it_is_written
     desk: Desk, desks: list[Desk], clip: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "flight.irtrack"
-    edited(desk, path, str(clip))
-    desk.keeping.save_as(path)
-    desk.keeper.flush()
-    first = another(desks)
-    first.opened(path)
-    first.session.edits.edit(first.session.edits.value.renamed(1, "mine"))
-    (first.keeping.unsaved() or pytest.fail)()
+    first, track = renamed_by_another(desk, desks, clip, path, "mine")
     other = another(desks)
     other.seen_whole(SCENE)
     other.keeping.save_as(path)
-    assert read_session(path).edits.names[1] == "mine"  # nothing of the new one is there yet
+    assert read_session(path).edits.names[track] == "mine"  # nothing of the new one is there yet
     (other.keeping.unsaved() or pytest.fail)()
     kept = read_session(path)
     assert kept.recording is not None
     assert (kept.recording.text, kept.edits, len(kept.store)) == (SCENE, Edits(), 60)
-    first.session.edits.edit(first.session.edits.value.renamed(1, "too late"))
+    first.session.edits.edit(first.session.edits.value.renamed(track, "too late"))
     with pytest.raises(SessionError, match="kept by another window now"):
         (first.keeping.unsaved() or pytest.fail)()
 

@@ -21,19 +21,27 @@ SAMPLES = {b"P4": (1, 8), b"P5": (1, 1), b"P6": (3, 1)}
 HEAD = rb"P\d(?:(?:\s|#[^\n]*\n)+\d+){%d}\s"
 
 
+def netpbm_head(code: bytes, at: int = 0) -> tuple[list[int], int] | None:
+    """Width, height and, but of PBM, the highest count of the picture that begins there, and how long its header is."""
+    head = re.match(HEAD % (2 if code[at : at + 2] == b"P4" else 3), code[at : at + 4096])
+    if head is None:
+        return None
+    return [int(n) for n in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b" ", head[0][2:]))], head.end()
+
+
 def netpbm_pictures(code: bytes) -> list[bytes]:
     """The pictures of a PBM, PGM or PPM file in bytes, which may hold several, each with its header; the last may be
     cut. Of other kinds all of it."""
     out: list[bytes] = []
     at = 0
     while (kind := code[at : at + 2]) in SAMPLES:
-        head = re.match(HEAD % (2 if kind == b"P4" else 3), code[at : at + 4096])
+        head = netpbm_head(code, at)
         if head is None:
             break
-        width, height, *highest = (int(n) for n in re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b" ", head[0][2:])))
+        (width, height, *highest), length = head
         samples, shared = SAMPLES[kind]
         size = -(-width // shared) * height * samples * (2 if highest and highest[0] > 255 else 1)
-        end = at + head.end() + size
+        end = at + length + size
         out.append(code[at:end])
         at = end
         while code[at : at + 1].isspace():
@@ -43,8 +51,8 @@ def netpbm_pictures(code: bytes) -> list[bytes]:
 
 def highest_of(code: bytes) -> int:
     """The highest count that a PGM or PPM file in bytes says it has; 0 of other kinds."""
-    head = re.match(HEAD % 3, code[:4096]) if code[:2] in (b"P5", b"P6") else None
-    return int(re.findall(rb"\d+", re.sub(rb"#[^\n]*\n", b" ", head[0]))[-1]) if head else 0
+    head = netpbm_head(code) if code[:2] in (b"P5", b"P6") else None
+    return head[0][2] if head else 0
 
 
 def end_of(code: bytes) -> int:

@@ -146,3 +146,8 @@ class Numbers:
         self.gaps += not key and self._last >= 0 and number not in expected
         if part[0] & 0x60 or key or number not in expected:  # others are made from it
             self._last = number
+
+
+def numbers_of(codec: str, header: bytes | None) -> Numbers | None:
+    """What looks at a stream of this codec; None where its pictures carry no numbers that are read here."""
+    return Numbers(header or b"") if codec == "h264" else None

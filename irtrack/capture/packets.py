@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.packet import PacketSideData
 
-from irtrack.capture.numbers import Numbers
+from irtrack.capture.numbers import numbers_of
 
 FORMATS_WITHOUT_TIMES = frozenset(
     {"h264", "hevc", "vvc", "mjpeg", "mjpeg_2000", "m4v", "mpegvideo", "h263", "h261", "cavsvideo", "avs2", "avs3",
@@ -112,14 +112,14 @@ def make_index(
     format_name: str,
     reorders: bool,
     may_reorder: bool = True,
-    header: bytes = b"",
+    header: bytes | None = None,
 ) -> Index:
     """Read all packets once. Empty ones repeat the picture before (AVI) and are no packets here.
 
     `reorders`: pictures are known to come in another order than they are shown in; `may_reorder`: the codec can do so.
     `header`: what the stream has before its packets.
     """
-    numbers = Numbers(header) if codec == "h264" else None
+    numbers = numbers_of(codec, header)
     found: list[int | None] = []
     flags: list[tuple[bool, bool]] = []
     problem, last, largest = "", None, 0

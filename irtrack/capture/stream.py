@@ -12,7 +12,7 @@ from irtrack.capture.address import address_of, redact
 from irtrack.capture.decoder import set_up
 from irtrack.capture.grey import frame_to_grey
 from irtrack.capture.limits import bound_allocations
-from irtrack.capture.numbers import MISSING, Numbers
+from irtrack.capture.numbers import MISSING, numbers_of
 from irtrack.capture.patience import silence_s
 from irtrack.core import AwayError, Clock, Frame, Image, Source, SourceError, SourceInfo, frozen
 
@@ -69,8 +69,7 @@ class StreamSource(Source):
             self._stream.thread_count = 1  # each further thread would add a frame of latency
             self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
             set_up(self._stream.codec_context, strict=False)
-            context = self._stream.codec_context
-            self._numbers = Numbers(bytes(context.extradata or b"")) if context.name == "h264" else None
+            self._numbers = numbers_of(self._stream.codec_context.name, self._stream.codec_context.extradata)
             self._broken = 0
             self._pictures = self._decoded()
             self._first, bits = next(self._pictures)

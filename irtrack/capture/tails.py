@@ -110,32 +110,28 @@ def asf(f: BinaryIO, size: int) -> str:
     return "it says that it is longer" if said > size else ""
 
 
-def ivf_end(f: BinaryIO, size: int) -> int:
-    """Where the frames of an IVF file end, or should: behind its end where it is cut."""
+def ivf_frames(f: BinaryIO, size: int) -> tuple[int, int, int]:
+    """Where the frames of an IVF file end, or should (behind its end where it is cut), their number, and the time of
+    the last."""
     f.seek(6)
-    at = int.from_bytes(f.read(2), "little")
+    at, count, last = int.from_bytes(f.read(2), "little"), 0, 0
     while at + 12 <= size:
         f.seek(at)
         head = f.read(12)
         if head.startswith(IVF):
             break
         at += 12 + int.from_bytes(head[:4], "little")
-    return at if at + 12 <= size or at == size else max(at, size + 1)
+        count, last = count + 1, int.from_bytes(head[4:], "little")
+    return at if at + 12 <= size or at == size else max(at, size + 1), count, last
 
 
 def ivf(f: BinaryIO, size: int) -> str:
     """IVF: frames that must fit, as many or up to the time that its header says, whichever it means."""
     f.seek(24)
     said = int.from_bytes(f.read(4), "little")
-    end = ivf_end(f, size)
+    end, count, last = ivf_frames(f, size)
     if end > size:
         return WITHIN
-    at, count, last = 32, 0, 0
-    while at < end:
-        f.seek(at)
-        head = f.read(12)
-        at += 12 + int.from_bytes(head[:4], "little")
-        count, last = count + 1, int.from_bytes(head[4:], "little")
     step = last / max(1, count - 1)
     return "it says that it is longer" if max(count, last + 1.5 * step) < said < 0xFFFFFFFF else ""
 
@@ -223,7 +219,7 @@ def second_recording(path: Path) -> int:
             f.seek(at)
             at = at if f.read(16) == ASF else 0
         elif head.startswith(IVF):
-            at = ivf_end(f, size)
+            at = ivf_frames(f, size)[0]
         elif NUT.startswith(head):
             with mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as code:
                 at = code.find(NUT, 1)

@@ -27,6 +27,7 @@ from irtrack.capture.ends import end_of, lost_places
 from irtrack.capture.fields import field_order, fields_of
 from irtrack.capture.grey import frame_to_grey, oriented
 from irtrack.capture.last import MOST_PACKETS, SILENT, WITHOUT_ENDS, is_unfinished
+from irtrack.capture.numbers import MISSING
 from irtrack.capture.packets import lacks_before_last, make_index, stamp
 from irtrack.capture.raw import RawPictures, raw_pictures
 from irtrack.capture.reading import check_size, reading
@@ -101,7 +102,7 @@ class VideoSource(Source):
             kind,
             reorders=bool(context and context.has_b_frames),
             may_reorder=bool(context and context.codec.reorder),
-            header=bytes(context.extradata or b"") if context else b"",
+            header=context.extradata if context else None,
         )
         remark_pixels(self._path, stream, self._index.largest, self._remarks)
         if kind in JPEG_STREAMS and b"\xff\xd9" not in self._index.last:
@@ -176,9 +177,7 @@ class VideoSource(Source):
         if lost := lost_places(self._path):
             remarks.add(f"{name}: packets of its stream are missing: pictures may be lost or damaged there", lost)
         if index.gaps:
-            remarks.add(
-                f"{name}: pictures are missing from which the next ones are made: these may be damaged", index.gaps
-            )
+            remarks.add(f"{name}: {MISSING}", index.gaps)
         if self._edits.odd:
             remarks.add(f"{name}: its list of edits (pauses, other speeds) is not followed: all its pictures are read")
         elif self._edits.parts > 1:
