@@ -9,7 +9,8 @@ from scipy import ndimage
 from irtrack.build import load_detector
 from irtrack.config import DetectorSettings
 from irtrack.core import Detections, IrtrackError
-from irtrack.detect.extraction import BACKGROUND_REACH_PX, extract
+from irtrack.detect.background import REACH_PX
+from irtrack.detect.extraction import extract
 from irtrack.simulate import Scene, scene_from_text
 
 
@@ -118,12 +119,35 @@ def test_snr_is_the_local_contrast_ratio(rng: np.random.Generator) -> None:
     image = (100 + 4 * rng.standard_normal((100, 100))).round().astype(np.uint8)
     scores = np.zeros((100, 100), np.float32)
     image[50:53, 50:53], scores[50:53, 50:53] = 140, 0.9
-    window = np.ones((3 + 2 * BACKGROUND_REACH_PX,) * 2, bool)
-    window[BACKGROUND_REACH_PX - 1 : BACKGROUND_REACH_PX + 4, BACKGROUND_REACH_PX - 1 : BACKGROUND_REACH_PX + 4] = False
-    top = 50 - BACKGROUND_REACH_PX
+    window = np.ones((3 + 2 * REACH_PX,) * 2, bool)
+    window[REACH_PX - 1 : REACH_PX + 4, REACH_PX - 1 : REACH_PX + 4] = False
+    top = 50 - REACH_PX
     around = image[top : top + len(window), top : top + len(window)][window].astype(float)
     found = extract(scores, image, 0.5)
     assert found.snr[0] == pytest.approx((140 - around.mean()) / around.std(), rel=1e-6)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+@pytest.mark.parametrize("over", [6, 12, 18, -12])
+def test_what_hangs_over_the_ground_is_measured_against_the_sky(slope: float, over: int) -> None:
+    """Seven deviations before a quiet sky, however close the bright ground lies; `over` below zero: before the ground."""
+    rng = np.random.default_rng(5)
+    errors, snr, expected = [], [], []
+    for _ in range(20):
+        y, x = np.mgrid[:120, :160].astype(float)
+        ground = y > 60 + slope * (x - 80) + 2 * np.sin(x / 9)
+        noise = np.where(ground, 8.0, 2.0)
+        at = np.array([80, 60 - over]) + rng.uniform(-0.5, 0.5, 2)
+        peak = np.where(over < 0, 56.0, 14.0)
+        point = peak * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 2)
+        picture = np.where(ground, 150.0, 40.0) + noise * rng.standard_normal(y.shape) + point
+        core = np.hypot(x - at[0], y - at[1]) < 1.5
+        found = extract(np.where(core, 0.9, 0).astype(np.float32), picture.round().astype(np.uint8), 0.5)
+        errors.append(found.xy_px[0] - at)
+        snr.append(found.snr[0])
+        expected.append(point[core].mean() / (8.0 if over < 0 else 2.0))
+    assert np.sqrt(np.mean(np.square(errors))) < 0.2
+    assert np.median(snr) == pytest.approx(np.median(expected), rel=0.15)
 
 
 def test_thousands_of_components() -> None:

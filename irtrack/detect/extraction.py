@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Image, Scores
+from irtrack.detect.background import QUANTISATION_STD, background
 from irtrack.imaging.symbols import without_strokes
-
-BACKGROUND_REACH_PX = 20
-"""The local background is the component's box grown by this much, without target pixels (the field's SCR)."""
 
 SCORE_FLOOR = 0.01
 """The least threshold that can be chosen: scores up to this say nothing."""
@@ -24,9 +22,6 @@ twice so many pixels: a drone shows as several warm spots."""
 GROW_SHARE, MOST_GROWN_PX = 0.38, 2
 """Nor need there be anything between them where they lie close for their size: each piece is grown by this share of the
 side of a square of its area, by whole pixels and so many at most, and those that meet are one. Points do not grow."""
-
-QUANTISATION_STD = 12**-0.5
-"""Smallest background deviation, in counts: that of rounding to whole counts."""
 
 
 def extract(
@@ -122,42 +117,6 @@ def occupied(mask: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
     """
     near = np.ones((1, 2 * (JOIN_REACH_PX + 1) + 1), np.uint8)
     return np.flatnonzero(cv2.dilate(np.asarray(mask.any(axis), np.uint8)[None], near))
-
-
-def background(
-    image: Image, mask: NDArray[np.bool_], corner: NDArray[np.intp], size: NDArray[np.int32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the pixels round each component (N,), in counts, by integral images.
-
-    corner and size (N, 2) of the components in (x, y).
-
-    Pixels of any target, grown by one, do not count; where nothing else is left, the whole frame's values stand in.
-    """
-    h, w = image.shape
-    free = (cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)) == 0).view(np.uint8)
-    # Sums of whole numbers are exact in these tables, so the variance keeps its digits.
-    grey = cv2.bitwise_and(image, image, mask=free)
-    depth = cv2.CV_32S if image.dtype == np.uint8 and image.size < 1 << 23 else cv2.CV_64F
-    total, squares = cv2.integral2(grey, sdepth=depth, sqdepth=cv2.CV_64F)
-    counts = cv2.integral(free, sdepth=cv2.CV_32S)
-    left, top = np.maximum(corner - BACKGROUND_REACH_PX, 0).T
-    right, bottom = np.minimum(corner + size + BACKGROUND_REACH_PX, [w, h]).T
-
-    def box_sum(table: NDArray[Any]) -> NDArray[np.float64]:
-        corners = (
-            table[y, x].astype(np.float64) for y, x in ((bottom, right), (top, right), (bottom, left), (top, left))
-        )
-        a, b, c, d = corners
-        return a - b - c + d
-
-    n = box_sum(counts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = box_sum(total) / n
-        variance = box_sum(squares) / n - mean**2
-    alone = n < 8
-    mean[alone] = float(image.mean()) if alone.any() else 0.0
-    variance[alone] = float(image.var()) if alone.any() else 0.0
-    return mean, np.sqrt(np.maximum(variance, 0.0))
 
 
 def centroids(
