@@ -130,7 +130,7 @@ def test_snr_is_the_local_contrast_ratio(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("slope", [0.0, 0.3])
 @pytest.mark.parametrize("over", [6, 12, 18, -12])
 def test_what_hangs_over_the_ground_is_measured_against_the_sky(slope: float, over: int) -> None:
-    """Seven deviations before a quiet sky, however close the bright ground lies; `over` below zero: before the ground."""
+    """Seven deviations before a quiet sky, however close the ground lies; `over` below zero: before the ground."""
     rng = np.random.default_rng(5)
     errors, snr, expected = [], [], []
     for _ in range(20):

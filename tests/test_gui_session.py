@@ -338,7 +338,7 @@ def test_all_that_is_read_in_the_table_fits_a_narrow_panel(qtbot: QtBot, window:
     window.canvas.show_result(crowd(30))
     tracks = window.side.tracks
     for side, least in ((320, 6), (600, 9)):
-        window.splitter.setSizes([window.width() - side, side])
+        window.arrangement.splitter.setSizes([window.width() - side, side])
         window.drawing.show_side()
         wait(qtbot, lambda side=side: abs(window.side.width() - side) <= 2)
         view, header = tracks.view, tracks.view.horizontalHeader()

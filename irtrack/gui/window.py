@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QPoint, Qt, QTimer
+from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QLineEdit, QMainWindow
 
 from irtrack.capture.open import grouped
 from irtrack.config import Settings
 from irtrack.core import FrameResult
+from irtrack.gui.arrangement import Arrangement
 from irtrack.gui.badges import Badges
 from irtrack.gui.banner import Banner
 from irtrack.gui.canvas import Canvas
@@ -35,7 +35,7 @@ from irtrack.session.alarms import Alarm
 from irtrack.session.keeper import Keeper
 from irtrack.session.keeping import Keeping
 from irtrack.session.loading import Opened
-from irtrack.session.preferences import Preferences, load_preferences, preferences_path
+from irtrack.session.preferences import load_preferences, preferences_path
 from irtrack.session.session import Session
 from irtrack.session.tracklog import is_log
 from irtrack.stopping import Stop
@@ -43,9 +43,6 @@ from irtrack.stopping import Stop
 log = logging.getLogger(__name__)
 
 TICK_MS = 15
-SIDE_PX, SIDE_SHARE = 330, 0.4
-"""Width of the side panel at the first start, and its share of a small window."""
-
 OPENING = "opening"
 """How the line begins that is true until something is open."""
 
@@ -66,7 +63,9 @@ class MainWindow(QMainWindow):
         self.outputs, self.editor = Outputs(s, self.keeping, self), TrackEditor(s, self)
         self.canvas, self.status, self.transport = Canvas(), StatusLine(), Transport(s)
         self.side = SidePanel(s, self.editor, self.outputs)
-        self._build()
+        self.banner, self.badges = Banner(), Badges(self.canvas)
+        self.setStatusBar(self.status)
+        self.arrangement = Arrangement(self, [self.banner, self.canvas], self.side, self.transport)
         self.drawing = Drawing(s, self.canvas, self.badges, self.transport, self.side, self.status)
         self.teaching = Teaching(s, self.keeping, self)
         for row in (self.outputs.progress, self.teaching.progress):
@@ -76,16 +75,16 @@ class MainWindow(QMainWindow):
         self.start = StartPage(self.canvas, s, self.opener, self.open)
         self.menus = Menus(self.menuBar(), Parts(
             s, self.opener, self.outputs, self.editor, self.targets, self.teaching, self.transport, self.canvas,
-            self.side.display, self._toggle_side, self._toggle_full, self.quit,
+            self.side.display, self.arrangement.toggle_side, self.arrangement.toggle_full, self.quit,
         ), self)  # fmt: skip
         self._connect()
         for field in self.findChildren(QLineEdit):
             field.setAcceptDrops(False)  # it would take a file's name for text
         Keyboard(self, self.banner)
-        self._take_layout(preferences)
+        self.arrangement.take(preferences)
         if trouble:
             self.banner.show_error(trouble)
-        self.keeper = Keeper(self.present_preferences, self.keeping, self.banner.show_error)
+        self.keeper = Keeper(lambda: self.arrangement.put_into(s.kept()), self.keeping, self.banner.show_error)
         s.saving.connect(self.keeper.save)
         s.replacing.connect(self.keeper.flush)
         self._timer = QTimer(self, interval=TICK_MS)
@@ -94,29 +93,6 @@ class MainWindow(QMainWindow):
         self._refresh()
         if source:
             self.open(source, tracks)
-
-    def _build(self) -> None:
-        self.banner = Banner()
-        upper = QWidget()
-        column = QVBoxLayout(upper)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.banner)
-        column.addWidget(self.canvas, 1)
-        self.badges = Badges(self.canvas)
-        self.splitter = QSplitter(Qt.Orientation.Horizontal)
-        self.splitter.addWidget(upper)
-        self.splitter.addWidget(self.side)
-        self.splitter.setStretchFactor(0, 1)
-        self.splitter.setCollapsible(0, False)
-        whole = QWidget()
-        rows = QVBoxLayout(whole)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2)
-        rows.addWidget(self.splitter, 1)
-        rows.addWidget(self.transport)
-        self.setCentralWidget(whole)
-        self.setStatusBar(self.status)
 
     def _connect(self) -> None:
         s, side = self.session, self.side
@@ -138,31 +114,6 @@ class MainWindow(QMainWindow):
     def _show_menu(self, at: QPoint) -> None:
         if self.session.selected.value is not None:
             self.menus.of_track.popup(at)
-
-    # -- layout ---------------------------------------------------------------------------------------------------
-
-    def _take_layout(self, preferences: Preferences) -> None:
-        """As it was left; at the first start, as the screen has room."""
-        room = self.screen().availableSize()
-        self.resize(min(1280, room.width()), min(760, room.height() - 40))
-        side = min(SIDE_PX, round(SIDE_SHARE * self.width()))
-        self.splitter.setSizes([self.width() - side, side])
-        self.restoreGeometry(QByteArray.fromBase64(preferences.geometry.encode()))
-        self.splitter.restoreState(QByteArray.fromBase64(preferences.splitter.encode()))
-
-    def present_preferences(self) -> Preferences:
-        """What is to be kept, of this moment."""
-        return replace(
-            self.session.kept(),
-            geometry=bytes(self.saveGeometry().toBase64().data()).decode(),
-            splitter=bytes(self.splitter.saveState().toBase64().data()).decode(),
-        )
-
-    def _toggle_side(self) -> None:
-        self.side.setVisible(not self.side.isVisible())
-
-    def _toggle_full(self) -> None:
-        self.showNormal() if self.isFullScreen() else self.showFullScreen()
 
     # -- opening --------------------------------------------------------------------------------------------------
 
