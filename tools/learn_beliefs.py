@@ -21,16 +21,19 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from functools import reduce
+from itertools import islice
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.config import DetectorSettings, TrackerSettings
 from irtrack.core import Detections, Floats, Frame, Image, IrtrackError
+from irtrack.imaging.noise import noise
 from irtrack.imaging.regions import Regions
 from irtrack.simulate import Scene, scene_from_text
 from irtrack.track.belief import PARTS, Beliefs, shipped, text_of
@@ -104,26 +107,44 @@ def scenes() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """One clip or scene. `source`: as `irtrack.open` takes it. `truth`: its file, None for a scene."""
+    """One clip or scene. `source`: as `irtrack.open` takes it. `truth`: its file, None for a scene. `hung`: a seed for
+    targets that are drawn into it."""
 
     source: str
     truth: Path | None
+    hung: int | None = None
 
     @property
     def name(self) -> str:
-        return re.sub(
-            r"[^\w.=-]+", "_", self.source.removeprefix("sim:") if self.truth is None else Path(self.source).stem
-        )
+        name = self.source.removeprefix("sim:") if self.truth is None else Path(self.source).stem
+        return re.sub(r"[^\w.=-]+", "_", name) + ("" if self.hung is None else "-hung")
 
     def boxes(self) -> dict[int, Floats]:
         """Where tracks are on targets, by frame (N, 4: left, top, right, bottom)."""
         if self.truth is not None:
             from irtrack.commands.tune import read_boxes
 
-            return read_boxes(self.truth)
+            boxes = read_boxes(self.truth)
+            for i, (_, places) in enumerate(self.with_targets()):
+                boxes[i] = np.vstack([boxes.get(i, np.zeros((0, 4))), np.hstack([places - SEEN_PX, places + SEEN_PX])])
+            return boxes
         scene = self.scene()
         places = {i: scene.truth(i).xy_px for i in range(scene.settings.frames)}
         return {i: np.hstack([xy - SEEN_PX, xy + SEEN_PX]) for i, xy in places.items()}
+
+    def with_targets(self) -> Iterator[tuple[Frame, Floats]]:
+        """Frames with the targets that are drawn into them, and their places (N, 2), if any are to be."""
+        if self.hung is None or self.truth is None:
+            return
+        from irtrack.capture.open import open_source
+        from irtrack.commands.tune import read_boxes
+
+        boxes = read_boxes(self.truth)
+        frames = list(islice(open_source(self.source), min(FRAMES, max(boxes) + 1)))
+        hung = Hung(frames[0].image, frames[-1].image, np.vstack(list(boxes.values())), 30.0, self.hung)
+        for frame in frames if hung.any else ():
+            image, places = hung(frame.image)
+            yield replace(frame, image=image), places
 
     def scene(self) -> Scene:
         """The scene, where it is one."""
@@ -134,7 +155,52 @@ def jobs(folders: Sequence[Path]) -> list[Job]:
     """All clips with truth in the folders, and all scenes."""
     truths = [truth for folder in folders for truth in sorted(folder.glob("*.gt.csv"))]
     clips = [Job(str(t).removesuffix(".gt.csv") + ".mp4", t) for t in truths]
-    return clips + [Job(f"sim:{text}", None) for text in scenes()]
+    hung = [replace(clip, hung=k) for k, clip in enumerate(clips) if k % HUNG == 1]
+    return clips + hung + [Job(f"sim:{text}", None) for text in scenes()]
+
+
+HUNG = 4
+"""Into one clip in so many targets are drawn that hang still over a skyline: clips have few of them."""
+
+
+class Hung:
+    """Two targets that hang in the plain sky close over what is below, drawn into frames (H, W) of a camera that stands
+    still; none where there is no such place."""
+
+    def __init__(self, first: Image, last: Image, boxes: Floats, fps: float, seed: int) -> None:
+        self._rng = rng = np.random.default_rng(seed)
+        (shift, _), (h, w) = cv2.phaseCorrelate(first.astype(np.float32), last.astype(np.float32)), first.shape
+        picture = first.astype(np.float32)
+        own, wide = (np.sqrt(np.maximum(blurred(picture**2, px) - blurred(picture, px) ** 2, 0)) for px in (11, 41))
+        there = (own < 2 * noise(first) + 0.5) & (wide > 12)
+        there[:15], there[-15:], there[:, :15], there[:, -15:] = False, False, False, False
+        for left, top, right, bottom in boxes.astype(int).tolist():
+            there[max(top - 15, 0) : bottom + 15, max(left - 15, 0) : right + 15] = False
+        y, x = np.nonzero(there)
+        self.any = len(y) > 50 and np.hypot(*shift) < 0.5
+        count = 2 if self.any else 0
+        some = rng.integers(max(len(y), 1), size=count)
+        self._xy = (
+            np.column_stack([x[some], y[some]]) + rng.uniform(-0.5, 0.5, (count, 2)) if count else np.zeros((0, 2))
+        )
+        self._creep = rng.uniform(-1, 1, (count, 2)) * rng.choice([0, 1, 3], (count, 1)) / fps
+        self._sway, self._swing = np.zeros((count, 2)), rng.uniform(0.02, 0.25, (count, 1))
+        self._peak, self._sigma = np.exp(rng.uniform(np.log(6), np.log(60), count)), rng.uniform(0.6, 1.3, count)
+        self._grid = np.mgrid[:h, :w].astype(np.float32)
+
+    def __call__(self, image: Image) -> tuple[Image, Floats]:
+        """The frame with them, and where they are (N, 2)."""
+        self._sway = 0.9 * self._sway + self._swing * self._rng.standard_normal(self._sway.shape)
+        self._xy = self._xy + self._creep
+        places, out, (y, x) = self._xy + self._sway, image.astype(np.float32), self._grid
+        for (u, v), peak, sigma in zip(places.tolist(), self._peak, self._sigma, strict=True):
+            out += peak * self._rng.uniform(0.93, 1.07) * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * sigma**2))
+        return np.clip(np.rint(out), 0, np.iinfo(image.dtype).max).astype(image.dtype), places
+
+
+def blurred(picture: NDArray[np.float32], px: int) -> NDArray[np.float32]:
+    """Means of squares of so many pixels."""
+    return np.asarray(cv2.boxFilter(picture, -1, (px, px), borderType=cv2.BORDER_REFLECT))
 
 
 class Replay:
@@ -152,6 +218,9 @@ def frames_of(job: Job) -> Iterator[Frame]:
     """The frames that are looked at."""
     from irtrack.capture.open import open_source
 
+    if job.hung is not None:
+        yield from (frame for frame, _ in job.with_targets())
+        return
     last = FRAMES if job.truth is None else min(FRAMES, max(job.boxes()) + 1)
     source, _, crf = job.source.partition(" crf=")
     with TemporaryDirectory() as folder:
@@ -183,7 +252,7 @@ def detect(job: Job, cache: Path, weights: str) -> str:
         return ""
     from irtrack.build import load_detector
 
-    detector = load_detector(DetectorSettings(weights=weights, device="cpu", mode="video", temporal=True))
+    detector = load_detector(DetectorSettings(weights=weights, device="cpu", mode="exact", temporal=True))
     said = []
     for frame in frames_of(job):
         found = detector(frame.image)

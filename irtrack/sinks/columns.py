@@ -74,7 +74,8 @@ COLUMNS = (
         lambda frame, time_s, track: np.nan if track.detection is None else track.score, ".4f",
     ),
     Column(
-        "snr", "", "local signal-to-noise ratio of the last detection", lambda frame, time_s, track: track.snr, ".2f"
+        "snr", "", "contrast of the last detection over the standard deviation of its local background",
+        lambda frame, time_s, track: track.snr, ".2f",
     ),
     Column(
         "measured", "0 or 1", "whether the track had a detection in this frame",
