@@ -1,5 +1,5 @@
-"""What pictures that follow each other tell of a recording, and its header does not: two moments in one picture, and
-pictures that are there again."""
+"""What pictures that follow each other tell of a recording, and its header does not: two moments in one picture, two
+views in turn, and pictures that are there again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ of two pictures, one is then as good as no mixing, up to such a share of the oth
 FEWEST = 12
 """So many pairs of pictures must show it."""
 
+NEARER = 0.5
+"""Up to such a share of how far it is from the one before, a picture is nearer to the one before that: two views take
+turns. In one view the two are as far, or the later one is nearer."""
+
 AGAIN = 0.25
 """Share of pictures that are there again from which on it is said; still pictures all are."""
 
@@ -27,6 +31,10 @@ class Watched:
     def __init__(self, name: str, remarks: Remarks) -> None:
         self._name, self._remarks = name, remarks
         self._number, self._before = -2, np.zeros((0, 0), np.uint8)
+        self._earlier: Image | None = None
+        """The one before the one before."""
+        self._turns: int | None = 0
+        """Pictures in turn that were nearer to the one before the one before; None once one was not, or it was said."""
         self._pairs = self._again = 0
         self._ended = False
         self._combs: list[Floats] | None = []
@@ -41,7 +49,25 @@ class Watched:
                 self._again += 1
             elif self._combs is not None and len(part) > 3:
                 self._look(self._before.astype(np.float32), part.astype(np.float32))
+            if self._turns is not None and self._earlier is not None:
+                self._compare(part, self._before, self._earlier)
+            self._earlier = self._before if self._turns is not None else None
+        else:
+            self._earlier = None
         self._number, self._before = number, part
+
+    def _compare(self, part: Image, before: Image, earlier: Image) -> None:
+        """A picture with the two before it."""
+        assert self._turns is not None
+        self._turns += 1
+        if not apart(part, earlier) < NEARER * apart(part, before):
+            self._turns = None
+        elif self._turns == FEWEST:
+            self._turns = None
+            self._remarks.add(
+                f"{self._name}: every other picture is of another view or brightness, as where those of two cameras "
+                "take turns: if so, give each camera's as a recording of its own"
+            )
 
     def _look(self, first: Floats, second: Floats) -> None:
         """At rows of two pictures: as they are, and mixed in both ways. Where all rows of a picture are of one moment,
@@ -76,3 +102,8 @@ def comb(even: Floats, odd: Floats) -> float:
     """How far odd rows lie off the mean of those above and below: mean square."""
     rows = min(len(even) - 1, len(odd))
     return float(np.square(even[:rows] + even[1 : rows + 1] - 2 * odd[:rows]).mean())
+
+
+def apart(a: Image, b: Image) -> float:
+    """How far two pictures are from each other: mean square."""
+    return float(np.square(a.astype(np.float32) - b).mean())
