@@ -65,7 +65,9 @@ def test_two_sequences_in_a_folder_are_refused_and_each_can_be_named(
 ) -> None:
     folder = folder_of(tmp_path / "both", [form.format(i) for i in range(N) for form in forms])
     said = refusal(folder)
-    assert "holds two sequences" in said and forms[0].format(0) in said and forms[1].format(0) in said
+    assert "holds two sequences" in said
+    assert forms[0].format(0) in said
+    assert forms[1].format(0) in said
     assert f"'{folder / pattern}' in quotes" in said
     assert read(folder / pattern) == (N, "")
 
@@ -79,7 +81,8 @@ def test_a_run_over_two_cameras_ends_with_one_line(tmp_path: Path, capsys: pytes
     folder = folder_of(tmp_path / "both", [f"cam{c}_{i}.png" for i in range(N) for c in (1, 2)])
     assert main(["run", str(folder), "--csv", str(tmp_path / "t.csv")]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("irtrack: ") and said.count("\n") == 1
+    assert said.startswith("irtrack: ")
+    assert said.count("\n") == 1
     assert not (tmp_path / "t.csv").exists()
 
 
@@ -105,7 +108,8 @@ def test_images_of_one_name_in_two_folders_are_two_sequences(tmp_path: Path) -> 
 def test_numbers_that_begin_anew_are_said(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "parts", [f"seq{part}_{i:04d}.png" for part in (1, 2) for i in range(N)])
     count, said = read(folder)
-    assert count == 2 * N and "begin anew (after seq1_0005.png with seq2_0000.png)" in said
+    assert count == 2 * N
+    assert "begin anew (after seq1_0005.png with seq2_0000.png)" in said
 
 
 @pytest.mark.parametrize(
