@@ -1,5 +1,5 @@
 """What pictures that follow each other tell of a recording, and its header does not: two moments in one picture, two
-views in turn, and pictures that are there again."""
+views in turn, dark and bright that change places, pictures that are there again, and pictures of nothing."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ AGAIN = 0.25
 """Share of pictures that are there again from which on it is said; still pictures all are."""
 
 
+INVERTED = -0.8
+"""Up to such a correlation with the one before, a picture is its negative."""
+
+FEW = 4
+"""Of fewer pictures, nothing is said of those without contents."""
+
+
 class Watched:
     """Looks at grey pictures in turn, and remarks what they tell."""
 
@@ -35,20 +42,28 @@ class Watched:
         """The one before the one before."""
         self._turns: int | None = 0
         """Pictures in turn that were nearer to the one before the one before; None once one was not, or it was said."""
-        self._pairs = self._again = 0
-        self._ended = False
+        self._pairs = self._again = self._seen = self._blank = 0
+        self._inverted = self._ended = False
         self._combs: list[Floats] | None = []
         """Of pairs of pictures in which something moves; None once it is known."""
 
     def __call__(self, number: int, picture: Image) -> None:
         """The next picture; one that does not follow the one before begins anew."""
         part = picture[:, ::EVERY_COLUMN]
+        self._seen += 1
+        self._blank += bool(part.size and part[0, 0] == part[-1, -1] and (part == part[0, 0]).all())
         if number == self._number + 1 and part.shape == self._before.shape:
             self._pairs += 1
             if np.array_equal(part, self._before):
                 self._again += 1
             elif self._combs is not None and len(part) > 3:
                 self._look(self._before.astype(np.float32), part.astype(np.float32))
+            if not self._inverted and likeness(self._before[::EVERY_COLUMN], part[::EVERY_COLUMN]) < INVERTED:
+                self._inverted = True
+                self._remarks.add(
+                    f"{self._name}: dark and bright change places (first at picture {number}), as where somebody goes "
+                    "from white hot to black hot: tracks may end there"
+                )
             if self._turns is not None and self._earlier is not None:
                 self._compare(part, self._before, self._earlier)
             self._earlier = self._before if self._turns is not None else None
@@ -96,6 +111,20 @@ class Watched:
                 f"{self._name}: pictures that are the one before again, as where a recorder fills up to its rate",
                 self._again,
             )
+        if not ended and self._seen >= FEW and self._blank > AGAIN * self._seen:
+            self._remarks.add(
+                f"{self._name}: pictures of one value all over, in which nothing can be found: a covered lens, or "
+                "pixels that were not written",
+                self._blank,
+            )
+
+
+def likeness(a: Image, b: Image) -> float:
+    """Correlation of two pictures; 0 where one of them is of one value."""
+    x, y = (picture.astype(np.float32).ravel() for picture in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm > 0 else 0.0
 
 
 def comb(even: Floats, odd: Floats) -> float:
