@@ -117,6 +117,11 @@ def test_a_palette_is_read_by_its_colours(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(path, Remarks()), SPOT)
 
 
+LARGE = np.zeros((20, 30), bool)
+LARGE[10:16, 18:25] = True
+AROUND = cv2.dilate(SPOT.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+
+
 @pytest.mark.parametrize(
     ("values", "say"),
     [
@@ -124,11 +129,36 @@ def test_a_palette_is_read_by_its_colours(tmp_path: Path) -> None:
         (np.where(SPOT, 0, 255), "more than half"),
         (np.where(SPOT, 1, 0) + 254 * SPOT[:, ::-1] + 1 * SPOT[:, ::-1], "beside 255"),
         (np.arange(600).reshape(20, 30) % 100 + 1, "holds 100 values"),
+        (np.where(LARGE, 128, 0) + 255 * SPOT, "has areas of 128 beside 255"),
+        (np.where(LARGE, 192, 0) + 255 * SPOT, "has areas of 192 beside 255"),
+        (np.where(AROUND, 128, 0) + 127 * SPOT, "has areas of 128 beside 255"),
+        (128 * SPOT + 255 * SPOT[:, ::-1], "has areas of 128 beside 255"),
+        (np.where(LARGE, 40000, 0) + 65535 * SPOT, "has areas of 40000 beside 65535"),
+        (255 - cv2.GaussianBlur(SPOT.astype(np.uint8) * 255, (3, 3), 0.35).astype(np.int64), "more than half"),
     ],
 )
 def test_masks_that_do_not_say_what_is_marked_are_refused(values: NDArray[np.int64], say: str) -> None:
     with pytest.raises(MaskError, match=say):
         marked(values, False, Remarks())
+
+
+@pytest.mark.parametrize("side", [1.5, 3.3, 6.0, 11.0])
+@pytest.mark.parametrize("soft", ["blurred", "halved", "turned"])
+def test_soft_edges_are_no_classes(side: float, soft: str) -> None:
+    """Objects of some pixels as tools for labelling write them, at any place in the pixels."""
+    rng = np.random.default_rng(round(10 * side))
+    for _ in range(8):
+        drawn = np.zeros((80, 120), np.uint8)
+        corners = rng.uniform(20, 60, 2) + np.array([[0, 0], [side, 0], [side, side], [0, side]])
+        cv2.fillPoly(drawn, [np.round(256 * corners).astype(np.int32)], 255, cv2.LINE_AA, 8)
+        if soft == "blurred":
+            drawn = cv2.GaussianBlur(drawn, (0, 0), 0.8).astype(np.uint8)
+        elif soft == "halved":
+            drawn = cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        else:
+            turn = cv2.getRotationMatrix2D((60, 40), 31, 1)
+            drawn = cv2.warpAffine(drawn, turn, (120, 80), flags=cv2.INTER_LINEAR).astype(np.uint8)
+        assert marked(drawn.astype(np.int64), False, Remarks()).any() or side < 3
 
 
 def test_a_jpeg_of_zeros_and_ones_is_no_mask(tmp_path: Path) -> None:

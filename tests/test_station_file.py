@@ -65,6 +65,11 @@ def test_a_whole_file(tmp_path: Path) -> None:
 CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
 
 
+def two(first: str, second: str, more: str = "") -> str:
+    """Two cameras; `more`: of the second."""
+    return f'[[cameras]]\nname = "a"\nsource = "{first}"\n[[cameras]]\nname = "b"\nsource = "{second}"\n{more}\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -74,6 +79,16 @@ CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
         ("folder = 'x'\ncameras = 3\n", "each begun by [[cameras]]"),
         ("folder = 'x'\n" + CAMERA + "sorce = 'y'\n", "camera 'a': unknown setting 'sorce' (did you mean 'source'?)"),
         ("folder = 'x'\n" + CAMERA + CAMERA, "two cameras have the name 'a'"),
+        ("folder = 'x'\n" + CAMERA + CAMERA.replace('"a"', '"A"'), "'a' and 'A', which differ in case alone"),
+        (
+            "folder = 'x'\n" + two("camera:0", "camera:0", "schedule = 'mon 8:00-9:00'"),
+            "have the same source, and only one",
+        ),
+        (
+            "folder = 'x'\n" + two("rtsp://h/ir", "rtsp://h/ir"),
+            "cameras 'a' and 'b' have the same source, as all else is",
+        ),
+        ("folder = 'x'\n" + CAMERA + 2 * "[[outputs]]\nkind = 'csv'\n", "outputs 1 and 2 (csv) are the same"),
         ("folder = 'x'\n[[cameras]]\nname = 'a b'\nsource = 'simcam:sky'\n", "camera 'a b': name = 'a b' must be"),
         ("folder = 'x'\n[[cameras]]\nname = 'a'\n", "camera 'a': source is missing"),
         ("folder = 'x'\n[[cameras]]\nname = 'a'\nsource = 'film.mkv'\n", "is no camera or stream"),
@@ -99,6 +114,20 @@ def test_what_is_wrong_is_one_clear_line(tmp_path: Path, text: str, said: str) -
     assert said in str(raised.value)
     assert str(tmp_path / "s.toml") in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        two("rtsp://h/ir", "rtsp://h/ir", "[cameras.detector]\ninclude = '0,0 90,0 90,90'"),
+        two("rtsp://h/1", "rtsp://h/2"),
+        two("camera:0", "camera:1"),
+        two("simcam:sky", "simcam:sky"),
+        CAMERA + "".join(f"[[outputs]]\nkind = 'mqtt'\nhost = '{host}'\n" for host in ("10.0.0.2", "10.0.0.3")),
+    ],
+)
+def test_cameras_and_outputs_that_are_two(tmp_path: Path, text: str) -> None:
+    assert load_station(station(tmp_path, "folder = 'x'\n" + text)).folder
 
 
 def test_a_secret_in_a_source_is_not_said(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ AGAIN = 0.25
 """Share of pictures that are there again from which on it is said; still pictures all are."""
 
 
-INVERTED = -0.8
-"""Up to such a correlation with the one before, a picture is its negative."""
+EVERY_ROW, INVERTED = 2, -0.8
+"""Up to such a correlation with the one before in every so many-th row, a picture is its negative, where the one before
+was as alike to the one before that."""
 
 FEW = 4
 """Of fewer pictures, nothing is said of those without contents."""
@@ -42,6 +43,8 @@ class Watched:
         """The one before the one before."""
         self._turns: int | None = 0
         """Pictures in turn that were nearer to the one before the one before; None once one was not, or it was said."""
+        self._like = 0.0
+        """Correlation of the two pictures before."""
         self._pairs = self._again = self._seen = self._blank = 0
         self._inverted = self._ended = False
         self._combs: list[Floats] | None = []
@@ -58,7 +61,8 @@ class Watched:
                 self._again += 1
             elif self._combs is not None and len(part) > 3:
                 self._look(self._before.astype(np.float32), part.astype(np.float32))
-            if not self._inverted and likeness(self._before[::EVERY_COLUMN], part[::EVERY_COLUMN]) < INVERTED:
+            like, self._like = self._like, likeness(self._before[::EVERY_ROW], part[::EVERY_ROW])
+            if self._like < INVERTED < -INVERTED < like and not self._inverted:
                 self._inverted = True
                 self._remarks.add(
                     f"{self._name}: dark and bright change places (first at picture {number}), as where somebody goes "
@@ -68,7 +72,7 @@ class Watched:
                 self._compare(part, self._before, self._earlier)
             self._earlier = self._before if self._turns is not None else None
         else:
-            self._earlier = None
+            self._earlier, self._like = None, 0.0
         self._number, self._before = number, part
 
     def _compare(self, part: Image, before: Image, earlier: Image) -> None:

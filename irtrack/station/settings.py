@@ -215,9 +215,34 @@ class StationSettings(Checked):
         check_name("name", self.name)
         zone_of(self.timezone)
         names = [camera.name for camera in self.cameras]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"two cameras have the name {name!r}: give each its own")
+        for i, name in enumerate(names):
+            for before in names[:i]:
+                if before.lower() == name.lower():  # Home Assistant and some disks tell no small letters from large
+                    two = f"{name!r}" if before == name else f"{before!r} and {name!r}, which differ in case alone"
+                    raise ConfigError(f"two cameras have the name {two}: give each its own")
+        check_different(self.cameras, self.outputs)
+
+
+def check_different(cameras: Sequence[CameraSettings], outputs: Sequence[OutputSettings]) -> None:
+    """Raises ConfigError where two cameras or outputs are one: all of it would be told twice. A stream may be looked at
+    in two ways; a camera that is plugged in belongs to who opens it first."""
+    for i, one in enumerate(cameras):
+        for before in cameras[:i]:
+            same = replace(one, name=before.name) == before
+            if one.source == before.source and not is_simulated(one.source) and (same or "://" not in one.source):
+                why = "as all else is" if same else "and only one of them can open it"
+                raise ConfigError(
+                    f"cameras {before.name!r} and {one.name!r} have the same source, {why}: is one of another camera?"
+                )
+    for number, output in enumerate(outputs, 1):
+        if output in outputs[: number - 1]:
+            first = outputs.index(output) + 1
+            raise ConfigError(f"outputs {first} and {number} ({output.kind}) are the same: leave one of them out")
+
+
+def is_simulated(source: str) -> bool:
+    """Whether a source is a scene, of which there may be as many as one likes."""
+    return source.startswith(("sim:", "simcam:"))
 
 
 def load_station(path: Path) -> StationSettings:
