@@ -134,7 +134,8 @@ AROUND = cv2.dilate(SPOT.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(boo
         (np.where(AROUND, 128, 0) + 127 * SPOT, "has areas of 128 beside 255"),
         (128 * SPOT + 255 * SPOT[:, ::-1], "has areas of 128 beside 255"),
         (np.where(LARGE, 40000, 0) + 65535 * SPOT, "has areas of 40000 beside 65535"),
-        (255 - cv2.GaussianBlur(SPOT.astype(np.uint8) * 255, (3, 3), 0.35).astype(np.int64), "more than half"),
+        (255 - cv2.GaussianBlur(SPOT.astype(np.uint8) * 255, (3, 3), 0.35).astype(np.int64), "is not dark"),
+        (np.arange(600).reshape(20, 30) * 255 // 599, "most of it is not dark"),
     ],
 )
 def test_masks_that_do_not_say_what_is_marked_are_refused(values: NDArray[np.int64], say: str) -> None:
@@ -270,3 +271,53 @@ def test_the_reported_cases(
         sum(f(a, b).sum() for a, b in zip(found, truth, strict=True)) for f in (np.bitwise_and, np.bitwise_or)
     )
     assert f"IoU {100 * both / either:.2f}" in said.out
+
+
+def trained(out: Path, *options: str) -> int:
+    return main(["train", "--init", "datransnet-s", "--out", str(out), "--workers", "0", "--set", "steps=1", "batch=1",
+                 "crop=32", "native=false", *options])  # fmt: skip
+
+
+def other_scene(seed: int) -> Scene:
+    return Scene(scene_from_text(f"sky,width=64,height=64,frames=4,targets=2,scr=20,drift_px_s=200,seed={seed}"))
+
+
+def test_sets_of_one_name_are_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, sky = (of_scene(tmp_path / name / "set", other_scene(i)) for i, name in enumerate("abc"))
+    assert trained(tmp_path / "run", "--data", str(one), str(two), "--negatives", str(sky)) == 0
+    said = capsys.readouterr()
+    for name in ("set", "b/set", "c/set"):
+        assert f"read {name}: 4 images" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "{a}", "{a}"), "is given twice"),
+        (("--data", "{a}", "--negatives", "{a}"), "with targets: negatives are images without any"),
+        (("--data", "{a}", "--negatives", "{a}/images"), "with targets: negatives are images without any"),
+        (("--data", "{b}", "--val", "{a}", "--negatives", "{a}/images"), "with targets: negatives are images"),
+        (("rate=0", "--data", "{a}"), "rate = 0"),
+        (("rate=5", "--data", "{a}"), "rate = 5"),
+        (("ema=1", "--data", "{a}"), "ema = 1"),
+    ],
+)
+def test_a_training_that_cannot_be_meant_ends_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    sets = {name: of_scene(tmp_path / name, other_scene(i)) for i, name in enumerate("ab")}
+    assert trained(tmp_path / "run", *(option.format_map(sets) for option in options)) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_images_in_the_place_of_masks_are_refused(tmp_path: Path) -> None:
+    folder = of_scene(tmp_path / "set", other_scene(0))
+    dark = np.zeros((64, 64), np.uint8)
+    dark[20:23, 30:32] = 200
+    dark += np.random.default_rng(0).integers(0, 15, dark.shape).astype(np.uint8)
+    for kind in ("images", "masks"):
+        cv2.imwrite(str(folder / kind / "000.png"), dark)
+    with pytest.raises(DatasetError, match="is the image itself"):
+        load_dataset(folder)

@@ -97,6 +97,10 @@ def told(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[np
             remarks.add("masks of two colours without black: the rarer one was taken as target")
         return np.asarray(values != background)
     if found[-1] > full // 2:
+        if (values <= EDGES[0] * found[-1]).mean() < 0.5:
+            raise MaskError(
+                f"holds {len(found)} values up to {found[-1]}, and most of it is not dark: make targets 255, the rest 0"
+            )
         bright = values > full // 2
         if not lossy and has_faint_objects(values, bright):
             shown = ", ".join(str(v) for v in found[:6])
