@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
-from irtrack.config import DetectorSettings, Settings
+from irtrack.config import DetectorSettings, Settings, check_pixels
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, SourceInfo, Tracker
 from irtrack.direction.bearings import Bearings, check_fits
 from irtrack.direction.camera import CAMERA_BESIDE, Camera
@@ -251,6 +251,7 @@ def check_fit(settings: DetectorSettings, info: SourceInfo) -> None:
     to look at: regions are often those of another camera."""
     shape, size = (info.height, info.width), f"{info.width}x{info.height} pixels"
     regions = Regions.of(settings)
+    check_pixels((*regions.include, *regions.exclude))
     allowed = regions.allowed(shape)
     if allowed is not None and not allowed.any():
         raise ConfigError(f"the regions leave nothing of pictures of {size}: were they drawn for another size?")

@@ -576,6 +576,20 @@ def test_regions_that_leave_nothing_are_refused(
     assert not (tmp_path / "t.csv").exists()
 
 
+@pytest.mark.parametrize(
+    "option",
+    ["--include=0,0 0.5,0 0.5,1", "--exclude=0,0 90,0 90,20; 0.2,0.2 1,0.2 1,1", "--alarm=in=0.1,0.1 0.9,0.1 0.9,0.9"],
+)
+def test_regions_in_shares_of_the_picture_are_refused(
+    film: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(film), "--csv", str(tmp_path / "t.csv"), option]) == 1
+    said = capsys.readouterr().err
+    assert "lies from 0 to 1, as shares of the picture" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "t.csv").exists()
+
+
 def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:
     path, plain = tmp_path / "a.gt.csv", "frame,x,y,w,h\n0,10.5,20,4,4\n0,30,20,12,2\n3,11,20,4,4\n"
     path.write_text(plain)
