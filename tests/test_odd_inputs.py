@@ -590,6 +590,15 @@ def test_regions_in_shares_of_the_picture_are_refused(
     assert not (tmp_path / "t.csv").exists()
 
 
+def test_a_region_of_alarms_of_another_size_is_said(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", str(film), "--csv", str(tmp_path / "t.csv"), "--force", "--weights", "datransnet-s", "--frames", "2"]
+    for region, said in (("300,300 400,300 400,400", True), ("2,2 40,2 40,30", False)):
+        assert main([*run, f"--alarm=in={region}"]) == 0
+        assert ("regions that lie outside of pictures of 48x32" in capsys.readouterr().err) == said
+
+
 def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:
     path, plain = tmp_path / "a.gt.csv", "frame,x,y,w,h\n0,10.5,20,4,4\n0,30,20,12,2\n3,11,20,4,4\n"
     path.write_text(plain)
