@@ -326,3 +326,12 @@ def test_tracks_in_other_units_than_the_truth_are_said(
     table(tmp_path / "tracks.csv", "frame,id,x,y", row, far)
     said = scored(tmp_path, capsys)[1]
     assert words in said if words else said == ""
+
+
+def test_images_of_two_cameras_are_no_frames(tmp_path: Path) -> None:
+    """As `irtrack detect` lists them, which takes images one by one."""
+    path = table(tmp_path / "a.csv", "image,x_px,y_px", lambda k, i, x, y: f"cam{i}_{k:04d}.png,{x},{y}")
+    with pytest.raises(DetectionFileError, match=r"of two sequences, such as cam1_0000\.png and cam2_0000\.png"):
+        read_detections(path)
+    table(path, "image,x_px,y_px", lambda k, i, x, y: f"cam1_{k:04d}.png,{x},{y}")
+    assert np.allclose(read_detections(path)[:, :3], [(k, x, y) for k, _, x, y in ROWS])

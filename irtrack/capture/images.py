@@ -30,7 +30,6 @@ from irtrack.capture.headers import (
     size_of,
     webp_times,
 )  # fmt: skip
-from irtrack.capture.names import check_names, in_order
 from irtrack.capture.reading import check_file, check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
@@ -39,6 +38,7 @@ from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, Sour
 from irtrack.hush import hushed
 from irtrack.imaging.radiometry import Radiometry
 from irtrack.paths import IMAGE_SUFFIXES, is_dropping
+from irtrack.sequences import check_names, in_order
 
 SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng", *NETPBM})
 """Kinds of images that may hold several pictures."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Remarks
+from irtrack.sequences import two_sequences
 from irtrack.text import in_order
 from irtrack.track.tables import FRAMES, DetectionFileError, Table
 
@@ -328,6 +329,10 @@ def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[in
     `irtrack detect` leaves a mask for each image beside its list, also for those without detections; where there are
     none, those of the list are taken to follow each other.
     """
+    if (two := two_sequences([Path(name) for name in sorted(set(images))])) is not None:
+        raise DetectionFileError(
+            f"{path}: its images are of two sequences, such as {two[0].name} and {two[1].name}: give a table of each"
+        )
     stems = [PurePosixPath(name).stem for name in images]
     masks = {p.stem for p in path.parent.glob("*.png") if not p.name.startswith(".")}
     if not masks.issuperset(stems):

@@ -84,11 +84,34 @@ def check_side_by_side(sequence: str, paths: Sequence[Path], remarks: Remarks) -
             f"{sequence} holds {len(copies)} images that by their names are copies of others, such as {copy.name} of "
             f"{of.name}: move them to a folder of their own"
         )
-    for first, other in pairs_of(by_camera(paths)):  # whatever the other numbers, which may be times
-        refuse_two(sequence, paths, first, other)
-    for first, other in pairs_of(by_kind(paths)):
-        if 2 * len(first.keys() & other.keys()) >= max(len(other), FEW):
-            refuse_two(sequence, paths, first, other)
+    if (two := two_sequences(paths)) is not None:
+        first, other, group = two
+        pattern = pattern_of(first, paths, group)
+        way = (
+            f"name one, such as '{first.parent / pattern}' in quotes" if pattern else "move one to a folder of its own"
+        )
+        raise SourceError(
+            f"{sequence} holds two sequences, such as {first.name} and {other.name}: {way}; if they are one, number "
+            "all its images"
+        )
+
+
+def two_sequences(paths: Sequence[Path]) -> tuple[Path, Path, set[Path]] | None:
+    """An image of each of two sequences with the same numbers, or of two cameras, and all those of the first; None
+    where names are of one sequence, as far as they tell."""
+    if text.are_hexadecimal([p.stem.lower() for p in paths]):  # whose letters are numbers
+        return None
+    cameras = pairs_of(by_camera(paths))  # whatever their other numbers, which may be times
+    kinds = [
+        (first, other)
+        for first, other in pairs_of(by_kind(paths))
+        if 2 * len(first.keys() & other.keys()) >= max(len(other), FEW)
+    ]
+    for first, other in (*cameras, *kinds):
+        same = min(first.keys() & other.keys(), default=None)
+        a, b = (min(group.items())[1] if same is None else group[same] for group in (first, other))
+        return a, b, set(first.values())
+    return None
 
 
 def pairs_of(groups: Mapping[str, Group]) -> list[tuple[Group, Group]]:
@@ -116,17 +139,6 @@ def by_camera(paths: Sequence[Path]) -> Mapping[str, Group]:
             if numbers := numbers_of(name):
                 groups.setdefault(found.group().lower(), {})[numbers] = path
     return groups
-
-
-def refuse_two(sequence: str, paths: Sequence[Path], first: Group, other: Group) -> None:
-    """Raises SourceError of two groups of names."""
-    same = min(first.keys() & other.keys(), default=None)
-    a, b = (min(group.items())[1] if same is None else group[same] for group in (first, other))
-    pattern = pattern_of(a, paths, set(first.values()))
-    way = f"name one, such as '{a.parent / pattern}' in quotes" if pattern else "move one to a folder of its own"
-    raise SourceError(
-        f"{sequence} holds two sequences, such as {a.name} and {b.name}: {way}; if they are one, number all its images"
-    )
 
 
 def pattern_of(path: Path, paths: Sequence[Path], group: set[Path]) -> str:
