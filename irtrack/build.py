@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from irtrack.capture.corrected import corrected
 from irtrack.capture.tee import TeeSource
-from irtrack.config import DetectorSettings, Settings
+from irtrack.config import DetectorSettings, Polygon, Settings, check_pixels
 from irtrack.core import ConfigError, Detector, FrameResult, Sink, SinkError, Source, SourceInfo, Tracker
 from irtrack.direction.bearings import Bearings, check_fits
 from irtrack.direction.camera import CAMERA_BESIDE, Camera
@@ -249,21 +249,28 @@ def make_pipeline(
 def check_fit(settings: DetectorSettings, info: SourceInfo) -> None:
     """Say which settings do nothing with pictures of this size and depth. Raises ConfigError where they leave nothing
     to look at: regions are often those of another camera."""
-    shape, size = (info.height, info.width), f"{info.width}x{info.height} pixels"
     regions = Regions.of(settings)
-    allowed = regions.allowed(shape)
+    check_pixels((*regions.include, *regions.exclude))
+    allowed = regions.allowed((info.height, info.width))
     if allowed is not None and not allowed.any():
+        size = f"{info.width}x{info.height} pixels"
         raise ConfigError(f"the regions leave nothing of pictures of {size}: were they drawn for another size?")
-    outside = [outline for outline in (*regions.include, *regions.exclude) if not area([outline], shape).any()]
-    if outside:
-        info.remarks.add(
-            f"regions that lie outside of pictures of {size}: were they drawn for another size?", len(outside)
-        )
+    remark_outside((*regions.include, *regions.exclude), info)
     if settings.levels and info.bits <= 8:
         info.remarks.add(f"levels = {settings.levels} does nothing with pictures of 8 bits: it is for deeper ones")
     if not 0 < settings.threshold < 1:
         what = "every pixel" if settings.threshold <= 0 else "no pixel"
         info.remarks.add(f"with threshold = {settings.threshold:g} {what} belongs to a target: nothing can be found")
+
+
+def remark_outside(outlines: Sequence[Polygon], info: SourceInfo) -> None:
+    """Say which regions lie outside of pictures of this size."""
+    outside = [outline for outline in outlines if not area([outline], (info.height, info.width)).any()]
+    if outside:
+        size = f"{info.width}x{info.height} pixels"
+        info.remarks.add(
+            f"regions that lie outside of pictures of {size}: were they drawn for another size?", len(outside)
+        )
 
 
 def write_clock(outputs: Outputs, targets: Targets, started: datetime) -> None:

@@ -148,6 +148,16 @@ def polygons(text: str) -> tuple[Polygon, ...]:
     return tuple(out)
 
 
+def check_pixels(outlines: Iterable[Polygon]) -> None:
+    """Raises ConfigError where a region lies in a single pixel, from 0 to 1: it was given in shares of the picture."""
+    for outline in outlines:
+        if all(0 <= v <= 1 for corner in outline for v in corner):
+            raise ConfigError(
+                f"the region {polygons_text([outline])!r} lies from 0 to 1, as shares of the picture: give its "
+                "corners in pixels"
+            )
+
+
 def area(outline: Polygon) -> float:
     """Of a polygon, by the shoelace formula."""
     return abs(sum(x * v - u * y for (x, y), (u, v) in zip(outline, (*outline[1:], outline[0]), strict=True))) / 2

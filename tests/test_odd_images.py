@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_reading import read_all
 
-from irtrack.capture.names import in_order
 from irtrack.core import Remarks, SourceError
+from irtrack.sequences import in_order
 from irtrack.train.data import load_dataset
 
 N, HEIGHT, WIDTH = 6, 20, 30

@@ -430,7 +430,7 @@ def test_one_picture_in_two_formats_is_no_sequence(tmp_path: Path) -> None:
     ("names", "words"),
     [
         ([f"{i:04d}.png" for i in (0, 1, 2, 7, 8, 12)], "the numbers of its images leap (from 2 to 7)"),
-        ([f"IR_{i}{what}.png" for i in range(3) for what in ("", "_visual")], "ir_#.png, ir_#_visual.png"),
+        ([f"IR_{i}.png" for i in range(3)] + ["vis_3.png", "vis_4.png"], "ir_#.png, vis_#.png"),
         ([f"{10 * i:04d}.png" for i in range(6)], ""),
         ([f"2026-05-01_12-30-{s:02d}.{ms}.png" for s in range(3) for ms in (12, 480)], ""),
         (["a.png", "b.png", "c.png", "d.png", "mean.png"], ""),
@@ -574,6 +574,29 @@ def test_regions_that_leave_nothing_are_refused(
     assert main(["run", str(film), "--csv", str(tmp_path / "t.csv"), option]) == 1
     assert "the regions leave nothing of pictures of 48x32 pixels" in capsys.readouterr().err
     assert not (tmp_path / "t.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--include=0,0 0.5,0 0.5,1", "--exclude=0,0 90,0 90,20; 0.2,0.2 1,0.2 1,1", "--alarm=in=0.1,0.1 0.9,0.1 0.9,0.9"],
+)
+def test_regions_in_shares_of_the_picture_are_refused(
+    film: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(film), "--csv", str(tmp_path / "t.csv"), option]) == 1
+    said = capsys.readouterr().err
+    assert "lies from 0 to 1, as shares of the picture" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_region_of_alarms_of_another_size_is_said(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", str(film), "--csv", str(tmp_path / "t.csv"), "--force", "--weights", "datransnet-s", "--frames", "2"]
+    for region, said in (("300,300 400,300 400,400", True), ("2,2 40,2 40,30", False)):
+        assert main([*run, f"--alarm=in={region}"]) == 0
+        assert ("regions that lie outside of pictures of 48x32" in capsys.readouterr().err) == said
 
 
 def test_boxes_to_tune_by_are_read_as_other_tables(tmp_path: Path) -> None:

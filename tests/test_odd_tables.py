@@ -233,3 +233,105 @@ def test_tables_of_other_kinds_are_named(tmp_path: Path, content: bytes, words: 
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(DetectionFileError, match=f"is {words}.*: save its table as CSV"):
         read_detections(tmp_path / "a.csv")
+
+
+SHARES: dict[str, tuple[str, Callable[[int, int, float, float], str]]] = {
+    "from 0": ("frame,x,y", lambda k, i, x, y: f"{k},{x / 640:.5f},{y / 480:.5f}"),
+    "with boxes": ("frame,x,y,w,h", lambda k, i, x, y: f"{k},{x / 640:.5f},{y / 480:.5f},0.01,0.01"),
+    "from the middle": ("frame,x,y", lambda k, i, x, y: f"{k},{x / 320 - 1:.5f},{y / 240 - 1:.5f}"),
+    "without a header": ("", lambda k, i, x, y: f"{k + 1},{i},{x / 640:.5f},{y / 480:.5f},0.01,0.01,0.9"),
+    "one beyond": ("frame,x,y", lambda k, i, x, y: f"{k},{1.3 if k + i == 7 else x / 640:.5f},{y / 480:.5f}"),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_shares_of_the_picture_are_no_pixels(tmp_path: Path, name: str) -> None:
+    path = table(tmp_path / "a.csv", *SHARES[name])
+    with pytest.raises(DetectionFileError, match="to 1, as shares of the picture: give them in pixels"):
+        read_detections(path)
+
+
+def test_targets_in_the_corner_are_pixels(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.csv", "frame,x,y", lambda k, i, x, y: f"{k},{0.05 * k * i:.2f},{0.1 * k + i:.2f}")
+    remarks = Remarks()
+    assert len(read_detections(path, remarks)) == len(ROWS)
+
+
+def test_percent_and_other_corners_are_asked_about(tmp_path: Path) -> None:
+    def said(row: Callable[[int, int, float, float], str]) -> str:
+        remarks = Remarks()
+        assert len(read_detections(table(tmp_path / "a.csv", "frame,x,y", row), remarks)) == len(ROWS)
+        return "\n".join(remarks.lines())
+
+    assert "percent, multiply" in said(lambda k, i, x, y: f"{k},{4 + 4.5 * k + i},{8 + 4 * k + i}")
+    assert "are negative" in said(lambda k, i, x, y: f"{k},{x},{-y}")
+    assert "are negative" in said(lambda k, i, x, y: f"{k},{x - 90},{y - 90}")
+    assert said(lambda k, i, x, y: f"{k},{x},{y}") == ""
+    assert said(lambda k, i, x, y: f"{k},{x - 24},{y}") == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("frame,x,y,w,h", lambda k, i, x, y: f"{k},{x + 0.07:.2f},{y + 0.03:.2f}"),
+        ("frame,x,y,score", lambda k, i, x, y: f"{k},{x + k / 100:.2f},{y:.0f}"),
+    ],
+)
+def test_decimal_commas_that_fit_the_header(
+    tmp_path: Path, head: str, row: Callable[[int, int, float, float], str]
+) -> None:
+    path = table(tmp_path / "a.csv", head, lambda k, i, x, y: row(k, i, x, y).replace(".", ","))
+    with pytest.raises(DetectionFileError, match="in the column 'y' stand behind a decimal comma"):
+        read_detections(path)
+    padded = table(tmp_path / "b.csv", "frame,x,y", lambda k, i, x, y: f"{k:04d},{x:05.0f},{y:05.0f}")
+    assert len(read_detections(padded)) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["camera", "cam_id", "Sequence", "video_name"])
+def test_a_table_of_two_recordings_is_refused(tmp_path: Path, name: str) -> None:
+    path = table(tmp_path / "a.csv", f"{name},frame,id,x,y", lambda k, i, x, y: f"{'AB'[i - 1]},{k},{i},{x},{y}")
+    for read in (read_detections, read_tracks):
+        with pytest.raises(DetectionFileError, match=r"tells 2 apart \(A, B\).*give a table of each"):
+            read(path)
+    table(path, f"{name},frame,id,x,y", lambda k, i, x, y: f"A,{k},{i},{x},{y}")
+    assert np.allclose(read_tracks(path), ROWS)
+
+
+def test_places_are_no_identities(tmp_path: Path) -> None:
+    """`frame,x,y,w,h,score` in whole numbers and without a header looks like MOTChallenge's six columns."""
+    path = table(tmp_path / "a.csv", "", lambda k, i, x, y: f"{k},{2 * x:.0f},{y:.0f},4,4,90")
+    with pytest.raises(DetectionFileError, match=r"which are no identities.*give the header frame,x,y"):
+        read_detections(path)
+    labelled = table(tmp_path / "b.txt", "", lambda k, i, x, y: f"{k + 1},{i},{x - 2},{y - 1},{WIDE},{HIGH}")
+    assert np.allclose(read_tracks(labelled), ROWS)
+    counted = table(tmp_path / "c.txt", "", lambda k, i, x, y: f"{k + 1},{2 * k + i},{x - 2},{y - 1},{WIDE},{HIGH}")
+    assert np.allclose(read_detections(counted)[:, 1:3], [row[2:] for row in ROWS])
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (lambda k, i, x, y: f"{k},{i},{y},{x}", "would with x and y swapped"),
+        (lambda k, i, x, y: f"{k},{i},{x / 6.4:.3f},{y / 4.8:.3f}", "would with x times 6.4 and y times 4.8"),
+        (lambda k, i, x, y: f"{k},{i},{x / 2},{y / 2}", "would with x times 2 and y times 2"),
+        (lambda k, i, x, y: f"{k},{i},{x + 0.5},{y - 0.5}", ""),
+        (lambda k, i, x, y: f"{k},{i},{x + 0.5 if i == 1 else 5},{y - 0.5}", ""),
+    ],
+)
+def test_tracks_in_other_units_than_the_truth_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: Callable[[int, int, float, float], str], words: str
+) -> None:
+    far = [(k, i, 100 + 6 * k + 40.0 * i, 200 + 3 * k + 50.0 * i) for k in range(60) for i in (1, 2)]
+    table(tmp_path / "truth.csv", "frame,id,x,y", plain, far)
+    table(tmp_path / "tracks.csv", "frame,id,x,y", row, far)
+    said = scored(tmp_path, capsys)[1]
+    assert words in said if words else said == ""
+
+
+def test_images_of_two_cameras_are_no_frames(tmp_path: Path) -> None:
+    """As `irtrack detect` lists them, which takes images one by one."""
+    path = table(tmp_path / "a.csv", "image,x_px,y_px", lambda k, i, x, y: f"cam{i}_{k:04d}.png,{x},{y}")
+    with pytest.raises(DetectionFileError, match=r"of two sequences, such as cam1_0000\.png and cam2_0000\.png"):
+        read_detections(path)
+    table(path, "image,x_px,y_px", lambda k, i, x, y: f"cam1_{k:04d}.png,{x},{y}")
+    assert np.allclose(read_detections(path)[:, :3], [(k, x, y) for k, _, x, y in ROWS])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -153,3 +154,51 @@ def test_counts_that_a_header_calls_packed_colours_are_refused(tmp_path: Path) -
     frames, words, remarks = read_all(tmp_path / "colours.avi")
     assert (len(frames), words) == (PLAIN, "")
     assert "raw colours of 16 bits" in remarks[0]
+
+
+def test_a_palette_that_is_chosen_later_is_said(tmp_path: Path) -> None:
+    (tmp_path / "rec").mkdir()
+    for i in range(8):
+        cv2.imwrite(str(tmp_path / "rec" / f"{i}.png"), scene(i) if i < 4 else coloured(i))
+    assert read_all(tmp_path / "rec")[2] == [f"rec: from 4.png on {IN_COLOURS}"]
+
+
+@pytest.mark.parametrize(("later", "words"), [(20, "about from frame 31 on"), (0, "film.mp4: pictures"), (99, "")])
+def test_a_palette_that_is_chosen_later_in_a_film_is_said(tmp_path: Path, later: int, words: str) -> None:
+    with av.open(str(tmp_path / "film.mp4"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for i in range(40):
+            picture = coloured(i % 25) if i >= later else cv2.cvtColor(scene(i), cv2.COLOR_GRAY2BGR)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        out.mux(stream.encode(None))
+    told = [line for line in read_all(tmp_path / "film.mp4")[2] if "colours" in line]
+    assert [words in line for line in told] == [True] * bool(words)
+
+
+def test_white_hot_and_black_hot_are_told_apart() -> None:
+    turned = [scene(i) if i < 5 else 255 - scene(i) for i in range(10)]
+    assert ["dark and bright change places (first at picture 5)" in line for line in said(turned)] == [True]
+    assert said([scene(i) for i in range(10)]) == []
+
+
+def test_pictures_of_nothing_are_said() -> None:
+    dark = np.zeros(SIZE, np.uint8)
+    assert ["a covered lens" in line for line in said([dark] * 8)] == [True]
+    assert said([scene(i) if i != 3 else dark for i in range(8)]) == []  # one that was lost is no lens
+
+
+def test_planes_of_depth_are_no_time(tmp_path: Path) -> None:
+    stack = np.stack([scene(i) for i in range(6)])
+    for axes, shape, words in (("TZYX", (3, 2), "its 2 planes of depth"), ("ZYX", (6,), ""), ("TYX", (6,), "")):
+        tifffile.imwrite(tmp_path / "a.tif", stack.reshape(*shape, *SIZE), imagej=True, metadata={"axes": axes})
+        told = read_all(tmp_path / "a.tif")[2]
+        assert [words in line for line in told if "depth" in line] == [True] * bool(words)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_numbers_in_text_need_no_last_line_end(tmp_path: Path, end: str) -> None:
+    grey = scene(0)
+    rows = "\n".join(" ".join(map(str, row)) for row in grey.tolist())
+    (tmp_path / "a.pgm").write_text(f"P2\n{SIZE[1]} {SIZE[0]}\n255\n{rows}{end}")
+    assert np.array_equal(read_image(tmp_path / "a.pgm"), grey)

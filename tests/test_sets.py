@@ -117,6 +117,11 @@ def test_a_palette_is_read_by_its_colours(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(path, Remarks()), SPOT)
 
 
+LARGE = np.zeros((20, 30), bool)
+LARGE[10:16, 18:25] = True
+AROUND = cv2.dilate(SPOT.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+
+
 @pytest.mark.parametrize(
     ("values", "say"),
     [
@@ -124,11 +129,37 @@ def test_a_palette_is_read_by_its_colours(tmp_path: Path) -> None:
         (np.where(SPOT, 0, 255), "more than half"),
         (np.where(SPOT, 1, 0) + 254 * SPOT[:, ::-1] + 1 * SPOT[:, ::-1], "beside 255"),
         (np.arange(600).reshape(20, 30) % 100 + 1, "holds 100 values"),
+        (np.where(LARGE, 128, 0) + 255 * SPOT, "has areas of 128 beside 255"),
+        (np.where(LARGE, 192, 0) + 255 * SPOT, "has areas of 192 beside 255"),
+        (np.where(AROUND, 128, 0) + 127 * SPOT, "has areas of 128 beside 255"),
+        (128 * SPOT + 255 * SPOT[:, ::-1], "has areas of 128 beside 255"),
+        (np.where(LARGE, 40000, 0) + 65535 * SPOT, "has areas of 40000 beside 65535"),
+        (255 - cv2.GaussianBlur(SPOT.astype(np.uint8) * 255, (3, 3), 0.35).astype(np.int64), "is not dark"),
+        (np.arange(600).reshape(20, 30) * 255 // 599, "most of it is not dark"),
     ],
 )
 def test_masks_that_do_not_say_what_is_marked_are_refused(values: NDArray[np.int64], say: str) -> None:
     with pytest.raises(MaskError, match=say):
         marked(values, False, Remarks())
+
+
+@pytest.mark.parametrize("side", [1.5, 3.3, 6.0, 11.0])
+@pytest.mark.parametrize("soft", ["blurred", "halved", "turned"])
+def test_soft_edges_are_no_classes(side: float, soft: str) -> None:
+    """Objects of some pixels as tools for labelling write them, at any place in the pixels."""
+    rng = np.random.default_rng(round(10 * side))
+    for _ in range(8):
+        drawn = np.zeros((80, 120), np.uint8)
+        corners = rng.uniform(20, 60, 2) + np.array([[0, 0], [side, 0], [side, side], [0, side]])
+        cv2.fillPoly(drawn, [np.round(256 * corners).astype(np.int32)], 255, cv2.LINE_AA, 8)
+        if soft == "blurred":
+            drawn = cv2.GaussianBlur(drawn, (0, 0), 0.8).astype(np.uint8)
+        elif soft == "halved":
+            drawn = cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        else:
+            turn = cv2.getRotationMatrix2D((60, 40), 31, 1)
+            drawn = cv2.warpAffine(drawn, turn, (120, 80), flags=cv2.INTER_LINEAR).astype(np.uint8)
+        assert marked(drawn.astype(np.int64), False, Remarks()).any() or side < 3
 
 
 def test_a_jpeg_of_zeros_and_ones_is_no_mask(tmp_path: Path) -> None:
@@ -240,3 +271,53 @@ def test_the_reported_cases(
         sum(f(a, b).sum() for a, b in zip(found, truth, strict=True)) for f in (np.bitwise_and, np.bitwise_or)
     )
     assert f"IoU {100 * both / either:.2f}" in said.out
+
+
+def trained(out: Path, *options: str) -> int:
+    return main(["train", "--init", "datransnet-s", "--out", str(out), "--workers", "0", "--set", "steps=1", "batch=1",
+                 "crop=32", "native=false", *options])  # fmt: skip
+
+
+def other_scene(seed: int) -> Scene:
+    return Scene(scene_from_text(f"sky,width=64,height=64,frames=4,targets=2,scr=20,drift_px_s=200,seed={seed}"))
+
+
+def test_sets_of_one_name_are_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, sky = (of_scene(tmp_path / name / "set", other_scene(i)) for i, name in enumerate("abc"))
+    assert trained(tmp_path / "run", "--data", str(one), str(two), "--negatives", str(sky)) == 0
+    said = capsys.readouterr()
+    for name in ("set", "b/set", "c/set"):
+        assert f"read {name}: 4 images" in said.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--data", "{a}", "{a}"), "is given twice"),
+        (("--data", "{a}", "--negatives", "{a}"), "with targets: negatives are images without any"),
+        (("--data", "{a}", "--negatives", "{a}/images"), "with targets: negatives are images without any"),
+        (("--data", "{b}", "--val", "{a}", "--negatives", "{a}/images"), "with targets: negatives are images"),
+        (("rate=0", "--data", "{a}"), "rate = 0"),
+        (("rate=5", "--data", "{a}"), "rate = 5"),
+        (("ema=1", "--data", "{a}"), "ema = 1"),
+    ],
+)
+def test_a_training_that_cannot_be_meant_ends_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    sets = {name: of_scene(tmp_path / name, other_scene(i)) for i, name in enumerate("ab")}
+    assert trained(tmp_path / "run", *(option.format_map(sets) for option in options)) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_images_in_the_place_of_masks_are_refused(tmp_path: Path) -> None:
+    folder = of_scene(tmp_path / "set", other_scene(0))
+    dark = np.zeros((64, 64), np.uint8)
+    dark[20:23, 30:32] = 200
+    dark += np.random.default_rng(0).integers(0, 15, dark.shape).astype(np.uint8)
+    for kind in ("images", "masks"):
+        cv2.imwrite(str(folder / kind / "000.png"), dark)
+    with pytest.raises(DatasetError, match="is the image itself"):
+        load_dataset(folder)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from irtrack.cli import main
 from irtrack.core import ConfigError
 from irtrack.station.schedule import Schedule, zone_of
 from irtrack.station.settings import MqttSettings, WebhookSettings, load_station
@@ -65,6 +66,14 @@ def test_a_whole_file(tmp_path: Path) -> None:
 CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
 
 
+HOOK = "[[outputs]]\nkind = 'webhook'\nurl = 'http://h/'\n"
+
+
+def two(first: str, second: str, more: str = "") -> str:
+    """Two cameras; `more`: of the second."""
+    return f'[[cameras]]\nname = "a"\nsource = "{first}"\n[[cameras]]\nname = "b"\nsource = "{second}"\n{more}\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -74,6 +83,16 @@ CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
         ("folder = 'x'\ncameras = 3\n", "each begun by [[cameras]]"),
         ("folder = 'x'\n" + CAMERA + "sorce = 'y'\n", "camera 'a': unknown setting 'sorce' (did you mean 'source'?)"),
         ("folder = 'x'\n" + CAMERA + CAMERA, "two cameras have the name 'a'"),
+        ("folder = 'x'\n" + CAMERA + CAMERA.replace('"a"', '"A"'), "'a' and 'A', which differ in case alone"),
+        (
+            "folder = 'x'\n" + two("camera:0", "camera:0", "schedule = 'mon 8:00-9:00'"),
+            "have the same source, and only one",
+        ),
+        (
+            "folder = 'x'\n" + two("rtsp://h/ir", "rtsp://h/ir"),
+            "cameras 'a' and 'b' have the same source, as all else is",
+        ),
+        ("folder = 'x'\n" + CAMERA + 2 * "[[outputs]]\nkind = 'csv'\n", "outputs 1 and 2 (csv) are the same"),
         ("folder = 'x'\n[[cameras]]\nname = 'a b'\nsource = 'simcam:sky'\n", "camera 'a b': name = 'a b' must be"),
         ("folder = 'x'\n[[cameras]]\nname = 'a'\n", "camera 'a': source is missing"),
         ("folder = 'x'\n[[cameras]]\nname = 'a'\nsource = 'film.mkv'\n", "is no camera or stream"),
@@ -89,6 +108,10 @@ CAMERA = '[[cameras]]\nname = "a"\nsource = "simcam:sky"\n'
         ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\nprt = 1\n", "(did you mean 'port'?)"),
         ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\ntopic = 'a/#'\n", "topic = 'a/#' is no topic"),
         ("folder = 'x'\ntimezone = 'Mars/Base'\n" + CAMERA, "timezone = 'Mars/Base' is not known"),
+        ("folder = 'x'\n[web]\nhost = 'not a host'\n" + CAMERA, "host = 'not a host' is no name or address"),
+        ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\nhost = 'mqtt://h:1883'\n", "without scheme and port"),
+        ("folder = 'x'\n" + CAMERA + "[[outputs]]\nkind = 'mqtt'\nhost = 'h:1883'\n", "without scheme and port"),
+        ("folder = 'x'\n" + CAMERA + HOOK + "changes = ''\n", "nothing would be told"),
         ("folder = 'x'\n[web]\nport = 123456\n" + CAMERA, "port = 123456 is out of range"),
         ("folder = \n", "is not valid TOML"),
     ],
@@ -99,6 +122,21 @@ def test_what_is_wrong_is_one_clear_line(tmp_path: Path, text: str, said: str) -
     assert said in str(raised.value)
     assert str(tmp_path / "s.toml") in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        two("rtsp://h/ir", "rtsp://h/ir", "[cameras.detector]\ninclude = '0,0 90,0 90,90'"),
+        two("rtsp://h/1", "rtsp://h/2"),
+        "[web]\nhost = '::1'\n[clips]\nbefore_s = 100\n" + CAMERA + HOOK,
+        two("camera:0", "camera:1"),
+        two("simcam:sky", "simcam:sky"),
+        CAMERA + "".join(f"[[outputs]]\nkind = 'mqtt'\nhost = '{host}'\n" for host in ("10.0.0.2", "10.0.0.3")),
+    ],
+)
+def test_cameras_and_outputs_that_are_two(tmp_path: Path, text: str) -> None:
+    assert load_station(station(tmp_path, "folder = 'x'\n" + text)).folder
 
 
 def test_a_secret_in_a_source_is_not_said(tmp_path: Path) -> None:
@@ -133,3 +171,22 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def test_times_of_the_week(text: str, local: str, on: bool) -> None:
     moment = datetime.fromisoformat(local).replace(tzinfo=BERLIN)
     assert Schedule.of(text).on(moment.astimezone(UTC), zone_of("Europe/Berlin")) is on
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("folder = 's.toml/x'\n" + CAMERA, "s.toml/x cannot be made: "),
+        ("folder = 'x'\n[disk]\nfree_gb = 1e6\n" + CAMERA, "no clip would be kept"),
+        ("folder = 'x'\n" + CAMERA + "[cameras.detector]\nexclude = '0,0 9,9'\n", "needs three corners"),
+        ("folder = 'x'\n" + CAMERA + "[cameras.detector]\nexclude = '0,0 1,0 1,0.5'\n", "as shares of the picture"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert main(["serve", str(station(tmp_path, text)), "--check"]) == 1
+    out = capsys.readouterr()
+    assert said in out.err
+    assert (out.err.count("\n"), "can be run" in out.out) == (1, False)
+    assert not (tmp_path / "x").exists()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from irtrack.capture.images import contents_of, image_files, is_image_name
 from irtrack.capture.kinds import file_kinds
-from irtrack.capture.names import natural_key
 from irtrack.core import IrtrackError, Remarks, SourceError
 from irtrack.paths import is_dropping, is_pipe
+from irtrack.sequences import natural_key
 
 STACKS = frozenset({".tif", ".tiff", ".gif", ".webp", ".apng"})
 """Images that may hold a whole recording."""

@@ -11,7 +11,7 @@ from typing import Any
 import av
 
 from irtrack.capture.ends import cut_fragment
-from irtrack.capture.grey import HIGH_COLOUR, IN_COLOURS, are_colours, holds_counts, lacks_palette
+from irtrack.capture.grey import HIGH_COLOUR, are_colours, holds_counts, lacks_palette
 from irtrack.core import Remarks, SourceError
 from irtrack.paths import ffmpeg_url
 
@@ -135,9 +135,12 @@ def check_pixels(path: Path, first: av.VideoFrame, codec: str, remarks: Remarks)
             f"{path}: its header says colours ({first.format.name}), and its pixels are counts of 16 bits, as some "
             "thermal cameras write them: export it as 16-bit TIFF, or with the FOURCC Y16"
         )
-    may_be = len(first.format.components) > 2 or first.format.has_palette
-    if may_be and are_colours(first.to_ndarray(format="rgb24")):
-        remarks.add(f"{path.name}: {IN_COLOURS}")
+
+
+def in_colours(picture: av.VideoFrame) -> bool:
+    """Whether a decoded picture is in colours."""
+    may_be = len(picture.format.components) > 2 or picture.format.has_palette
+    return may_be and are_colours(picture.to_ndarray(format="rgb24"))
 
 
 def video_stream(container: av.container.InputContainer, index: int) -> av.VideoStream:

@@ -30,7 +30,6 @@ from irtrack.capture.headers import (
     size_of,
     webp_times,
 )  # fmt: skip
-from irtrack.capture.names import check_names, in_order
 from irtrack.capture.reading import check_file, check_size, reading
 from irtrack.capture.tiff import TiffPages
 from irtrack.capture.times import mended, rate_of
@@ -39,6 +38,7 @@ from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, Sour
 from irtrack.hush import hushed
 from irtrack.imaging.radiometry import Radiometry
 from irtrack.paths import IMAGE_SUFFIXES, is_dropping
+from irtrack.sequences import check_names, in_order
 
 SEVERAL = frozenset({".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".dng", *NETPBM})
 """Kinds of images that may hold several pictures."""
@@ -254,6 +254,8 @@ def decoded(code: bytes) -> np.ndarray:  # type: ignore[type-arg]
         image = jpeg(code)
         if image is not None:
             return image
+    if code.startswith((b"P1", b"P2", b"P3")):  # OpenCV reads no last number in text that nothing follows
+        code += b"\n"
     with hushed():
         stored = cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
@@ -321,7 +323,8 @@ class ImagesSource(Source):
         self._watched = Watched(self._name, remarks)
         if len(self._paths) > 1 and isinstance(self._pages, CodedPages) and self._pages.beside:
             remarks.add(f"{self._name}: {self._pages.beside}")
-        if self._pages is not None and self._pages.coloured:
+        self._coloured = self._pages is not None and self._pages.coloured
+        if self._coloured:
             remarks.add(f"{self._name}: {IN_COLOURS}")
         taken = None if fps else joined(times)
         clock = Clock.GIVEN if fps else Clock.ASSUMED if taken is None else Clock.FILE
@@ -372,6 +375,10 @@ class ImagesSource(Source):
             if image.shape != self._shape or image.dtype != self._dtype:
                 raise SourceError(self._differs(index, image))
             self._watched(index, image)
+            if not self._coloured and self._pages is not None and self._pages.coloured:
+                self._coloured = True
+                where = self._paths[self._frames[index][0]].name
+                self.info.remarks.add(f"{self._name}: from {where} on {IN_COLOURS}")
             celsius = self._pages.celsius if isinstance(self._pages, CodedPages) else None
             yield Frame(index, self._times[index], frozen(image), celsius=celsius)
         self._watched.end()

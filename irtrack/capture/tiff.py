@@ -90,8 +90,9 @@ class TiffPages:
         if text.startswith("ImageJ="):
             about = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
             said = whole(about.get("images", "1"))
-            if min(whole(about.get("channels", "1")), said) > 1:
-                self._remarks.add(f"{self._path.name}: its {about['channels']} channels are read as pictures in turn")
+            for axis, what, most in (("channels", "channels", said), ("slices", "planes of depth", said - 1)):
+                if 1 < whole(about.get(axis, "1")) <= most:  # where all are planes of depth, time is meant
+                    self._remarks.add(f"{self._path.name}: its {about[axis]} {what} are read as pictures in turn")
             unit = SECONDS.get(about.get("tunit", "sec").strip().lower())
             interval = number(about.get("finterval", "").replace(",", ".")) * unit if unit else None
             if not interval and (fps := number(about.get("fps"))) > 0:
@@ -177,7 +178,7 @@ class TiffPages:
                 stored = page.asarray()
             if index == 0:
                 self._remark_samples(page)
-                self.coloured = are_colours(colours_of(page, stored))
+            self.coloured |= are_colours(colours_of(page, stored))
             grey = grey_of(page, stored)
             return oriented(grey, self._directories.number(self._pages[0 if self._block else index], ORIENTATION, 1))
 

@@ -15,6 +15,7 @@ from irtrack.capture.container import (
     check_film,
     check_pixels,
     choose_stream,
+    in_colours,
     open_container,
     orientation_of,
     remark_pixels,
@@ -25,7 +26,7 @@ from irtrack.capture.decoder import STRICT, set_up
 from irtrack.capture.edits import edit_list
 from irtrack.capture.ends import end_of, lost_places
 from irtrack.capture.fields import field_order, fields_of
-from irtrack.capture.grey import frame_to_grey, oriented
+from irtrack.capture.grey import IN_COLOURS, frame_to_grey, oriented
 from irtrack.capture.last import MOST_PACKETS, SILENT, WITHOUT_ENDS, is_unfinished
 from irtrack.capture.numbers import MISSING
 from irtrack.capture.packets import lacks_before_last, make_index, stamp
@@ -39,6 +40,9 @@ from irtrack.core import Clock, Frame, Image, Remarks, Source, SourceError, Sour
 
 DEFAULT_FPS = 30.0
 """Of bare streams that do not say."""
+
+COLOURS_EVERY = 32
+"""One picture of so many is looked at for colours that the first did not have."""
 
 JPEG_STREAMS = ("mjpeg", "jpeg_pipe", "image2")
 """Bare streams of JPEGs, however short."""
@@ -61,6 +65,8 @@ class VideoSource(Source):
         self._strict = True
         """Whether pictures that are not quite as they should be are left out: unless all are so."""
         self._marked = -1
+        self._coloured = False
+        """Whether it was said that pictures are in colours."""
         self._sums = False
         """Whether packets have sums by which damage can be told that the decoder passes over (FFV1)."""
         self._learned, self._highest = 0, -1
@@ -125,6 +131,9 @@ class VideoSource(Source):
         if isinstance(first, av.VideoFrame):
             self._fields, self._orientation = field_order(first, self._stream), orientation_of(first)
             check_pixels(self._path, first, context.name if context is not None else "", self._remarks)
+            if in_colours(first):
+                self._coloured = True
+                self._remarks.add(f"{self._path.name}: {IN_COLOURS}")
             self._crop = crop_of(self._path, header, self._chosen, first.width, first.height)
             grey, bits = frame_to_grey(first)
             grey = oriented(self._crop.of(grey), self._orientation)
@@ -361,6 +370,9 @@ class VideoSource(Source):
                 f"{self._path}: frame {number} has {bits} bits, the first {self.info.bits}; a recording must keep one "
                 "depth"
             )
+        if number % COLOURS_EVERY == COLOURS_EVERY - 1 and not self._coloured and in_colours(picture):
+            self._coloured = True
+            self._remarks.add(f"{self._path.name}: about from frame {number} on {IN_COLOURS}")
         return oriented(self._crop.of(grey), self._orientation)
 
     def __iter__(self) -> Iterator[Frame]:

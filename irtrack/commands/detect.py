@@ -26,9 +26,9 @@ def named_images(texts: list[str]) -> list[Path]:
     """Files that IMAGES names. Raises IrtrackError where one is missing or two would give one mask."""
     from irtrack.capture.images import image_files
     from irtrack.capture.kinds import RECORDINGS
-    from irtrack.capture.names import in_order
     from irtrack.capture.open import matching
     from irtrack.paths import is_dropping
+    from irtrack.sequences import in_order
 
     found: list[Path] = []
     for text in texts:

@@ -112,7 +112,7 @@ def described(rows: Floats, step: int = 1) -> str:
 
 def score(args: argparse.Namespace) -> int:
     """`irtrack score`: tracks against truth."""
-    from irtrack.metrics.tracking import left_out, score_tracks, shift_of
+    from irtrack.metrics.tracking import left_out, placed_otherwise, score_tracks, shift_of
     from irtrack.sinks.target import claimed_all, write_output
     from irtrack.track.files import read_tracks, read_truth
 
@@ -131,6 +131,8 @@ def score(args: argparse.Namespace) -> int:
                 f"{args.tracks.name}: its tracks lie on the truth of the frame {'before' if shift < 0 else 'behind'}: "
                 "does one of the files count frames from 0 and the other from 1?"
             )
+        elif how := placed_otherwise(truth, tracks, args.distance):
+            remarks.add(f"{args.tracks.name}: its tracks do not lie on the truth, and would {how}: are units the same?")
         tracks = where_annotated(truth, tracks, args, remarks)
         truth, tracks, dropped = left_out(truth, counted, tracks, args.distance)
         if dropped:

@@ -86,7 +86,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
 
     Fills `runs`; gives what several of them share.
     """
-    from irtrack.build import claim, make_pipeline, make_shared, make_view
+    from irtrack.build import claim, make_pipeline, make_shared, make_view, remark_outside
     from irtrack.capture import open_source
     from irtrack.capture.address import use_credentials
     from irtrack.capture.open import grouped
@@ -110,6 +110,7 @@ def prepare(runs: list[Run], args: argparse.Namespace, stop: Stop) -> SharedDete
             stop.check()
             source = open_source(made.text, args.fps, args.reconnect, args.reconnect, lambda: stop.asked)
             remark_rate(source.info.name, source.info.fps, settings.tracker, source.info.remarks)
+            remark_outside(made.alarms.area if made.alarms is not None else (), source.info)
             detector = make_view(shared, settings, source) if shared else None
             events = events_of(args.events, made, source)
             made.pipeline = make_pipeline(
@@ -166,7 +167,7 @@ class Run:
         from irtrack.capture.address import redact
 
         self.text, self.name, self.outputs, self.targets = text, redact(text.partition("\n")[0]), outputs, targets
-        self._frames, self._alarms = frames, alarms
+        self._frames, self.alarms = frames, alarms
         self.events: Path | None = None
         """A database that it writes to."""
         self._called = 0
@@ -186,7 +187,7 @@ class Run:
     def note(self, result: FrameResult) -> None:
         """After each frame."""
         self._seen.update(t.id for t in result.tracks if t.confirmed)
-        alarm = self._alarms(result) if self._alarms is not None else None
+        alarm = self.alarms(result) if self.alarms is not None else None
         if alarm is not None:
             self._call(alarm)
         if self._frames and self.pipeline is not None and self.pipeline.processed >= self._frames:
@@ -250,7 +251,7 @@ class Run:
         incomplete = pipeline.source.status().incomplete
         dropped += f", {incomplete} came incomplete" if incomplete else ""
         print(f"{self.name}: " * named + f"{how}: {pipeline.processed} frames in {elapsed:.1f} s ", end="")
-        called = f", {self._called} alarms" if self._alarms is not None else ""
+        called = f", {self._called} alarms" if self.alarms is not None else ""
         print(f"({rate:.1f} a second{dropped}), {len(self._seen)} tracks{called}")
         print(f"  read {described(pipeline.source.info, pipeline.processed)}")
         scan = status_of(pipeline.detector).scan_frames

@@ -10,6 +10,7 @@ import numpy as np
 
 from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Floats, IrtrackError, Remarks, SourceInfo
+from irtrack.track.files import check_places
 from irtrack.track.tables import Table
 
 BORDER_PX, LEAST_SIDE_PX = 3.0, 9.0
@@ -121,6 +122,7 @@ def read_boxes(path: Path) -> dict[int, Floats]:
             f"{path} line {line[wrong][0]:.0f} is no box: a frame from 0 on, a place, and sides from 0 on"
         )
     centred = "x_px" in table.header
+    check_places(path, rows[:, 2:4])
     low = np.column_stack([x, y]) - (side / 2 if centred else 0.5)
     more = BORDER_PX + np.maximum(LEAST_SIDE_PX - side, 0.0) / 2
     boxes = np.hstack([low - more, low + side + more])

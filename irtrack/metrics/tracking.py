@@ -21,6 +21,10 @@ ALPHAS = np.arange(0.05, 0.99, 0.05)
 MOST_JITTER_PX = 0.3
 """Tracks that are no further off than this lie in the right frame."""
 
+FEW_NEAR, MOST_NEAR = 0.3, 0.6
+"""Shares of a truth that have tracks near them: as far as the first, tracks are not where the truth is; from the second
+on, they are."""
+
 MOST_PAIRS = 1 << 24
 """Of identities of truth and tracks: tables of more than these take more memory than a figure is worth."""
 
@@ -83,6 +87,36 @@ def shift_of(truth: Floats, tracks: Floats, limit_px: float) -> int:
         off[shift] = float(np.median(near)) if len(near) > len(truth) / 2 else np.inf
     best = min(off, key=lambda shift: off[shift])
     return best if off[best] < off[0] / 2 and off[0] > MOST_JITTER_PX else 0
+
+
+def placed_otherwise(truth: Floats, tracks: Floats, limit_px: float) -> str:
+    """How places of tracks would have to be read to lie on the truth, where most of it has none near as they are: with
+    x and y swapped, or in another scale, as of a picture of another size or in percent; '' where neither helps."""
+    if not len(truth) or not len(tracks) or (np.ptp(truth[:, 2:4], axis=0) < 4 * limit_px).all():
+        return ""  # what stays at one place fits any scale
+    if share_near(truth, tracks, limit_px) > FEW_NEAR:
+        return ""
+    if share_near(truth, tracks[:, [0, 1, 3, 2]], limit_px) >= MOST_NEAR:
+        return "with x and y swapped"
+    spreads = [np.subtract(*np.percentile(rows[:, 2:4], (90, 10), axis=0)) for rows in (truth, tracks)]
+    if (spreads[1] <= 0).any():
+        return ""
+    scale = spreads[0] / spreads[1]
+    scaled = tracks * np.array([1.0, 1.0, *scale])
+    return (
+        f"with x times {scale[0]:.3g} and y times {scale[1]:.3g}"
+        if share_near(truth, scaled, limit_px) >= MOST_NEAR
+        else ""
+    )
+
+
+def share_near(truth: Floats, tracks: Floats, limit_px: float) -> float:
+    """Share of rows of a truth that have a track within the limit."""
+    frames = np.intersect1d(truth[:, 0], tracks[:, 0])
+    near = 0
+    for g, r in zip(by_frame(truth, frames), by_frame(tracks, frames), strict=True):
+        near += int((np.linalg.norm(truth[g, None, 2:4] - tracks[None, r, 2:4], axis=2).min(1) <= limit_px).sum())
+    return near / len(truth)
 
 
 def left_out(truth: Floats, counted: NDArray[np.bool_], tracks: Floats, limit_px: float) -> tuple[Floats, Floats, int]:

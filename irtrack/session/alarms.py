@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.config import Checked, Polygon, option, polygons
+from irtrack.config import Checked, Polygon, check_pixels, option, polygons
 from irtrack.core import ConfigError, Floats, FrameResult, Track
 from irtrack.imaging.regions import contain
 from irtrack.text import meant
@@ -53,7 +53,9 @@ def alarms_from(text: str) -> Alarms:
             values[WORDS[word]] = float(value)
         except ValueError:
             raise ConfigError(f"alarm rule {part!r} must be {word}=NUMBER") from None
-    return Alarms(AlarmRules.from_dict({"on": True, **values}), polygons(inside))
+    outlines = polygons(inside)
+    check_pixels(outlines)
+    return Alarms(AlarmRules.from_dict({"on": True, **values}), outlines)
 
 
 class Alarms:

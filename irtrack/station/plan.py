@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from irtrack.build import make_tracker
 from irtrack.capture.address import credentials_in, secret_in
+from irtrack.config import check_pixels, polygons
 from irtrack.core import ConfigError, IrtrackError
 from irtrack.direction.camera import load_camera
 from irtrack.station.outputs import NEEDS, check_extra
@@ -22,9 +24,7 @@ def check(settings: StationSettings) -> list[str]:
     from irtrack.detect.detector import pick_device, pick_weights
     from irtrack.detect.weights import load_weights
 
-    folder = Path(settings.folder)
-    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise ConfigError(f"folder = {folder} is no folder that can be written to")
+    check_folder(Path(settings.folder), settings.disk.free_gb)
     if settings.credentials:
         credentials_in(Path(settings.credentials))
     known: set[tuple[str, str]] = set()
@@ -35,6 +35,7 @@ def check(settings: StationSettings) -> list[str]:
                 load_weights(pick_weights(detector.weights, pick_device(detector.device)), others=True)
                 known.add((detector.weights, detector.device))
             make_tracker(camera.settings)
+            check_pixels((*polygons(detector.include), *polygons(detector.exclude)))
             if camera.pose:
                 load_camera(Path(camera.pose))
             correction = camera.settings.capture.correction
@@ -51,6 +52,20 @@ def check(settings: StationSettings) -> list[str]:
     if settings.web.on:
         check_extra(("fastapi", "uvicorn", "websockets", "prometheus_client"), "the station's web page")
     return plan(settings)
+
+
+def check_folder(folder: Path, free_gb: float) -> None:
+    """Raises ConfigError where a folder is none that can be made and written to, or is on a disk that is smaller than
+    what is to stay free of it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        why = "is no folder that can be written to"
+        raise ConfigError(f"folder = {folder} {why if there == folder else f'cannot be made: {there} {why}'}")
+    size_gb = shutil.disk_usage(there).total / 1e9
+    if free_gb >= size_gb > 0:
+        raise ConfigError(
+            f"free_gb = {free_gb:g}, and the disk of {folder} has {size_gb:.3g} GB: no clip would be kept"
+        )
 
 
 def plan(settings: StationSettings) -> list[str]:

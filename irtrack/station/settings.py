@@ -21,9 +21,18 @@ from irtrack.text import meant, read_toml
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 """Names stand in topics, folders and addresses of pages."""
 
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Za-z:.%]*\]?")
+"""A name, or an address of IPv4 or IPv6."""
+
 TOPIC = re.compile(r"([^#+/\0]+(/[^#+/\0]+)*)?")
 
 T = TypeVar("T", bound=Checked)
+
+
+def check_host(text: str) -> None:
+    """Raises ConfigError where a host is no name or address alone."""
+    if not HOST.fullmatch(text):
+        raise ConfigError(f"host = {brief(text)} is no name or address: give it without scheme and port, as 10.0.0.2")
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,10 @@ class WebSettings(Checked):
     host: str = option("127.0.0.1", "address to listen at; others than this machine's need TLS by a reverse proxy")
     port: int = option(8720, "port to listen at; 0: any that is free", low=0, high=65535)
     fps: float = option(10.0, "live pictures a second", unit="1/s", low=0.1, high=60.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_host(self.host)
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class MqttSettings(OutputSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_host(self.host)
         for name in ("topic", "discovery"):
             text = getattr(self, name)
             if TOPIC.fullmatch(text) is None or (not text and name == "topic"):
@@ -147,6 +161,8 @@ class WebhookSettings(OutputSettings):
         super().__post_init__()
         if self.url and not re.match(r"https?://[^/]", self.url):
             raise ConfigError(f"url = {brief(self.url)} must begin with http:// or https://")
+        if not self.wanted:
+            raise ConfigError(f"changes names none: nothing would be told; they are {', '.join(CHANGES)}")
         for name in self.wanted:
             if name not in CHANGES:
                 raise ConfigError(f"changes: {name!r} is none{meant(name, CHANGES)}: they are {', '.join(CHANGES)}")
@@ -215,9 +231,34 @@ class StationSettings(Checked):
         check_name("name", self.name)
         zone_of(self.timezone)
         names = [camera.name for camera in self.cameras]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"two cameras have the name {name!r}: give each its own")
+        for i, name in enumerate(names):
+            for before in names[:i]:
+                if before.lower() == name.lower():  # Home Assistant and some disks tell no small letters from large
+                    two = f"{name!r}" if before == name else f"{before!r} and {name!r}, which differ in case alone"
+                    raise ConfigError(f"two cameras have the name {two}: give each its own")
+        check_different(self.cameras, self.outputs)
+
+
+def check_different(cameras: Sequence[CameraSettings], outputs: Sequence[OutputSettings]) -> None:
+    """Raises ConfigError where two cameras or outputs are one: all of it would be told twice. A stream may be looked at
+    in two ways; a camera that is plugged in belongs to who opens it first."""
+    for i, one in enumerate(cameras):
+        for before in cameras[:i]:
+            same = replace(one, name=before.name) == before
+            if one.source == before.source and not is_simulated(one.source) and (same or "://" not in one.source):
+                why = "as all else is" if same else "and only one of them can open it"
+                raise ConfigError(
+                    f"cameras {before.name!r} and {one.name!r} have the same source, {why}: is one of another camera?"
+                )
+    for number, output in enumerate(outputs, 1):
+        if output in outputs[: number - 1]:
+            first = outputs.index(output) + 1
+            raise ConfigError(f"outputs {first} and {number} ({output.kind}) are the same: leave one of them out")
+
+
+def is_simulated(source: str) -> bool:
+    """Whether a source is a scene, of which there may be as many as one likes."""
+    return source.startswith(("sim:", "simcam:"))
 
 
 def load_station(path: Path) -> StationSettings:

@@ -7,13 +7,15 @@ the remarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Detections, Floats, Remarks
+from irtrack.sequences import two_sequences
 from irtrack.text import in_order
 from irtrack.track.tables import FRAMES, DetectionFileError, Table
 
@@ -40,6 +42,16 @@ NAMES = {
 }
 """What the columns of a CSV are called."""
 
+RECORDINGS = frozenset(
+    f"{name}{end}"
+    for name in ("camera", "cam", "sensor", "sequence", "seq", "video", "clip", "recording", "station")
+    for end in ("", "_id", "_name", "_no", "_number", "id")
+)
+"""What columns are called that tell recordings apart."""
+
+DIGITS_BEHIND = re.compile(r"0\d+")
+"""Digits that stand behind a point, not before it."""
+
 LARGEST_FRAME = 2.0**53
 LARGEST_JUMP = 1e8
 """Frame numbers that rise by more than this from one row to the next are damaged."""
@@ -48,6 +60,9 @@ FARTHEST_PX = 1e6
 
 FEW = 10
 """Of fewer rows, positions tell nothing."""
+
+NEAR_CORNER_PX, MOST_NEAR = 1.1, 0.9
+"""Where such a share of positions lies no further than this from the corner, they are no pixels."""
 
 UNKNOWN_SCORE = -1.0
 """What MOTChallenge files and those like them write for a confidence that is not given."""
@@ -156,13 +171,44 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
         row = rows[far.any(1)][0]
         largest = np.nanmax(np.abs(row[X : H + 1]))
         raise DetectionFileError(f"{path} line {row[LINE]:.0f}: there is no place or size of {largest:g} px")
-    places = rows[:, X : Y + 1]
-    if len(rows) >= FEW and places.min() >= 0 and places.max() <= 1 and len(np.unique(places)) > 2:
-        raise DetectionFileError(
-            f"{path}: all positions lie from 0 to 1, as shares of the picture: multiply x and w by its width, y and h "
-            "by its height"
-        )
+    check_places(path, rows[:, X : Y + 1] + counts_from_1(table))
+    remark_places(path, rows[:, X : Y + 1], remarks)
     return rows
+
+
+def counts_from_1(table: Table) -> bool:
+    """Whether a table is MOTChallenge's, by having no header or by its names."""
+    return not table.header or "bb_left" in table.header
+
+
+def check_places(path: Path, places: Floats) -> None:
+    """Raises DetectionFileError where positions (N, 2), as they stand in the file, are shares of the picture. In pixels
+    a few may be so near to the corner, or stand for none, but not nearly all."""
+    places = places[(places != 0).any(1)]
+    near = (np.abs(places) <= NEAR_CORNER_PX).all(1)
+    if len(places) >= FEW and near.mean() >= MOST_NEAR and len(np.unique(places[near])) > 2:
+        low = "-1" if places[near].min() < 1 - NEAR_CORNER_PX else "0"
+        raise DetectionFileError(
+            f"{path}: positions lie from {low} to 1, as shares of the picture: give them in pixels (from 0 to 1, "
+            "multiply x and w by its width, y and h by its height)"
+        )
+
+
+def remark_places(path: Path, places: Floats, remarks: Remarks) -> None:
+    """Say of positions (N, 2) that they may be no pixels from the upper left corner, where that looks so."""
+    if len(places) < FEW:
+        return
+    if 2 * (places < -NEAR_CORNER_PX).any(1).sum() >= len(places):
+        remarks.add(
+            f"{path.name}: half of its positions or more are negative: they are taken as pixels from the upper left "
+            "corner, with y down, as in all that irtrack writes"
+        )
+    low, high = places.min(0), places.max(0)
+    if (low >= -1).all() and (high <= 100).all() and (high > 75).all() and (high - low > 40).all():
+        remarks.add(
+            f"{path.name}: its positions fill 0 to 100 in both directions: they are taken as pixels; if they are "
+            "percent, multiply them by the size of the picture and divide by 100"
+        )
 
 
 def blank_absent(path: Path, rows: Floats, remarks: Remarks) -> None:
@@ -213,6 +259,8 @@ def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Fl
         remarks.add(f"{table.path.name}: boxes are read by their corners")
     elif "width" in table.header and columns["w"] == table.header.index("width"):
         remarks.add(f"{table.path.name}: x and y are taken as the centre of boxes of width and height")
+    check_one_recording(table)
+    check_points(table, [columns[name] for name in ("x", "y", "w", "h")])
     rows = table.numbers([columns[name] for name in ("frame", "id", "x", "y", "w", "h", "score")])
     if "bb_left" in table.header:  # the names of MOTChallenge, and so its way to count
         return as_mot(table, rows, remarks)
@@ -221,6 +269,34 @@ def from_csv(table: Table, remarks: Remarks, tracks: bool, otherwise: str) -> Fl
     if columns["frame"] is None and columns["image"] is not None:
         rows[:, FRAME] = frames_of_images(table.texts(columns["image"]), table.path, remarks)
     return rows
+
+
+def check_one_recording(table: Table) -> None:
+    """Raises DetectionFileError where rows are of several cameras or recordings: those of one frame number would be
+    taken as of one picture."""
+    for name in (n for n in table.header if n in RECORDINGS):
+        kinds = sorted({value for value in table.texts(table.header.index(name)) if value})
+        if len(kinds) > 1:
+            shown = ", ".join(kinds[:3])[:60]
+            raise DetectionFileError(
+                f"{table.path}: its column {name!r} tells {len(kinds)} apart ({shown}), and frames are those of "
+                "one recording: give a table of each"
+            )
+
+
+def check_points(table: Table, columns: Sequence[int | None]) -> None:
+    """Raises DetectionFileError where a column of places holds what stands behind the decimal commas of the one before:
+    whole numbers with zeros before them, and none such in the first one."""
+    padded = (
+        [c is not None and any(DIGITS_BEHIND.fullmatch(cell) for cell in table.texts(c)) for c in columns]
+        if table.delimiter == ","
+        else []
+    )
+    if any(padded) and not padded[0]:
+        raise DetectionFileError(
+            f"{table.path}: numbers such as 05 in the column {table.header[columns[padded.index(True)] or 0]!r} stand "
+            "behind a decimal comma: with these, cells must be separated by semicolons"
+        )
 
 
 def by_corners(columns: dict[str, int | None]) -> bool:
@@ -253,6 +329,10 @@ def frames_of_images(images: list[str], path: Path, remarks: Remarks) -> list[in
     `irtrack detect` leaves a mask for each image beside its list, also for those without detections; where there are
     none, those of the list are taken to follow each other.
     """
+    if (two := two_sequences([Path(name) for name in sorted(set(images))])) is not None:
+        raise DetectionFileError(
+            f"{path}: its images are of two sequences, such as {two[0].name} and {two[1].name}: give a table of each"
+        )
     stems = [PurePosixPath(name).stem for name in images]
     masks = {p.stem for p in path.parent.glob("*.png") if not p.name.startswith(".")}
     if not masks.issuperset(stems):
@@ -276,7 +356,23 @@ def from_mot(table: Table, remarks: Remarks, otherwise: str) -> Floats:
             "header rows are MOTChallenge's (frame, identity, left, top, width, height); else give the header "
             f"{COLUMNS}"
         )
+    check_labels(table, rows)
     return as_mot(table, rows, remarks, are_corners(rows))
+
+
+def check_labels(table: Table, rows: Floats) -> None:
+    """Raises DetectionFileError where identities of rows without a header are none: with six columns, `frame,x,y,w,h,
+    score` in whole numbers looks like MOTChallenge's, and x, which nearly every row has another of, like an identity.
+    Labels come back from frame to frame, or are counted up, or are not given."""
+    ids = rows[:, ID]
+    if len(rows) < FEW or not (np.isnan(rows[:, SCORE]).all() and (ids >= 0).all()):
+        return
+    if 2 * len(np.unique(ids)) > len(rows) and len(np.unique(rows[:, FRAME])) > 1 and not (np.diff(ids) == 1).all():
+        raise DetectionFileError(
+            f"{table.path}: its second column has {len(np.unique(ids))} values in {len(rows)} rows, which are no "
+            "identities: without a header rows are MOTChallenge's (frame, identity, left, top, width, height); else "
+            f"give the header {COLUMNS}"
+        )
 
 
 def are_corners(rows: Floats) -> bool:

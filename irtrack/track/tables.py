@@ -109,7 +109,7 @@ class Table:
         else:
             first = ""
         self.first = first
-        self._delimiter = next((d for d in DELIMITERS if d in first), " ")
+        self.delimiter = next((d for d in DELIMITERS if d in first), " ")
         cells = self._cells([first]) if first else []
         self._width = len(cells)
         names = [c.strip().lower() for c in cells]
@@ -123,7 +123,7 @@ class Table:
         """Rows with fewer cells than the header, before the last: what they lack reads as blank."""
 
     def _cells(self, lines: Sequence[str]) -> list[str]:
-        return next(csv.reader(lines, delimiter=self._delimiter, skipinitialspace=True), [])
+        return next(csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True), [])
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Line numbers and cells. Raises DetectionFileError, also where cells are more than columns."""
@@ -132,9 +132,9 @@ class Table:
         for _ in range(self._skipped):
             next(lines, "")
         plain = ("" if line.startswith("#") or line.lower().startswith("sep=") else line for line in lines)
-        if self._delimiter == " ":
+        if self.delimiter == " ":
             plain = (" ".join(line.split()) for line in plain)
-        reader = csv.reader(plain, delimiter=self._delimiter, skipinitialspace=True)
+        reader = csv.reader(plain, delimiter=self.delimiter, skipinitialspace=True)
         self.short = 0
         digits, rows = set[int](), 0
         try:
@@ -169,7 +169,7 @@ class Table:
             try:
                 row = [math.nan if c is None or c >= len(cells) else self._number(cells[c]) for c in columns]
             except ValueError as error:
-                shown = self._delimiter.join(cells)[:60]
+                shown = self.delimiter.join(cells)[:60]
                 why = f"is {otherwise}: {shown!r}" if otherwise else f"has {error}"
                 raise DetectionFileError(f"{self.path} line {line} {why}") from error
             table.extend((line, *row))
@@ -178,7 +178,7 @@ class Table:
         return np.frombuffer(table, np.float64).reshape(-1, 1 + len(columns))
 
     def _number(self, cell: str) -> float:
-        return number(cell, self._delimiter)
+        return number(cell, self.delimiter)
 
     def texts(self, column: int) -> list[str]:
         """One column as it stands, a text for each row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from irtrack.detect.detector import keep_large_blocks, pick_device, pick_weights
 from irtrack.detect.inference import prepare
 from irtrack.detect.network import DATransNet
 from irtrack.detect.weights import load_weights
-from irtrack.train.data import Sample, check_apart, described, folders_of, load_backgrounds, load_dataset
+from irtrack.train.data import (
+    Sample,
+    check_apart,
+    check_without_targets,
+    described,
+    folders_of,
+    load_backgrounds,
+    load_dataset,
+)
 from irtrack.train.feeding import workers_for
 from irtrack.train.loop import train as train_network
 from irtrack.train.settings import TrainSettings, load_recipe, settings_from
@@ -44,17 +52,32 @@ def parse_set(text: str) -> dict[str, Any]:
 
 
 def load_sets(
-    tables: Sequence[Mapping[str, Any]], root: Path, backgrounds: bool = False, remarks: Remarks | None = None
+    tables: Sequence[Mapping[str, Any]],
+    root: Path,
+    backgrounds: bool = False,
+    remarks: Remarks | None = None,
+    taken: Collection[str] = (),
 ) -> dict[str, list[Sample]]:
-    """Loaded sets by a short name. Raises IrtrackError."""
+    """Loaded sets by a short name, none of those `taken`. Raises IrtrackError, also where one is there twice."""
     out: dict[str, list[Sample]] = {}
+    seen: set[tuple[Path, str]] = set()
     for table in tables:
         if not isinstance(table, dict) or "folder" not in table:
             raise ConfigError('each set of a recipe needs a folder = "..."')
         folder, split = root / str(table["folder"]), str(table.get("split", ""))
-        name = folder.name + (f":{split}" if split else "")
+        if (folder.resolve(), split) in seen:
+            raise ConfigError(f"the set {folder}{f':{split}' if split else ''} is given twice: give it a larger @SHARE")
+        seen.add((folder.resolve(), split))
+        name = name_of(folder, split, {*out, *taken})
         out[name] = load_backgrounds(folder, remarks) if backgrounds else load_dataset(folder, split, remarks)
     return out
+
+
+def name_of(folder: Path, split: str, taken: Collection[str]) -> str:
+    """What a set is called: by its folder and, where another is called so, by those above it."""
+    parts = folder.absolute().parts
+    names = ["/".join(parts[-n:]) + (f":{split}" if split else "") for n in range(1, len(parts) + 1)]
+    return next((name for name in names if name not in taken), f"{names[-1]} ({len(taken)})")
 
 
 def share_of(table: Mapping[str, Any]) -> float:
@@ -125,11 +148,14 @@ def job_of(args: argparse.Namespace, remarks: Remarks) -> Job:
     sets, validation = (load_sets(tables[k], args.root, remarks=remarks) for k in ("data", "validation"))
     shares = [share_of(t) for t in (*tables["data"], *tables["negatives"])]
     check_apart(sets, validation)
+    negatives = load_sets(tables["negatives"], args.root, True, remarks, sets)
+    for labelled in (sets, validation):
+        check_without_targets(negatives, labelled)
     if not validation:
         sets, validation = hold_out(sets)
         held = sum(len(v) for v in validation.values())
         print(f"note: no --val, so {held} images are held out for validation" if held else "note: no validation images")
-    sets |= load_sets(tables["negatives"], args.root, True, remarks)
+    sets |= negatives
     for name, samples in sets.items():
         print(f"  read {name}: {described(samples)}")
     start = None

@@ -160,6 +160,8 @@ def listed_name(text: str) -> str:
 def read_sample(name: str, image_path: Path, mask_path: Path, ignore_path: Path | None, remarks: Remarks) -> Sample:
     """Read and check an image and its masks. Raises IrtrackError naming the file."""
     image, mask = read_image(image_path, remarks), read_mask(mask_path, remarks)
+    if mask.any() and image_path.read_bytes() == mask_path.read_bytes():
+        raise DatasetError(f"{name}: its mask {mask_path} is the image itself")
     ignore = read_mask(ignore_path, remarks) if ignore_path else None
     for kind, other in (("mask", mask), ("ignore mask", ignore)):
         if other is not None and image.shape != other.shape:
@@ -254,3 +256,18 @@ def check_apart(training: Mapping[str, Sequence[Sample]], validation: Mapping[st
                     )
                 own[s.digest] = (name, s.name)
             seen |= own
+
+
+def check_without_targets(negatives: Mapping[str, Sequence[Sample]], labelled: Mapping[str, Sequence[Sample]]) -> None:
+    """Raises DatasetError where an image that is given as one without targets has some in a labelled set."""
+    if not negatives:
+        return
+    marked = {s.digest: (name, s.name) for name, samples in labelled.items() for s in samples if s.mask.any()}
+    for name, samples in negatives.items():
+        for s in samples:
+            if s.digest in marked:
+                there, other = marked[s.digest]
+                raise DatasetError(
+                    f"{s.name!r} of the negatives {name} is also {other!r} of {there}, with targets: negatives are "
+                    "images without any"
+                )

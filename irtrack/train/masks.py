@@ -18,6 +18,15 @@ SMALL_LABEL = 32
 
 LOSSY = (".jpg", ".jpeg")
 
+EDGES = 0.1, 0.9
+"""Shares of the brightest value between which a value is half marked: at a soft edge, or as another class."""
+
+FLAT_PX = 3
+"""No soft edge has one value over a square of such a side."""
+
+LEAST_PX = 4
+"""Nothing is said of objects that are smaller: all of one may be edge."""
+
 
 class MaskError(IrtrackError):
     """A mask cannot be read, or says nothing that can be relied on."""
@@ -66,6 +75,14 @@ def several(values: NDArray[np.int64]) -> int:
 
 def marked(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[np.bool_]:
     """Which pixels are targets. Raises MaskError with the end of a sentence where the values do not say so."""
+    mask = told(values, lossy, remarks)
+    if mask.mean() > 0.5:
+        raise MaskError("marks more than half of the picture as target: is it inverted?")
+    return mask
+
+
+def told(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[np.bool_]:
+    """As `marked`, whatever share of the picture that is."""
     found = np.unique(values)
     full = 255 if found[-1] < 256 else 65535
     if len(found) == 1:
@@ -76,17 +93,23 @@ def marked(values: NDArray[np.int64], lossy: bool, remarks: Remarks) -> NDArray[
         raise MaskError(f"is a JPEG of values up to {found[-1]}, whose edges were lost in it: write masks as PNG")
     if len(found) == 2:
         background = 0 if found[0] == 0 else most_frequent(values)
-        mask = values != background
-        if mask.mean() > 0.5:
-            raise MaskError("marks more than half of the picture as target: is it inverted?")
         if found[0]:
             remarks.add("masks of two colours without black: the rarer one was taken as target")
-        return np.asarray(mask)
+        return np.asarray(values != background)
     if found[-1] > full // 2:
+        if (values <= EDGES[0] * found[-1]).mean() < 0.5:
+            raise MaskError(
+                f"holds {len(found)} values up to {found[-1]}, and most of it is not dark: make targets 255, the rest 0"
+            )
         bright = values > full // 2
         if not lossy and has_faint_objects(values, bright):
             shown = ", ".join(str(v) for v in found[:6])
             raise MaskError(f"holds numbers of objects or classes beside {found[-1]} ({shown}, ...): make targets 255")
+        if not lossy and (half := flat_between(values) or between_alone(values)):
+            raise MaskError(
+                f"has areas of {half} beside {found[-1]}, which are no soft edges: other classes, or what is not "
+                "known? Make targets 255 and the rest 0 (what is not known belongs into ignore/)"
+            )
         return np.asarray(bright)
     if (found[-1] > SMALL_LABEL and len(found) > SMALL_LABEL) or found[0]:
         raise MaskError(f"holds {len(found)} values from {found[0]} to {found[-1]}: make targets 255 and the rest 0")
@@ -98,6 +121,27 @@ def has_faint_objects(values: NDArray[np.int64], bright: NDArray[np.bool_]) -> b
     """Whether anything is marked by small numbers alone, and so is no soft edge of what is bright."""
     count, labels = cv2.connectedComponents((values > 0).astype(np.uint8), connectivity=8)
     return len(np.unique(labels[bright])) < count - 1
+
+
+def flat_between(values: NDArray[np.int64]) -> int:
+    """A value between background and the brightest one that fills an area; 0 where there is none."""
+    low, high = (share * int(values.max()) for share in EDGES)
+    steps = values.astype(np.float64)
+    square = np.ones((FLAT_PX, FLAT_PX), np.uint8)
+    one = cv2.dilate(steps, square) == cv2.erode(steps, square)
+    found = values[one & (values > low) & (values < high)]
+    return int(found[0]) if found.size else 0
+
+
+def between_alone(values: NDArray[np.int64]) -> int:
+    """The value between background and the brightest one that objects of a mask of three values have alone, where none
+    has both, as at a soft edge; 0 where it is otherwise."""
+    found = np.unique(values)
+    if len(found) != 3 or found[0]:
+        return 0
+    labels = cv2.connectedComponents((values > 0).astype(np.uint8), connectivity=8)[1]
+    half, full = (np.bincount(labels[values == value], minlength=labels.max() + 1) for value in found[1:])
+    return int(found[1]) if half.max() >= LEAST_PX and not ((half > 0) & (full > 0)).any() else 0
 
 
 def most_frequent(values: NDArray[np.int64]) -> int:
