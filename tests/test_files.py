@@ -12,14 +12,8 @@ import pytest
 from irtrack.cli import main
 from irtrack.core import Remarks
 from irtrack.metrics.tracking import left_out, score_tracks
-from irtrack.track.files import (
-    DetectionFileError,
-    frame_step,
-    frames_of,
-    read_detections,
-    read_tracks,
-    read_truth,
-)
+from irtrack.track.files import DetectionFileError, read_detections, read_tracks, read_truth
+from irtrack.track.rows import frame_step, frames_of
 
 
 def flights(frames: int = 60, start: int = 0, step: int = 1) -> list[tuple[int, int, float, float]]:

@@ -37,7 +37,8 @@ from irtrack.core import Detections, Frame, FrameResult, IrtrackError, Remarks, 
 from irtrack.simulate import SceneSettings, scene_from_text
 from irtrack.sinks.annotation import TrackMateSink
 from irtrack.sinks.text import CsvSink, JsonLinesSink, MotSink, TextSink
-from irtrack.track.files import frames_of, read_detections, read_tracks, read_truth
+from irtrack.track.files import read_detections, read_tracks, read_truth
+from irtrack.track.rows import frames_of
 from irtrack.train.data import names_of, plain_name
 from irtrack.train.settings import TrainSettings, settings_from
 

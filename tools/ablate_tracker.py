@@ -21,7 +21,8 @@ from irtrack.core import Frame, FrameResult
 from irtrack.metrics.tracking import score_tracks
 from irtrack.sinks.text import CompletedLog, CsvSink
 from irtrack.track.design import TrackerDesign
-from irtrack.track.files import frames_of, read_detections, read_tracks
+from irtrack.track.files import read_detections, read_tracks
+from irtrack.track.rows import frames_of
 from irtrack.track.tracker import KalmanTracker
 
 BASE = replace(TrackerSettings(), log_delay_s=60.0)

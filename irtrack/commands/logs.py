@@ -28,7 +28,7 @@ def track(args: argparse.Namespace) -> int:
     """`irtrack track`: the tracker alone on a file of detections."""
     from irtrack.build import claim, make_sinks, make_tracker
     from irtrack.capture.open import check_rate
-    from irtrack.track.files import frames_of
+    from irtrack.track.rows import frames_of
     from irtrack.track.tables import Table
 
     check_rate(args.fps)
@@ -86,7 +86,8 @@ def read(table: Table, fps: float, coast_s: float, remarks: Remarks) -> tuple[Fl
 
     Raises IrtrackError, also where frames are so far apart that no track lives from one to the next.
     """
-    from irtrack.track.files import frame_step, read_detections
+    from irtrack.track.files import read_detections
+    from irtrack.track.rows import frame_step
 
     rows = read_detections(table, remarks)
     if not len(rows):
@@ -149,7 +150,7 @@ def score(args: argparse.Namespace) -> int:
 def where_annotated(truth: Floats, tracks: Floats, args: argparse.Namespace, remarks: Remarks) -> Floats:
     """Tracks in the frames of which the truth knows: where it has each so many-th frame alone, nothing is known of
     those between."""
-    from irtrack.track.files import frame_step
+    from irtrack.track.rows import frame_step
 
     step = frame_step(truth)
     if step == 1 or not len(tracks) or frame_step(tracks) == step:

@@ -10,7 +10,7 @@ import numpy as np
 
 from irtrack.commands.common import conclude, read_by, settings_from
 from irtrack.core import Floats, IrtrackError, Remarks, SourceInfo
-from irtrack.track.files import check_places
+from irtrack.track.rows import check_places
 from irtrack.track.tables import Table
 
 BORDER_PX, LEAST_SIDE_PX = 3.0, 9.0
