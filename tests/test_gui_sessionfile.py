@@ -236,12 +236,16 @@ def test_why_in_a_session_that_was_opened_again_with_edits(qtbot: QtBot, quick: 
     assert again.session.selected.value is None
     assert again.status.currentMessage() == f"No track: {gone.id} was left out here by hand"
     again.session.choose(threshold=0.1)
-    wait(
-        qtbot, lambda: again.canvas.result is not None and len(again.canvas.result.detections) > len(stored.detections)
-    )
-    shown = again.canvas.result
-    assert shown is not None
-    alone = next(xy for xy in shown.detections.xy_px.tolist() if nearest(stored.tracks, *xy) is None)
+    alone = None
+    for later in range(frame, 60):
+        go(qtbot, again, later)
+        followed = again.session.store.part(later, later)[0].result.tracks
+        wait(qtbot, lambda: again.canvas.result is not None and again.canvas.result.frame.index == later)  # noqa: B023
+        assert again.canvas.result is not None
+        found = again.canvas.result.detections.xy_px.tolist()
+        if alone := next((xy for xy in found if nearest(followed, *xy) is None), None):
+            break
+    assert alone is not None
     again.canvas.picked.emit(*alone)
     assert again.status.currentMessage().endswith("it is found with what is chosen now; Analyse again follows it")
     again.close()

@@ -850,9 +850,16 @@ def shown_at(session: Session, frame: int, track: int) -> Track:
     """A track as it is shown in a frame, which is gone to."""
     session.pause()
     session.seek(frame)
-    until(session, lambda: session.picture is not None and session.picture.result.frame.index == frame)
-    assert session.picture is not None
-    (shown,) = [t for t in session.picture.result.tracks if t.id == track]
+    found: list[Track] = []
+
+    def shows() -> bool:
+        picture = session.picture
+        if picture is not None and picture.result.frame.index == frame:
+            found[:] = [t for t in picture.result.tracks if t.id == track]
+        return bool(found)
+
+    until(session, shows)  # the picture of this frame may be one from before an edit at first
+    (shown,) = found
     return shown
 
 

@@ -179,6 +179,15 @@ def coded(path: Path, deep: bool = False) -> None:
     path.write_bytes(cv2.imencode(path.suffix, FRAMES[0] if deep else GREY[0])[1].tobytes())
 
 
+def marks(path: Path) -> None:
+    """A mask of two targets."""
+    import cv2
+
+    marked = np.zeros_like(GREY[0])
+    marked[3:6, 4:7] = marked[10, 12] = 255
+    path.write_bytes(cv2.imencode(path.suffix, marked)[1].tobytes())
+
+
 def cropped(path: Path, name: str) -> None:
     """The begin of a real file, where there is one."""
     root = Path(os.environ.get("IRTRACK_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -278,7 +287,7 @@ KINDS = {
         Kind("real.cptv", partial(cropped, name="lepton3_possum.cptv"), all_frames),
         Kind("real.csq", partial(cropped, name="flir_SampleCSQ.csq"), all_frames),
         Kind("radiometric.jpg", partial(cropped, name="flir_i7_rjpeg_CC0_ducks.jpg"), image),
-        Kind("mask.png", coded, mask),
+        Kind("mask.png", marks, mask),
         Kind("det.csv", partial(table, text=detections()), TRACK, True),
         Kind("det.txt", partial(table, text=mot("-1")), TRACK, True),
         Kind("tracks.csv", partial(table, text=detections().replace("w,h", "id,h")), SCORE, True),
