@@ -17,7 +17,7 @@ from test_reading_video import encode, read_all
 
 from irtrack.capture import open_source
 from irtrack.capture.grey import IN_COLOURS
-from irtrack.capture.images import read_image
+from irtrack.capture.pictures import read_image
 from irtrack.capture.watched import FEWEST, Watched
 from irtrack.commands.detect import pictures_of
 from irtrack.core import Remarks, SourceError

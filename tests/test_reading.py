@@ -21,8 +21,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from irtrack.capture import open_source
-from irtrack.capture.images import image_files, is_image_name, joined, read_image
+from irtrack.capture.images import image_files, is_image_name, joined
 from irtrack.capture.open import as_text, grouped
+from irtrack.capture.pictures import read_image
 from irtrack.capture.times import mended
 from irtrack.cli import main
 from irtrack.core import LARGEST_SIDE_PX, Clock, Frame, IrtrackError, Remarks, SourceError
@@ -393,7 +394,7 @@ def test_a_huge_picture_takes_little_memory(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
     del rows
     code = (
-        "import sys\nfrom irtrack.capture.images import read_image\nfrom irtrack.core import SourceError\n"
+        "import sys\nfrom irtrack.capture.pictures import read_image\nfrom irtrack.core import SourceError\n"
         "from pathlib import Path\ntry:\n    read_image(Path(sys.argv[1]))\n"
         "except SourceError as error:\n    print(error)\n"
         # Not maxrss, which a process has from the one that starts it.

@@ -16,7 +16,7 @@ import tifffile
 
 from irtrack.capture import open_source
 from irtrack.capture.flir import celsius_of, decode, find_blocks
-from irtrack.capture.images import read_image
+from irtrack.capture.pictures import read_image
 from irtrack.core import Clock, Detections, Frame, FrameResult, Source, SourceError, Track, TrackStatus
 from irtrack.imaging.radiometry import Radiometry
 from irtrack.session.series import SERIES

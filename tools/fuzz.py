@@ -69,7 +69,7 @@ def all_frames(path: Path) -> None:
 
 def image(path: Path) -> None:
     """As `detect` and `evaluate` do."""
-    from irtrack.capture.images import read_image
+    from irtrack.capture.pictures import read_image
 
     read_image(path)
 

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from irtrack.capture.images import contents_of, image_files, is_image_name
+from irtrack.capture.images import image_files, is_image_name
 from irtrack.capture.kinds import file_kinds
+from irtrack.capture.pictures import contents_of
 from irtrack.core import IrtrackError, Remarks, SourceError
 from irtrack.paths import is_dropping, is_pipe
 from irtrack.sequences import natural_key

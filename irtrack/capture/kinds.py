@@ -62,7 +62,8 @@ def open_flir(text: str, fps: float | None) -> Source:
 def are_images(path: Path, head: bytes) -> bool:
     """By name or content; animated ones are videos."""
     from irtrack.capture.headers import TIFF
-    from irtrack.capture.images import is_image_name, moves
+    from irtrack.capture.images import is_image_name
+    from irtrack.capture.pictures import moves
 
     return (head.startswith(TIFF) or is_image_name(path)) and not moves(path)
 

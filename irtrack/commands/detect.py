@@ -53,7 +53,7 @@ def named_images(texts: list[str]) -> list[Path]:
 def pictures_of(path: Path, remarks: Remarks) -> Iterator[tuple[str, Image]]:
     """Name and counts of each picture in a file; pages of one that has several are numbered. Raises SourceError."""
     from irtrack.capture.grey import IN_COLOURS
-    from irtrack.capture.images import open_pages
+    from irtrack.capture.pictures import open_pages
 
     pages = open_pages(path, remarks)
     try:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.capture.images import read_image
+from irtrack.capture.pictures import read_image
 from irtrack.core import Image, IrtrackError, Remarks
 from irtrack.imaging.scaling import network_input
 from irtrack.text import meant, read_text

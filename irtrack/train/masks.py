@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from irtrack.capture.images import read_image
+from irtrack.capture.pictures import read_image
 from irtrack.core import IrtrackError, Remarks
 from irtrack.hush import hushed
 

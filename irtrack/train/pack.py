@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from irtrack.capture import open_source
-from irtrack.capture.images import read_image
+from irtrack.capture.pictures import read_image
 from irtrack.core import Floats, IrtrackError, Remarks
 from irtrack.train.backgrounds import write_backgrounds
 from irtrack.train.boxes import from_boxes
