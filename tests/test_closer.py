@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -46,6 +47,18 @@ def test_what_only_the_enlarged_picture_shows_is_added_in_its_place() -> None:
     assert at(scores, 60, 100) > 0.99  # 91 / 1.5, 151 / 1.5: between pixel centres
     assert at(scores, 200, 40) > 0.99  # both show it
     assert scores.shape == plain.shape
+
+
+def test_the_closer_look_must_be_surer() -> None:
+    """An enlarged picture shows more of what is none: a score of 0.8 there counts as 0.5 of the first look."""
+    x = torch.rand(1, 1, HEIGHT, WIDTH)
+    for score, counts in ((0.5, 0.2), (0.8, 0.5), (0.95, 0.826)):
+        logit = float(np.log(score / (1 - score)))
+
+        def network(x: Tensor, logit: float = logit) -> Tensor:
+            return torch.full_like(x, logit if x.shape[-2] > HEIGHT else -20.0)
+
+        assert at(closer_map(network, x), 60, 100) == pytest.approx(counts, abs=0.002)
 
 
 def test_targets_of_the_first_look_keep_their_outline() -> None:

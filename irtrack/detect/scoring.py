@@ -18,6 +18,10 @@ SMALL_PX, CLOSER = 384 * 288, 1.5
 SHOWS, NEAR_PX = 0.5, 8
 """Score of what the first look shows; within so many pixels of it the closer look adds nothing."""
 
+CLOSER_ODDS = 4
+"""An enlarged picture shows more of what is none, too: its odds count so many times less than those of the first look, so
+that 0.8 there is 0.5."""
+
 
 def pad_to_multiple(x: Tensor, multiple: int = MULTIPLE_PX) -> Tensor:
     """Reflect-pad at the bottom and right (in steps, where the picture is smaller than the padding)."""
@@ -50,6 +54,7 @@ def closer_map(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     size = round(h * CLOSER), round(w * CLOSER)
     enlarged = F.interpolate(x, size, mode="bicubic", align_corners=False).clamp(0, 1)
     closer = F.interpolate(score_map(network, enlarged), (h, w), mode="area")
+    closer = closer / (closer + CLOSER_ODDS * (1 - closer))
     near = F.max_pool2d(scores, 2 * NEAR_PX + 1, 1, NEAR_PX) > SHOWS
     return torch.where(near, scores, torch.maximum(scores, closer))
 
