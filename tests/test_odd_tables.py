@@ -335,3 +335,43 @@ def test_images_of_two_cameras_are_no_frames(tmp_path: Path) -> None:
         read_detections(path)
     table(path, "image,x_px,y_px", lambda k, i, x, y: f"cam1_{k:04d}.png,{x},{y}")
     assert np.allclose(read_detections(path)[:, :3], [(k, x, y) for k, _, x, y in ROWS])
+
+
+@pytest.mark.parametrize("head", ["", "frame,id,x,y"])
+def test_frames_and_identities_in_each_others_place_are_refused(tmp_path: Path, head: str) -> None:
+    """Three tracks of 60 frames would be a crowd of 60 in each of three frames."""
+    rng = np.random.default_rng(4)
+    start, speed = rng.uniform(50, 400, (3, 2)), rng.uniform(-3, 3, (3, 2))
+
+    def written(swapped: bool, name: str) -> Path:
+        lines = [head] if head else []
+        for i in range(3):
+            for k in range(60):
+                x, y = start[i] + speed[i] * k + rng.normal(0, 0.3, 2)
+                first = (i + 1, k + 1) if swapped else (k + 1, i + 1)
+                lines.append(",".join(map(str, (*first, x, y, *(() if head else (8, 6, 1))))))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        return tmp_path / name
+
+    assert len(read_tracks(written(False, "right.txt"))) == 180
+    for read in (read_tracks, read_detections):
+        with pytest.raises(DetectionFileError, match=r"3 frames identities lie one behind the other.*swapped"):
+            read(written(True, "swapped.txt"))
+
+
+def test_a_crowd_in_a_few_frames_is_read(tmp_path: Path) -> None:
+    """Numbered by rows of the picture, as a labelling of blobs does, or in any order."""
+    rng = np.random.default_rng(5)
+    for kind in range(3):
+        xy = rng.uniform(0, 500, (80, 2))
+        if kind == 1:
+            xy = xy[np.argsort(xy[:, 1])]
+        if kind == 2:
+            xy = np.stack(np.meshgrid(np.arange(10.0), np.arange(8.0)), -1).reshape(-1, 2) * 40
+        lines = [
+            f"{k},{i + 1},{x},{y}"
+            for k in range(2)
+            for i, (x, y) in enumerate((xy + rng.normal(0, 1, xy.shape)).tolist())
+        ]
+        (tmp_path / "a.csv").write_text("\n".join(["frame,id,x,y", *lines]) + "\n")
+        assert len(read_tracks(tmp_path / "a.csv")) == 160

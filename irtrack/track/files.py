@@ -32,6 +32,7 @@ from irtrack.track.rows import (
     blank_absent,
     check_frames,
     check_identities,
+    check_not_swapped,
     check_places,
     check_reach,
     remark_beginnings,
@@ -170,6 +171,8 @@ def read_rows(table: Table, remarks: Remarks, otherwise: str, tracks: bool) -> F
         rows = rows[~lost]
     check_reach(path, rows)
     check_places(path, rows[:, X : Y + 1] + counts_from_1(table))
+    if (rows[:, ID] >= 0).all():
+        check_not_swapped(path, rows)
     remark_places(path, rows[:, X : Y + 1], remarks)
     return rows
 

@@ -23,6 +23,10 @@ FARTHEST_PX = 1e6
 FEW = 10
 """Of fewer rows, positions tell nothing."""
 
+ALONG, CROWD = 0.1, 20
+"""Of a frame with so many rows: identities that lie, one after the other, nearer than by this share of how far any two
+lie apart, are the frames of one track."""
+
 NEAR_CORNER_PX, MOST_NEAR = 1.1, 0.9
 """Where such a share of positions lies no further than this from the corner, they are no pixels."""
 
@@ -134,6 +138,28 @@ def check_reach(path: Path, rows: Floats) -> None:
         row = rows[far.any(1)][0]
         largest = np.nanmax(np.abs(row[X : H + 1]))
         raise DetectionFileError(f"{path} line {row[LINE]:.0f}: there is no place or size of {largest:g} px")
+
+
+def check_not_swapped(path: Path, rows: Floats) -> None:
+    """Raises DetectionFileError where what stands for identities goes along a path in every frame, as the frames of a
+    track do, and there are more of them than frames: the two columns are swapped."""
+    order = np.lexsort((rows[:, ID], rows[:, FRAME]))
+    frames, starts = np.unique(rows[order, FRAME], return_index=True)
+    if not len(frames) or len(rows) < CROWD * len(frames) or len(np.unique(rows[:, ID])) <= len(frames):
+        return
+    crowds = [xy for xy in np.split(rows[order, X : Y + 1], starts[1:]) if len(xy) >= CROWD]
+    if len(crowds) and all(goes_along(xy) for xy in crowds):
+        raise DetectionFileError(
+            f"{path}: in each of its {len(frames)} frames identities lie one behind the other, as the frames of a "
+            "track do: are the columns of frames and identities swapped?"
+        )
+
+
+def goes_along(xy: Floats) -> bool:
+    """Whether places (N, 2) are those of something that goes its way."""
+    step = np.median(np.hypot(*np.diff(xy, axis=0).T))
+    apart = np.median(np.hypot(*(xy - np.roll(xy, len(xy) // 2, axis=0)).T))
+    return bool(step < ALONG * apart)
 
 
 def check_identities(path: Path, rows: Floats) -> None:
