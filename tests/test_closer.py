@@ -50,9 +50,9 @@ def test_what_only_the_enlarged_picture_shows_is_added_in_its_place() -> None:
 
 
 def test_the_closer_look_must_be_surer() -> None:
-    """An enlarged picture shows more of what is none: a score of 0.8 there counts as 0.5 of the first look."""
+    """An enlarged picture shows more of what is none: a score of 2/3 there counts as 0.5 of the first look."""
     x = torch.rand(1, 1, HEIGHT, WIDTH)
-    for score, counts in ((0.5, 0.2), (0.8, 0.5), (0.95, 0.826)):
+    for score, counts in ((0.5, 1 / 3), (2 / 3, 0.5), (0.95, 0.905)):
         logit = float(np.log(score / (1 - score)))
 
         def network(x: Tensor, logit: float = logit) -> Tensor:

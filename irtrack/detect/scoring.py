@@ -18,9 +18,9 @@ SMALL_PX, CLOSER = 384 * 288, 1.5
 SHOWS, NEAR_PX = 0.5, 8
 """Score of what the first look shows; within so many pixels of it the closer look adds nothing."""
 
-CLOSER_ODDS = 4
+CLOSER_ODDS = 2
 """An enlarged picture shows more of what is none, too: its odds count so many times less than those of the first look,
-so that 0.8 there is 0.5."""
+so that 2/3 there is 0.5."""
 
 
 def pad_to_multiple(x: Tensor, multiple: int = MULTIPLE_PX) -> Tensor:
