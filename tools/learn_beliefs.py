@@ -36,6 +36,7 @@ from irtrack.core import Detections, Floats, Frame, Image, IrtrackError
 from irtrack.imaging.noise import noise
 from irtrack.imaging.regions import Regions
 from irtrack.simulate import Scene, scene_from_text
+from irtrack.station.faint import local_deviation
 from irtrack.track.belief import PARTS, Beliefs, shipped, text_of
 from irtrack.track.learn import Samples, Watch, highest, learn
 from irtrack.track.tracker import KalmanTracker
@@ -170,9 +171,7 @@ class Hung:
     def __init__(self, first: Image, last: Image, boxes: Floats, fps: float, seed: int) -> None:
         self._rng = rng = np.random.default_rng(seed)
         (shift, _), (h, w) = cv2.phaseCorrelate(first.astype(np.float32), last.astype(np.float32)), first.shape
-        picture = first.astype(np.float32)
-        own, wide = (np.sqrt(np.maximum(blurred(picture**2, px) - blurred(picture, px) ** 2, 0)) for px in (11, 41))
-        there = (own < 2 * noise(first) + 0.5) & (wide > 12)
+        there = (local_deviation(first, 5) < 2 * noise(first) + 0.5) & (local_deviation(first) > 12)
         there[:15], there[-15:], there[:, :15], there[:, -15:] = False, False, False, False
         for left, top, right, bottom in boxes.astype(int).tolist():
             there[max(top - 15, 0) : bottom + 15, max(left - 15, 0) : right + 15] = False
@@ -196,11 +195,6 @@ class Hung:
         for (u, v), peak, sigma in zip(places.tolist(), self._peak, self._sigma, strict=True):
             out += peak * self._rng.uniform(0.93, 1.07) * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * sigma**2))
         return np.clip(np.rint(out), 0, np.iinfo(image.dtype).max).astype(image.dtype), places
-
-
-def blurred(picture: NDArray[np.float32], px: int) -> NDArray[np.float32]:
-    """Means of squares of so many pixels."""
-    return np.asarray(cv2.boxFilter(picture, -1, (px, px), borderType=cv2.BORDER_REFLECT))
 
 
 class Replay:

@@ -57,9 +57,8 @@ def background(image: Image, mask: NDArray[np.bool_], corner: NDArray[np.intp], 
     cost[1:] += MARGIN_NATS
     cost[1:][~(enough[1:] & known)] = np.inf
     best = cost.argmin(0), np.arange(len(corner))
-    if enough[0].all():
-        return np.stack([mean[best], np.sqrt(variance[best])])
-    return np.where(enough[0], [mean[best], np.sqrt(variance[best])], [[float(image.mean())], [float(image.std())]])
+    own = np.stack([mean[best], np.sqrt(variance[best])])
+    return own if enough[0].all() else np.where(enough[0], own, [[image.mean()], [image.std()]])
 
 
 def parts(whole: Boxes, middle: NDArray[np.intp]) -> Boxes:

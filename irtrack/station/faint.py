@@ -18,16 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from irtrack.core import Floats, Image, IrtrackError
+from irtrack.detect.background import QUANTISATION_STD, REACH_PX
 from irtrack.imaging.motion import STILL, moved
 from irtrack.imaging.noise import noise
 from irtrack.simulate import add_target
 from irtrack.text import read_text
-
-REACH_PX = 20
-"""The deviation of a place is that of its surroundings so far to each side, as `detect.extraction` takes it."""
-
-LEAST_DEVIATION = 12**-0.5
-"""In counts: that of rounding to whole ones."""
 
 CELLS = 32
 """Of the picture, along each side, for which its deviation is kept."""
@@ -128,13 +123,13 @@ def look_of(image: Image) -> Floats:
     return small / max(float(np.linalg.norm(small)), 1e-9)
 
 
-def local_deviation(image: Image) -> NDArray[np.float32]:
-    """Standard deviation (H, W) of each pixel's surroundings, in counts."""
+def local_deviation(image: Image, reach_px: int = REACH_PX) -> NDArray[np.float32]:
+    """Standard deviation (H, W) of each pixel's surroundings, so far to each side, in counts."""
     grey = image.astype(np.float32)
     grey -= grey.mean()
-    size = (2 * REACH_PX + 1, 2 * REACH_PX + 1)
+    size = (2 * reach_px + 1, 2 * reach_px + 1)
     mean, square = cv2.blur(grey, size), cv2.blur(grey * grey, size)
-    out: NDArray[np.float32] = np.sqrt(np.maximum(square - mean * mean, LEAST_DEVIATION**2))
+    out: NDArray[np.float32] = np.sqrt(np.maximum(square - mean * mean, QUANTISATION_STD**2))
     return out
 
 

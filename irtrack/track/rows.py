@@ -143,10 +143,11 @@ def check_reach(path: Path, rows: Floats) -> None:
 def check_not_swapped(path: Path, rows: Floats) -> None:
     """Raises DetectionFileError where what stands for identities goes along a path in every frame, as the frames of a
     track do, and there are more of them than frames: the two columns are swapped."""
-    order = np.lexsort((rows[:, ID], rows[:, FRAME]))
-    frames, starts = np.unique(rows[order, FRAME], return_index=True)
-    if not len(frames) or len(rows) < CROWD * len(frames) or len(np.unique(rows[:, ID])) <= len(frames):
+    frames = np.unique(rows[:, FRAME])
+    if len(rows) < CROWD * len(frames) or len(np.unique(rows[:, ID])) <= len(frames):
         return
+    order = np.lexsort((rows[:, ID], rows[:, FRAME]))
+    starts = np.searchsorted(rows[order, FRAME], frames)
     crowds = [xy for xy in np.split(rows[order, X : Y + 1], starts[1:]) if len(xy) >= CROWD]
     if len(crowds) and all(goes_along(xy) for xy in crowds):
         raise DetectionFileError(
